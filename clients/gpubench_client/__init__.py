@@ -1,0 +1,1 @@
+"""The client: ``Client`` for programs, and the command line ``gpubench``."""

@@ -1,0 +1,1 @@
+"""What is measured: one module for each family, and one table of all."""

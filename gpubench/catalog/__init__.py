@@ -1,0 +1,1 @@
+"""What memory should reach: technologies, boards, others' measurements, and the arithmetic."""

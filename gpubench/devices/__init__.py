@@ -1,0 +1,1 @@
+"""Where bytes move: the seam ``Device`` and one module for each runtime."""

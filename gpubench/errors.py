@@ -1,0 +1,198 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    GpubenchError
+    +-- ProtocolError                 what came over the wire cannot be taken
+    |   +-- ParseError                not JSON, or not UTF-8
+    |   +-- InvalidRequest            JSON, but no JSON-RPC 2.0 request
+    |   +-- UnknownMethod
+    |   +-- InvalidParameters         a field is wrong, missing or unknown
+    |   |   +-- UnknownBenchmark
+    |   |   +-- NoSuchRun
+    |   |   +-- KeyConflict           the key was used for another request
+    |   +-- RequestTimeout            a line was begun and not ended
+    |   +-- LineTooLong
+    +-- ServiceError                  the service cannot take the request now
+    |   +-- NotAuthenticated
+    |   +-- Forbidden
+    |   +-- Draining
+    |   +-- QueueFull
+    |   +-- TooManyConnections
+    |   +-- LimitExceeded
+    +-- RunError                      a run ended without all its figures
+    |   +-- Cancelled
+    |   +-- NoSuchDevice
+    |   +-- DeviceLost
+    |   +-- OutOfDeviceMemory
+    |   +-- VerificationFailed
+    |   +-- DeadlineExceeded
+    |   +-- BenchmarkFailed           some benchmark of the run failed
+    |   +-- Interrupted               the server stopped in the middle
+    +-- Unreachable                   no server answers (client side only)
+    +-- MissingDependency             an extra is not installed
+    +-- CatalogError                  unknown board or technology
+    +-- InternalError                 a mistake of ours
+
+Each class has a ``code`` (JSON-RPC), a ``kind`` (for programs) and says whether trying again can
+help. The message is for people: what was wrong, what is allowed, what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GpubenchError(Exception):
+    """Base of all errors; ``details`` are further fields for the wire's ``error.data``."""
+
+    code: ClassVar[int] = -32603
+    kind: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class ProtocolError(GpubenchError):
+    code, kind = -32600, "protocol_error"
+
+
+class ParseError(ProtocolError):
+    code, kind = -32700, "parse_error"
+
+
+class InvalidRequest(ProtocolError):
+    code, kind = -32600, "invalid_request"
+
+
+class UnknownMethod(ProtocolError):
+    code, kind = -32601, "unknown_method"
+
+
+class InvalidParameters(ProtocolError):
+    code, kind = -32602, "invalid_parameters"
+
+
+class UnknownBenchmark(InvalidParameters):
+    kind = "unknown_benchmark"
+
+
+class NoSuchRun(InvalidParameters):
+    kind = "no_such_run"
+
+
+class KeyConflict(InvalidParameters):
+    kind = "key_conflict"
+
+
+class RequestTimeout(ProtocolError):
+    code, kind, retryable = -32001, "request_timeout", True
+
+
+class LineTooLong(ProtocolError):
+    code, kind = -32002, "line_too_long"
+
+
+class ServiceError(GpubenchError):
+    code, kind = -32603, "service_error"
+
+
+class NotAuthenticated(ServiceError):
+    code, kind = -32003, "not_authenticated"
+
+
+class Forbidden(ServiceError):
+    code, kind = -32004, "forbidden"
+
+
+class Draining(ServiceError):
+    code, kind, retryable = -32010, "draining", True
+
+
+class QueueFull(ServiceError):
+    """``details`` hold ``retry_after_seconds`` and ``queue_length``."""
+
+    code, kind, retryable = -32011, "queue_full", True
+
+
+class TooManyConnections(ServiceError):
+    code, kind, retryable = -32012, "too_many_connections", True
+
+
+class LimitExceeded(ServiceError):
+    code, kind = -32013, "limit_exceeded"
+
+
+class RunError(GpubenchError):
+    """A run ended without all its figures; ``details["document"]`` is the run document."""
+
+    code, kind = -32603, "run_error"
+
+
+class Cancelled(RunError):
+    code, kind, retryable = -32800, "cancelled", True
+
+
+class NoSuchDevice(RunError):
+    code, kind = -32020, "no_such_device"
+
+
+class DeviceLost(RunError):
+    code, kind, retryable = -32021, "device_lost", True
+
+
+class OutOfDeviceMemory(RunError):
+    code, kind = -32022, "out_of_device_memory"
+
+
+class VerificationFailed(RunError):
+    code, kind = -32023, "verification_failed"
+
+
+class DeadlineExceeded(RunError):
+    code, kind, retryable = -32024, "deadline_exceeded", True
+
+
+class BenchmarkFailed(RunError):
+    code, kind = -32603, "benchmark_failed"
+
+
+class Interrupted(RunError):
+    code, kind, retryable = -32603, "interrupted", True
+
+
+class Unreachable(GpubenchError):
+    kind, retryable = "unreachable", True
+
+
+class MissingDependency(GpubenchError):
+    kind = "missing_dependency"
+
+
+class CatalogError(GpubenchError):
+    code, kind = -32602, "not_in_catalog"
+
+
+class InternalError(GpubenchError):
+    code, kind = -32603, "internal_error"
+
+
+def _tree(root: type[GpubenchError]) -> list[type[GpubenchError]]:
+    return [root, *(found for child in root.__subclasses__() for found in _tree(child))]
+
+
+BY_KIND: dict[str, type[GpubenchError]] = {cls.kind: cls for cls in _tree(GpubenchError)}
+"""The one table between the wire and the classes: ``kind`` to class, and by it to ``code``."""
+
+
+def from_wire(code: int, message: str, data: dict[str, Any]) -> GpubenchError:
+    """The exception that a peer meant; a kind that this version does not know keeps its words."""
+    details = {name: value for name, value in data.items() if name not in ("kind", "retryable")}
+    kind = str(data.get("kind", ""))
+    if kind in BY_KIND:
+        return BY_KIND[kind](message, **details)
+    known = [cls for cls in BY_KIND.values() if cls.code == code]
+    return (known[0] if known else GpubenchError)(message, **details)

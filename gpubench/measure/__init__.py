@@ -1,0 +1,1 @@
+"""How it is measured: sampling, stopping, statistics, validity."""

@@ -1,0 +1,1 @@
+"""One comparison, in several renderings."""

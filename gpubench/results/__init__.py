@@ -1,0 +1,1 @@
+"""What is kept: the run document and the store."""

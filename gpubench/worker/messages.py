@@ -1,0 +1,92 @@
+"""What a worker process and its owner say to each other, one JSON object per line.
+
+The owner (the server's scheduler, or the command line) sends commands; the worker answers with
+events. The owner keeps what it was told, so that a worker that dies takes nothing finished along.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gpubench.protocol.messages import Progress, StatedMemory
+from gpubench.results.document import (
+    Clocks,
+    DeviceInfo,
+    Environment,
+    ErrorInfo,
+    Measurement,
+    RuntimeStatus,
+    Telemetry,
+    Theory,
+    Tuning,
+)
+
+
+class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
+    pass
+
+
+class PlannedBenchmark(msgspec.Struct, frozen=True, kw_only=True):
+    """One benchmark of a run, its suite expanded and its parameters checked and complete."""
+
+    name: str
+    parameters: dict[str, Any]
+    default_parameters: bool
+
+
+class Probe(_Message):
+    """List the devices of these runtimes."""
+
+    runtimes: list[str]
+
+
+class Run(_Message):
+    """Measure these on this device. The run ends with ``Finished``."""
+
+    device: str
+    benchmarks: list[PlannedBenchmark]
+    memory: StatedMemory | None = None
+
+
+class Cancel(_Message):
+    """End the run in progress; what is finished is kept."""
+
+
+Command = Probe | Run | Cancel
+
+
+class Probed(_Message):
+    devices: list[DeviceInfo]
+    runtimes: list[RuntimeStatus]
+
+
+class Started(_Message):
+    device: DeviceInfo
+    environment: Environment
+    theory: Theory | None
+
+
+class Progressed(_Message):
+    progress: Progress
+
+
+class Tuned(_Message):
+    tuning: Tuning
+
+
+class Measured(_Message):
+    measurement: Measurement
+
+
+class Finished(_Message):
+    """The run is over; ``error`` where the run as a whole failed."""
+
+    clocks_after: Clocks
+    telemetry: Telemetry
+    cancelled: bool = False
+    error: ErrorInfo | None = None
+
+
+Event = Probed | Started | Progressed | Tuned | Measured | Finished

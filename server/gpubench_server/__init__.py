@@ -1,0 +1,1 @@
+"""The service: sockets in front, one worker process for each device behind."""

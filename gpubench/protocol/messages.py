@@ -44,34 +44,34 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str
     jsonrpc: Literal["2.0"]
-    id: int | str | None | msgspec.UnsetType = msgspec.UNSET
+    id: int | str | msgspec.UnsetType | None = msgspec.UNSET
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class NoParams(_Strict):
+class NoParams(_Strict, frozen=True):
     pass
 
 
-class HelloParams(_Strict):
+class HelloParams(_Strict, frozen=True):
     protocol: int = PROTOCOL
     client: str | None = None
 
 
-class BenchmarkRequest(_Strict):
+class BenchmarkRequest(_Strict, frozen=True):
     """A benchmark or a suite by name; ``parameters`` apply to every member of a suite."""
 
     name: Identifier
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class StatedMemory(_Strict):
+class StatedMemory(_Strict, frozen=True):
     """What the user says the memory is, for devices that cannot tell."""
 
     technology: Identifier
     bus_width_bits: Annotated[int, Meta(ge=8, le=65_536)]
 
 
-class RunParams(_Strict):
+class RunParams(_Strict, frozen=True):
     benchmarks: Annotated[list[BenchmarkRequest | str], Meta(min_length=1, max_length=64)]
     device: Identifier | None = None
     key: Identifier | None = None
@@ -80,16 +80,16 @@ class RunParams(_Strict):
     memory: StatedMemory | None = None
 
 
-class RunIdParams(_Strict):
+class RunIdParams(_Strict, frozen=True):
     run_id: Identifier
 
 
-class ResultsParams(_Strict):
+class ResultsParams(_Strict, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
     device: Identifier | None = None
 
 
-class Limits(_Tolerant):
+class Limits(_Tolerant, frozen=True):
     """What the server allows; each is told in ``hello``."""
 
     max_request_bytes: int
@@ -102,7 +102,7 @@ class Limits(_Tolerant):
     max_runs_per_connection: int
 
 
-class Hello(_Tolerant):
+class Hello(_Tolerant, frozen=True):
     protocol: int
     server: str
     features: list[str]
@@ -110,16 +110,16 @@ class Hello(_Tolerant):
     devices: list[str]
 
 
-class Pong(_Tolerant):
+class Pong(_Tolerant, frozen=True):
     pong: bool = True
 
 
-class Devices(_Tolerant):
+class Devices(_Tolerant, frozen=True):
     devices: list[DeviceInfo]
     runtimes: list[RuntimeStatus]
 
 
-class BenchmarkInfo(_Tolerant):
+class BenchmarkInfo(_Tolerant, frozen=True):
     """A benchmark and what it takes; ``parameters`` is a JSON Schema."""
 
     name: str
@@ -131,18 +131,18 @@ class BenchmarkInfo(_Tolerant):
     parameters: dict[str, Any]
 
 
-class SuiteInfo(_Tolerant):
+class SuiteInfo(_Tolerant, frozen=True):
     name: str
     summary: str
     benchmarks: list[str]
 
 
-class Benchmarks(_Tolerant):
+class Benchmarks(_Tolerant, frozen=True):
     benchmarks: list[BenchmarkInfo]
     suites: list[SuiteInfo]
 
 
-class Accepted(_Tolerant):
+class Accepted(_Tolerant, frozen=True):
     """``position`` 0 is next or running; ``eta_seconds`` until the run begins, null if unknown."""
 
     request_id: int | str | None
@@ -155,7 +155,7 @@ class Accepted(_Tolerant):
 Phase = Literal["queued", "starting", "tuning", "warming_up", "measuring", "verifying"]
 
 
-class Progress(_Tolerant, kw_only=True):
+class Progress(_Tolerant, frozen=True, kw_only=True):
     """``done_ratio`` only rises. The figure is of the samples so far, null before the first."""
 
     request_id: int | str | None = None
@@ -170,14 +170,14 @@ class Progress(_Tolerant, kw_only=True):
     interval_ratio: float | None = None
 
 
-class Cancelling(_Tolerant):
+class Cancelling(_Tolerant, frozen=True):
     """``cancelled`` is false where the run had ended already."""
 
     run_id: str
     cancelled: bool
 
 
-class RunState(_Tolerant):
+class RunState(_Tolerant, frozen=True):
     run_id: str
     state: Literal["queued", "running", "finished"]
     outcome: str | None = None
@@ -187,17 +187,17 @@ class RunState(_Tolerant):
     benchmarks: list[str] = msgspec.field(default_factory=list)
 
 
-class Results(_Tolerant):
+class Results(_Tolerant, frozen=True):
     runs: list[RunState]
 
 
-class DeviceQueue(_Tolerant):
+class DeviceQueue(_Tolerant, frozen=True):
     device: str
     running: str | None
     queued: list[str]
 
 
-class Status(_Tolerant):
+class Status(_Tolerant, frozen=True):
     state: Literal["ready", "draining", "no_device"]
     server: str
     uptime_seconds: float
@@ -205,7 +205,7 @@ class Status(_Tolerant):
     queues: list[DeviceQueue]
 
 
-class ErrorBody(_Tolerant):
+class ErrorBody(_Tolerant, frozen=True):
     code: int
     message: str
     data: dict[str, Any] = msgspec.field(default_factory=dict)

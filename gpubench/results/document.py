@@ -32,7 +32,7 @@ class _Record(msgspec.Struct, frozen=True):
     """Documents of a newer program may hold more fields; they are read and ignored."""
 
 
-class DeviceInfo(_Record):
+class DeviceInfo(_Record, frozen=True):
     """A place where bytes move, and what is known of it.
 
     ``hardware_id`` is equal for two runtimes' views of one piece of hardware (PCI address, or
@@ -61,7 +61,7 @@ class DeviceInfo(_Record):
     unavailable: str | None = None
 
 
-class RuntimeStatus(_Record):
+class RuntimeStatus(_Record, frozen=True):
     """Whether a runtime works here, and if not, why and what to do."""
 
     name: Literal["cuda", "opencl"]
@@ -69,7 +69,7 @@ class RuntimeStatus(_Record):
     reason: str | None = None
 
 
-class Host(_Record):
+class Host(_Record, frozen=True):
     processor: str | None = None
     cores: int | None = None
     memory_bytes: int | None = None
@@ -78,14 +78,14 @@ class Host(_Record):
     python: str | None = None
 
 
-class Clocks(_Record):
+class Clocks(_Record, frozen=True):
     """Live clocks; GDDR and HBM data rates are 2 x ``memory_hz`` on NVIDIA devices."""
 
     memory_hz: int | None = None
     compute_hz: int | None = None
 
 
-class Environment(_Record):
+class Environment(_Record, frozen=True):
     program_version: str
     kernel_source_hash: str
     driver: str | None = None
@@ -96,7 +96,7 @@ class Environment(_Record):
     host: Host = msgspec.field(default_factory=Host)
 
 
-class Theory(_Record):
+class Theory(_Record, frozen=True):
     """What the memory should reach.
 
     ``peak_bytes_per_second`` = data rate x bus width / 8. ``source``: ``device`` from the
@@ -116,7 +116,7 @@ class Theory(_Record):
     notes: list[str] = msgspec.field(default_factory=list)
 
 
-class TelemetrySample(_Record):
+class TelemetrySample(_Record, frozen=True):
     """One look at the device; ``seconds`` since the run began."""
 
     seconds: float
@@ -127,7 +127,7 @@ class TelemetrySample(_Record):
     limits: list[str] = msgspec.field(default_factory=list)
 
 
-class Telemetry(_Record):
+class Telemetry(_Record, frozen=True):
     """What was watched while measuring.
 
     ``others_busy_ratio`` is the share of the host's processor time that other programs (and, on
@@ -142,7 +142,7 @@ class Telemetry(_Record):
     absent: str | None = None
 
 
-class Shape(_Record):
+class Shape(_Record, frozen=True):
     """How a kernel walks through memory (design: kernels).
 
     ``order``: ``tile`` gives each group one contiguous tile, ``grid`` lets all groups stride
@@ -157,14 +157,14 @@ class Shape(_Record):
     groups: int | None
 
 
-class Trial(_Record):
+class Trial(_Record, frozen=True):
     shape: Shape
     bandwidth_bytes_per_second: float | None
     samples_seconds: list[float] = msgspec.field(default_factory=list)
     reason: str | None = None
 
 
-class Tuning(_Record):
+class Tuning(_Record, frozen=True):
     """The table of trials for one class of kernels, and what was chosen from it."""
 
     access: Literal["read", "write", "copy"]
@@ -175,7 +175,7 @@ class Tuning(_Record):
     trials: list[Trial]
 
 
-class Summary(_Record):
+class Summary(_Record, frozen=True):
     """Median, its 95 % interval (``low`` to ``high``), and the spread of the samples."""
 
     median: float
@@ -187,14 +187,14 @@ class Summary(_Record):
     p95: float
 
 
-class Efficiency(_Record):
+class Efficiency(_Record, frozen=True):
     """Measured / theoretical, 0 to 1: of the nominal peak, and of the peak at the live clock."""
 
     nominal: float | None = None
     live_clock: float | None = None
 
 
-class Mismatch(_Record):
+class Mismatch(_Record, frozen=True):
     """An element that is not what it should be; the bits are hexadecimal."""
 
     index: int
@@ -202,7 +202,7 @@ class Mismatch(_Record):
     actual: str
 
 
-class Measurement(_Record):
+class Measurement(_Record, frozen=True):
     """One benchmark at one set of parameters.
 
     ``payload_bytes`` and ``bus_bytes`` are those of one sample: what the user moved, and what
@@ -235,14 +235,14 @@ class Measurement(_Record):
     default_parameters: bool = True
 
 
-class ErrorInfo(_Record):
+class ErrorInfo(_Record, frozen=True):
     kind: str
     code: int
     message: str
     retryable: bool
 
 
-class RunDocument(_Record, kw_only=True):
+class RunDocument(_Record, frozen=True, kw_only=True):
     """Everything that is kept of a run."""
 
     schema: int = SCHEMA

@@ -36,13 +36,13 @@ class PlannedBenchmark(msgspec.Struct, frozen=True, kw_only=True):
     default_parameters: bool
 
 
-class Probe(_Message):
+class Probe(_Message, frozen=True):
     """List the devices of these runtimes."""
 
     runtimes: list[str]
 
 
-class Run(_Message):
+class Run(_Message, frozen=True):
     """Measure these on this device. The run ends with ``Finished``."""
 
     device: str
@@ -50,37 +50,37 @@ class Run(_Message):
     memory: StatedMemory | None = None
 
 
-class Cancel(_Message):
+class Cancel(_Message, frozen=True):
     """End the run in progress; what is finished is kept."""
 
 
 Command = Probe | Run | Cancel
 
 
-class Probed(_Message):
+class Probed(_Message, frozen=True):
     devices: list[DeviceInfo]
     runtimes: list[RuntimeStatus]
 
 
-class Started(_Message):
+class Started(_Message, frozen=True):
     device: DeviceInfo
     environment: Environment
     theory: Theory | None
 
 
-class Progressed(_Message):
+class Progressed(_Message, frozen=True):
     progress: Progress
 
 
-class Tuned(_Message):
+class Tuned(_Message, frozen=True):
     tuning: Tuning
 
 
-class Measured(_Message):
+class Measured(_Message, frozen=True):
     measurement: Measurement
 
 
-class Finished(_Message):
+class Finished(_Message, frozen=True):
     """The run is over; ``error`` where the run as a whole failed."""
 
     clocks_after: Clocks

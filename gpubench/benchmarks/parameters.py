@@ -1,0 +1,56 @@
+"""What a benchmark can be told, typed and bounded; the JSON Schema of the wire is made from this."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+MIB = 1 << 20
+
+Dtype = Literal["float", "double"]
+Order = Literal["tile", "grid"]
+
+
+class StreamParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of the stream family; null means that the program chooses, and says what."""
+
+    dtype: Annotated[Dtype, Meta(description="element type; its width alone for read and write")] = "double"
+    footprint_bytes: Annotated[
+        Annotated[int, Meta(ge=MIB, le=1 << 46)] | None,
+        Meta(description="bytes touched in all, from 1 MiB; null: as much as keeps caches out"),
+    ] = None
+    time_limit_seconds: Annotated[
+        Annotated[float, Meta(gt=0, le=600)] | None,
+        Meta(description="of sampling; null: 2.5 s on a processor, 1 s on a GPU"),
+    ] = None
+    target_ratio: Annotated[
+        float, Meta(ge=0.0001, le=0.5, description="stop when the median's interval is within +- this share")
+    ] = 0.005
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of the pseudo-random data")] = 1
+    vector_bytes: Annotated[Literal[8, 16, 32, 64, 128] | None, Meta(description="pins the access shape")] = (
+        None
+    )
+    unroll: Annotated[Literal[1, 2, 4, 8, 16, 32] | None, Meta(description="pins the access shape")] = None
+    group_size: Annotated[
+        Literal[1, 32, 64, 128, 256, 512, 1024] | None, Meta(description="pins the access shape")
+    ] = None
+    order: Annotated[Order | None, Meta(description="pins the access shape")] = None
+    streaming_stores: Annotated[bool | None, Meta(description="pins the access shape")] = None
+    groups: Annotated[
+        Annotated[int, Meta(ge=1, le=1 << 20)] | None, Meta(description="pins the access shape")
+    ] = None
+
+
+SHAPE_FIELDS = ("vector_bytes", "unroll", "group_size", "order", "streaming_stores", "groups")
+
+HARMLESS_FIELDS = ("time_limit_seconds", "target_ratio", "dtype")
+"""Fields that do not change what a figure means: a run that sets only these is still the default."""
+
+
+def is_default(parameters: msgspec.Struct) -> bool:
+    """Whether a figure with these parameters may stand for the device."""
+    given: dict[str, Any] = msgspec.structs.asdict(parameters)
+    usual: dict[str, Any] = msgspec.structs.asdict(type(parameters)())
+    return all(given[name] == usual[name] for name in usual if name not in HARMLESS_FIELDS)

@@ -1,0 +1,190 @@
+"""Conduct one run on a worker, and keep what it told, whatever becomes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from gpubench.errors import (
+    BenchmarkFailed,
+    Cancelled,
+    DeadlineExceeded,
+    DeviceLost,
+    RunError,
+    VerificationFailed,
+    from_wire,
+)
+from gpubench.protocol.messages import Progress
+from gpubench.results.document import ErrorInfo, Outcome, RunDocument
+from gpubench.worker.handle import Worker
+from gpubench.worker.messages import Cancel, Event, Finished, Measured, Progressed, Run, Started, Tuned
+
+CANCEL_GRACE_SECONDS = 2.0
+"""A worker looks for a cancel between samples; one that does not is stuck in a driver call."""
+
+_POLL_SECONDS = 0.05
+
+
+def now() -> str:
+    """The time as documents hold it: UTC, ISO 8601, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def error_info(error: RunError) -> ErrorInfo:
+    return ErrorInfo(kind=error.kind, code=error.code, message=error.message, retryable=error.retryable)
+
+
+class Stop:
+    """A request to end a run, made from any thread; the first reason counts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reason: RunError | None = None
+
+    def set(self, reason: RunError) -> None:
+        with self._lock:
+            self._reason = self._reason or reason
+
+    @property
+    def reason(self) -> RunError | None:
+        return self._reason
+
+
+class Recorder:
+    """The run document as it grows."""
+
+    def __init__(
+        self, run_id: str, *, key: str | None, created_at: str, requested: list[dict[str, Any]]
+    ) -> None:
+        self._document = RunDocument(
+            run_id=run_id, outcome="failed", key=key, created_at=created_at, requested=requested
+        )
+
+    @property
+    def document(self) -> RunDocument:
+        return self._document
+
+    def started(self) -> None:
+        self._change(started_at=now())
+
+    def take(self, event: Event) -> None:
+        document = self._document
+        match event:
+            case Started():
+                self._change(device=event.device, environment=event.environment, theory=event.theory)
+            case Tuned():
+                self._change(tuning=[*document.tuning, event.tuning])
+            case Measured():
+                self._change(measurements=[*document.measurements, event.measurement])
+            case Finished() if document.environment is not None:
+                self._change(
+                    telemetry=event.telemetry,
+                    environment=msgspec.structs.replace(
+                        document.environment, clocks_after=event.clocks_after
+                    ),
+                )
+            case _:
+                pass
+
+    def finish(self, error: RunError | None) -> RunDocument:
+        """The whole document; ``error`` is why the run ended before its end, if it did."""
+        error = error or _worst(self._document)
+        self._change(
+            outcome=_outcome(error),
+            error=error_info(error) if error else None,
+            finished_at=now(),
+        )
+        return self._document
+
+    def _change(self, **fields: Any) -> None:
+        self._document = msgspec.structs.replace(self._document, **fields)
+
+
+def _worst(document: RunDocument) -> RunError | None:
+    """What is wrong with a run that came to its end, by its measurements."""
+    wrong = [m for m in document.measurements if m.status == "unverified"]
+    if wrong:
+        names = ", ".join(m.benchmark for m in wrong)
+        return VerificationFailed(f"the data were wrong after {names}: {wrong[0].reason}")
+    failed = [m for m in document.measurements if m.status == "failed"]
+    if failed:
+        return BenchmarkFailed(f"{', '.join(m.benchmark for m in failed)} failed: {failed[0].reason}")
+    return None
+
+
+def _outcome(error: RunError | None) -> Outcome:
+    match error:
+        case None:
+            return "ok"
+        case Cancelled():
+            return "cancelled"
+        case DeadlineExceeded():
+            return "timeout"
+        case DeviceLost():
+            return "device_lost"
+        case VerificationFailed():
+            return "unverified"
+        case _:
+            return "failed"
+
+
+def conduct(
+    worker: Worker,
+    run: Run,
+    recorder: Recorder,
+    stop: Stop,
+    on_progress: Callable[[Progress], None],
+    on_change: Callable[[RunDocument], None] = lambda document: None,
+) -> RunDocument:
+    """Run it to its end and return the document; never raises for what became of the run.
+
+    ``on_change`` is told the document whenever a measurement was added to it. After a
+    ``device_lost`` outcome, or a ``stop`` that the worker did not obey, the worker is gone.
+    """
+    recorder.started()
+    try:
+        worker.send(run)
+        finished = _listen(worker, recorder, stop, on_progress, on_change)
+    except DeviceLost as error:
+        worker.end()
+        return recorder.finish(stop.reason or error)
+    if finished is None:  # asked to stop, and did not
+        worker.end()
+        return recorder.finish(stop.reason)
+    if finished.error:
+        said = finished.error
+        meant = from_wire(said.code, said.message, {"kind": said.kind})
+        return recorder.finish(meant if isinstance(meant, RunError) else RunError(said.message))
+    return recorder.finish(stop.reason if finished.cancelled else None)
+
+
+def _listen(
+    worker: Worker,
+    recorder: Recorder,
+    stop: Stop,
+    on_progress: Callable[[Progress], None],
+    on_change: Callable[[RunDocument], None],
+) -> Finished | None:
+    give_up_at: float | None = None
+    while True:
+        if stop.reason and give_up_at is None:
+            worker.send(Cancel())
+            give_up_at = time.monotonic() + CANCEL_GRACE_SECONDS
+        if give_up_at is not None and time.monotonic() > give_up_at:
+            return None
+        event = worker.receive(_POLL_SECONDS)
+        if event is None:
+            continue
+        if isinstance(event, Progressed):
+            on_progress(event.progress)
+            continue
+        recorder.take(event)
+        if isinstance(event, Measured):
+            on_change(recorder.document)
+        if isinstance(event, Finished):
+            return event

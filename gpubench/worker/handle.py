@@ -1,0 +1,144 @@
+"""The owner's side of a worker process: start it, talk to it, end it gently."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import msgspec
+
+from gpubench.errors import DeviceLost
+from gpubench.results.document import RuntimeStatus
+from gpubench.worker.messages import Command, Event, Probe, Probed
+
+GRACE_SECONDS = 3.0
+"""From the closed connection to SIGTERM's SIGKILL: killing a GPU's client hard has frozen GPUs."""
+
+_MAX_EVENT_BYTES = 64 * 1024 * 1024
+
+
+class Worker:
+    """A worker process and the socket pair to it.
+
+    ``send`` may be called from any thread; ``receive`` from one.
+    """
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "gpubench.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                # Of its own group: ^C at a terminal is for the owner, who cancels in order.
+                start_new_session=True,
+            )
+        self._socket = ours
+        self._received = bytearray()
+        self._send_lock = threading.Lock()
+        self._decoder = msgspec.json.Decoder(Event)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, command: Command) -> None:
+        """Raises ``DeviceLost`` where the process is gone."""
+        line = msgspec.json.encode(command) + b"\n"
+        with self._send_lock:
+            try:
+                self._socket.sendall(line)
+            except OSError:
+                raise self._lost() from None
+
+    def receive(self, timeout_seconds: float) -> Event | None:
+        """The next event, or None after ``timeout_seconds``.
+
+        Raises ``DeviceLost`` where the process is gone or talks nonsense.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            end = self._received.find(b"\n")
+            if end >= 0:
+                line = bytes(self._received[:end])
+                del self._received[: end + 1]
+                return self._decode(line)
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            try:
+                chunk = self._socket.recv(1 << 20)
+            except TimeoutError:
+                return None
+            except OSError:
+                raise self._lost() from None
+            if not chunk or len(self._received) > _MAX_EVENT_BYTES:
+                raise self._lost()
+            self._received += chunk
+
+    def _decode(self, line: bytes) -> Event:
+        try:
+            event: Event = self._decoder.decode(line)
+        except msgspec.DecodeError as error:
+            raise DeviceLost(f"the worker process sent what cannot be read: {error}") from None
+        return event
+
+    def _lost(self) -> DeviceLost:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.5)
+        code = self._process.returncode
+        if code is None:
+            how = "closed its connection"
+        elif code < 0:
+            how = f"was ended by {signal.Signals(-code).name}"
+        else:
+            how = f"ended with exit code {code}"
+        return DeviceLost(f"the worker process {how}; the next run gets a new one")
+
+    def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Close the connection, on which the worker ends itself; else SIGTERM, else SIGKILL."""
+        self._socket.close()
+        for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
+            if signal_number is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._process.pid, signal_number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_seconds / 2)
+                return
+
+
+def probe(runtimes: list[str], timeout_seconds: float = 60.0) -> Probed:
+    """The devices of ``runtimes``, each looked for in a process of its own.
+
+    A driver that crashes or hangs while it is loaded costs its own runtime and nothing else: that
+    runtime is then listed as unavailable with the reason.
+    """
+    workers = {name: Worker() for name in runtimes}
+    answers = [_probe_one(name, worker, timeout_seconds) for name, worker in workers.items()]
+    return Probed(
+        devices=[device for answer in answers for device in answer.devices],
+        runtimes=[status for answer in answers for status in answer.runtimes],
+    )
+
+
+def _probe_one(name: str, worker: Worker, timeout_seconds: float) -> Probed:
+    reason = f"looking for devices took longer than {timeout_seconds:g} s"
+    try:
+        worker.send(Probe(runtimes=[name]))
+        event = worker.receive(timeout_seconds)
+        if isinstance(event, Probed):
+            return event
+    except DeviceLost as error:
+        reason = error.message
+    finally:
+        worker.end()
+    return Probed(devices=[], runtimes=[RuntimeStatus(name=name, available=False, reason=reason)])  # type: ignore[arg-type]

@@ -1,0 +1,165 @@
+"""What a memory should reach: the arithmetic, and which of several statements is taken.
+
+peak [byte/s] = data rate [bit/s per pin] x bus width [bit] / 8. The data rate is nominal: GDDR7's
+line coding and CRC are outside of it and nothing is subtracted (JESD239). A module carries 32 of
+the bus's bits, so 28 Gbit/s is 112 GB/s per module and 32 Gbit/s is 128 GB/s.
+
+NVIDIA's runtimes report half of the data rate as the memory clock, for GDDR5 to GDDR7 and HBM
+alike: 9001 MHz is 18 Gbit/s, 10501 is 21, 14001 is 28. Other vendors' clocks need a factor for
+each kind of memory, so for those only the catalogue counts.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gpubench.catalog.load import Board
+from gpubench.catalog.lookup import board_for_device, find_board, find_technology, technology_for
+from gpubench.errors import CatalogError
+from gpubench.protocol.messages import StatedMemory
+from gpubench.results.document import DeviceInfo, Theory
+from gpubench.units import GB, format_bandwidth, format_percent
+
+MODULE_BITS = 32
+"""The width of one GDDR module; two that share their bits (clamshell) count as one."""
+
+TOLERANCE = 0.005
+"""Two statements of one peak that differ by more are both shown."""
+
+
+def peak_bytes_per_second(data_rate_bits_per_second: float, bus_width_bits: int) -> float:
+    """Data rate per pin x bus width / 8."""
+    return data_rate_bits_per_second * bus_width_bits / 8
+
+
+def per_module_bytes_per_second(bandwidth_bytes_per_second: float, bus_width_bits: int) -> float:
+    """The share of 32 bits of the bus, one GDDR module."""
+    return bandwidth_bytes_per_second * MODULE_BITS / bus_width_bits
+
+
+def per_pin_bits_per_second(bandwidth_bytes_per_second: float, bus_width_bits: int) -> float:
+    """The effective data rate: bandwidth x 8 / bus width."""
+    return bandwidth_bytes_per_second * 8 / bus_width_bits
+
+
+def data_rate_from_clock(memory_clock_hz: float) -> float:
+    """Bit/s per pin from the clock that NVIDIA's runtimes report: twice the clock."""
+    return 2 * memory_clock_hz
+
+
+def clock_from_data_rate(data_rate_bits_per_second: float) -> float:
+    """The clock in hertz that NVIDIA's runtimes report for this data rate: half of it."""
+    return data_rate_bits_per_second / 2
+
+
+def board_peak_bytes_per_second(board: Board) -> float:
+    """Of one device: a board that the runtime shows as two devices gives each half."""
+    return peak_bytes_per_second(board.data_rate_bits_per_second, device_bus_width_bits(board))
+
+
+def device_bus_width_bits(board: Board) -> int:
+    return board.bus_width_bits // board.runtime_devices
+
+
+def theory_for_device(info: DeviceInfo, stated: StatedMemory | None = None) -> Theory | None:
+    """The peak to hold a device's figures against, and where it comes from.
+
+    In this order: what the user states; the device's own memory clock and bus width (NVIDIA), with
+    the catalogue's row of the board beside it; that row alone. Null where none of these is known,
+    as for a processor. Raises ``CatalogError`` where the stated technology is not known.
+    """
+    if stated is not None:
+        return _from_statement(stated)
+    if info.kind == "cpu":
+        return None
+    board = board_for_device(info)
+    return _from_device(info, board) or (_from_catalog(info, board) if board else None)
+
+
+def live_clock_peak(theory: Theory, memory_hz: float | None) -> float | None:
+    """The peak at the clock that the memory ran at, in byte/s.
+
+    GeForce boards clock their memory down while CUDA work runs (14001 to 13801 MHz), so a figure
+    is also held against this. Null where the clock is absent or 0, and where its relation to the
+    data rate is not known: stated memory, and boards that are not NVIDIA's.
+    """
+    if not memory_hz or memory_hz < 0 or not _clock_is_half_of_data_rate(theory):
+        return None
+    return peak_bytes_per_second(data_rate_from_clock(memory_hz), theory.bus_width_bits)
+
+
+def _clock_is_half_of_data_rate(theory: Theory) -> bool:
+    if theory.source != "catalog":
+        return theory.source == "device"
+    try:
+        return theory.board is not None and find_board(theory.board).vendor == "NVIDIA"
+    except CatalogError:  # a document of a program with another catalogue
+        return False
+
+
+def _from_statement(stated: StatedMemory) -> Theory:
+    technology = find_technology(stated.technology)
+    rate = technology.data_rate_bits_per_second
+    return Theory(
+        source="stated",
+        peak_bytes_per_second=peak_bytes_per_second(rate, stated.bus_width_bits),
+        data_rate_bits_per_second=rate,
+        bus_width_bits=stated.bus_width_bits,
+        technology=technology.id,
+        family=technology.family,
+        notes=["stated by the user, not checked against the device"],
+    )
+
+
+def _from_device(info: DeviceInfo, board: Board | None) -> Theory | None:
+    clock, width = info.memory_clock_hz, info.bus_width_bits
+    if not clock or not width or clock < 0 or width < 0 or not _is_nvidia(info):
+        return None
+    rate = data_rate_from_clock(clock)
+    peak = peak_bytes_per_second(rate, width)
+    if board is None:
+        notes = ["the board is not in the catalogue: its kind of memory is not known"]
+        return Theory("device", peak, rate, width, notes=notes)
+    row_peak = board_peak_bytes_per_second(board)
+    notes = []
+    if abs(peak - row_peak) > TOLERANCE * row_peak:
+        notes.append(
+            f"the device's clock and bus width give {format_bandwidth(peak)} ({width} bit), the "
+            f"catalogue's row gives {format_bandwidth(row_peak)} ({device_bus_width_bits(board)} bit); "
+            "the device's is used"
+        )
+    return _with_row(Theory("device", peak, rate, width, notes=notes), board)
+
+
+def _from_catalog(info: DeviceInfo, board: Board) -> Theory:
+    rate, width = board.data_rate_bits_per_second, device_bus_width_bits(board)
+    notes = ["from the catalogue's row of this board: the device tells no usable memory clock and bus width"]
+    if info.bus_width_bits and info.bus_width_bits != width:
+        notes.append(f"the device reports a bus width of {info.bus_width_bits} bit, the row has {width} bit")
+    return _with_row(Theory("catalog", board_peak_bytes_per_second(board), rate, width, notes=notes), board)
+
+
+def _with_row(theory: Theory, board: Board) -> Theory:
+    """What the board's row adds: its names, its own peak, and what the data sheet says."""
+    published = board.published_gb_per_second * GB / board.runtime_devices
+    grade = technology_for(board.family, theory.data_rate_bits_per_second)
+    notes = list(theory.notes)
+    difference = theory.peak_bytes_per_second / published - 1
+    if abs(difference) > TOLERANCE:
+        notes.append(
+            f"the data sheet says {format_bandwidth(published)}, which differs by "
+            f"{format_percent(difference)} from rate x width: a fraction of either is good to that only"
+        )
+    return msgspec.structs.replace(
+        theory,
+        technology=grade.id if grade else None,
+        family=board.family,
+        board=board.id,
+        catalog_peak_bytes_per_second=board_peak_bytes_per_second(board),
+        published_bytes_per_second=published,
+        notes=notes,
+    )
+
+
+def _is_nvidia(info: DeviceInfo) -> bool:
+    return info.runtime == "cuda" or "nvidia" in (info.vendor or info.name).lower()

@@ -1,0 +1,81 @@
+"""The data themselves: every row obeys the arithmetic, and every row says where it comes from."""
+
+import pytest
+
+from gpubench.catalog.load import boards, claims, families, published, technologies
+from gpubench.catalog.lookup import published_for
+from gpubench.catalog.theory import peak_bytes_per_second
+
+DATA_SHEET_DISAGREES = {
+    "nvidia-b200": 7672.3,  # drivers report 7680 bit, the data sheet's 8 TB/s is of 8192 bit
+    "nvidia-h200": 4916.7,  # 6144 bit; 141 of 144 GB are enabled
+    "nvidia-h200-nvl": 4916.7,
+    "amd-instinct-mi355x": 8192.0,  # rounded by the vendor
+    "nvidia-h100-pcie": 2039.0,  # "greater than 2,000 GB/s"
+    "nvidia-gh200-480gb": 4022.8,  # rounded by the vendor
+}
+
+
+@pytest.mark.parametrize("board", boards(), ids=lambda board: board.id)
+def test_rate_times_width_is_the_published_bandwidth(board) -> None:  # type: ignore[no-untyped-def]
+    peak = peak_bytes_per_second(board.data_rate_bits_per_second, board.bus_width_bits) / 1e9
+    if board.id in DATA_SHEET_DISAGREES:
+        assert peak == pytest.approx(DATA_SHEET_DISAGREES[board.id], abs=0.1)
+        assert abs(peak / board.published_gb_per_second - 1) > 0.005
+    else:
+        assert peak == pytest.approx(board.published_gb_per_second, rel=0.005)
+
+
+@pytest.mark.parametrize("board", boards(), ids=lambda board: board.id)
+def test_a_reported_clock_is_half_of_the_data_rate(board) -> None:  # type: ignore[no-untyped-def]
+    if board.memory_clock_mhz and board.vendor == "NVIDIA":
+        assert 2 * board.memory_clock_mhz / 1000 == pytest.approx(board.data_rate_gbit_per_second, rel=0.003)
+    if board.compute_memory_clock_mhz:
+        assert 0.95 < 2 * board.compute_memory_clock_mhz / 1000 / board.data_rate_gbit_per_second < 1
+
+
+def test_every_row_has_a_source_spelt_out_and_a_known_family() -> None:
+    for row in (*boards(), *technologies()):
+        assert row.sources, row.id
+        assert row.family in families(), row.id
+        for source in row.sources:
+            assert source.startswith(("http", "runtime output, no public address")), (row.id, source)
+    assert all(row.source.startswith("http") for row in (*claims(), *published()))
+    assert all(row.date[:2] == "20" and row.baseline for row in claims())
+
+
+def test_ids_are_unique_and_boards_of_one_name_have_a_variant() -> None:
+    assert len({row.id for row in boards()}) == len(boards()) > 100
+    assert len({row.id for row in technologies()}) == len(technologies()) >= 40
+    names = [row.name for row in boards()]
+    for row in boards():
+        assert (row.variant is not None) or names.count(row.name) == 1, row.id
+
+
+def test_modules_carry_32_bits_each_or_share_them_in_pairs() -> None:
+    for row in boards():
+        if row.family.startswith("GDDR"):
+            assert row.modules is not None
+            assert row.modules * 32 / row.bus_width_bits in (1, 2), row.id
+
+
+def test_only_complete_or_partial_logs_below_the_peak_stand_beside_a_measurement() -> None:
+    by_id = {row.id: row for row in boards()}
+    shown = [series for board in boards() for series in published_for(board)]
+    assert {series.grade for series in shown} == {"A", "B"}
+    for series in shown:
+        board = by_id[series.board]
+        arithmetic = board.data_rate_gbit_per_second * board.bus_width_bits / 8
+        highest = max(arithmetic, board.published_gb_per_second)
+        assert all(0 < figure.gb_per_second <= highest for figure in series.figures), series
+
+
+def test_a_warning_is_never_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    import msgspec
+
+    from gpubench.catalog import lookup
+
+    row = published_for(by_id := boards()[0])[0]
+    rows = tuple(msgspec.structs.replace(row, grade=grade) for grade in "ABCX")
+    monkeypatch.setattr(lookup, "published", lambda: rows)
+    assert [series.grade for series in lookup.published_for(by_id)] == ["A", "B"]

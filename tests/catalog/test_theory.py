@@ -1,0 +1,140 @@
+import pytest
+
+from gpubench.catalog.theory import (
+    clock_from_data_rate,
+    data_rate_from_clock,
+    live_clock_peak,
+    peak_bytes_per_second,
+    per_module_bytes_per_second,
+    per_pin_bits_per_second,
+    theory_for_device,
+)
+from gpubench.errors import CatalogError
+from gpubench.protocol.messages import StatedMemory
+from gpubench.results.document import DeviceInfo, Theory
+
+
+def device(name: str = "NVIDIA GeForce RTX 5090", **known: object) -> DeviceInfo:
+    fields = {
+        "id": "cuda:0",
+        "alias": "gpu0",
+        "runtime": "cuda",
+        "kind": "gpu",
+        "hardware_id": "0000:01:00.0",
+    }
+    return DeviceInfo(name=name, **{**fields, **known})  # type: ignore[arg-type]
+
+
+def theory(name: str = "NVIDIA GeForce RTX 5090", **known: object) -> Theory:
+    found = theory_for_device(device(name, **known), None)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("mhz", "gbit"), [(9001, 18), (10501, 21), (14001, 28), (16001, 32), (3201, 6.4)])
+def test_the_reported_clock_is_half_of_the_data_rate(mhz: int, gbit: float) -> None:
+    assert data_rate_from_clock(mhz * 1e6) / 1e9 == pytest.approx(gbit, rel=0.001)
+    assert clock_from_data_rate(gbit * 1e9) / 1e6 == pytest.approx(mhz, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("gbit", "board", "module"), [(28, 1792, 112), (32, 2048, 128), (14, 896, 56), (20, 1280, 80)]
+)
+def test_a_512_bit_board_and_its_modules(gbit: float, board: float, module: float) -> None:
+    peak = peak_bytes_per_second(gbit * 1e9, 512)
+    assert peak == board * 1e9
+    assert per_module_bytes_per_second(peak, 512) == module * 1e9
+    assert per_pin_bits_per_second(peak, 512) == gbit * 1e9
+
+
+def test_the_device_itself_comes_first_and_the_row_stands_beside_it() -> None:
+    found = theory(memory_clock_hz=14_001_000_000, bus_width_bits=512)
+    assert found.source == "device"
+    assert found.peak_bytes_per_second == pytest.approx(1792.1e9, abs=0.1e9)
+    assert (found.technology, found.family, found.board) == ("gddr7-28", "GDDR7", "nvidia-geforce-rtx-5090")
+    assert found.catalog_peak_bytes_per_second == found.published_bytes_per_second == 1792e9
+    assert found.notes == []
+
+
+def test_a_device_that_disagrees_with_its_row_shows_both() -> None:
+    """A driver that counts only the enabled part of the H200's bus."""
+    found = theory("NVIDIA H200", memory_clock_hz=3_201_000_000, bus_width_bits=6016)
+    assert found.peak_bytes_per_second == pytest.approx(4814.3e9, abs=0.1e9)
+    assert len(found.notes) == 1
+    assert "4814.3 GB/s (6016 bit)" in found.notes[0]
+    assert "4916.7 GB/s (6144 bit)" in found.notes[0]
+
+
+def test_a_data_sheet_that_disagrees_is_told() -> None:
+    found = theory("NVIDIA H200", memory_clock_hz=3_201_000_000, bus_width_bits=6144)
+    assert found.published_bytes_per_second == 4800e9
+    assert ["4800.0 GB/s" in note for note in found.notes] == [True]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {},
+        {"memory_clock_hz": 0, "bus_width_bits": 512},
+        {"memory_clock_hz": 14_001_000_000, "bus_width_bits": 0},
+        {"memory_clock_hz": 14_001_000_000},
+        {"memory_clock_hz": -1, "bus_width_bits": 512},
+    ],
+)
+def test_without_a_usable_clock_and_width_the_row_counts(known: dict[str, int]) -> None:
+    found = theory(**known)
+    assert (found.source, found.peak_bytes_per_second) == ("catalog", 1792e9)
+    assert found.notes
+
+
+def test_without_row_and_clock_there_is_no_theory() -> None:
+    assert theory_for_device(device("Some GPU"), None) is None
+    assert theory_for_device(device("Some GPU", memory_clock_hz=0, bus_width_bits=256), None) is None
+
+
+def test_an_unknown_board_that_tells_its_clock_has_a_peak_without_a_family() -> None:
+    found = theory("NVIDIA Next GPU", memory_clock_hz=16_001_000_000, bus_width_bits=512)
+    assert found.peak_bytes_per_second == pytest.approx(2048e9, rel=1e-3)
+    assert (found.family, found.board) == (None, None)
+
+
+def test_another_vendors_clock_is_not_taken_for_half_of_the_rate() -> None:
+    name = "AMD Radeon RX 7900 XTX"
+    found = theory(name, runtime="opencl", vendor="AMD", memory_clock_hz=1_249_000_000, bus_width_bits=384)
+    assert (found.source, found.peak_bytes_per_second) == ("catalog", 960e9)
+    assert live_clock_peak(found, 1_249_000_000) is None
+
+
+def test_a_board_of_two_devices_gives_each_its_half() -> None:
+    found = theory("AMD Instinct MI250X", runtime="opencl", vendor="AMD")
+    assert (found.peak_bytes_per_second, found.bus_width_bits) == (1638.4e9, 4096)
+
+
+def test_a_processor_has_no_theory_unless_the_user_states_one() -> None:
+    host = device(
+        "pthread-NVIDIA Grace", runtime="opencl", kind="cpu", memory_clock_hz=2_400_000_000, bus_width_bits=64
+    )
+    assert theory_for_device(host, None) is None
+    found = theory_for_device(host, StatedMemory(technology="ddr5-4800", bus_width_bits=128))
+    assert found is not None
+    assert (found.source, found.peak_bytes_per_second) == ("stated", 76.8e9)
+    assert live_clock_peak(found, 2_400_000_000) is None
+    with pytest.raises(CatalogError):
+        theory_for_device(host, StatedMemory(technology="sdram", bus_width_bits=128))
+
+
+def test_what_the_user_states_comes_before_the_device() -> None:
+    told = device(memory_clock_hz=14_001_000_000, bus_width_bits=512)
+    found = theory_for_device(told, StatedMemory(technology="gddr7-32", bus_width_bits=512))
+    assert found is not None
+    assert (found.source, found.peak_bytes_per_second) == ("stated", 2048e9)
+
+
+def test_the_peak_at_the_live_clock() -> None:
+    found = theory(memory_clock_hz=14_001_000_000, bus_width_bits=512)
+    live = live_clock_peak(found, 13_801_000_000)
+    assert live == pytest.approx(1766.5e9, abs=0.1e9)
+    assert live_clock_peak(theory(), 13_801_000_000) == live  # from the row: the same board
+    assert live_clock_peak(found, 0) is None
+    assert live_clock_peak(found, None) is None
+    assert live_clock_peak(Theory("catalog", 1e9, 1e9, 8, board="not-in-this-catalog"), 1) is None

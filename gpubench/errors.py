@@ -32,6 +32,8 @@
     +-- Unreachable                   no server answers (client side only)
     +-- MissingDependency             an extra is not installed
     +-- CatalogError                  unknown board or technology
+    +-- StoreError                    the data directory cannot be used
+    +-- CannotListen                  an address cannot be listened on
     +-- InternalError                 a mistake of ours
 
 Each class has a ``code`` (JSON-RPC), a ``kind`` (for programs) and says whether trying again can
@@ -50,7 +52,7 @@ class GpubenchError(Exception):
     kind: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, **details: Any) -> None:
+    def __init__(self, message: str, /, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
@@ -174,6 +176,14 @@ class MissingDependency(GpubenchError):
 
 class CatalogError(GpubenchError):
     code, kind = -32602, "not_in_catalog"
+
+
+class StoreError(GpubenchError):
+    kind = "store_error"
+
+
+class CannotListen(GpubenchError):
+    kind = "cannot_listen"
 
 
 class InternalError(GpubenchError):

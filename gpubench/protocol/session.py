@@ -1,0 +1,138 @@
+"""The client's side of the wire, without I/O: requests into bytes, bytes into events.
+
+The same session serves a client that blocks and one that does not: they differ in how bytes move,
+and this file moves none. Every request ends with exactly one ``Result`` or ``Failure`` of its id;
+a run is ``Accepted`` first and may tell its ``Progress``. A ``Failure`` without an id is about the
+connection (too many of them, a line that could not be read), which the server then closes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from gpubench.errors import GpubenchError, InvalidParameters, ProtocolError, from_wire
+from gpubench.protocol import messages
+from gpubench.protocol.framing import LineBuffer
+from gpubench.results.document import RunDocument
+
+RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
+    "hello": messages.Hello,
+    "ping": messages.Pong,
+    "devices": messages.Devices,
+    "benchmarks": messages.Benchmarks,
+    "run": RunDocument,
+    "cancel": messages.Cancelling,
+    "status": messages.Status,
+    "result": RunDocument,
+    "results": messages.Results,
+}
+"""Every method and what it gives; what it takes is ``messages.PARAMETERS``."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer, decoded as the method's type in ``RESULTS``."""
+
+    request_id: int | None
+    value: Any
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The answer is an error; a run's holds ``details["document"]`` as a ``RunDocument``."""
+
+    request_id: int | None
+    error: GpubenchError
+
+
+Event = messages.Accepted | messages.Progress | Result | Failure
+"""What can happen: the two notifications are the wire's own structs."""
+
+
+class ClientSession:
+    """One connection's requests and answers. After an exception from ``feed`` it is of no use."""
+
+    def __init__(self) -> None:
+        self._lines = LineBuffer(messages.MAX_RESPONSE_BYTES)
+        self._ids = itertools.count(1)
+        self._pending: dict[int | str | None, messages.Method] = {}
+
+    def request(self, method: messages.Method, params: msgspec.Struct | None = None) -> tuple[int, bytes]:
+        """The id of a new request and the bytes to send for it."""
+        request_id = next(self._ids)
+        message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params or {}}
+        line = msgspec.json.encode(message) + b"\n"
+        if len(line) > messages.MAX_REQUEST_BYTES:
+            raise InvalidParameters(
+                f"the request is {len(line)} bytes long; allowed: {messages.MAX_REQUEST_BYTES}; "
+                "ask for fewer benchmarks at once"
+            )
+        self._pending[request_id] = method
+        return request_id, line
+
+    def feed(self, data: bytes) -> list[Event]:
+        """What these bytes complete, in order.
+
+        Raises ``ProtocolError`` where they are not what a gpubench server says; what is unknown
+        but well formed (a notification of a newer server) is passed over.
+        """
+        self._lines.feed(data)
+        events: list[Event] = []
+        while (line := self._lines.next_line()) is not None:
+            try:
+                event = self._event(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise ProtocolError(
+                    f"the peer sent what cannot be read ({error}): {line[:60]!r}; "
+                    "is it a gpubench server, and its benchmark port?"
+                ) from None
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _event(self, line: bytes) -> Event | None:
+        message = msgspec.json.decode(line, type=_Message)
+        if message.method is not None:
+            return self._notification(message.method, message.params)
+        if message.error is not None:
+            return self._failure(message.id, message.error)
+        if message.id not in self._pending or message.result is msgspec.UNSET:
+            raise ProtocolError(f"the peer sent no answer to a request that was made: {line[:60]!r}")
+        method = self._pending.pop(message.id)
+        return Result(message.id, msgspec.json.decode(message.result, type=RESULTS[method]))
+
+    def _notification(self, method: str, params: msgspec.Raw) -> Event | None:
+        struct = _NOTIFICATIONS.get(method)
+        if struct is None:
+            return None
+        notification = msgspec.json.decode(params, type=struct)
+        # Progress may be overtaken by its run's end.
+        return notification if notification.request_id in self._pending else None
+
+    def _failure(self, request_id: int | None, body: messages.ErrorBody) -> Failure:
+        self._pending.pop(request_id, None)
+        if body.data.get("document") is not None:
+            document = msgspec.convert(body.data["document"], RunDocument)
+            body = msgspec.structs.replace(body, data={**body.data, "document": document})
+        return Failure(request_id, from_wire(body.code, body.message, body.data))
+
+
+_NOTIFICATIONS: dict[str, type[messages.Accepted | messages.Progress]] = {
+    "accepted": messages.Accepted,
+    "progress": messages.Progress,
+}
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """Whatever a server may send; which of the two shapes it is shows in its fields."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | None = None
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: messages.ErrorBody | None = None
+    method: str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"{}")

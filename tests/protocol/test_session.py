@@ -105,6 +105,8 @@ def test_a_kind_of_a_newer_server_is_known_by_its_code() -> None:
         b"\xff\xfe\n",
         b"[" * 100_000 + b"\n",
         b"{}\n",
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"\xff"}}\n',
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x","data":{"a":' + b"[" * 100_000 + b"}}\n",
         line(id=1),
         line(id=99, result={}),
         line(id=2, result={"pong": "yes"}),

@@ -1,0 +1,184 @@
+"""Whether a figure may be compared at all, and what two sets of runs say of each other."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import msgspec
+
+from gpubench.results.document import Flag, Measurement, RunDocument, Summary
+
+Word = Literal["SAME", "FASTER", "SLOWER", "AMBIGUOUS", "NOT COMPARABLE"]
+
+MINIMUM_EFFECT = 0.005
+"""A smaller difference is none, however narrow the intervals."""
+
+SAME_WITHIN = 0.02
+"""Two sides are the same only where their intervals exclude a difference larger than this."""
+
+MINIMUM_RUNS = 3
+"""A side. One program gave 38.2, 36.2 and 34.2 GB/s in three runs, each with a narrow interval of
+its own: only the spread between runs shows how far a figure repeats."""
+
+NOT_OF_THE_MEMORY: frozenset[Flag] = frozenset({"over_theory", "cached_footprint"})
+"""Flags that say that the figure is of something else than the memory."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Side b against side a: ``ratio`` is b's bandwidth over a's, with its interval.
+
+    ``differences`` name the settings that differ, as "name: a's value, b's value".
+    """
+
+    benchmark: str
+    parameters: dict[str, Any]
+    verdict: Word
+    reason: str
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    runs_a: int = 0
+    runs_b: int = 0
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One benchmark's figures in the runs of one side, in byte/s."""
+
+    median: float
+    low: float
+    high: float
+    runs: int
+
+
+def why_unusable(measurement: Measurement) -> str | None:
+    """Why a measurement gives no figure that may be compared; null where it does."""
+    summary = measurement.bandwidth_bytes_per_second
+    if measurement.status != "ok":
+        return measurement.reason or measurement.status
+    if not measurement.verified or "unverified" in measurement.flags:
+        return "the data were not verified: an unverified figure is no figure"
+    if measurement.quantity != "bandwidth" or summary is None:
+        return "not a bandwidth"
+    if not all(math.isfinite(value) and value > 0 for value in (summary.median, summary.low, summary.high)):
+        return "the bandwidth is not a positive number"
+    return None
+
+
+def compare_runs(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> list[Verdict]:
+    """What the runs of side b say against those of side a, for each benchmark at each of its settings.
+
+    A side's interval spans the intervals of its runs. FASTER and SLOWER need intervals that do not
+    meet, an effect of 0.5 %, and three runs a side; SAME an effect below 0.5 % and intervals that
+    exclude one above 2 %; what is neither is AMBIGUOUS. Devices may differ, settings may not.
+    """
+    ours, theirs = _by_settings(a), _by_settings(b)
+    verdicts: list[Verdict] = []
+    for benchmark in dict.fromkeys(key[0] for key in (*ours, *theirs)):
+        mine = {key: figures for key, figures in ours.items() if key[0] == benchmark}
+        other = {key: figures for key, figures in theirs.items() if key[0] == benchmark}
+        common = mine.keys() & other.keys()
+        if common:
+            verdicts += [_verdict(benchmark, mine[key], other[key]) for key in mine if key in common]
+        else:
+            a_all, b_all = (list(chain.from_iterable(side.values())) for side in (mine, other))
+            verdicts.append(_verdict(benchmark, a_all, b_all))
+    return verdicts
+
+
+_Figure = tuple[RunDocument, Measurement]
+
+
+def _by_settings(documents: Sequence[RunDocument]) -> dict[tuple[str, str, str], list[_Figure]]:
+    """A suite may hold one benchmark at several settings; each is compared with its like."""
+    grouped: dict[tuple[str, str, str], list[_Figure]] = {}
+    for document in documents:
+        for m in document.measurements:
+            key = (m.benchmark, _text(m.parameters), _text(m.axes))
+            grouped.setdefault(key, []).append((document, m))
+    return grouped
+
+
+def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
+    parameters = (a or b)[0][1].parameters
+    if not a or not b:
+        only = "first" if a else "second"
+        return Verdict(benchmark, parameters, "NOT COMPARABLE", f"measured on the {only} side only")
+    differences = _differences(a, b)
+    if differences:
+        reason = f"other settings: {'; '.join(differences)}"
+        return Verdict(benchmark, parameters, "NOT COMPARABLE", reason, differences=differences)
+    for _, measurement in (*a, *b):
+        wrong = why_unusable(measurement) or _not_of_the_memory(measurement)
+        if wrong:
+            return Verdict(benchmark, parameters, "NOT COMPARABLE", f"a figure cannot be used: {wrong}")
+    first, second = _side(a), _side(b)
+    ratio, low, high = second.median / first.median, second.low / first.high, second.high / first.low
+    word, reason = _judge(ratio, low, high, min(first.runs, second.runs))
+    return Verdict(benchmark, parameters, word, reason, ratio, low, high, first.runs, second.runs)
+
+
+def _judge(ratio: float, low: float, high: float, runs: int) -> tuple[Word, str]:
+    apart = low > 1 or high < 1
+    if abs(ratio - 1) < MINIMUM_EFFECT:
+        if max(high - 1, 1 - low) <= SAME_WITHIN:
+            return "SAME", "the medians differ by less than 0.5 %"
+        return "AMBIGUOUS", "the medians are close, but the intervals are too wide to exclude a difference"
+    if not apart:
+        return "AMBIGUOUS", "the intervals overlap"
+    if runs < MINIMUM_RUNS:
+        return "AMBIGUOUS", f"the intervals are apart, but a verdict needs {MINIMUM_RUNS} runs a side"
+    return ("FASTER" if ratio > 1 else "SLOWER"), "the intervals of all runs are apart"
+
+
+def _side(figures: list[_Figure]) -> _Side:
+    found = [m.bandwidth_bytes_per_second for _, m in figures]
+    summaries: list[Summary] = [summary for summary in found if summary is not None]
+    return _Side(
+        median=statistics.median(summary.median for summary in summaries),
+        low=min(summary.low for summary in summaries),
+        high=max(summary.high for summary in summaries),
+        runs=len({document.run_id for document, _ in figures}),
+    )
+
+
+def _not_of_the_memory(measurement: Measurement) -> str | None:
+    found = [flag for flag in measurement.flags if flag in NOT_OF_THE_MEMORY]
+    return f"it is flagged {', '.join(found)}" if found else None
+
+
+def _differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:
+    """The settings that are not the same in all runs of both sides."""
+    ours, theirs = [_settings(*figure) for figure in a], [_settings(*figure) for figure in b]
+    names = dict.fromkeys(name for settings in (*ours, *theirs) for name in settings)
+    return tuple(
+        f"{name}: {_values(ours, name)} and {_values(theirs, name)}"
+        for name in names
+        if len({settings.get(name, "absent") for settings in (*ours, *theirs)}) > 1
+    )
+
+
+def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]:
+    """What must be equal for two figures to be of the same thing, each as text."""
+    return {
+        **{f"parameters.{name}": _text(value) for name, value in measurement.parameters.items()},
+        "axes": _text(measurement.axes),
+        "quantity": measurement.quantity,
+        "runtime": document.device.runtime if document.device else "unknown",
+        "kernels": document.environment.kernel_source_hash[:12] if document.environment else "unknown",
+    }
+
+
+def _values(settings: list[dict[str, str]], name: str) -> str:
+    return " or ".join(dict.fromkeys(each.get(name, "absent") for each in settings))
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value, order="deterministic").decode()

@@ -1,0 +1,94 @@
+import pytest
+from documents import document, measurement, processor
+
+from gpubench.compare import compare_runs
+from gpubench.results.document import Flag, RunDocument
+from gpubench.verdicts import Verdict
+
+
+def runs(
+    *figures: float, spread: float = 0.002, flag: Flag | None = None, **fields: str
+) -> list[RunDocument]:
+    flags = [flag] if flag else []
+    return [
+        document(measurement(gb, "triad", *flags, spread=spread), run_id=f"run-{number}", **fields)
+        for number, gb in enumerate(figures)
+    ]
+
+
+def verdict(a: list[RunDocument], b: list[RunDocument]) -> Verdict:
+    (found,) = compare_runs(a, b)
+    return found
+
+
+def test_three_runs_a_side_that_do_not_meet() -> None:
+    slower, faster = runs(1500, 1502, 1501), runs(1600, 1601, 1602)
+    found = verdict(slower, faster)
+    assert (found.verdict, found.runs_a, found.runs_b) == ("FASTER", 3, 3)
+    assert found.ratio == pytest.approx(1601 / 1501)
+    assert found.low is not None
+    assert found.high is not None
+    assert 1 < found.low < found.ratio < found.high
+    assert verdict(faster, slower).verdict == "SLOWER"
+
+
+def test_one_or_two_runs_cannot_say_faster() -> None:
+    found = verdict(runs(1500), runs(1600))
+    assert found.verdict == "AMBIGUOUS"
+    assert "needs 3 runs a side" in found.reason
+    assert verdict(runs(1500, 1500, 1500), runs(1600, 1600)).verdict == "AMBIGUOUS"
+
+
+def test_one_document_given_three_times_is_one_run() -> None:
+    assert verdict(runs(1500) * 3, runs(1600) * 3).verdict == "AMBIGUOUS"
+
+
+def test_the_spread_between_runs_is_in_the_interval() -> None:
+    """Each run's own interval is narrow, and the runs of one program are apart."""
+    assert verdict(runs(38.2, 36.2, 34.2), runs(39.0, 38.9, 38.0)).verdict == "AMBIGUOUS"
+
+
+def test_a_difference_below_half_a_percent_is_none() -> None:
+    steady = runs(1600, 1600, 1600, spread=0.0001)
+    assert verdict(steady, runs(1606, 1606, 1606, spread=0.0001)).verdict == "SAME"  # apart, and too little
+    assert verdict(steady, runs(1610, 1610, 1610, spread=0.0001)).verdict == "FASTER"
+
+
+def test_close_medians_with_wide_intervals_are_not_the_same() -> None:
+    assert verdict(runs(1600, spread=0.1), runs(1601, spread=0.1)).verdict == "AMBIGUOUS"
+    assert verdict(runs(1600), runs(1601)).verdict == "SAME"
+
+
+def test_settings_that_differ_are_named() -> None:
+    a = [document(measurement(1500, parameters={"dtype": "float64", "footprint_bytes": None}))]
+    b = [document(measurement(1600, parameters={"dtype": "int32", "footprint_bytes": None}), kernels="ffff")]
+    found = verdict(a, b)
+    assert found.verdict == "NOT COMPARABLE"
+    assert found.differences == ('parameters.dtype: "float64" and "int32"', "kernels: a1b2c3 and ffff")
+    assert found.ratio is None
+    other_runtime = [document(measurement(30.0), device=processor())]
+    assert verdict(runs(1500), other_runtime).differences == ("runtime: cuda and opencl",)
+
+
+def test_a_benchmark_at_several_settings_is_compared_with_its_like() -> None:
+    small, large = {"footprint_bytes": 1}, {"footprint_bytes": 2}
+    run = document(measurement(100, parameters=small), measurement(200, parameters=large))
+    found = compare_runs([run], [run])
+    assert [(each.parameters, each.verdict) for each in found] == [(small, "SAME"), (large, "SAME")]
+
+
+def test_what_one_side_lacks_is_said() -> None:
+    a, b = document(measurement(1, "copy")), document(measurement(1, "read"))
+    assert [(v.benchmark, v.verdict, v.reason) for v in compare_runs([a], [b])] == [
+        ("copy", "NOT COMPARABLE", "measured on the first side only"),
+        ("read", "NOT COMPARABLE", "measured on the second side only"),
+    ]
+    assert compare_runs([], []) == []
+    assert compare_runs([document()], [document()]) == []
+
+
+@pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "unverified"])
+def test_figures_of_something_else_than_the_memory_get_no_verdict(flag: Flag) -> None:
+    found = verdict(runs(1500, 1500, 1500), runs(1900, 1900, 1900, flag=flag))
+    assert found.verdict == "NOT COMPARABLE"
+    assert found.ratio is None

@@ -15,7 +15,7 @@ from gpubench.errors import (
     Cancelled,
     DeadlineExceeded,
     DeviceLost,
-    RunError,
+    GpubenchError,
     VerificationFailed,
     from_wire,
 )
@@ -35,7 +35,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def error_info(error: RunError) -> ErrorInfo:
+def error_info(error: GpubenchError) -> ErrorInfo:
     return ErrorInfo(kind=error.kind, code=error.code, message=error.message, retryable=error.retryable)
 
 
@@ -44,14 +44,14 @@ class Stop:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reason: RunError | None = None
+        self._reason: GpubenchError | None = None
 
-    def set(self, reason: RunError) -> None:
+    def set(self, reason: GpubenchError) -> None:
         with self._lock:
             self._reason = self._reason or reason
 
     @property
-    def reason(self) -> RunError | None:
+    def reason(self) -> GpubenchError | None:
         return self._reason
 
 
@@ -91,7 +91,7 @@ class Recorder:
             case _:
                 pass
 
-    def finish(self, error: RunError | None) -> RunDocument:
+    def finish(self, error: GpubenchError | None) -> RunDocument:
         """The whole document; ``error`` is why the run ended before its end, if it did."""
         error = error or _worst(self._document)
         self._change(
@@ -105,7 +105,7 @@ class Recorder:
         self._document = msgspec.structs.replace(self._document, **fields)
 
 
-def _worst(document: RunDocument) -> RunError | None:
+def _worst(document: RunDocument) -> GpubenchError | None:
     """What is wrong with a run that came to its end, by its measurements."""
     wrong = [m for m in document.measurements if m.status == "unverified"]
     if wrong:
@@ -117,7 +117,7 @@ def _worst(document: RunDocument) -> RunError | None:
     return None
 
 
-def _outcome(error: RunError | None) -> Outcome:
+def _outcome(error: GpubenchError | None) -> Outcome:
     match error:
         case None:
             return "ok"
@@ -150,16 +150,18 @@ def conduct(
     try:
         worker.send(run)
         finished = _listen(worker, recorder, stop, on_progress, on_change)
-    except DeviceLost as error:
+    except DeviceLost as lost:
         worker.end()
-        return recorder.finish(stop.reason or error)
+        return recorder.finish(stop.reason or lost)
     if finished is None:  # asked to stop, and did not
         worker.end()
         return recorder.finish(stop.reason)
     if finished.error:
         said = finished.error
-        meant = from_wire(said.code, said.message, {"kind": said.kind})
-        return recorder.finish(meant if isinstance(meant, RunError) else RunError(said.message))
+        error = from_wire(said.code, said.message, {"kind": said.kind})
+        if isinstance(error, DeviceLost):
+            worker.end()
+        return recorder.finish(error)
     return recorder.finish(stop.reason if finished.cancelled else None)
 
 

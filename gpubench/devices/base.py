@@ -1,0 +1,110 @@
+"""The seam between what is measured and where: a device, its memory, its programs, its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gpubench.results.document import Clocks, DeviceInfo, Telemetry
+
+Buffer = Any
+"""A part of an allocation, as a kernel's argument: whatever the runtime takes for one."""
+
+Kernel = Any
+"""A kernel of a compiled program, as its runtime holds it."""
+
+
+class Allocation(Protocol):
+    """Memory of the device, until it is released."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def view(self, offset_bytes: int, nbytes: int) -> Buffer:
+        """A part of it. Offsets are multiples of 4096, so that every runtime can make it."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class Program(Protocol):
+    def kernel(self, name: str) -> Kernel: ...
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel over ``groups`` of ``group_size`` items.
+
+    An argument is a ``Buffer`` of the same device, or an int, which kernels take as an unsigned
+    64-bit number.
+    """
+
+    kernel: Kernel
+    groups: int
+    group_size: int
+    arguments: tuple[Buffer | int, ...]
+
+
+class Watch(Protocol):
+    """Watches a device from its making until ``stop``."""
+
+    def stop(self) -> Telemetry: ...
+
+
+class Device(Protocol):
+    """One device, opened. It is used from one thread.
+
+    Every method may raise ``DeviceLost``, after which the process that owns the device must end.
+    """
+
+    @property
+    def info(self) -> DeviceInfo: ...
+
+    @property
+    def compiler(self) -> str:
+        """What compiles the kernels, with its version."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Memory that can be allocated now, in all."""
+        ...
+
+    def allocate(self, nbytes: int) -> Allocation:
+        """Raises ``OutOfDeviceMemory``."""
+        ...
+
+    def compile(self, text: str) -> Program:
+        """A program from the text of ``program_text``; raises ``BenchmarkFailed``."""
+        ...
+
+    def run(self, launches: Sequence[Launch]) -> float:
+        """Run them back to back and wait.
+
+        Returns seconds on the device's clock, from the begin of the first to the end of the last.
+        """
+        ...
+
+    def read_words(self, buffer: Buffer, count: int, word_bytes: int) -> list[int]:
+        """The first ``count`` unsigned integers of a buffer."""
+        ...
+
+    def write_zeros(self, buffer: Buffer) -> None: ...
+
+    def clocks(self) -> Clocks:
+        """The live clocks, null where they cannot be known."""
+        ...
+
+    def watch(self) -> Watch: ...
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """A way to reach devices."""
+
+    def devices(self) -> list[DeviceInfo]: ...
+
+    def open(self, device_id: str) -> Device:
+        """Raises ``NoSuchDevice``."""
+        ...

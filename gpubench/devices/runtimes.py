@@ -1,0 +1,55 @@
+"""The table of runtimes, and what to do where one is missing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gpubench.devices.base import Device, Runtime
+from gpubench.errors import GpubenchError, MissingDependency, NoSuchDevice
+from gpubench.results.document import DeviceInfo, RuntimeStatus
+
+RuntimeName = Literal["cuda", "opencl"]
+RUNTIMES: tuple[RuntimeName, ...] = ("cuda", "opencl")
+
+
+def load_runtime(name: RuntimeName) -> Runtime:
+    """Import a runtime and look for its devices.
+
+    Only worker processes call this: what it loads can crash the process. Raises
+    ``MissingDependency`` where the extra is not installed, and ``GpubenchError`` where the driver
+    has nothing to offer.
+    """
+    try:
+        if name == "cuda":
+            from gpubench.devices.cuda import CudaRuntime
+
+            return CudaRuntime()
+        from gpubench.devices.opencl import OpenClRuntime
+
+        return OpenClRuntime()
+    except ImportError as error:
+        raise MissingDependency(
+            f"the {name} runtime is not installed ({error}): pip install 'gpubench[{name}]'"
+        ) from None
+
+
+def survey(names: list[RuntimeName]) -> tuple[list[DeviceInfo], list[RuntimeStatus]]:
+    """The devices of these runtimes, and for each runtime whether it works, or why not."""
+    devices: list[DeviceInfo] = []
+    statuses: list[RuntimeStatus] = []
+    for name in names:
+        try:
+            devices += load_runtime(name).devices()
+            statuses.append(RuntimeStatus(name=name, available=True))
+        except GpubenchError as error:
+            statuses.append(RuntimeStatus(name=name, available=False, reason=error.message))
+    return devices, statuses
+
+
+def open_device(device_id: str) -> Device:
+    """Open a device by its id; raises ``NoSuchDevice``."""
+    name = device_id.partition(":")[0]
+    for runtime in RUNTIMES:
+        if name == runtime:
+            return load_runtime(runtime).open(device_id)
+    raise NoSuchDevice(f"no device {device_id!r}: ids begin with {' or '.join(f'{r}:' for r in RUNTIMES)}")

@@ -1,0 +1,62 @@
+/* The words that the kernels are written in, for CUDA C++. No includes: NVRTC has no headers. */
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef unsigned int uint;
+typedef unsigned long long ulong;
+
+#define HAS_DOUBLE 1
+#define KERNEL(name) extern "C" __global__ void __launch_bounds__(GROUP_SIZE) name
+#define FUNCTION static __device__ __forceinline__
+#define GLOBAL
+#define LOCAL __shared__
+#define RESTRICT __restrict__
+#define BARRIER __syncthreads()
+#define GROUP_ID ((u64)blockIdx.x)
+#define GROUP_COUNT ((u64)gridDim.x)
+#define LOCAL_ID ((u32)threadIdx.x)
+#define UNROLLED _Pragma("unroll")
+#define ATOMIC_ADD(counter, value) atomicAdd(counter, value)
+
+/* One aligned struct: the compiler turns it into 128-bit accesses, 256-bit where there are any. */
+template <typename T, int N> struct alignas(sizeof(T) * N) pack {
+    T lane[N];
+};
+template <typename T, int N> FUNCTION pack<T, N> splat(T value) {
+    pack<T, N> result;
+    UNROLLED for (int k = 0; k < N; ++k) result.lane[k] = value;
+    return result;
+}
+template <typename T, int N> FUNCTION pack<T, N> operator+(pack<T, N> a, const pack<T, N> &b) {
+    UNROLLED for (int k = 0; k < N; ++k) a.lane[k] += b.lane[k];
+    return a;
+}
+template <typename T, int N> FUNCTION pack<T, N> operator*(pack<T, N> a, const pack<T, N> &b) {
+    UNROLLED for (int k = 0; k < N; ++k) a.lane[k] *= b.lane[k];
+    return a;
+}
+template <typename T, int N> FUNCTION void operator+=(pack<T, N> &a, const pack<T, N> &b) { a = a + b; }
+
+#define VECTOR_OF(type) pack<type, VECTOR_ELEMENTS>
+#define LANE(type, vector, index) ((vector).lane[index])
+#define SPLAT(type, value) splat<type, VECTOR_ELEMENTS>(value)
+
+/* A streaming store exists for 4, 8 and 16 bytes; wider values are stored in parts of 16. */
+template <typename T, int N> FUNCTION void store_streaming(pack<T, N> *pointer, const pack<T, N> &value) {
+    if constexpr (sizeof(value) % 16 == 0) {
+        UNROLLED for (unsigned int k = 0; k < sizeof(value) / 16; ++k)
+            __stcs((uint4 *)pointer + k, ((const uint4 *)&value)[k]);
+    } else {
+        UNROLLED for (int k = 0; k < N; ++k) __stcs(&pointer->lane[k], value.lane[k]);
+    }
+}
+#if STREAMING_STORES
+#define STORE(pointer, value) store_streaming(pointer, value)
+#else
+#define STORE(pointer, value) (*(pointer) = (value))
+#endif
+
+#define FLOAT_OF_BITS(bits) __uint_as_float(bits)
+#define DOUBLE_OF_BITS(bits) __longlong_as_double((long long)(bits))
+#define BITS_OF_FLOAT(value) __float_as_uint(value)
+#define BITS_OF_DOUBLE(value) ((u64)__double_as_longlong(value))

@@ -1,0 +1,49 @@
+/* The words that the kernels are written in, for OpenCL C. */
+
+#ifdef cl_khr_fp64
+#define HAS_DOUBLE 1
+#endif
+
+typedef uint u32;
+typedef ulong u64;
+
+#define KERNEL(name) __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void name
+#define FUNCTION inline
+#define GLOBAL __global
+#define LOCAL __local
+#define RESTRICT restrict
+#define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
+#define GROUP_ID ((u64)get_group_id(0))
+#define GROUP_COUNT ((u64)get_num_groups(0))
+#define LOCAL_ID ((u32)get_local_id(0))
+#define UNROLLED _Pragma("unroll")
+#define ATOMIC_ADD(counter, value) atomic_add(counter, value)
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+
+/* Native vectors, not structs: streaming stores of a struct collapse on processors. */
+#if VECTOR_ELEMENTS == 1
+#define VECTOR_OF(type) type
+#else
+#define VECTOR_OF(type) JOIN(type, VECTOR_ELEMENTS)
+#endif
+
+#define LANE(type, vector, lane) (((type *)&(vector))[lane])
+#define SPLAT(type, value) ((VECTOR_OF(type))(value))
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_nontemporal_store)
+#define HAS_STREAMING_STORES 1
+#endif
+#endif
+#if STREAMING_STORES && defined(HAS_STREAMING_STORES)
+#define STORE(pointer, value) __builtin_nontemporal_store(value, pointer)
+#else
+#define STORE(pointer, value) (*(pointer) = (value))
+#endif
+
+#define FLOAT_OF_BITS(bits) as_float(bits)
+#define DOUBLE_OF_BITS(bits) as_double(bits)
+#define BITS_OF_FLOAT(value) as_uint(value)
+#define BITS_OF_DOUBLE(value) as_ulong(value)

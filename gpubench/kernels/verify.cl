@@ -1,0 +1,129 @@
+/* Fill the inputs, poison the outputs, and check every element and every sum, on the device.
+
+   Nothing here shares a line with the kernels that it checks: expected values come from the hash, and the
+   elements that a group must have summed are counted out one by one. */
+
+#define OPERATION_COPY 0
+#define OPERATION_SCALE 1
+#define OPERATION_ADD 2
+#define OPERATION_TRIAD 3
+#define OPERATION_WRITE 4
+
+/* The elements of an array, of which each group owns a contiguous part: good for processors and GPUs alike. */
+#define EACH_ELEMENT                                                                                          \
+    const u64 part = (count + GROUP_COUNT - 1) / GROUP_COUNT;                                                 \
+    const u64 end = (GROUP_ID + 1) * part < count ? (GROUP_ID + 1) * part : count;                            \
+    for (u64 i = GROUP_ID * part + LOCAL_ID; i < end; i += GROUP_SIZE)
+
+KERNEL(fill_elements)(GLOBAL ELEMENT *a, u64 count, u64 first, u64 salt) {
+    EACH_ELEMENT a[i] = element_at(first + i, (u32)salt);
+}
+
+KERNEL(fill_words)(GLOBAL WORD *a, u64 count, u64 first, u64 salt) {
+    EACH_ELEMENT a[i] = word_at(first + i, (u32)salt);
+}
+
+/* All bits set: no number, so that an element that nobody wrote is never right. */
+KERNEL(poison)(GLOBAL WORD *a, u64 count) {
+    EACH_ELEMENT a[i] = ~(WORD)0;
+}
+
+FUNCTION WORD expected_bits(u32 operation, u64 index, u32 salt_a, u32 salt_b) {
+    switch (operation) {
+    case OPERATION_COPY: return bits_of(element_at(index, salt_a));
+    case OPERATION_SCALE: return bits_of(SCALE_FACTOR * element_at(index, salt_a));
+    case OPERATION_ADD: return bits_of(element_at(index, salt_a) + element_at(index, salt_b));
+    case OPERATION_TRIAD: return bits_of(element_at(index, salt_a) + SCALE_FACTOR * element_at(index, salt_b));
+    default: return counter_at(index, salt_a);
+    }
+}
+
+FUNCTION WORD distance(WORD a, WORD b) { return a > b ? a - b : b - a; }
+
+/* How many elements are wrong. `tolerance` is in units of the last place: 1 for a sum of a product, which
+   may be fused or not. No branch inside, so that processors check with vectors. */
+KERNEL(check_elements)
+(GLOBAL const WORD *a, u64 count, u64 first, u64 operation, u64 salt_a, u64 salt_b, u64 tolerance,
+ GLOBAL u32 *found) {
+    WORD wrong = 0;
+#define COUNT_WRONG(OPERATION)                                                                                \
+    EACH_ELEMENT wrong +=                                                                                     \
+        distance(expected_bits(OPERATION, first + i, (u32)salt_a, (u32)salt_b), a[i]) > (WORD)tolerance;     \
+    break;
+    switch ((u32)operation) {
+    case OPERATION_COPY: { COUNT_WRONG(OPERATION_COPY) }
+    case OPERATION_SCALE: { COUNT_WRONG(OPERATION_SCALE) }
+    case OPERATION_ADD: { COUNT_WRONG(OPERATION_ADD) }
+    case OPERATION_TRIAD: { COUNT_WRONG(OPERATION_TRIAD) }
+    default: { COUNT_WRONG(OPERATION_WRITE) }
+    }
+    if (wrong) ATOMIC_ADD(found, (u32)wrong);
+}
+
+/* The first few that are wrong, as (index, expected, actual); run only where there are any. */
+KERNEL(report_elements)
+(GLOBAL const WORD *a, u64 count, u64 first, u64 operation, u64 salt_a, u64 salt_b, u64 tolerance,
+ GLOBAL u32 *found, GLOBAL u64 *reports) {
+    EACH_ELEMENT {
+        const WORD expected = expected_bits((u32)operation, first + i, (u32)salt_a, (u32)salt_b);
+        if (distance(expected, a[i]) > (WORD)tolerance) {
+            const u32 place = ATOMIC_ADD(found, 1u);
+            if (place < REPORTS) {
+                reports[3 * place] = first + i;
+                reports[3 * place + 1] = expected;
+                reports[3 * place + 2] = a[i];
+            }
+        }
+    }
+}
+
+/* Where the round-th chunk of a group begins, as the order promises it. */
+FUNCTION u64 chunk_start(u64 group, u64 round, u64 groups, u64 rounds, u64 chunk_elements, u64 tile) {
+    return (tile ? group * rounds + round : round * groups + group) * chunk_elements;
+}
+
+#define SUM_OVER_GROUP(type, term)                                                                            \
+    type sum = 0;                                                                                             \
+    for (u64 round = 0; round < rounds; ++round) {                                                            \
+        const u64 start = chunk_start(GROUP_ID, round, GROUP_COUNT, rounds, chunk_elements, tile);            \
+        if (start >= count) break;                                                                            \
+        for (u64 i = start + LOCAL_ID; i < start + chunk_elements; i += GROUP_SIZE) sum += term;              \
+    }                                                                                                         \
+    scratch[LOCAL_ID] = sum;                                                                                  \
+    for (u32 step = GROUP_SIZE / 2; step > 0; step /= 2) {                                                    \
+        BARRIER;                                                                                              \
+        if (LOCAL_ID < step) scratch[LOCAL_ID] += scratch[LOCAL_ID + step];                                   \
+    }
+
+#define REPORT_SUM(wrong, expected_word, actual_word)                                                         \
+    if (LOCAL_ID == 0 && (wrong)) {                                                                           \
+        const u32 place = ATOMIC_ADD(found, 1u);                                                            \
+        if (place < REPORTS) {                                                                                \
+            reports[3 * place] = GROUP_ID;                                                                    \
+            reports[3 * place + 1] = expected_word;                                                           \
+            reports[3 * place + 2] = actual_word;                                                             \
+        }                                                                                                     \
+    }
+
+/* Launched with the groups of the kernel that made `sums`. */
+KERNEL(check_word_sums)
+(GLOBAL const WORD *sums, u64 count, u64 first, u64 rounds, u64 chunk_elements, u64 tile, u64 salt_a, u64 salt_b,
+ GLOBAL u32 *found, GLOBAL u64 *reports) {
+    LOCAL WORD scratch[GROUP_SIZE];
+    SUM_OVER_GROUP(WORD, word_at(first + i, (u32)salt_a))
+    REPORT_SUM(scratch[0] != sums[GROUP_ID], scratch[0], sums[GROUP_ID])
+}
+
+#if HAS_DOUBLE
+
+/* No product is below 1, so half of 1 tells a skipped element from rounding. NaN is wrong too. */
+KERNEL(check_product_sums)
+(GLOBAL const double *sums, u64 count, u64 first, u64 rounds, u64 chunk_elements, u64 tile, u64 salt_a, u64 salt_b,
+ GLOBAL u32 *found, GLOBAL u64 *reports) {
+    LOCAL double scratch[GROUP_SIZE];
+    SUM_OVER_GROUP(double, (double)element_at(first + i, (u32)salt_a) * (double)element_at(first + i, (u32)salt_b))
+    const double difference = scratch[0] - sums[GROUP_ID];
+    REPORT_SUM(!(difference < 0.5 && difference > -0.5), BITS_OF_DOUBLE(scratch[0]), BITS_OF_DOUBLE(sums[GROUP_ID]))
+}
+
+#endif

@@ -1,0 +1,68 @@
+"""What a verified figure means: its flags, its share of theory, and what was watched meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpubench.catalog.theory import live_clock_peak
+from gpubench.measure.statistics import median
+from gpubench.measure.validity import Evidence, flags
+from gpubench.results.document import DeviceInfo, Efficiency, Flag, Telemetry, Theory
+
+
+def flags_of(
+    info: DeviceInfo,
+    theory: Theory | None,
+    telemetry: Telemetry,
+    samples_seconds: Sequence[float],
+    target_ratio: float,
+    *,
+    footprint_bytes: int,
+    bus_bytes: int,
+) -> list[Flag]:
+    """The flags of a figure that was verified."""
+    return flags(
+        Evidence(
+            kind=info.kind,
+            samples_seconds=samples_seconds,
+            target_ratio=target_ratio,
+            verified=True,
+            footprint_bytes=footprint_bytes,
+            last_level_cache_bytes=info.last_level_cache_bytes,
+            sample_bytes=bus_bytes,
+            peak_bytes_per_second=theory.peak_bytes_per_second if theory else None,
+            nominal_memory_clock_hz=info.memory_clock_hz,
+            telemetry=telemetry.samples,
+            other_processes=telemetry.other_processes,
+            others_busy_ratio=telemetry.others_busy_ratio,
+        )
+    )
+
+
+def efficiency(bandwidth: float, theory: Theory | None, telemetry: Telemetry) -> Efficiency:
+    """Of the nominal peak, and of the peak at the median of the live memory clock."""
+    if theory is None:
+        return Efficiency()
+    clocks = [sample.memory_clock_hz for sample in telemetry.samples if sample.memory_clock_hz]
+    live = live_clock_peak(theory, median(clocks)) if clocks else None
+    return Efficiency(bandwidth / theory.peak_bytes_per_second, bandwidth / live if live else None)
+
+
+def merge(watched: Sequence[Telemetry]) -> Telemetry:
+    """What was watched over a run, from the parts of its measurements."""
+
+    def known(name: str) -> list[float]:
+        return [value for each in watched if (value := getattr(each, name)) is not None]
+
+    def most(name: str) -> int | None:
+        return int(max(known(name))) if known(name) else None
+
+    energies, busy = known("energy_joules"), known("others_busy_ratio")
+    return Telemetry(
+        samples=[sample for each in watched for sample in each.samples],
+        energy_joules=sum(energies) if energies else None,
+        other_processes=most("other_processes"),
+        others_busy_ratio=max(busy, default=None),
+        ecc_errors_uncorrected=most("ecc_errors_uncorrected"),
+        absent=next((each.absent for each in watched if each.absent), None),
+    )

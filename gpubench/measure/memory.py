@@ -1,0 +1,78 @@
+"""The memory that a run measures: allocated once, and cut into arrays as each benchmark needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpubench.devices.base import Allocation, Buffer, Device
+from gpubench.errors import InvalidParameters, OutOfDeviceMemory
+from gpubench.units import format_bytes
+
+PAGE_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of every array of a benchmark, in one allocation.
+
+    No allocation may exceed the runtime's limit, so large arrays come in several segments; a pass
+    walks through them one after the other. ``first`` is the index of the first element in the whole.
+    """
+
+    arrays: tuple[Buffer, ...]
+    elements: int
+    first: int
+
+
+class Arena:
+    """Memory of one device, kept between the benchmarks of a run."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._allocations: list[Allocation] = []
+
+    def cut(self, footprint_bytes: int, arrays: int, element_bytes: int, chunk_bytes: int) -> list[Segment]:
+        """``arrays`` arrays of ``footprint_bytes`` in all, rounded up to whole chunks and pages.
+
+        Raises ``InvalidParameters`` where a chunk is more than was asked for, and
+        ``OutOfDeviceMemory``.
+        """
+        step = max(chunk_bytes, PAGE_BYTES)
+        if step * arrays > 2 * footprint_bytes:
+            raise InvalidParameters(
+                f"a footprint of {format_bytes(footprint_bytes)} is too small for {arrays} arrays in "
+                f"this access shape: ask for {format_bytes(step * arrays)} or more"
+            )
+        limit = (self._device.info.max_allocation_bytes or footprint_bytes) - step * arrays
+        count = -(-footprint_bytes // max(limit, step * arrays))
+        array_bytes = -(-footprint_bytes // (count * arrays * step)) * step
+        self._reserve(count, array_bytes * arrays)
+        elements = array_bytes // element_bytes
+        return [
+            Segment(
+                arrays=tuple(allocation.view(k * array_bytes, array_bytes) for k in range(arrays)),
+                elements=elements,
+                first=index * elements,
+            )
+            for index, allocation in enumerate(self._allocations)
+        ]
+
+    def release(self) -> None:
+        for allocation in self._allocations:
+            allocation.release()
+        self._allocations = []
+
+    def _reserve(self, count: int, nbytes: int) -> None:
+        """Make ``count`` allocations of at least ``nbytes``, or keep those that there are."""
+        have = [allocation.nbytes for allocation in self._allocations]
+        if len(have) == count and all(nbytes <= size <= 2 * nbytes for size in have):
+            return
+        self.release()
+        free = self._device.free_bytes()
+        if count * nbytes > free:
+            raise OutOfDeviceMemory(
+                f"a footprint of {format_bytes(count * nbytes)} is more than the "
+                f"{format_bytes(free)} that are free"
+            )
+        for _ in range(count):
+            self._allocations.append(self._device.allocate(nbytes))

@@ -1,0 +1,106 @@
+"""Take samples: warm up, then time passes on the device's clock until the rule says stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gpubench.devices.base import Device, Launch
+from gpubench.measure.statistics import median
+from gpubench.measure.stopping import StopDecision, StoppingRule
+from gpubench.results.document import Clocks
+
+MIN_SAMPLE_SECONDS = 0.001
+"""Shorter samples measure launches; passes are put together until a sample lasts this long."""
+
+WINDOW_SECONDS = 0.1
+AGREEMENT_RATIO = 0.01
+COLD_LIMIT_SECONDS = 2.0
+"""A first copy has been seen to vary by 24 %, and idle GPUs to sit at 405 MHz."""
+BUSY_LIMIT_SECONDS = 0.5
+"""For a device that another benchmark of the same run has just kept busy."""
+
+Check = Callable[[], None]
+"""Called between launches; raises ``Cancelled`` where the run is to end."""
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """``passes`` make a sample; ``seconds`` is how long the warm-up took."""
+
+    passes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Series:
+    samples_seconds: list[float]
+    decision: StopDecision
+
+
+def warm_up(device: Device, launches: Sequence[Launch], limit_seconds: float, check: Check) -> WarmUp:
+    """Run passes until two windows of 100 ms agree within 1 % and the memory clock is steady."""
+    begin = time.monotonic()
+    passes = 1
+    before: tuple[float, Clocks] | None = None
+    while True:
+        seconds, passes = _window(device, launches, passes, check)
+        now = (seconds, device.clocks())
+        if before and _agree(before, now):
+            break
+        if time.monotonic() - begin >= limit_seconds:
+            break
+        before = now
+    return WarmUp(passes, time.monotonic() - begin)
+
+
+def take_samples(
+    device: Device,
+    launches: Sequence[Launch],
+    passes: int,
+    rule: StoppingRule,
+    check: Check,
+    on_sample: Callable[[Sequence[float], float], None],
+) -> Series:
+    """Time samples of ``passes`` passes until ``rule`` ends the series.
+
+    ``on_sample`` is told the samples so far and the elapsed seconds.
+    """
+    sample = list(launches) * passes
+    samples: list[float] = []
+    begin = time.monotonic()
+    while True:
+        check()
+        samples.append(device.run(sample))
+        elapsed = time.monotonic() - begin
+        on_sample(samples, elapsed)
+        decision = rule.decide(samples, elapsed)
+        if decision:
+            return Series(samples, decision)
+
+
+def passes_for(pass_seconds: float) -> int:
+    """How many passes make a sample of at least ``MIN_SAMPLE_SECONDS``."""
+    if pass_seconds <= 0:
+        return 1
+    return max(1, math.ceil(MIN_SAMPLE_SECONDS / pass_seconds))
+
+
+def _window(device: Device, launches: Sequence[Launch], passes: int, check: Check) -> tuple[float, int]:
+    """Run for ``WINDOW_SECONDS``; the median seconds of a pass, and how many make a sample."""
+    spent, each = 0.0, []
+    begin = time.monotonic()
+    while spent < WINDOW_SECONDS and time.monotonic() - begin < COLD_LIMIT_SECONDS:
+        check()
+        seconds = device.run(list(launches) * passes)
+        spent += seconds
+        each.append(seconds / passes)
+        passes = max(passes, passes_for(seconds / passes))
+    return median(each), passes
+
+
+def _agree(before: tuple[float, Clocks], now: tuple[float, Clocks]) -> bool:
+    near = abs(now[0] - before[0]) <= AGREEMENT_RATIO * before[0]
+    return near and now[1].memory_hz == before[1].memory_hz

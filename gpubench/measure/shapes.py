@@ -1,0 +1,125 @@
+"""Access shapes: which ones are tried on a kind of device, and what one means for an array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from gpubench.benchmarks.parameters import SHAPE_FIELDS
+from gpubench.errors import InvalidParameters
+from gpubench.results.document import DeviceInfo, Shape
+
+Access = Literal["read", "write", "copy"]
+
+ELEMENT_BYTES = {"float": 4, "double": 8}
+
+MAX_LANES = 16
+"""OpenCL has vectors of up to 16 elements."""
+
+# A processor walks with one item for each group, each group through a tile of its own, and enough
+# groups for the cores to end together. (vector_bytes, unroll, streaming_stores)
+_PROCESSOR_GROUPS_PER_CORE = 8
+_PROCESSOR: dict[Access, tuple[tuple[int, int, bool], ...]] = {
+    "read": (
+        (32, 8, False),
+        (32, 16, False),
+        (64, 4, False),
+        (64, 8, False),
+        (128, 4, False),
+        (128, 8, False),
+    ),
+    "write": ((32, 8, True), (32, 16, True), (64, 4, True), (64, 8, True), (128, 4, True), (64, 4, False)),
+    "copy": ((32, 8, True), (32, 16, True), (64, 4, True), (64, 8, True), (128, 4, True), (64, 4, False)),
+}
+
+# A GPU wants at least four loads of 16 bytes in flight for each thread (GH200: one load of 8 bytes
+# reads at 69 % of peak). Sums keep their groups for long; stores come and go with them.
+# (vector_bytes, unroll, group_size, order, streaming_stores, groups for each compute unit or None)
+_Row = tuple[int, int, int, Literal["tile", "grid"], bool, int | None]
+_GPU: dict[Access, tuple[_Row, ...]] = {
+    "read": (
+        (16, 4, 512, "grid", False, 4),
+        (16, 8, 256, "grid", False, 8),
+        (16, 8, 512, "grid", False, 4),
+        (16, 16, 256, "grid", False, 8),
+        (32, 4, 512, "grid", False, 4),
+        (16, 8, 512, "tile", False, 4),
+    ),
+    "write": (
+        (16, 4, 256, "grid", False, None),
+        (16, 4, 256, "grid", True, None),
+        (16, 1, 512, "grid", True, None),
+        (16, 8, 512, "grid", True, None),
+        (32, 4, 256, "grid", False, None),
+        (16, 4, 512, "grid", True, 4),
+    ),
+    "copy": (
+        (16, 4, 256, "grid", True, None),
+        (16, 4, 256, "grid", False, None),
+        (16, 8, 256, "grid", True, None),
+        (16, 4, 512, "grid", True, None),
+        (32, 4, 256, "grid", False, None),
+        (16, 8, 512, "grid", True, 4),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A shape on an array: ``rounds`` chunks for each of ``groups``; ``vectors`` in all."""
+
+    vectors: int
+    groups: int
+    rounds: int
+    chunk_elements: int
+
+
+def chunk_bytes(shape: Shape) -> int:
+    return shape.vector_bytes * shape.unroll * shape.group_size
+
+
+def geometry(shape: Shape, elements: int, element_bytes: int) -> Geometry:
+    """``elements`` must be a multiple of a chunk's."""
+    chunk_elements = chunk_bytes(shape) // element_bytes
+    chunks = elements // chunk_elements
+    groups = min(chunks, shape.groups or chunks)
+    return Geometry(
+        vectors=elements * element_bytes // shape.vector_bytes,
+        groups=groups,
+        rounds=-(-chunks // groups),
+        chunk_elements=chunk_elements,
+    )
+
+
+def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, Any]) -> list[Shape]:
+    """The shapes to try, with what the user pinned; one where everything that matters is pinned.
+
+    Raises ``InvalidParameters`` where no such shape can exist.
+    """
+    pinned = {name: pins[name] for name in SHAPE_FIELDS if pins.get(name) is not None}
+    shapes = dict.fromkeys(msgspec.structs.replace(shape, **pinned) for shape in _usual(info, access))
+    element_bytes = ELEMENT_BYTES[dtype]
+    possible = [s for s in shapes if element_bytes <= s.vector_bytes <= element_bytes * MAX_LANES]
+    if not possible:
+        raise InvalidParameters(
+            f"vector_bytes {pinned['vector_bytes']} cannot hold {dtype}: allowed are "
+            f"{element_bytes} to {element_bytes * MAX_LANES}"
+        )
+    return possible
+
+
+def _usual(info: DeviceInfo, access: Access) -> list[Shape]:
+    units = info.compute_units or 1
+    if info.kind == "cpu":
+        groups = _PROCESSOR_GROUPS_PER_CORE * units
+        return [
+            Shape(vector, unroll, 1, "tile", streaming, groups)
+            for vector, unroll, streaming in _PROCESSOR[access]
+        ]
+    return [
+        Shape(vector, unroll, size, order, streaming, units * per_unit if per_unit else None)
+        for vector, unroll, size, order, streaming, per_unit in _GPU[access]
+    ]

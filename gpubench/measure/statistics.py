@@ -1,0 +1,281 @@
+"""What a series of samples says: its median, how well that is known, and what is odd about it.
+
+Benchmark noise is skewed (something now and then takes longer, nothing takes shorter), has
+outliers and is correlated in time (clocks, temperature and neighbours change slowly). So nothing
+here assumes a distribution or independence: the interval of the median comes from order
+statistics, and its ranks are widened by how few independent samples the series is worth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import mul
+
+from gpubench.results.document import Summary
+
+# 99 % of a normal distribution lies within 2.576 standard deviations. The interval uses it and is
+# published as 95 %: the rest pays for looking several times and for estimating the correlation.
+RANK_DEVIATIONS = 2.576
+
+# Below this many effective samples the ranks lie outside of the series: the interval is then the
+# whole range, and may hold the median less often than it says.
+MIN_EFFECTIVE_SAMPLES = RANK_DEVIATIONS**2
+
+# Drifts and distances of modes below this share of the median are not worth a flag: timers of
+# 0.5 us ticks make two "modes" out of samples of 1 ms.
+MIN_EFFECT_RATIO = 0.01
+
+# Fewer averages than this say nothing of their own correlation.
+_MIN_BLOCKS = 10
+
+# Thirds of at least five: two such sets of independent samples lie apart by chance in 0.8 %.
+_MIN_DRIFT_SAMPLES = 15
+
+# Split in two at the best place, a normal distribution has 2/pi = 0.64 of its variance between
+# the halves and a uniform one 0.75; two narrow modes have nearly all of it. Of few samples the
+# best place is found partly by chance, hence 1/n more.
+_BIMODAL_VARIANCE_RATIO = 0.85
+_MIN_BIMODAL_SAMPLES = 20
+_MIN_MODE_RATIO = 0.2
+_TAIL_RATIO = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSummary:
+    """Order statistics of one series of durations.
+
+    ``low_seconds`` to ``high_seconds`` is the 95 % interval of the median. ``autocorrelation`` is
+    that of neighbours' ranks, -1 to 1; ``effective_samples`` is how many independent samples the
+    series is worth, 1 to ``count``.
+    """
+
+    count: int
+    median_seconds: float
+    low_seconds: float
+    high_seconds: float
+    min_seconds: float
+    max_seconds: float
+    p5_seconds: float
+    p95_seconds: float
+    autocorrelation: float
+    effective_samples: float
+
+    @property
+    def interval_holds(self) -> bool:
+        """Whether there are enough effective samples for the interval to hold what it says."""
+        return self.effective_samples >= MIN_EFFECTIVE_SAMPLES
+
+    @property
+    def interval_ratio(self) -> float:
+        """The interval's farther end from the median, over the median; infinite where that is 0."""
+        reach = max(self.high_seconds - self.median_seconds, self.median_seconds - self.low_seconds)
+        return reach / self.median_seconds if self.median_seconds > 0 else math.inf
+
+    def bandwidth(self, sample_bytes: int) -> Summary | None:
+        """The same in byte/s, for samples of ``sample_bytes`` each.
+
+        Bytes over seconds falls as seconds rise, so low and high, p5 and p95, min and max change
+        places. None where a sample lasted 0 s: that is a clock too coarse, not a bandwidth.
+        """
+        if self.min_seconds <= 0:
+            return None
+        return Summary(
+            median=sample_bytes / self.median_seconds,
+            low=sample_bytes / self.high_seconds,
+            high=sample_bytes / self.low_seconds,
+            min=sample_bytes / self.max_seconds,
+            max=sample_bytes / self.min_seconds,
+            p5=sample_bytes / self.p95_seconds,
+            p95=sample_bytes / self.p5_seconds,
+        )
+
+
+def summarize(samples_seconds: Sequence[float]) -> SampleSummary:
+    """Summarize ``samples_seconds``, in the order in which they were taken.
+
+    Raises ValueError where there are none, or one is negative, infinite or no number.
+    """
+    if not samples_seconds:
+        raise ValueError("no samples to summarize")
+    for sample in samples_seconds:
+        if not (math.isfinite(sample) and sample >= 0):
+            raise ValueError(f"a sample must last 0 s or more, not {sample} s")
+    ordered = sorted(samples_seconds)
+    ranks = _ranks(samples_seconds)
+    effective = _effective(ranks)
+    low, high = median_ranks(len(ordered), effective)
+    return SampleSummary(
+        count=len(ordered),
+        median_seconds=percentile(ordered, 50),
+        low_seconds=ordered[low],
+        high_seconds=ordered[high],
+        min_seconds=ordered[0],
+        max_seconds=ordered[-1],
+        p5_seconds=percentile(ordered, 5),
+        p95_seconds=percentile(ordered, 95),
+        autocorrelation=autocorrelation(ranks),
+        effective_samples=effective,
+    )
+
+
+def median(samples: Sequence[float]) -> float:
+    """Raises ValueError where there are no samples."""
+    return percentile(sorted(samples), 50)
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The percentile (0 to 100) of a sorted series, linear between neighbours.
+
+    Type 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996); of 50 it is the
+    usual median. Raises ValueError where the series is empty.
+    """
+    if not ordered:
+        raise ValueError("an empty series has no percentiles")
+    position = (len(ordered) - 1) * percent / 100
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+def median_ranks(count: int, effective: float) -> tuple[int, int]:
+    """Indices into the sorted series between which the median lies.
+
+    Ranks n/2 -+ z sqrt(n)/2, as in Le Boudec, "Performance Evaluation of Computer and
+    Communication Systems", appendix A, times sqrt(n / n_eff): of dependent samples, how many lie
+    below the median varies that much more.
+    """
+    half_width = RANK_DEVIATIONS * math.sqrt(count) / 2 * math.sqrt(count / effective)
+    low = max(1, math.floor(count / 2 - half_width))
+    return low - 1, count - low
+
+
+def autocorrelation(series: Sequence[float]) -> float:
+    """Correlation of each value with the next, -1 to 1; 0 where it cannot be told.
+
+    The estimate from n values is too low by (1 + 4 r) / n (Marriott and Pope, "Bias in the
+    Estimation of Autocorrelations", 1954), which is put right here.
+    """
+    count = len(series)
+    if count < 5:
+        return 0.0
+    mean = math.fsum(series) / count
+    deviations = [value - mean for value in series]
+    total = sum(map(mul, deviations, deviations))
+    if total == 0:
+        return 0.0
+    raw = sum(map(mul, deviations, deviations[1:])) / total
+    return min(max((count * raw + 1) / (count - 4), -1.0), 1.0)
+
+
+def effective_samples(samples: Sequence[float]) -> float:
+    """How many independent samples a series of at least one is worth for its median: 1 to its length.
+
+    n (1 - r) / (1 + r) for the lag-1 correlation r (an AR(1) process), with two changes that
+    simulation asked for. Of ranks, not of values: four outliers in a hundred hide a correlation
+    of 0.7 from the values (83 % coverage), not from the ranks. And the least over the series and
+    its averages of 2, 4, 8 ... neighbours: a slow wander under fast noise is nothing at lag 1 and
+    plain in the averages. What is slower than a series is long cannot be seen in it.
+    """
+    return _effective(_ranks(samples))
+
+
+def _effective(ranks: Sequence[float]) -> float:
+    spread = _variance(ranks)
+    fewest = float(len(ranks))
+    blocks = ranks
+    while True:
+        block_spread = _variance(blocks)
+        if block_spread > 0:
+            r = max(autocorrelation(blocks), 0.0)
+            fewest = min(fewest, len(blocks) * spread / block_spread * (1 - r) / (1 + r))
+        if len(blocks) < 2 * _MIN_BLOCKS:
+            return max(fewest, 1.0)
+        blocks = [(left + right) / 2 for left, right in zip(blocks[::2], blocks[1::2], strict=False)]
+
+
+def drifting(samples: Sequence[float]) -> bool:
+    """Whether the series ends elsewhere than it began.
+
+    True where the medians of the first and of the last third differ by at least
+    ``MIN_EFFECT_RATIO`` and their intervals do not meet. Each third is judged by its own
+    correlation, so that noise which wanders and returns is seldom taken for a drift. The thirds
+    are looked at as they are, for a step, and without the line through their medians (Tukey's
+    resistant line), for a steady drift, which would otherwise look like such noise.
+    """
+    if len(samples) < _MIN_DRIFT_SAMPLES:
+        return False
+    third = len(samples) // 3
+    first, last = samples[:third], samples[-third:]
+    start, end = median(first), median(last)
+    if abs(end - start) < MIN_EFFECT_RATIO * min(start, end):
+        return False
+    slope = (end - start) / (len(samples) - third)
+    return any(_apart(_tilted(first, tilt), _tilted(last, tilt)) for tilt in (0.0, slope))
+
+
+def _tilted(samples: Sequence[float], slope: float) -> list[float]:
+    """Without a line of that slope (per sample) through the middle of the series."""
+    middle = (len(samples) - 1) / 2
+    return [value - slope * (index - middle) for index, value in enumerate(samples)]
+
+
+def _apart(one: Sequence[float], other: Sequence[float]) -> bool:
+    (one_low, one_high), (other_low, other_high) = _median_interval(one), _median_interval(other)
+    return one_high < other_low or other_high < one_low
+
+
+def _median_interval(samples: Sequence[float]) -> tuple[float, float]:
+    ordered = sorted(samples)
+    low, high = median_ranks(len(ordered), effective_samples(samples))
+    return ordered[low], ordered[high]
+
+
+def bimodal(samples: Sequence[float]) -> bool:
+    """Whether the samples fall into two groups, each of a fifth or more: a hint, no test.
+
+    The median of such a series lies in a gap or jumps between the groups. The split is the one
+    that leaves most variance between the groups (Otsu, "A Threshold Selection Method from
+    Gray-Level Histograms", 1979); 5 % at either end are left out first, or it would part the
+    outliers from the rest.
+    """
+    count = len(samples)
+    if count < _MIN_BIMODAL_SAMPLES:
+        return False
+    tail = math.ceil(count * _TAIL_RATIO)
+    ordered = sorted(samples)
+    inner = ordered[tail:-tail]
+    mean = math.fsum(inner) / len(inner)
+    spread = math.fsum((value - mean) ** 2 for value in inner)
+    fewest = math.ceil(count * _MIN_MODE_RATIO) - tail
+    below, best, distance = 0.0, 0.0, 0.0
+    for left, value in enumerate(inner[: len(inner) - fewest], start=1):
+        below += value - mean
+        right = len(inner) - left
+        between = below * below * len(inner) / (left * right)
+        if left >= fewest and between > best:
+            best, distance = between, -below * len(inner) / (left * right)
+    parted = best > (_BIMODAL_VARIANCE_RATIO + 1 / count) * spread
+    return parted and distance >= MIN_EFFECT_RATIO * percentile(ordered, 50)
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Rank of each value, 0 for the least; equal values share the mean of their ranks."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end < len(order) and values[order[end]] == values[order[start]]:
+            end += 1
+        for index in order[start:end]:
+            ranks[index] = (start + end - 1) / 2
+        start = end
+    return ranks
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / max(len(values), 1)
+    deviations = [value - mean for value in values]
+    return sum(map(mul, deviations, deviations)) / max(len(values) - 1, 1)

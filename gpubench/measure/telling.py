@@ -1,0 +1,58 @@
+"""Tell how far a benchmark is: a ratio that only rises, and the figure so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from gpubench.measure.statistics import median, summarize
+from gpubench.protocol.messages import Phase, Progress
+
+# Where each phase of a benchmark begins and ends, as shares of the whole benchmark.
+_PHASES: dict[Phase, tuple[float, float]] = {
+    "starting": (0.0, 0.02),
+    "tuning": (0.02, 0.3),
+    "verifying": (0.3, 0.35),
+    "warming_up": (0.35, 0.4),
+    "measuring": (0.4, 1.0),
+}
+
+PERIOD_SECONDS = 0.1
+"""Progress may not cost what it tells of."""
+
+
+class Teller:
+    """Progress of the ``index``-th of ``count`` benchmarks."""
+
+    def __init__(self, tell: Callable[[Progress], None], benchmark: str, index: int, count: int) -> None:
+        self._tell = tell
+        self._benchmark = benchmark
+        self._index = index
+        self._count = count
+        self._next = 0.0
+
+    def phase(self, phase: Phase, part: float = 0.0) -> None:
+        """``part`` of the phase is done, 0 to 1."""
+        self._tell(Progress(phase=phase, benchmark=self._benchmark, done_ratio=self._ratio(phase, part)))
+
+    def samples(self, samples: Sequence[float], bus_bytes: int, part: float) -> None:
+        """The figure of the samples so far, ten times a second at most."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + PERIOD_SECONDS
+        middle = median(samples)
+        self._tell(
+            Progress(
+                phase="measuring",
+                benchmark=self._benchmark,
+                done_ratio=self._ratio("measuring", part),
+                samples=len(samples),
+                bandwidth_bytes_per_second=bus_bytes / middle if middle > 0 else None,
+                interval_ratio=summarize(samples).interval_ratio,
+            )
+        )
+
+    def _ratio(self, phase: Phase, part: float) -> float:
+        begin, end = _PHASES[phase]
+        return (self._index + begin + (end - begin) * min(1.0, part)) / self._count

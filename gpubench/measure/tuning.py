@@ -1,0 +1,67 @@
+"""Find the access shape that a device's memory likes best, by trying."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from gpubench.benchmarks.stream import StreamTask
+from gpubench.devices.base import Device, Launch
+from gpubench.errors import BenchmarkFailed
+from gpubench.measure.sampling import Check, passes_for
+from gpubench.measure.statistics import median
+from gpubench.results.document import Shape, Trial
+
+BUDGET_SECONDS = {"cpu": 1.5, "gpu": 0.15, "accelerator": 0.15}
+MIN_ROUNDS = 2
+MAX_ROUNDS = 9
+
+
+def try_shapes(
+    device: Device, task: StreamTask, shapes: Sequence[Shape], check: Check, on_round: Callable[[float], None]
+) -> list[Trial]:
+    """Time each shape in turn, round after round, so that drift favours none.
+
+    Each sample follows one untimed pass of its own kernel: what another kernel left in the caches
+    is not its own. A shape that does not compile is in the table with the reason.
+    """
+    passes: dict[Shape, list[Launch]] = {}
+    samples: dict[Shape, list[float]] = {shape: [] for shape in shapes}
+    reasons: dict[Shape, str] = {}
+    for shape in shapes:
+        check()
+        try:
+            launches = task.launches(shape)
+            device.run(launches)  # compiles, where a runtime compiles late
+            passes[shape] = launches * passes_for(device.run(launches))
+        except BenchmarkFailed as error:
+            reasons[shape] = error.message
+    budget = BUDGET_SECONDS[device.info.kind]
+    begin = time.monotonic()
+    for done in range(MAX_ROUNDS):
+        spent = time.monotonic() - begin
+        if done >= MIN_ROUNDS and spent >= budget:
+            break
+        on_round(min(1.0, max(spent / budget, done / MAX_ROUNDS)))
+        for shape, launches in passes.items():
+            check()
+            device.run(launches)
+            samples[shape].append(device.run(launches))
+    return [_trial(task, shape, passes.get(shape), samples[shape], reasons.get(shape)) for shape in shapes]
+
+
+def best(trials: Sequence[Trial]) -> Shape:
+    """The shape with the highest median; raises ``BenchmarkFailed`` where none could run."""
+    rated = [trial for trial in trials if trial.bandwidth_bytes_per_second is not None]
+    if not rated:
+        raise BenchmarkFailed(f"no access shape can run: {trials[0].reason}")
+    return max(rated, key=lambda trial: trial.bandwidth_bytes_per_second or 0.0).shape
+
+
+def _trial(
+    task: StreamTask, shape: Shape, launches: list[Launch] | None, samples: list[float], reason: str | None
+) -> Trial:
+    if launches is None or not samples or min(samples) <= 0:
+        return Trial(shape, None, samples, reason or "the device's clock is too coarse")
+    passes = len(launches) // len(task.launches(shape))
+    return Trial(shape, task.pass_bytes(shape)[1] * passes / median(samples), samples)

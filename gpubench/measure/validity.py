@@ -1,0 +1,148 @@
+"""How much memory a figure needs, and what stands against a figure: the flags that travel with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from gpubench.measure.statistics import bimodal, drifting, median, summarize
+from gpubench.results.document import Flag, TelemetrySample
+
+Kind = Literal["gpu", "cpu", "accelerator"]
+
+# An interval up to twice as wide as was asked is what a time limit costs; beyond it the figure is
+# another one next time.
+UNSTABLE_TARGETS = 2
+
+# GDDR7 boards run compute work 1.4 % below the nominal memory clock, and an RTX 4090 2.4 %: that
+# is how they are, and 5 % is not.
+CLOCK_LIMITED_RATIO = 0.95
+
+CONTENDED_RATIO = 0.1
+
+FREE_MEMORY_SHARE = 4
+
+# Arrays are rounded down to whole chunks and pages, which is no reason for a flag.
+FOOTPRINT_TOLERANCE_RATIO = 0.95
+
+
+class _FootprintRule(NamedTuple):
+    cache_multiple: int
+    min_bytes: int
+    unknown_cache_bytes: int
+
+
+_GIB = 2**30
+_GPU_FOOTPRINT = _FootprintRule(cache_multiple=32, min_bytes=4 * _GIB, unknown_cache_bytes=4 * _GIB)
+_FOOTPRINTS: dict[Kind, _FootprintRule] = {
+    "gpu": _GPU_FOOTPRINT,
+    "accelerator": _GPU_FOOTPRINT,
+    "cpu": _FootprintRule(cache_multiple=10, min_bytes=0, unknown_cache_bytes=_GIB),
+}
+
+
+def required_footprint_bytes(
+    kind: Kind, last_level_cache_bytes: int | None, free_bytes: int | None = None
+) -> int:
+    """How many bytes a benchmark must go through in all, so that memory is measured and not cache.
+
+    10 x the last-level cache on a processor (on 260 MiB of cache, STREAM's triad falls from 27 to
+    15 GB/s between 256 MiB and 1.1 GB), max(32 x L2, 4 GiB) on others; 1 and 4 GiB where the cache
+    is unknown (None or 0). Never above a quarter of ``free_bytes``: the share wins, and a footprint
+    that it makes smaller than the cache asks for is flagged.
+    """
+    rule = _FOOTPRINTS[kind]
+    if last_level_cache_bytes:
+        required = max(rule.cache_multiple * last_level_cache_bytes, rule.min_bytes)
+    else:
+        required = rule.unknown_cache_bytes
+    return required if free_bytes is None else min(required, free_bytes // FREE_MEMORY_SHARE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known of one measurement when its flags are decided; None is not known, or no matter.
+
+    ``footprint_bytes`` is what one pass goes through: None for a benchmark that means to measure
+    the cache. ``sample_bytes`` is what a sample moves over the memory bus, None where the figure is
+    no bandwidth; ``peak_bytes_per_second`` the nominal theoretical peak. ``telemetry`` are the looks
+    while this was measured, without idle ones. ``others_busy_ratio`` (0 to 1) is the share of the
+    host's processor time that others used.
+    """
+
+    kind: Kind
+    samples_seconds: Sequence[float]
+    target_ratio: float
+    verified: bool
+    footprint_bytes: int | None = None
+    last_level_cache_bytes: int | None = None
+    sample_bytes: int | None = None
+    peak_bytes_per_second: float | None = None
+    nominal_memory_clock_hz: int | None = None
+    telemetry: Sequence[TelemetrySample] = field(default=())
+    other_processes: int | None = None
+    others_busy_ratio: float | None = None
+
+
+def flags(evidence: Evidence) -> list[Flag]:
+    """The flags of a measurement, in the order of the document's list.
+
+    Raises ValueError where a sample is no duration.
+    """
+    return [flag for flag, holds in _CONDITIONS if holds(evidence)]
+
+
+def _cached(evidence: Evidence) -> bool:
+    required = required_footprint_bytes(evidence.kind, evidence.last_level_cache_bytes)
+    enough = FOOTPRINT_TOLERANCE_RATIO * required
+    return evidence.footprint_bytes is not None and evidence.footprint_bytes < enough
+
+
+def _cache_unknown(evidence: Evidence) -> bool:
+    return evidence.footprint_bytes is not None and not evidence.last_level_cache_bytes
+
+
+def _over_theory(evidence: Evidence) -> bool:
+    if not (evidence.samples_seconds and evidence.sample_bytes and evidence.peak_bytes_per_second):
+        return False
+    # Multiplied, not divided: a median of 0 s is above any peak.
+    return evidence.sample_bytes > evidence.peak_bytes_per_second * median(evidence.samples_seconds)
+
+
+def _unstable(evidence: Evidence) -> bool:
+    if not evidence.samples_seconds:
+        return False
+    summary = summarize(evidence.samples_seconds)
+    wide = summary.interval_ratio > UNSTABLE_TARGETS * evidence.target_ratio
+    return wide or not summary.interval_holds or bimodal(evidence.samples_seconds)
+
+
+def _clock_limited(evidence: Evidence) -> bool:
+    clocks = [look.memory_clock_hz for look in evidence.telemetry if look.memory_clock_hz is not None]
+    if not clocks or not evidence.nominal_memory_clock_hz:
+        return False
+    return median(clocks) < CLOCK_LIMITED_RATIO * evidence.nominal_memory_clock_hz
+
+
+def _limited_by(reason: str) -> Callable[[Evidence], bool]:
+    return lambda evidence: any(reason in look.limits for look in evidence.telemetry)
+
+
+def _contended(evidence: Evidence) -> bool:
+    busy = (evidence.others_busy_ratio or 0.0) > CONTENDED_RATIO
+    return busy or (evidence.kind == "gpu" and (evidence.other_processes or 0) > 0)
+
+
+_CONDITIONS: tuple[tuple[Flag, Callable[[Evidence], bool]], ...] = (
+    ("cached_footprint", _cached),
+    ("cache_unknown", _cache_unknown),
+    ("over_theory", _over_theory),
+    ("unstable", _unstable),
+    ("drifting", lambda evidence: drifting(evidence.samples_seconds)),
+    ("clock_limited", _clock_limited),
+    ("power_limited", _limited_by("power")),
+    ("thermal_limited", _limited_by("thermal")),
+    ("contended", _contended),
+    ("unverified", lambda evidence: not evidence.verified),
+)

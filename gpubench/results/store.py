@@ -1,0 +1,266 @@
+"""The store: every run as one JSON document in SQLite, safe before anybody is told of it.
+
+A run is recorded when it is accepted, checkpointed at each finished measurement, and finished before
+its result is sent. WAL with ``synchronous=FULL``: what was committed outlives ``kill -9`` and a power
+cut. One connection behind a lock: a commit takes milliseconds and there are few writers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from gpubench.errors import Interrupted, KeyConflict, StoreError
+from gpubench.protocol.messages import RunState
+from gpubench.results.document import RunDocument, decode_document, encode_document
+from gpubench.worker.conduct import error_info, now
+
+FILE_NAME = "gpubench.sqlite3"
+LOCK_NAME = "gpubench.lock"
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE runs (
+        sequence    INTEGER PRIMARY KEY,
+        run_id      TEXT NOT NULL UNIQUE,
+        key         TEXT UNIQUE,              -- null where there is none, and once it is released
+        request     TEXT NOT NULL,            -- what was asked, canonical: tells a retry from another request
+        finished    INTEGER NOT NULL DEFAULT 0,
+        outcome     TEXT,
+        device      TEXT,
+        benchmarks  TEXT NOT NULL,            -- JSON list of names
+        created_at  TEXT NOT NULL,
+        finished_at TEXT,
+        document    BLOB NOT NULL
+    );
+    CREATE INDEX runs_by_device ON runs (device, sequence);
+    CREATE INDEX runs_unfinished ON runs (finished) WHERE finished = 0;
+    """,
+)
+"""Step n takes a database from ``user_version`` n to n + 1; steps are never changed, only added."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run that a key belongs to."""
+
+    run_id: str
+    finished: bool
+
+
+class Store:
+    """The runs of one data directory; safe to use from any thread.
+
+    Opening it takes the directory for this process alone and ends the runs that an earlier process
+    left unfinished. Raises ``StoreError`` where the directory cannot be used, saying why.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE_NAME
+        self._mutex = threading.Lock()
+        self._held = _hold(directory)
+        try:
+            with self._explained("; if it is damaged, move it away, or pass another --data-dir"):
+                self._database = _open(self._path)
+            self._end_interrupted()
+        except BaseException:
+            os.close(self._held)
+            raise
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._mutex:
+            self._database.close()
+            os.close(self._held)
+
+    def accept(self, document: RunDocument, request: str, device: str, benchmarks: list[str]) -> None:
+        """Record a run before its client is told that it was accepted."""
+        names = msgspec.json.encode(benchmarks).decode()
+        with self._transaction() as database:
+            database.execute(
+                "INSERT INTO runs (run_id, key, request, device, benchmarks, created_at, document) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    document.run_id,
+                    document.key,
+                    request,
+                    device,
+                    names,
+                    document.created_at,
+                    encode_document(document),
+                ),
+            )
+
+    def checkpoint(self, document: RunDocument) -> None:
+        """Keep what a running run has so far."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE runs SET document = ? WHERE run_id = ? AND finished = 0",
+                (encode_document(document), document.run_id),
+            )
+
+    def finish(self, document: RunDocument) -> bytes:
+        """Store a finished run and return its JSON; only then may anybody be told of it."""
+        data = encode_document(document)
+        with self._transaction() as database:
+            _finish(database, document, data)
+        return data
+
+    def find_key(self, key: str, request: str) -> Known | None:
+        """The run that this key stands for; raises ``KeyConflict`` if that was another request."""
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT run_id, finished, request FROM runs WHERE key = ?", (key,)
+            ).fetchone()
+        if row is None:
+            return None
+        run_id, finished, known_request = row
+        if known_request != request:
+            raise KeyConflict(
+                f"the key {key!r} belongs to run {run_id}, which asked for something else: "
+                "use a new key for a new request",
+                run_id=run_id,
+            )
+        return Known(run_id, bool(finished))
+
+    def document(self, run_id: str) -> bytes | None:
+        """A finished run's JSON."""
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT document FROM runs WHERE run_id = ? AND finished = 1", (run_id,)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def latest(self, limit: int, device: str | None = None) -> list[RunState]:
+        """The newest runs, newest first; an unfinished one stands as running."""
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT run_id, finished, outcome, device, created_at, finished_at, benchmarks FROM runs "
+                "WHERE ?1 IS NULL OR device = ?1 ORDER BY sequence DESC LIMIT ?2",
+                (device, limit),
+            ).fetchall()
+        return [
+            RunState(
+                run_id=run_id,
+                state="finished" if finished else "running",
+                outcome=outcome,
+                device=of,
+                created_at=created_at,
+                finished_at=finished_at,
+                benchmarks=msgspec.json.decode(benchmarks, type=list[str]),
+            )
+            for run_id, finished, outcome, of, created_at, finished_at, benchmarks in rows
+        ]
+
+    def recent_documents(self, limit: int) -> Iterator[RunDocument]:
+        """The newest finished runs, oldest of them first, one at a time: documents can be large."""
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT run_id FROM runs WHERE finished = 1 ORDER BY sequence DESC LIMIT ?", (limit,)
+            ).fetchall()
+        for (run_id,) in reversed(rows):
+            data = self.document(run_id)
+            if data is not None:
+                with contextlib.suppress(msgspec.MsgspecError):  # a document of another schema
+                    yield decode_document(data)
+
+    def _end_interrupted(self) -> None:
+        """Runs that were live when the last process died end here, with what they had measured."""
+        with self._transaction() as database:
+            rows = database.execute("SELECT document FROM runs WHERE finished = 0").fetchall()
+            for (data,) in rows:
+                document = decode_document(bytes(data))
+                error = Interrupted(
+                    f"the server stopped in the middle of this run; {len(document.measurements)} "
+                    "measurements were finished and are kept: run it again"
+                )
+                ended = msgspec.structs.replace(
+                    document, outcome="failed", error=error_info(error), finished_at=now()
+                )
+                _finish(database, ended, encode_document(ended))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex, self._explained(), self._database as database:
+            yield database
+
+    @contextlib.contextmanager
+    def _explained(self, remedy: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            raise StoreError(f"the store {self._path} cannot be used: {error}{remedy}") from error
+
+
+def _finish(database: sqlite3.Connection, document: RunDocument, data: bytes) -> None:
+    # A key stays with its run unless trying again can help: then the retry must run anew.
+    released = document.error is not None and document.error.retryable
+    database.execute(
+        "UPDATE runs SET finished = 1, document = ?, outcome = ?, finished_at = ?, "
+        "key = CASE WHEN ? THEN NULL ELSE key END WHERE run_id = ?",
+        (data, document.outcome, document.finished_at, released, document.run_id),
+    )
+
+
+def _hold(directory: Path) -> int:
+    """Take the directory for this process alone; the lock ends with the process, however it ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        held = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"the data directory {directory} cannot be used: {error.strerror}; "
+            "pass another one with --data-dir"
+        ) from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(held, 20).decode("ascii", "replace").strip() or "unknown"
+        os.close(held)
+        raise StoreError(
+            f"the data directory {directory} is in use by another server (process {owner}); "
+            "stop that one, or pass another directory with --data-dir"
+        ) from None
+    os.truncate(held, 0)
+    os.write(held, f"{os.getpid()}\n".encode())
+    return held
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # autocommit is off: every use stands in a `with connection`, which commits or rolls back.
+    database = sqlite3.connect(path, check_same_thread=False, timeout=10)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        _migrate(database, path)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _migrate(database: sqlite3.Connection, path: Path) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > len(_MIGRATIONS):
+        raise StoreError(
+            f"the store {path} was written by a newer gpubench (version {version} of its tables, this "
+            f"program knows {len(_MIGRATIONS)}): upgrade gpubench, or pass another --data-dir"
+        )
+    for step, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+        database.executescript(f"BEGIN; {script} PRAGMA user_version = {step}; COMMIT;")

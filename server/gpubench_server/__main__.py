@@ -1,0 +1,7 @@
+"""``python -m gpubench_server``: the same as the command ``gpubench-server``."""
+
+import sys
+
+from gpubench_server.cli import main
+
+sys.exit(main())

@@ -1,0 +1,139 @@
+"""All parts of the server put together, and taken apart again in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpubench.errors import Cancelled, TooManyConnections
+from gpubench.results.store import Store
+from gpubench_server.connection import Connection
+from gpubench_server.devices import Directory, Runtime
+from gpubench_server.ledger import Ledger
+from gpubench_server.limits import Limits
+from gpubench_server.lines import error_line
+from gpubench_server.metrics import Moment, Queue
+from gpubench_server.scheduler import Scheduler
+from gpubench_server.service import Service
+from gpubench_server.transports import POLL_SECONDS, Address, LineServer, shown
+from gpubench_server.web import WebServer, make_application
+
+log = logging.getLogger(__name__)
+
+_REFILLED_RUNS = 200
+"""As many of the newest runs are read at start for the gauges' last valid figures."""
+
+_CANCEL_SECONDS = 10.0
+"""For cancelled runs to end: longer than a worker that must be killed takes."""
+
+_FLUSH_SECONDS = 2.0
+"""For the last answers to reach their clients."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    tcp: Address
+    http: Address
+    data_directory: Path
+    runtimes: list[Runtime]
+    limits: Limits
+
+
+class Server:
+    """The service, reachable from construction on. Raises ``StoreError`` and ``CannotListen``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limits = limits = settings.limits
+        with contextlib.ExitStack() as undo:
+            self._store = undo.enter_context(Store(settings.data_directory))
+            self._ledger = Ledger()
+            self._ledger.refill(self._store.recent_documents(_REFILLED_RUNS))
+            self._directory = Directory(settings.runtimes, limits.probe_age_seconds)
+            self._scheduler = Scheduler(self._store, self._directory, self._ledger, limits)
+            self._service = Service(
+                self._store,
+                self._directory,
+                self._scheduler,
+                self._ledger,
+                limits,
+                lambda: self._tcp.open_connections,
+            )
+            full = TooManyConnections(
+                f"this server takes {limits.max_connections} connections at once; try again in a moment",
+                retry_after_seconds=1,
+            )
+            self._tcp = LineServer(
+                settings.tcp,
+                lambda client: Connection(client, self._service, limits).serve(),
+                max_connections=limits.max_connections,
+                linger_seconds=limits.linger_seconds,
+                refusal=error_line(None, full),
+                tally=self._ledger,
+            )
+            undo.callback(self._tcp.server_close)
+            self.tcp_url = f"tcp://{_shown(self._tcp)}"
+            pages = make_application(self._moment, self._why_not_ready, self.tcp_url)
+            self._web = WebServer(settings.http, pages, limits)
+            self.http_url = f"http://{_shown(self._web)}"
+            undo.pop_all()
+
+    def start(self) -> None:
+        self._directory.start()
+        for server in (self._tcp, self._web):
+            threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+
+    def run_until(self, signals: queue.SimpleQueue[int]) -> None:
+        """Serve until the first signal; then drain, which the second one cuts short."""
+        signals.get()
+        log.info("draining: no new runs; up to %g s for running ones", self._limits.drain_seconds)
+        # Clients that are connected are served on; the HTTP port says `draining` meanwhile.
+        self._tcp.shutdown()
+        self._tcp.socket.close()
+        self._scheduler.drain()
+        until = time.monotonic() + self._limits.drain_seconds
+        while not self._scheduler.wait_until_idle(POLL_SECONDS) and time.monotonic() < until:
+            with contextlib.suppress(queue.Empty):
+                signals.get_nowait()
+                break
+        self._scheduler.cancel_all(Cancelled("the server was stopped before the run ended"))
+        self._scheduler.wait_until_idle(_CANCEL_SECONDS)
+        self._close()
+
+    def _close(self) -> None:
+        self._tcp.end_input()
+        if not self._tcp.wait_until_idle(_FLUSH_SECONDS):
+            self._tcp.cut_connections()
+        self._tcp.server_close()
+        self._scheduler.end(_CANCEL_SECONDS)
+        self._web.shutdown()
+        self._web.server_close()
+        self._store.close()
+
+    def _moment(self) -> Moment:
+        return Moment(
+            counted=self._ledger.snapshot(),
+            devices=tuple(self._directory.known.devices),
+            queues=tuple(
+                Queue(state.device, state.running is not None, len(state.queued))
+                for state in self._scheduler.queues()
+            ),
+            open_connections=self._tcp.open_connections,
+            max_connections=self._limits.max_connections,
+            max_queue_length=self._limits.max_queue_length,
+        )
+
+    def _why_not_ready(self) -> str | None:
+        if self._directory.known.at is None:
+            return "looking for devices"
+        state = self._service.state
+        return None if state == "ready" else state
+
+
+def _shown(server: LineServer | WebServer) -> str:
+    host, port = server.server_address[:2]
+    return shown(str(host), int(port))

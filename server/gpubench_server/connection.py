@@ -1,0 +1,256 @@
+"""One client's connection: its thread, its socket, its lines.
+
+One thread owns the socket, reads and writes it; all others post to the outbox and poke a pipe. The
+socket never blocks, so the thread sees to its deadlines whatever the client does or leaves undone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import socket
+import time
+from typing import Protocol
+
+from gpubench.errors import GpubenchError, InvalidRequest, LineTooLong, RequestTimeout
+from gpubench.protocol.messages import MAX_REQUEST_BYTES
+from gpubench_server.limits import Limits
+from gpubench_server.lines import error_line
+from gpubench_server.outbox import Outbox, Ticket
+
+_TLS_HANDSHAKE = 0x16
+_HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|CONNECT|TRACE|PATCH|PRI) ")
+_READ_BYTES = 64 * 1024
+_LOST = select.POLLERR | select.POLLHUP | select.POLLNVAL
+
+
+class Service(Protocol):
+    """What a connection needs of the service behind it."""
+
+    def respond(self, line: bytes, outbox: Outbox) -> bytes | None:
+        """The answer to a line, or None where there is none or it comes through the outbox."""
+
+    def abandon(self, ticket: Ticket) -> None:
+        """The client of this request is gone."""
+
+
+class _ClientGone(Exception):
+    """Nobody is there to talk to."""
+
+
+class Connection:
+    """Serves one connected socket until the client leaves, breaks the rules or stops reading."""
+
+    def __init__(self, client: socket.socket, service: Service, limits: Limits) -> None:
+        self._client = client
+        self._service = service
+        self._limits = limits
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._outbox = Outbox(
+            self._wake,
+            heartbeat_seconds=limits.heartbeat_seconds,
+            progress_interval_seconds=limits.progress_interval_seconds,
+        )
+        # `poll` and not a selector: a socket registered for nothing still reports that its peer is
+        # gone, which is how a client that had ended its requests is watched.
+        self._poll = select.poll()
+        self._mask = -1
+        self._received = bytearray()
+        self._sending = memoryview(b"")
+        self._first_line = True
+        self._end_of_input = False
+        self._refused = False
+        self._active_at = time.monotonic()
+        self._line_began: float | None = None
+        self._send_began = 0.0
+        self._linger_until: float | None = None
+
+    def serve(self) -> None:
+        self._client.setblocking(False)
+        self._poll.register(self._wake_read, select.POLLIN)
+        try:
+            while not self._finished():
+                self._step()
+        except (_ClientGone, OSError):
+            pass
+        finally:
+            for ticket in self._outbox.close():
+                self._service.abandon(ticket)
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+    def _step(self) -> None:
+        self._watch()
+        for descriptor, event in self._poll.poll(self._patience_ms()):
+            if descriptor == self._wake_read:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 64)
+            elif event & select.POLLIN:
+                self._read()
+            elif event & _LOST:
+                raise _ClientGone
+        self._serve_lines()
+        self._send()
+        self._keep_deadlines()
+
+    # Waiting.
+
+    def _watch(self) -> None:
+        # A refused client's input is read too, and thrown away.
+        wanted = (0 if self._end_of_input or self._congested() else select.POLLIN) | (
+            select.POLLOUT if self._sending else 0
+        )
+        if wanted != self._mask:
+            self._poll.register(self._client, wanted)
+            self._mask = wanted
+
+    def _patience_ms(self) -> float:
+        """Until the next deadline; a millisecond more, or the loop would spin just before it."""
+        if not self._congested() and b"\n" in self._received:
+            return 0.0  # lines that waited for room in the outbox, which there is now
+        return max(0.0, min(self._deadlines()) - time.monotonic()) * 1000 + 1
+
+    def _deadlines(self) -> list[float]:
+        limits = self._limits
+        found = []
+        if self._linger_until is not None:
+            found.append(self._linger_until)
+        if self._sending:
+            found.append(self._send_began + limits.send_deadline_seconds)
+        else:
+            due = self._outbox.next_due()
+            if due is not None:
+                found.append(due)
+        if self._line_began is not None:
+            found.append(self._line_began + limits.line_deadline_seconds)
+        if not self._sending and self._outbox.empty:
+            found.append(self._active_at + limits.idle_seconds)
+        return found or [time.monotonic() + limits.idle_seconds]
+
+    def _keep_deadlines(self) -> None:
+        limits, now = self._limits, time.monotonic()
+        if self._sending and now >= self._send_began + limits.send_deadline_seconds:
+            raise _ClientGone
+        if self._line_began is not None and now >= self._line_began + limits.line_deadline_seconds:
+            self._refuse(
+                RequestTimeout(
+                    f"a line was begun and not ended within {limits.line_deadline_seconds:g} s; "
+                    "a request ends with a newline"
+                )
+            )
+        if (
+            self._refused
+            and self._linger_until is None
+            and not self._sending
+            and not self._outbox.pending_bytes
+        ):
+            # Closing over unread input resets the connection, and the reset can overtake the error.
+            self._client.shutdown(socket.SHUT_WR)
+            self._linger_until = now + limits.linger_seconds
+
+    def _finished(self) -> bool:
+        if self._sending:
+            return False
+        if self._linger_until is not None:
+            return self._end_of_input or time.monotonic() >= self._linger_until
+        if self._refused or not self._outbox.empty:
+            return False
+        return self._end_of_input or time.monotonic() >= self._active_at + self._limits.idle_seconds
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"\0")
+
+    # Reading.
+
+    def _congested(self) -> bool:
+        return self._outbox.pending_bytes > self._limits.max_outbox_bytes
+
+    def _read(self) -> None:
+        try:
+            chunk = self._client.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        if not chunk:
+            self._end_of_input = True
+            if self._received:  # the last line may lack its newline: `printf ... | nc`
+                self._received += b"\n"
+            # Gone, or only done with asking? Whoever is gone does not take a progress line.
+            self._outbox.hurry()
+        elif not self._refused:
+            self._received += chunk
+
+    def _serve_lines(self) -> None:
+        """Answer the complete lines that were received, as long as the client takes the answers."""
+        received = self._received
+        if not received:
+            return
+        if self._first_line and not self._speaks_our_protocol():
+            return
+        served = False
+        while not self._congested() and not self._refused:
+            end = received.find(b"\n")
+            if end >= MAX_REQUEST_BYTES or (end < 0 and len(received) >= MAX_REQUEST_BYTES):
+                self._refuse(LineTooLong(f"a request line is longer than {MAX_REQUEST_BYTES} bytes"))
+                return
+            if end < 0:
+                if self._line_began is None or served:
+                    self._line_began = time.monotonic() if received else None
+                return
+            line = bytes(received[:end])
+            del received[: end + 1]
+            self._serve_line(line)
+            served = True
+        self._line_began = None
+
+    def _serve_line(self, line: bytes) -> None:
+        self._active_at = time.monotonic()
+        if line.strip():
+            answer = self._service.respond(line, self._outbox)
+            if answer is not None:
+                self._outbox.add(answer)
+
+    def _speaks_our_protocol(self) -> bool:
+        """Whether the first bytes can be ours; peers that mistook the port are told."""
+        if self._received[0] == _TLS_HANDSHAKE:
+            self._refuse(InvalidRequest("this port speaks plain text, not TLS: use a tcp:// address"))
+        elif _HTTP.match(self._received):
+            self._refuse(
+                InvalidRequest(
+                    "this port speaks newline-delimited JSON-RPC 2.0, not HTTP; "
+                    "metrics are on the HTTP port (9707 unless told otherwise)"
+                )
+            )
+        elif len(self._received) >= len(b"OPTIONS ") or b"\n" in self._received:
+            self._first_line = False
+        return not self._refused
+
+    def _refuse(self, error: GpubenchError) -> None:
+        """Say why, take no further requests, and close."""
+        self._outbox.add(error_line(None, error))
+        self._refused = True
+        self._received.clear()
+        self._line_began = None
+        for ticket in self._outbox.give_up_tickets():
+            self._service.abandon(ticket)
+
+    # Writing.
+
+    def _send(self) -> None:
+        while True:
+            now = time.monotonic()
+            if not self._sending:
+                self._sending = memoryview(self._outbox.collect(now))
+                self._send_began = now
+                if not self._sending:
+                    return
+            try:
+                sent = self._client.send(self._sending)
+            except BlockingIOError:
+                return
+            self._sending = self._sending[sent:]
+            self._active_at = now

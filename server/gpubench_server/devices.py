@@ -1,0 +1,113 @@
+"""Which devices there are, as worker processes found them: the server itself loads no runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gpubench.devices.choose import choose
+from gpubench.errors import NoSuchDevice
+from gpubench.results.document import DeviceInfo, RuntimeStatus
+from gpubench.worker.handle import probe
+
+log = logging.getLogger(__name__)
+
+Runtime = Literal["cuda", "opencl"]
+
+FIRST_PROBE_SECONDS = 60.0
+"""How long a request waits for the first look: cold drivers on large machines take half a minute."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One look at the machine; ``at`` is on the monotonic clock."""
+
+    devices: list[DeviceInfo] = field(default_factory=list)
+    runtimes: list[RuntimeStatus] = field(default_factory=list)
+    at: float | None = None
+
+    @property
+    def usable(self) -> list[DeviceInfo]:
+        return [device for device in self.devices if device.unavailable is None]
+
+
+class Directory:
+    """The devices of this machine.
+
+    A look loads drivers and touches devices, which would disturb a run's figures: it happens only
+    while no run is live, and a run begins only when no look is under way.
+    """
+
+    def __init__(self, runtimes: Sequence[Runtime], max_age_seconds: float) -> None:
+        self._runtimes = runtimes
+        self._max_age_seconds = max_age_seconds
+        self._looking = threading.Lock()
+        self._in_use = 0
+        self._first = threading.Event()
+        self._found = Found()
+
+    def start(self) -> None:
+        """Look for the first time, in the background: the server is reachable meanwhile."""
+        threading.Thread(target=self._look_if_old, daemon=True, name="probe").start()
+
+    @property
+    def known(self) -> Found:
+        """The last look, without waiting; before the first there is nothing in it."""
+        return self._found
+
+    def fresh(self) -> Found:
+        """The devices, looked for again where the last look is old and nothing runs."""
+        self._first.wait(FIRST_PROBE_SECONDS)
+        self._look_if_old()
+        return self._found
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a run is live."""
+        with self._looking:
+            self._in_use += 1
+        try:
+            yield
+        finally:
+            with self._looking:
+                self._in_use -= 1
+
+    def resolve(self, asked: str | None) -> DeviceInfo:
+        """The device that is meant, by id, by alias, or by leaving it out.
+
+        Raises ``NoSuchDevice`` which names the devices there are, or why there are none.
+        """
+        self._first.wait(FIRST_PROBE_SECONDS)
+        found = self._found
+        if found.at is None:
+            raise NoSuchDevice(
+                f"looking for devices has taken longer than {FIRST_PROBE_SECONDS:g} s; try again later"
+            )
+        return choose(found.devices, asked, found.runtimes)
+
+    def _look_if_old(self) -> None:
+        with self._looking:
+            at = self._found.at
+            old = at is None or time.monotonic() - at > self._max_age_seconds
+            if self._in_use or not old:
+                return
+            try:
+                seen = probe(list(self._runtimes))
+            except Exception as error:  # no process can be started: told, and tried again later
+                log.exception("looking for devices failed")
+                reason = f"no worker process could be started: {error}"
+                statuses = [
+                    RuntimeStatus(name=name, available=False, reason=reason) for name in self._runtimes
+                ]
+                self._found = Found([], statuses, time.monotonic())
+            else:
+                self._found = Found(seen.devices, seen.runtimes, time.monotonic())
+            self._first.set()
+        names = ", ".join(f"{device.id} ({device.name})" for device in self._found.devices)
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in self._found.runtimes if each.reason)
+        log.info("devices: %s; %s", names or "none", reasons or "every runtime works")

@@ -1,0 +1,168 @@
+"""A lane: one piece of hardware, its queue, its worker process, one run at a time.
+
+Two runtimes can show the same GPU twice; both views share a lane, or they would disturb each other's
+figures.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from gpubench.errors import DeviceLost
+from gpubench.protocol.messages import Progress
+from gpubench.results.document import RunDocument
+from gpubench.worker.conduct import conduct
+from gpubench.worker.handle import Worker
+from gpubench_server.devices import Directory
+from gpubench_server.limits import Limits
+from gpubench_server.runs import LiveRun
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    """The queue of one ``hardware_id`` and the thread that works it off.
+
+    ``lock`` is the scheduler's, of which all that is public here except ``start`` and ``end`` must
+    be called while holding it. ``on_start``, ``on_change`` and ``on_end`` are called by the lane's
+    thread without it.
+    """
+
+    def __init__(
+        self,
+        lock: threading.RLock,
+        limits: Limits,
+        directory: Directory,
+        *,
+        on_start: Callable[[LiveRun], None],
+        on_change: Callable[[LiveRun, RunDocument], None],
+        on_end: Callable[[LiveRun, RunDocument], None],
+    ) -> None:
+        self.running: LiveRun | None = None
+        self.queue: deque[LiveRun] = deque()
+        self._changed = threading.Condition(lock)
+        self._limits = limits
+        self._directory = directory
+        self._on_start = on_start
+        self._on_change = on_change
+        self._on_end = on_end
+        self._worker: Worker | None = None
+        self._worker_device: str | None = None
+        self._ending = False
+        self._seconds_per_benchmark: float | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True, name="lane")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self, timeout_seconds: float) -> None:
+        """Take no further runs, end the worker; the queue must be empty."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        self._thread.join(timeout_seconds)
+
+    def put(self, run: LiveRun) -> int:
+        """Queue a run; returns its place, 0 for the next or running one."""
+        self.queue.append(run)
+        self._changed.notify_all()
+        return len(self.queue) - 1 + (self.running is not None)
+
+    def remove(self, run: LiveRun) -> bool:
+        """Take a waiting run out of the queue; false where it is not waiting."""
+        if run not in self.queue:
+            return False
+        self.queue.remove(run)
+        self._tell_places()
+        return True
+
+    def place(self, run: LiveRun) -> int:
+        return self.queue.index(run) + (self.running is not None) if run in self.queue else 0
+
+    def seconds_before(self, place: int) -> float | None:
+        """Until the run at ``place`` begins, from how long earlier runs took; null without any."""
+        if place == 0:
+            return 0.0
+        if self._seconds_per_benchmark is None:
+            return None
+        ahead = ([self.running] if self.running else []) + list(self.queue)
+        whole = sum(len(run.work.benchmarks) for run in ahead[:place]) * self._seconds_per_benchmark
+        begun = self.running.started_at if self.running else None
+        return max(0.0, whole - (time.monotonic() - begun if begun is not None else 0.0))
+
+    def _work(self) -> None:
+        while self._wait_for_work():
+            with self._directory.in_use():
+                run = self._take()
+                if run is not None:
+                    self._conduct(run)
+        self._end_worker()
+
+    def _wait_for_work(self) -> bool:
+        """Whether there is a run, else the lane ends; a worker that idles for too long is ended."""
+        while True:
+            with self._changed:
+                patience = self._limits.worker_idle_seconds if self._worker else None
+                if self._changed.wait_for(lambda: self.queue or self._ending, patience):
+                    return bool(self.queue)
+            self._end_worker()
+
+    def _take(self) -> LiveRun | None:
+        with self._changed:
+            if not self.queue:  # cancelled meanwhile
+                return None
+            self.running = run = self.queue.popleft()
+            run.started_at = time.monotonic()
+            run.tell(Progress(run_id=run.id, phase="starting", done_ratio=0.0))
+            self._tell_places()
+            return run
+
+    def _conduct(self, run: LiveRun) -> None:
+        self._on_start(run)
+        try:
+            document = conduct(
+                self._worker_for(run.device.id),
+                run.work,
+                run.recorder,
+                run.stop,
+                lambda progress: run.tell(msgspec.structs.replace(progress, run_id=run.id)),
+                lambda document: self._on_change(run, document),
+            )
+        except Exception as error:  # a mistake of ours, or no process can be started
+            log.exception("run %s could not be conducted", run.id)
+            self._end_worker()
+            document = run.recorder.finish(DeviceLost(f"the run could not be conducted: {error}"))
+        with self._changed:
+            self.running = None
+            if document.outcome == "ok" and run.started_at is not None:
+                each = (time.monotonic() - run.started_at) / max(1, len(run.work.benchmarks))
+                self._seconds_per_benchmark = each
+        self._on_end(run, document)
+
+    def _worker_for(self, device: str) -> Worker:
+        """The worker of this device; each holds one device only, so another device's is ended."""
+        if self._worker is not None and (self._worker_device != device or not self._worker.alive):
+            self._end_worker()
+        if self._worker is None:
+            self._worker = Worker()
+            self._worker_device = device
+        return self._worker
+
+    def _end_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+    def _tell_places(self) -> None:
+        for run in self.queue:
+            run.tell(queued(run.id, self.place(run)))
+
+
+def queued(run_id: str, place: int) -> Progress:
+    return Progress(run_id=run_id, phase="queued", done_ratio=0.0, position=place)

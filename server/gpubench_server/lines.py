@@ -1,0 +1,36 @@
+"""Lines as the server says them: responses, errors and notifications, each with its newline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gpubench.errors import GpubenchError
+from gpubench.protocol.messages import ErrorBody, Notification, Response
+
+RequestId = int | str | None
+
+_encoder = msgspec.json.Encoder()
+
+
+def raw(value: Any) -> msgspec.Raw:
+    """A value encoded once, to stand in several lines."""
+    return msgspec.Raw(_encoder.encode(value))
+
+
+def result_line(request_id: RequestId, result: msgspec.Raw) -> bytes:
+    return _encoder.encode(Response(id=request_id, jsonrpc="2.0", result=result)) + b"\n"
+
+
+def error_line(request_id: RequestId, error: GpubenchError) -> bytes:
+    data = {"kind": error.kind, "retryable": error.retryable, **error.details}
+    return raw_error_line(request_id, ErrorBody(error.code, error.message, data))
+
+
+def raw_error_line(request_id: RequestId, body: ErrorBody) -> bytes:
+    return _encoder.encode(Response(id=request_id, jsonrpc="2.0", error=body)) + b"\n"
+
+
+def notification_line(method: str, params: msgspec.Struct) -> bytes:
+    return _encoder.encode(Notification(method=method, jsonrpc="2.0", params=raw(params))) + b"\n"

@@ -1,0 +1,259 @@
+"""What Prometheus is told, made anew at each scrape from one immutable snapshot.
+
+Nothing here waits for a device. Names follow Prometheus' rules: base units, ``_total`` for counters,
+ratios from 0 to 1, and no label that grows without bound.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+import gpubench
+from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.catalog.load import technologies
+from gpubench.catalog.theory import MODULE_BITS, peak_bytes_per_second, theory_for_device
+from gpubench.protocol.messages import PROTOCOL
+from gpubench.results.document import DeviceInfo, Theory
+from gpubench_server.ledger import Figure, Snapshot
+
+_OUTCOMES = ("ok", "failed", "cancelled", "timeout", "device_lost", "unverified")
+_REFERENCE_FAMILIES = ("GDDR6", "GDDR6X", "GDDR7")
+_SERIES = ("device", "benchmark", "precision")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How busy one device is."""
+
+    device: str
+    running: bool
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that a scrape tells, taken at one moment."""
+
+    counted: Snapshot
+    devices: tuple[DeviceInfo, ...]
+    queues: tuple[Queue, ...]
+    open_connections: int
+    max_connections: int
+    max_queue_length: int
+
+
+class MomentCollector(Collector):
+    """Gives the families of the moment at which it is asked."""
+
+    def __init__(self, moment: Callable[[], Moment]) -> None:
+        self._moment = moment
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # otherwise the registry collects once while it registers
+
+    def collect(self) -> Iterator[Metric]:
+        moment = self._moment()
+        yield from _service(moment)
+        yield from _runs(moment.counted)
+        yield from _devices(moment)
+        yield from _figures(moment)
+        yield from _references(moment)
+
+
+def _service(moment: Moment) -> Iterator[Metric]:
+    build = _gauge("build_info", "The program; always 1.", ("version", "protocol", "python"))
+    build.add_metric([gpubench.__version__, str(PROTOCOL), platform.python_version()], 1)
+    yield build
+    for name, text, value in (
+        ("open_connections", "Connected clients of the benchmark port.", moment.open_connections),
+        ("open_connections_limit", "The most clients taken at once.", moment.max_connections),
+        ("queue_limit", "The most runs that wait for one device.", moment.max_queue_length),
+    ):
+        yield GaugeMetricFamily(f"gpubench_{name}", text, value=value)
+    counted = moment.counted
+    requests = _counter("requests", "Requests by method, and by ok or the error's code.", ("method", "code"))
+    for (method, code), count in sorted(counted.requests.items()):
+        requests.add_metric([method, code], count)
+    yield requests
+    yield CounterMetricFamily(
+        "gpubench_connections_accepted",
+        "Connections taken on the benchmark port.",
+        value=counted.accepted_connections,
+    )
+    rejected = _counter("connections_rejected", "Connections turned away, by reason.", ("reason",))
+    for reason in ("too_many", "resources"):
+        rejected.add_metric([reason], counted.rejected_connections.get(reason, 0))
+    yield rejected
+
+
+def _runs(counted: Snapshot) -> Iterator[Metric]:
+    runs = _counter("runs", "Benchmarks run, by what became of them.", ("benchmark", "outcome"))
+    for benchmark in BENCHMARKS:
+        for outcome in _OUTCOMES:
+            runs.add_metric([benchmark, outcome], counted.runs.get((benchmark, outcome), 0))
+    yield runs
+    wait = HistogramMetricFamily("gpubench_queue_wait_seconds", "From a run's acceptance to its start.")
+    wait.add_metric([], counted.queue_wait.cumulative, counted.queue_wait.sum)
+    yield wait
+    duration = HistogramMetricFamily(
+        "gpubench_run_duration_seconds",
+        "What a benchmark took, with its tuning, warm-up and verification.",
+        labels=["benchmark"],
+    )
+    for benchmark, histogram in sorted(counted.run_duration.items()):
+        duration.add_metric([benchmark], histogram.cumulative, histogram.sum)
+    yield duration
+
+
+def _devices(moment: Moment) -> Iterator[Metric]:
+    labels = (
+        "alias",
+        "name",
+        "runtime",
+        "kind",
+        "driver_version",
+        "runtime_version",
+        "compute_capability",
+        "pci_bus_id",
+    )
+    info = _gauge("device_info", "A device and what names it; always 1.", ("device", *labels))
+    up = _gauge("device_up", "1 where the device can be opened.", ("device",))
+    memory = _gauge("device_memory_bytes", "Size of the device's memory.", ("device",))
+    peak = _gauge(
+        "device_peak_bandwidth_bytes_per_second",
+        "Theoretical peak: data rate per pin x bus width / 8. Absent where these are not known.",
+        ("device",),
+    )
+    moved = _counter(
+        "memory_bytes_moved", "Bytes that measured samples moved over the memory bus.", ("device",)
+    )
+    for device in moment.devices:
+        said = (
+            device.alias,
+            device.name,
+            device.runtime,
+            device.kind,
+            device.driver,
+            device.runtime_version,
+            device.compute_capability,
+            device.pci_bus_id,
+        )
+        info.add_metric([device.id, *(value or "" for value in said)], 1)
+        up.add_metric([device.id], device.unavailable is None)
+        if device.memory_bytes:
+            memory.add_metric([device.id], device.memory_bytes)
+        theory = _theory(moment, device)
+        if theory:
+            peak.add_metric([device.id], theory.peak_bytes_per_second)
+        moved.add_metric([device.id], moment.counted.moved_bytes.get(device.id, 0))
+    yield from (info, up, memory, peak, moved)
+    running = _gauge("runs_in_progress", "Runs on the device now: 0 or 1.", ("device",))
+    waiting = _gauge("queue_length", "Runs that wait for the device.", ("device",))
+    for queue in moment.queues:
+        running.add_metric([queue.device], queue.running)
+        waiting.add_metric([queue.device], queue.waiting)
+    yield from (running, waiting)
+
+
+_FIGURES: tuple[tuple[str, str, Callable[[Figure], float | None]], ...] = (
+    (
+        "bandwidth_bytes_per_second",
+        "Median of the last valid run: verified, default parameters, a footprint beyond the caches, "
+        "not above theory.",
+        lambda figure: figure.bandwidth_bytes_per_second,
+    ),
+    (
+        "bandwidth_stddev_bytes_per_second",
+        "Standard deviation between the samples of the last valid run.",
+        lambda figure: figure.stddev_bytes_per_second,
+    ),
+    (
+        "coefficient_of_variation_ratio",
+        "Standard deviation / median of the last valid run's samples.",
+        lambda figure: (
+            None
+            if figure.stddev_bytes_per_second is None
+            else figure.stddev_bytes_per_second / figure.bandwidth_bytes_per_second
+        ),
+    ),
+    (
+        "efficiency_ratio",
+        "Measured / theoretical peak of the last valid run. Absent where the peak is not known.",
+        lambda figure: figure.efficiency_ratio,
+    ),
+    (
+        "stable",
+        "0 where the last valid run was unstable or drifting, else 1.",
+        lambda figure: figure.stable,
+    ),
+)
+
+
+def _figures(moment: Moment) -> Iterator[Metric]:
+    # A device that is gone takes its series along; the store still has its runs.
+    present = {device.id for device in moment.devices}
+    counted = moment.counted
+    for name, text, value_of in _FIGURES:
+        family = _gauge(f"last_run_{name}", text, _SERIES)
+        for series, figure in sorted(counted.figures.items()):
+            value = value_of(figure)
+            if value is not None and series.device in present:
+                family.add_metric([series.device, series.benchmark, series.precision], value)
+        yield family
+    for name, text, times in (
+        ("timestamp_seconds", "When the last run ended, valid or not.", counted.run_at),
+        ("success_timestamp_seconds", "When the last valid run ended.", counted.success_at),
+    ):
+        family = _gauge(f"last_run_{name}", text, _SERIES)
+        for series, at in sorted(times.items()):
+            if series.device in present:
+                family.add_metric([series.device, series.benchmark, series.precision], at)
+        yield family
+
+
+def _references(moment: Moment) -> Iterator[Metric]:
+    known = [row for row in technologies() if row.family in _REFERENCE_FAMILIES]
+    reference = _gauge(
+        "reference_bandwidth_bytes_per_second",
+        "What a technology's peak would be at the device's own bus width. Absent for devices whose bus "
+        "width is not known: for these multiply gpubench_reference_module_bandwidth_bytes_per_second.",
+        ("device", "technology"),
+    )
+    for device in moment.devices:
+        theory = _theory(moment, device)
+        width = theory.bus_width_bits if theory else device.bus_width_bits
+        for row in known if width else ():
+            peak = peak_bytes_per_second(row.data_rate_bits_per_second, width or 0)
+            reference.add_metric([device.id, row.id], peak)
+    yield reference
+    module = _gauge(
+        "reference_module_bandwidth_bytes_per_second",
+        f"Peak of one module, {MODULE_BITS} bits of bus, of a technology: a 256-bit board has 8 of them.",
+        ("technology",),
+    )
+    for row in known:
+        module.add_metric([row.id], peak_bytes_per_second(row.data_rate_bits_per_second, MODULE_BITS))
+    yield module
+
+
+def _theory(moment: Moment, device: DeviceInfo) -> Theory | None:
+    """Of the last run, which knows the device best; before the first, from the device's facts."""
+    return moment.counted.theories.get(device.id) or theory_for_device(device)
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"gpubench_{name}", text, labels=list(labels))
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...]) -> CounterMetricFamily:
+    return CounterMetricFamily(f"gpubench_{name}", text, labels=list(labels))

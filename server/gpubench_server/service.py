@@ -1,0 +1,246 @@
+"""The methods of the wire, one function each, behind one table."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+import gpubench
+from gpubench.benchmarks.table import describe, plan
+from gpubench.errors import (
+    Cancelled,
+    GpubenchError,
+    InternalError,
+    InvalidParameters,
+    InvalidRequest,
+    UnknownMethod,
+)
+from gpubench.protocol.messages import (
+    PARAMETERS,
+    PROTOCOL,
+    BenchmarkRequest,
+    Cancelling,
+    Devices,
+    Hello,
+    HelloParams,
+    NoParams,
+    Pong,
+    Request,
+    Results,
+    ResultsParams,
+    RunIdParams,
+    RunParams,
+    Status,
+)
+from gpubench.protocol.validation import decode_params, decode_request
+from gpubench.results.store import Store
+from gpubench.worker.conduct import Recorder, now
+from gpubench.worker.messages import Run
+from gpubench_server.devices import Directory
+from gpubench_server.limits import Limits
+from gpubench_server.lines import RequestId, error_line, raw, result_line
+from gpubench_server.outbox import Outbox, Ticket
+from gpubench_server.runs import LiveRun
+from gpubench_server.scheduler import Scheduler, check_runs_of_client, no_such_run
+
+log = logging.getLogger(__name__)
+
+FEATURES = ["progress", "cancel", "detach", "key", "deadline", "stated_memory"]
+
+
+class Tally(Protocol):
+    def request(self, method: str, code: str) -> None: ...
+
+
+class Service:
+    """Answers request lines; safe to use from every connection's thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        scheduler: Scheduler,
+        tally: Tally,
+        limits: Limits,
+        open_connections: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._scheduler = scheduler
+        self._tally = tally
+        self._limits = limits
+        self._open_connections = open_connections
+        self._begun = time.monotonic()
+        self._pong = raw(Pong())
+        self._benchmarks = raw(describe())
+
+    def respond(self, line: bytes, outbox: Outbox) -> bytes | None:
+        """The response to one line; None for notifications, and where it comes later."""
+        request: Request | None = None
+        try:
+            request = decode_request(line)
+            answer = self._call(request, outbox)
+        except GpubenchError as error:
+            return self._refuse(request, line, error)
+        except Exception:
+            log.exception("a request failed")
+            return self._refuse(request, line, InternalError("a mistake in the server; its log says more"))
+        self._tally.request(request.method, "ok")
+        if answer is None or request.id is msgspec.UNSET:
+            return None
+        return result_line(request.id, answer)
+
+    def abandon(self, ticket: Ticket) -> None:
+        self._scheduler.abandon(ticket)
+
+    def _call(self, request: Request, outbox: Outbox) -> msgspec.Raw | None:
+        method = _METHODS.get(request.method)
+        if method is None:
+            raise UnknownMethod(
+                f"no method {request.method[:60]!r}; allowed: {', '.join(_METHODS)}", allowed=list(_METHODS)
+            )
+        return method(self, decode_params(request.params, PARAMETERS[request.method]), request, outbox)
+
+    def _refuse(self, request: Request | None, line: bytes, error: GpubenchError) -> bytes | None:
+        method = request.method if request and request.method in _METHODS else "other"
+        self._tally.request(method, str(error.code))
+        if request is None:
+            return error_line(_id_of(line), error)
+        if request.id is msgspec.UNSET and request.method != "run":
+            return None  # a notification gets no answer, also not when it is wrong
+        return error_line(None if request.id is msgspec.UNSET else request.id, error)
+
+    # The methods.
+
+    def _hello(self, params: HelloParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        if params.protocol != PROTOCOL:
+            raise InvalidParameters(
+                f"protocol {params.protocol} is not spoken here; allowed: {PROTOCOL}",
+                path="$.params.protocol",
+                allowed=[PROTOCOL],
+            )
+        devices = [device.id for device in self._directory.known.devices]
+        return raw(Hello(PROTOCOL, gpubench.__version__, FEATURES, self._limits.wire(), devices))
+
+    def _ping(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        return self._pong
+
+    def _devices(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        found = self._directory.fresh()
+        return raw(Devices(found.devices, found.runtimes))
+
+    def _list_benchmarks(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        return self._benchmarks
+
+    def _run(self, params: RunParams, request: Request, outbox: Outbox) -> None:
+        if request.id is msgspec.UNSET:
+            raise InvalidRequest("a run needs an id: without one nobody would be told what became of it")
+        check_runs_of_client(outbox.open_tickets, self._limits)
+        begun = time.monotonic()
+        ticket = Ticket(outbox, request.id, holds=True, fetches=False)
+        asked = _canonical(params)
+        # Before all else: a retry is answered also where its device is gone since.
+        if params.key is not None and self._scheduler.replay(params.key, asked, ticket, params.detach):
+            return
+        planned = plan(params.benchmarks)
+        device = self._directory.resolve(params.device)
+        run_id = secrets.token_hex(8)
+        recorder = Recorder(
+            run_id,
+            key=params.key,
+            created_at=now(),
+            requested=[msgspec.to_builtins(_spelt(each)) for each in params.benchmarks],
+        )
+        deadline = params.deadline_seconds
+        run = LiveRun(
+            id=run_id,
+            device=device,
+            work=Run(device=device.id, benchmarks=planned, memory=params.memory),
+            recorder=recorder,
+            deadline_at=None if deadline is None else begun + deadline,
+            detached=params.detach,
+        )
+        self._scheduler.submit(run, asked, ticket)
+
+    def _cancel(self, params: RunIdParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        done = self._scheduler.cancel(params.run_id, Cancelled("cancelled on request"))
+        if not done and self._store.document(params.run_id) is None:
+            raise no_such_run(params.run_id)
+        return raw(Cancelling(params.run_id, done))
+
+    def _status(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        uptime = time.monotonic() - self._begun
+        return raw(
+            Status(
+                self.state,
+                gpubench.__version__,
+                uptime,
+                self._open_connections(),
+                self._scheduler.queues(),
+            )
+        )
+
+    def _result(self, params: RunIdParams, request: Request, outbox: Outbox) -> None:
+        if request.id is msgspec.UNSET:
+            return
+        check_runs_of_client(outbox.open_tickets, self._limits)
+        self._scheduler.fetch(params.run_id, Ticket(outbox, request.id, holds=False, fetches=True))
+
+    def _results(self, params: ResultsParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        waiting = self._scheduler.waiting()
+        runs = self._store.latest(params.limit, params.device)
+        return raw(
+            Results([msgspec.structs.replace(r, state="queued") if r.run_id in waiting else r for r in runs])
+        )
+
+    @property
+    def state(self) -> Literal["ready", "draining", "no_device"]:
+        if self._scheduler.draining:
+            return "draining"
+        found = self._directory.known
+        # Before the first look runs are taken: they wait for it.
+        return "no_device" if found.at is not None and not found.usable else "ready"
+
+
+_METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None]] = {
+    "hello": Service._hello,
+    "ping": Service._ping,
+    "devices": Service._devices,
+    "benchmarks": Service._list_benchmarks,
+    "run": Service._run,
+    "cancel": Service._cancel,
+    "status": Service._status,
+    "result": Service._result,
+    "results": Service._results,
+}
+"""Every method of ``PARAMETERS``; None where the answer comes through the outbox."""
+
+
+def _spelt(asked: BenchmarkRequest | str) -> BenchmarkRequest:
+    return BenchmarkRequest(asked) if isinstance(asked, str) else asked
+
+
+def _canonical(params: RunParams) -> str:
+    """What is asked to be measured, and where: equal for a request and its retry.
+
+    Deadline and ``detach`` are left out: a retry may well be more patient.
+    """
+    what = (params.device, [_spelt(each) for each in params.benchmarks], params.memory)
+    return msgspec.json.encode(what, order="deterministic").decode()
+
+
+class _OnlyId(msgspec.Struct):
+    id: int | str | None = None
+
+
+def _id_of(line: bytes) -> RequestId:
+    """The id of a line that is no request, where it has one: its client waits for that."""
+    try:
+        return msgspec.json.decode(line, type=_OnlyId).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,255 @@
+"""The standard library's ``socketserver`` classes, with what they get wrong put right.
+
+Each correction stands beside the place that needs it. What a connection says is not known here: a
+server is given a function that serves one connected socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import logging
+import socket
+import socketserver
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gpubench.errors import CannotListen
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+"""``serve_forever`` looks for a shutdown this often; the default of 0.5 s makes every stop slow."""
+
+_SHORT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_BACK_OFF_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Address:
+    """A resolved place to listen on."""
+
+    family: socket.AddressFamily
+    host: str
+    port: int
+    loopback: bool
+
+
+def resolve(host: str, port: int) -> Address:
+    """The address behind ``host``; it is loopback only where all that the name stands for is."""
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(f"{host!r} is no address of this machine: {error}") from None
+    addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
+    loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
+    return Address(found[0][0], str(found[0][4][0]), port, loopback)
+
+
+def shown(host: str, port: int) -> str:
+    """``host:port`` as people and URLs write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Tally(Protocol):
+    """Who is told of connections; calls come from the accepting thread."""
+
+    def connection_accepted(self) -> None: ...
+
+    def connection_rejected(self, reason: str) -> None: ...
+
+
+class NoTally:
+    """For servers whose connections are not counted."""
+
+    def connection_accepted(self) -> None:
+        pass
+
+    def connection_rejected(self, reason: str) -> None:
+        pass
+
+
+class BoundedMixIn(socketserver.ThreadingMixIn):
+    """One thread for each connection, at most ``max_connections`` of them.
+
+    The connection that is one too many gets ``refusal`` and is closed; it costs no thread.
+    """
+
+    allow_reuse_address = True  # else a restart waits for the old connections' TIME_WAIT
+    allow_reuse_port = False  # it would let two servers share a port silently
+    request_queue_size = 128  # the default of 5 turns away a burst of clients
+    daemon_threads = True
+    block_on_close = False  # `server_close` would wait for every idle client, without a time-out
+
+    max_connections: int
+    linger_seconds: float
+    refusal: bytes
+    tally: Tally
+
+    def bound(self, max_connections: int, linger_seconds: float, refusal: bytes, tally: Tally) -> None:
+        """Set the bounds; to be called before the constructor of the socketserver class."""
+        self.max_connections = max_connections
+        self.linger_seconds = linger_seconds
+        self.refusal = refusal
+        self.tally = tally
+        self._free = threading.BoundedSemaphore(max_connections)
+        # The own registry: `ThreadingMixIn._threads` only grows, and knows no sockets.
+        self._live: set[socket.socket] = set()
+        self._live_changed = threading.Condition()
+        self._refused: deque[tuple[float, socket.socket]] = deque()
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._live)
+
+    def wait_until_idle(self, timeout_seconds: float) -> bool:
+        """Whether all connections ended within the time."""
+        with self._live_changed:
+            return self._live_changed.wait_for(lambda: not self._live, timeout_seconds)
+
+    def end_input(self) -> None:
+        """As if every client were done with asking: what they wait for still reaches them."""
+        self._shut_down(socket.SHUT_RD)
+
+    def cut_connections(self) -> None:
+        """End what is still connected; its threads notice."""
+        self._shut_down(socket.SHUT_RDWR)
+
+    def _shut_down(self, how: int) -> None:
+        with self._live_changed:
+            for connection in self._live:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(how)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            connection, address = super().get_request()  # type: ignore[misc]
+        except OSError as error:
+            if error.errno in _SHORT_OF_RESOURCES:
+                # `serve_forever` swallows the error and the socket stays readable: it would spin.
+                log.warning("cannot accept a connection: %s; trying again", error.strerror)
+                self.tally.connection_rejected("resources")
+                time.sleep(_BACK_OFF_SECONDS)
+            raise
+        _tune(connection)
+        return connection, address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.tally.connection_rejected("too_many")
+            self._refuse(request)
+            return
+        with self._live_changed:
+            self._live.add(request)
+        thread = threading.Thread(
+            target=self._serve_and_release, args=(request, client_address), daemon=True, name="connection"
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads; the base class would keep the unstarted one
+            log.warning("cannot start a thread for a connection")
+            self.tally.connection_rejected("resources")
+            self._release(request)
+            self._refuse(request)
+            return
+        self.tally.connection_accepted()
+
+    def service_actions(self) -> None:
+        """Called between accepts: close refused sockets that had their time."""
+        now = time.monotonic()
+        while self._refused and self._refused[0][0] <= now:
+            self._refused.popleft()[1].close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # The default writes a traceback to stderr, past the log.
+        log.exception("a connection's thread failed")
+
+    def server_close(self) -> None:
+        super().server_close()
+        while self._refused:
+            self._refused.popleft()[1].close()
+
+    def _serve_and_release(self, request: socket.socket, client_address: Any) -> None:
+        try:
+            self.process_request_thread(request, client_address)
+        finally:
+            self._release(request)
+
+    def _release(self, request: socket.socket) -> None:
+        with self._live_changed:
+            self._live.discard(request)
+            self._live_changed.notify_all()
+        self._free.release()
+
+    def _refuse(self, request: socket.socket) -> None:
+        request.setblocking(False)
+        with contextlib.suppress(OSError):
+            request.send(self.refusal)
+            request.shutdown(socket.SHUT_WR)
+        # Closed a moment later: closing over unread input resets the connection, and the reset can
+        # overtake the refusal. In a flood of clients the oldest goes at once.
+        if len(self._refused) >= self.max_connections:
+            self._refused.popleft()[1].close()
+        self._refused.append((time.monotonic() + self.linger_seconds, request))
+
+
+def _tune(connection: socket.socket) -> None:
+    # Without NODELAY an answer of two small writes takes 40 ms.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # A peer that lost its power says nothing: it is found after about a minute. Linux names.
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def listen(server: socketserver.TCPServer, address: Address) -> None:
+    """Bind and listen; raises ``CannotListen`` naming the address and what can be done."""
+    if address.family == socket.AF_INET6 and address.host == "::":
+        # One socket for both families, whatever the system's default is.
+        server.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    try:
+        server.server_bind()
+        server.server_activate()
+    except OSError as error:
+        server.server_close()
+        where = shown(address.host, address.port)
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(
+                f"{where} is in use by another program; stop that one, or pass another port "
+                "(0 takes a free one)"
+            ) from None
+        raise CannotListen(f"cannot listen on {where}: {error.strerror}") from None
+    except OverflowError:
+        server.server_close()
+        raise CannotListen(f"port {address.port} is not between 0 and 65535") from None
+
+
+class LineServer(BoundedMixIn, socketserver.TCPServer):
+    """The TCP server of the benchmark protocol; ``serve`` gets each connected socket."""
+
+    def __init__(
+        self,
+        address: Address,
+        serve: Callable[[socket.socket], None],
+        *,
+        max_connections: int,
+        linger_seconds: float,
+        refusal: bytes,
+        tally: Tally,
+    ) -> None:
+        self.bound(max_connections, linger_seconds, refusal, tally)
+        self.address_family = address.family
+        self._serve = serve
+        super().__init__(
+            (address.host, address.port), socketserver.BaseRequestHandler, bind_and_activate=False
+        )
+        listen(self, address)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        self._serve(request)

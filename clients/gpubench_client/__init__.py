@@ -1,1 +1,27 @@
 """The client: ``Client`` for programs, and the command line ``gpubench``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpubench.protocol.messages import BenchmarkRequest, StatedMemory
+    from gpubench_client.client import Client
+    from gpubench_client.local import LocalClient
+
+__all__ = ["BenchmarkRequest", "Client", "LocalClient", "StatedMemory"]
+
+_HOMES = {
+    "BenchmarkRequest": "gpubench.protocol.messages",
+    "Client": "gpubench_client.client",
+    "LocalClient": "gpubench_client.local",
+    "StatedMemory": "gpubench.protocol.messages",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is asked for: ``gpubench --help`` needs none of them."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

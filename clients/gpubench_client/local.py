@@ -1,0 +1,114 @@
+"""Benchmarks on this machine without a server: the same interface over a private worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Self
+
+import msgspec
+
+from gpubench.benchmarks.table import describe, plan
+from gpubench.catalog.lookup import find_technology
+from gpubench.devices.choose import choose
+from gpubench.devices.runtimes import RUNTIMES
+from gpubench.errors import DeadlineExceeded, from_wire
+from gpubench.protocol.messages import (
+    Accepted,
+    BenchmarkRequest,
+    Benchmarks,
+    Devices,
+    Progress,
+    RunParams,
+    StatedMemory,
+)
+from gpubench.protocol.validation import convert
+from gpubench.results.document import RunDocument
+from gpubench.worker.conduct import Recorder, Stop, conduct, now
+from gpubench.worker.handle import Worker, probe
+from gpubench.worker.messages import Run
+from gpubench_client.service import ignore, requests
+
+RuntimeChoice = Literal["auto", "cuda", "opencl"]
+
+
+class LocalClient:
+    """This machine's devices, each run in a worker process of its own that ends with it."""
+
+    def __init__(self, runtime: RuntimeChoice = "auto") -> None:
+        self._runtimes = list(RUNTIMES) if runtime == "auto" else [runtime]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """There is nothing to close; a server's client has something."""
+
+    def devices(self) -> Devices:
+        probed = probe(list(self._runtimes))
+        return Devices(devices=probed.devices, runtimes=probed.runtimes)
+
+    def benchmarks(self) -> Benchmarks:
+        return describe()
+
+    def run(
+        self,
+        benchmarks: str | Sequence[BenchmarkRequest | str],
+        *,
+        device: str | None = None,
+        key: str | None = None,
+        deadline_seconds: float | None = None,
+        memory: StatedMemory | None = None,
+        on_accepted: Callable[[Accepted], None] = ignore,
+        on_progress: Callable[[Progress], None] = ignore,
+        stop: Stop | None = None,
+    ) -> RunDocument:
+        """As ``Client.run``; ``key`` is kept in the document and does nothing more."""
+        asked = RunParams(requests(benchmarks), device, key, deadline_seconds, memory=memory)
+        # The same checks, and the same words, as a server has for them.
+        convert(msgspec.to_builtins(asked), RunParams, "$.params")
+        planned = plan(asked.benchmarks)
+        if memory is not None:
+            find_technology(memory.technology)
+        recorder = Recorder(
+            uuid.uuid4().hex,
+            key=key,
+            created_at=now(),
+            requested=[msgspec.to_builtins(request) for request in asked.benchmarks],
+        )
+        probed = probe(list(self._runtimes))
+        chosen = choose(probed.devices, device, probed.runtimes)
+        on_accepted(Accepted(request_id=None, run_id=recorder.document.run_id, position=0, eta_seconds=0.0))
+        stop = stop or Stop()
+        with _worker() as worker, _deadline(deadline_seconds, stop):
+            document = conduct(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
+        if document.error is not None:
+            said = document.error
+            raise from_wire(said.code, said.message, {"kind": said.kind, "document": document})
+        return document
+
+
+@contextlib.contextmanager
+def _worker() -> Iterator[Worker]:
+    worker = Worker()
+    try:
+        yield worker
+    finally:
+        worker.end()
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float | None, stop: Stop) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    reason = DeadlineExceeded(f"the run was not over within its deadline of {seconds:g} s")
+    timer = threading.Timer(seconds, stop.set, (reason,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

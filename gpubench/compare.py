@@ -220,8 +220,8 @@ def _result(
         ),
         sweep_seconds=capacity / median if capacity and capacity > 0 else None,
         flags=flags,
-        references=_technology_references(median, theory),
-        boards=_board_references(median, theory),
+        references=technology_references(median, theory),
+        boards=board_references(median, theory),
         projections=_projections(summary, theory) if theory and not no_projection else (),
         published=tuple(
             _beside(figure, median) for figure in others if _same_kernel(figure, measurement.benchmark)
@@ -254,7 +254,8 @@ def _reference(label: str, width: int, peak: float, measured: float, theory: The
     return Reference(label, width, peak, measured / peak, own)
 
 
-def _technology_references(measured: float, theory: Theory | None) -> tuple[Reference, ...]:
+def technology_references(measured: float, theory: Theory | None) -> tuple[Reference, ...]:
+    """GDDR6 to GDDR7 at the device's bus width, or at three widths where it has no GDDR."""
     widths = (theory.bus_width_bits,) if theory and _is_gddr(theory) else REFERENCE_WIDTHS_BITS
     return tuple(
         _reference(
@@ -265,7 +266,8 @@ def _technology_references(measured: float, theory: Theory | None) -> tuple[Refe
     )
 
 
-def _board_references(measured: float, theory: Theory | None) -> tuple[Reference, ...]:
+def board_references(measured: float, theory: Theory | None) -> tuple[Reference, ...]:
+    """A few known boards, without the device's own: that one is its efficiency."""
     is_hbm = theory is not None and theory.family is not None and theory.family.startswith("HBM")
     ids = REFERENCE_BOARDS + ((REFERENCE_HBM_BOARD,) if is_hbm else ())
     return tuple(

@@ -102,8 +102,8 @@ def format_percent(ratio: float) -> str:
 
 
 def format_ratio(ratio: float) -> str:
-    """How many times: ``2.08x``."""
-    return f"{ratio:.2f}x"
+    """How many times: ``2.08x``, below 1 ``0.078x``."""
+    return f"{ratio:.2f}x" if ratio >= 1 else f"{ratio:.3f}x"
 
 
 def number(value: float) -> str:

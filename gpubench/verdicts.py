@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal
 
@@ -27,6 +27,10 @@ its own: only the spread between runs shows how far a figure repeats."""
 
 NOT_OF_THE_MEMORY: frozenset[Flag] = frozenset({"over_theory", "cached_footprint"})
 """Flags that say that the figure is of something else than the memory."""
+
+
+NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed"})
+"""Parameters that change how long is measured and with which data, not what a figure means."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,6 @@ class _Side:
     median: float
     low: float
     high: float
-    runs: int
 
 
 def why_unusable(measurement: Measurement) -> str | None:
@@ -101,28 +104,38 @@ def _by_settings(documents: Sequence[RunDocument]) -> dict[tuple[str, str, str],
     grouped: dict[tuple[str, str, str], list[_Figure]] = {}
     for document in documents:
         for m in document.measurements:
-            key = (m.benchmark, _text(m.parameters), _text(m.axes))
+            key = (m.benchmark, _text(_meant(m.parameters)), _text(m.axes))
             grouped.setdefault(key, []).append((document, m))
     return grouped
 
 
 def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
-    parameters = (a or b)[0][1].parameters
+    found = Verdict(
+        benchmark=benchmark,
+        parameters=(a or b)[0][1].parameters,
+        verdict="NOT COMPARABLE",
+        reason="",
+        runs_a=_runs(a),
+        runs_b=_runs(b),
+        differences=_differences(a, b) if a and b else (),
+    )
     if not a or not b:
-        only = "first" if a else "second"
-        return Verdict(benchmark, parameters, "NOT COMPARABLE", f"measured on the {only} side only")
-    differences = _differences(a, b)
-    if differences:
-        reason = f"other settings: {'; '.join(differences)}"
-        return Verdict(benchmark, parameters, "NOT COMPARABLE", reason, differences=differences)
+        return replace(found, reason=f"measured on the {'first' if a else 'second'} side only")
+    if found.differences:
+        return replace(found, reason=f"other settings: {'; '.join(found.differences)}")
     for _, measurement in (*a, *b):
         wrong = why_unusable(measurement) or _not_of_the_memory(measurement)
         if wrong:
-            return Verdict(benchmark, parameters, "NOT COMPARABLE", f"a figure cannot be used: {wrong}")
+            return replace(found, reason=f"a figure cannot be used: {wrong}")
     first, second = _side(a), _side(b)
     ratio, low, high = second.median / first.median, second.low / first.high, second.high / first.low
-    word, reason = _judge(ratio, low, high, min(first.runs, second.runs))
-    return Verdict(benchmark, parameters, word, reason, ratio, low, high, first.runs, second.runs)
+    word, reason = _judge(ratio, low, high, min(found.runs_a, found.runs_b))
+    return replace(found, verdict=word, reason=reason, ratio=ratio, low=low, high=high)
+
+
+def _runs(figures: list[_Figure]) -> int:
+    """One document given twice is still one run."""
+    return len({document.run_id for document, _ in figures})
 
 
 def _judge(ratio: float, low: float, high: float, runs: int) -> tuple[Word, str]:
@@ -145,7 +158,6 @@ def _side(figures: list[_Figure]) -> _Side:
         median=statistics.median(summary.median for summary in summaries),
         low=min(summary.low for summary in summaries),
         high=max(summary.high for summary in summaries),
-        runs=len({document.run_id for document, _ in figures}),
     )
 
 
@@ -168,12 +180,16 @@ def _differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:
 def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]:
     """What must be equal for two figures to be of the same thing, each as text."""
     return {
-        **{f"parameters.{name}": _text(value) for name, value in measurement.parameters.items()},
+        **{f"parameters.{name}": _text(value) for name, value in _meant(measurement.parameters).items()},
         "axes": _text(measurement.axes),
         "quantity": measurement.quantity,
         "runtime": document.device.runtime if document.device else "unknown",
         "kernels": document.environment.kernel_source_hash[:12] if document.environment else "unknown",
     }
+
+
+def _meant(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if name not in NO_SETTINGS}
 
 
 def _values(settings: list[dict[str, str]], name: str) -> str:

@@ -2,11 +2,11 @@ import math
 
 import msgspec
 import pytest
-from documents import document, h200, measurement, processor, rtx_5090
 
 from gpubench.compare import NO_THEORY, Comparison, Result, compare
 from gpubench.protocol.messages import StatedMemory
 from gpubench.results.document import Efficiency, RunDocument, Summary, Theory
+from tests.documents import document, h200, measurement, processor, rtx_5090
 
 
 def only(comparison: Comparison) -> Result:
@@ -132,6 +132,12 @@ def test_published_figures_of_the_same_board_stand_beside_the_same_kernel() -> N
         assert figure.source.startswith("https://")
         assert figure.measured_ratio == pytest.approx(1500e9 / figure.bandwidth_bytes_per_second)
     assert dot.published == ()
+    a40 = msgspec.structs.replace(rtx_5090(), name="NVIDIA A40", memory_clock_hz=None, bus_width_bits=None)
+    scale, copied = compare(
+        document(measurement(600.0, "scale"), measurement(600.0, "copy"), device=a40)
+    ).results
+    assert [figure.kernel for figure in scale.published] == ["scale (copy-like)"]
+    assert copied.published == ()
 
 
 def test_unverified_and_failed_figures_are_in_no_ratio() -> None:

@@ -1,9 +1,9 @@
 import pytest
-from documents import document, measurement, processor
 
 from gpubench.compare import compare_runs
 from gpubench.results.document import Flag, RunDocument
 from gpubench.verdicts import Verdict
+from tests.documents import document, measurement, processor
 
 
 def runs(
@@ -68,6 +68,12 @@ def test_settings_that_differ_are_named() -> None:
     assert found.ratio is None
     other_runtime = [document(measurement(30.0), device=processor())]
     assert verdict(runs(1500), other_runtime).differences == ("runtime: cuda and opencl",)
+
+
+def test_how_long_was_measured_is_no_setting() -> None:
+    a = document(measurement(100, parameters={"seed": 1, "time_limit_seconds": None, "dtype": "float"}))
+    b = document(measurement(100, parameters={"seed": 2, "time_limit_seconds": 9.0, "dtype": "float"}))
+    assert verdict([a], [b]).verdict == "SAME"
 
 
 def test_a_benchmark_at_several_settings_is_compared_with_its_like() -> None:

@@ -47,7 +47,9 @@ def find_technology(text: str) -> Technology:
                 data_rate_gbit_per_second=rate / 1000,
                 sources=("computed from the name: MT/s / 1000 is Gbit/s per pin",),
             )
-    grades = {row.id: row.id for row in technologies()}
+    ids = [row.id for row in technologies()]
+    family_word = re.split(r"[^a-z0-9]", text.strip().lower(), maxsplit=1)[0]
+    grades = {name: name for name in [n for n in ids if n.partition("-")[0] == family_word] or ids}
     raise CatalogError(
         f"no memory technology {text[:60]!r} in the catalogue; {_close(text.strip().lower(), grades)}; "
         "write family-rate, such as gddr7-32 or ddr5-4800"

@@ -1,0 +1,171 @@
+"""Runs as a Markdown report: for a reader who wants the figures, what they mean, and what they do not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from gpubench.compare import Comparison, Result, compare
+from gpubench.report import model
+from gpubench.report.words import FLAGS
+from gpubench.results.document import RunDocument
+from gpubench.units import format_bandwidth, format_percent
+
+_ADDRESS = re.compile(r"https?://[\w./:?=&%+,-]+", re.ASCII)
+_MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
+
+_HOW_TO_READ = (
+    "Bandwidth is what crossed the memory bus, in GB/s = 10^9 byte/s: the median of the samples, with the "
+    "interval that holds it with 95 % confidence. Every figure was verified on the device, or it is not "
+    "shown. A fraction of theory is of the nominal peak, data rate x bus width / 8; at the live clock, of "
+    "the peak at the memory clock that was seen while measuring."
+)
+_REFERENCES = (
+    "References are theoretical peaks. The column *own theory* is this device's theory over the "
+    "reference's; the others are the measured figure over the reference's theory, so a board of the same "
+    "memory stays below 1."
+)
+_PROJECTION = (
+    "Not measured: the theory of another memory on this bus, times the efficiency measured here. It assumes "
+    "that the other memory would reach the same fraction of its peak."
+)
+_PUBLISHED = (
+    "Measured by others with other programs, drivers and clocks. Grade A is a complete log, B a partial one. "
+    "The same test on one kind of board differs by 7 to 8 % between hosts."
+)
+_CLAIMS = "What vendors said, on the day they said it. None of it was measured here."
+
+
+def render_markdown(documents: Sequence[RunDocument]) -> str:
+    """The report on these runs, in their order; ends with a newline.
+
+    Whatever text a document holds is escaped, so that it stays text.
+    """
+    comparisons = [compare(document) for document in documents]
+    parts = ["# Memory bandwidth"]
+    if not comparisons:
+        parts.append("There are no runs to report.")
+        return _joined(parts)
+    parts.append(_HOW_TO_READ)
+    if len(comparisons) > 1:
+        parts.append(_table(_overview(comparisons)))
+    for comparison in comparisons:
+        parts += _run(comparison)
+    parts += _flags(comparisons)
+    parts += ["## What these figures do not allow one to say", _bullets(_not_allowed(comparisons))]
+    claims = model.claims(comparisons)
+    if claims.rows:
+        parts += [f"## {claims.title}", _CLAIMS, _table(claims)]
+    return _joined(parts)
+
+
+def _run(comparison: Comparison) -> list[str]:
+    document = comparison.document
+    parts = [
+        f"## {_escape(model.device_name(document))}, run {_escape(model.clean(document.run_id))}",
+        _headline(comparison),
+        _table(model.device_facts(document, comparison.theory)),
+        _bullets(_escape(model.clean(note)) for note in comparison.notes),
+    ]
+    parts += _section(model.measurements(comparison))
+    parts += _section(model.excluded(comparison))
+    parts += _section(model.references(comparison, comparison.results), _REFERENCES)
+    parts += _projection(comparison)
+    parts += _section(model.published(comparison), _PUBLISHED)
+    parts += _section(model.environment_facts(document))
+    return parts
+
+
+def _headline(comparison: Comparison) -> str:
+    best = max(comparison.results, key=_standing, default=None)
+    if best is None:
+        return "**This run gave no figure.**"
+    text = f"**{_escape(model.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
+    if best.nominal_ratio is not None:
+        text += f", {format_percent(best.nominal_ratio)} of the nominal peak"
+    if best.live_clock_ratio is not None:
+        text += f", {format_percent(best.live_clock_ratio)} of the peak at the live clock"
+    return f"{text}. Flagged: {', '.join(best.flags)}." if best.flags else f"{text}."
+
+
+def _standing(result: Result) -> tuple[bool, float]:
+    """A record is the highest figure without a flag; a flagged one only where there is no other."""
+    return not result.flags, result.bandwidth.median
+
+
+def _projection(comparison: Comparison) -> list[str]:
+    table = model.projections(comparison)
+    reasons = {
+        result.no_projection: [model.label(each) for each in comparison.results if _same(each, result)]
+        for result in comparison.results
+        if result.no_projection
+    }
+    lines = _bullets(
+        f"None for {_escape(', '.join(names))}: {_escape(why)}." for why, names in reasons.items()
+    )
+    if not table.rows:
+        return [f"### {table.title}", lines] if lines else []
+    return [f"### {table.title}", _PROJECTION, _table(table), lines]
+
+
+def _same(one: Result, other: Result) -> bool:
+    return one.no_projection == other.no_projection
+
+
+def _overview(comparisons: Sequence[Comparison]) -> model.Table:
+    rows = []
+    for comparison in comparisons:
+        document = comparison.document
+        best = max(comparison.results, key=_standing, default=None)
+        figure = (
+            (model.label(best), format_bandwidth(best.bandwidth.median), ", ".join(best.flags) or "none")
+            if best
+            else (model.UNKNOWN, "no figure", model.UNKNOWN)
+        )
+        device, run = model.device_name(document), model.clean(document.run_id)
+        rows.append((device, run, model.clean(document.outcome), *figure))
+    return model.Table("Runs", ("device", "run", "outcome", "best", "bandwidth", "flags"), tuple(rows), 6)
+
+
+def _flags(comparisons: Sequence[Comparison]) -> list[str]:
+    rows = tuple((flag, *FLAGS[flag]) for flag in model.flags_in(comparisons) if flag in FLAGS)
+    table = model.Table("What the flags mean", ("flag", "what it means", "what to do"), rows, 3)
+    return [f"## {table.title}", _table(table)] if rows else []
+
+
+def _not_allowed(comparisons: Sequence[Comparison]) -> Iterable[str]:
+    return dict.fromkeys(text for comparison in comparisons for text in comparison.not_allowed)
+
+
+def _section(table: model.Table, introduction: str = "") -> list[str]:
+    return [f"### {table.title}", introduction, _table(table)] if table.rows else []
+
+
+def _table(table: model.Table) -> str:
+    rule = [":--" if number < table.text_columns else "--:" for number in range(len(table.columns))]
+    return "\n".join(
+        _line(cells) for cells in (map(_escape, table.columns), rule, *map(_escaped, table.rows))
+    )
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(cells: Iterable[str]) -> list[str]:
+    return [_escape(cell) for cell in cells]
+
+
+def _escape(text: str) -> str:
+    """As it stands, whatever it is; an address stays one."""
+    return " ".join(
+        word if _ADDRESS.fullmatch(word) else _MARKS.sub(r"\\\1", word) for word in text.split(" ")
+    )
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,0 +1,286 @@
+"""The tables of a report, as text in cells: what every rendering shows, before it looks like anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from gpubench import units
+from gpubench.compare import Comparison, Reference, Result
+from gpubench.results.document import DeviceInfo, Flag, RunDocument, Theory
+from gpubench.verdicts import Verdict
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text cells; columns from ``text_columns`` on are figures, aligned to the right."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_columns: int = 1
+
+
+def clean(text: object) -> str:
+    """One line without control characters: names and reasons come from drivers and from servers."""
+    shown = "".join(c if c.isprintable() else " " for c in str(text))
+    return " ".join(shown.split())
+
+
+def device_name(document: RunDocument) -> str:
+    return clean(document.device.name) if document.device else "unknown device"
+
+
+def devices(infos: Iterable[DeviceInfo]) -> Table:
+    rows = tuple(
+        (
+            clean(info.id),
+            clean(info.alias),
+            clean(info.name),
+            f"{info.runtime} {info.kind}",
+            _bytes(info.memory_bytes),
+            _bits(info.bus_width_bits),
+            units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN,
+            _bytes(info.last_level_cache_bytes),
+            clean(info.unavailable or "ready"),
+        )
+        for info in infos
+    )
+    columns = ("device", "alias", "name", "kind", "memory", "bus", "memory clock", "cache", "state")
+    return Table("Devices", columns, rows, len(columns))
+
+
+def device_facts(document: RunDocument, theory: Theory | None) -> Table:
+    info = document.device
+    facts: list[tuple[str, object]] = []
+    if info:
+        facts += [
+            ("Name", info.name),
+            ("Runtime", f"{info.runtime}, {info.runtime_version or 'version unknown'}"),
+            ("Memory", _bytes(info.memory_bytes)),
+            ("Last-level cache", _bytes(info.last_level_cache_bytes)),
+            ("ECC", {True: "on", False: "off", None: UNKNOWN}[info.ecc_enabled]),
+        ]
+    if theory:
+        facts += [
+            ("Memory technology", theory.technology or theory.family or UNKNOWN),
+            ("Data rate", f"{units.format_data_rate(theory.data_rate_bits_per_second)} per pin"),
+            ("Bus width", _bits(theory.bus_width_bits)),
+            (
+                "Theoretical peak",
+                f"{units.format_bandwidth(theory.peak_bytes_per_second)} ({_source(theory)})",
+            ),
+            ("Peak at the live clock", _bandwidth(theory.live_clock_peak_bytes_per_second)),
+            ("Catalogue's peak", _bandwidth(theory.catalog_peak_bytes_per_second)),
+            ("Data sheet", _bandwidth(theory.published_bytes_per_second)),
+        ]
+    return _facts("Device", facts)
+
+
+def environment_facts(document: RunDocument) -> Table:
+    env, telemetry = document.environment, document.telemetry
+    facts: list[tuple[str, object]] = [
+        ("Run", document.run_id),
+        ("Started", document.started_at or document.created_at),
+        ("Outcome", f"{document.outcome}{f' ({document.error.message})' if document.error else ''}"),
+    ]
+    if env:
+        host = env.host
+        facts += [
+            ("Program", f"gpubench {env.program_version}, kernels {env.kernel_source_hash[:12]}"),
+            ("Driver", env.driver or UNKNOWN),
+            ("Runtime", env.runtime or UNKNOWN),
+            ("Compiler", env.compiler or UNKNOWN),
+            ("Host", host.processor or UNKNOWN),
+            ("Host's cores", host.cores),
+            ("Host's memory", _bytes(host.memory_bytes)),
+            ("System", " ".join(part for part in (host.os, host.kernel) if part) or UNKNOWN),
+            ("Python", host.python or UNKNOWN),
+        ]
+    if telemetry.absent:
+        facts.append(("Not watched", telemetry.absent))
+    if telemetry.others_busy_ratio is not None:
+        facts.append(("Processor time of others", units.format_percent(telemetry.others_busy_ratio)))
+    return _facts("Environment", facts)
+
+
+def measurements(comparison: Comparison) -> Table:
+    columns = (
+        "benchmark", "GB/s", "95 % interval", "of theory", "at live clock", "Gbit/s per pin",
+        "GB/s per module (32 bit)", "whole memory", "samples", "flags",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            label(result),
+            units.number(units.to_gb_per_second(result.bandwidth.median)),
+            _interval(result.bandwidth.low, result.bandwidth.high),
+            _percent(result.nominal_ratio),
+            _percent(result.live_clock_ratio),
+            _or(result.per_pin_bits_per_second, lambda rate: f"{units.to_gbit_per_second(rate):.2f}"),
+            _or(result.per_module_bytes_per_second, lambda rate: units.number(units.to_gb_per_second(rate))),
+            _or(result.sweep_seconds, units.format_seconds),
+            str(len(result.measurement.samples_seconds)),
+            ", ".join(result.flags) or "none",
+        )
+        for result in comparison.results
+    )
+    return Table("Measured", columns, rows)
+
+
+def excluded(comparison: Comparison) -> Table:
+    rows = tuple(
+        (clean(each.measurement.benchmark), clean(each.measurement.status), clean(each.reason))
+        for each in comparison.excluded
+    )
+    return Table("Without a figure", ("benchmark", "status", "why"), rows, 3)
+
+
+def references(comparison: Comparison, results: Sequence[Result]) -> Table:
+    """A row for each reference, a column for each of these results; flags stand in the heading."""
+    if not results:
+        return Table("Against references", ("reference",), ())
+    columns = ["reference", "bus", "peak GB/s", "own theory"]
+    columns += [f"{label(each)} [{', '.join(each.flags)}]" if each.flags else label(each) for each in results]
+    of_each = [(*each.references, *each.boards) for each in results]
+    rows = tuple(_reference_row(same) for same in zip(*of_each, strict=True))
+    return Table("Against references", tuple(columns), rows)
+
+
+def projections(comparison: Comparison) -> Table:
+    """What another memory would deliver on this bus: theory x the efficiency measured here."""
+    columns = ("benchmark", "memory", "theory GB/s", "projected GB/s", "interval")
+    rows = tuple(
+        (
+            label(result),
+            f"{each.label} (projected)",
+            units.number(units.to_gb_per_second(each.peak_bytes_per_second)),
+            units.number(units.to_gb_per_second(each.median_bytes_per_second)),
+            _interval(each.low_bytes_per_second, each.high_bytes_per_second),
+        )
+        for result in comparison.results
+        for each in result.projections
+    )
+    return Table("Projected, not measured", columns, rows, 2)
+
+
+def published(comparison: Comparison) -> Table:
+    """Others' figures of the same board; the ratio is ours over theirs where the kernel is the same."""
+    ratios = {
+        (
+            figure.tool,
+            figure.kernel,
+            figure.source,
+        ): f"{label(result)} {units.format_ratio(figure.measured_ratio)}"
+        for result in comparison.results
+        for figure in result.published
+        if figure.measured_ratio is not None
+    }
+    rows = tuple(
+        (
+            figure.tool,
+            figure.kernel,
+            figure.counting or UNKNOWN,
+            figure.grade,
+            figure.source,
+            units.number(units.to_gb_per_second(figure.bandwidth_bytes_per_second)),
+            ratios.get((figure.tool, figure.kernel, figure.source), UNKNOWN),
+        )
+        for figure in comparison.published
+    )
+    columns = ("tool", "kernel", "counts", "grade", "source", "GB/s", "here / there")
+    return Table("What others measured on this board", columns, rows, 5)
+
+
+def claims(comparisons: Sequence[Comparison]) -> Table:
+    found = dict.fromkeys(claim for comparison in comparisons for claim in comparison.claims)
+    rows = tuple((claim.date, claim.vendor, claim.text, claim.baseline, claim.source) for claim in found)
+    return Table("What vendors say", ("date", "vendor", "claim", "against", "source"), rows, 5)
+
+
+def verdicts(found: Sequence[Verdict]) -> Table:
+    """Side b over side a."""
+    rows = tuple(
+        (
+            clean(each.benchmark),
+            each.verdict,
+            clean(each.reason),
+            _or(each.ratio, lambda ratio: f"{ratio:.4f}"),
+            f"{each.low:.4f} to {each.high:.4f}"
+            if each.low is not None and each.high is not None
+            else UNKNOWN,
+            f"{each.runs_a} and {each.runs_b}",
+        )
+        for each in found
+    )
+    return Table("Verdicts", ("benchmark", "verdict", "why", "ratio", "interval", "runs"), rows, 3)
+
+
+def flags_in(comparisons: Iterable[Comparison]) -> list[Flag]:
+    """Every flag that occurs, once, in the order of first occurrence."""
+    found = (
+        flag
+        for comparison in comparisons
+        for flags in (
+            *(result.flags for result in comparison.results),
+            *(each.measurement.flags for each in comparison.excluded),
+        )
+        for flag in flags
+    )
+    return list(dict.fromkeys(found))
+
+
+def label(result: Result) -> str:
+    """The benchmark, with what tells it from the run's other figures of the same."""
+    axes = ", ".join(f"{name} {value}" for name, value in result.measurement.axes.items())
+    return clean(f"{result.benchmark} ({axes})" if axes else result.benchmark)
+
+
+def _reference_row(same: Sequence[Reference]) -> tuple[str, ...]:
+    first = same[0]
+    return (
+        first.label,
+        _bits(first.bus_width_bits),
+        units.number(units.to_gb_per_second(first.peak_bytes_per_second)),
+        _or(first.theory_ratio, units.format_ratio),
+        *(units.format_ratio(each.measured_ratio) for each in same),
+    )
+
+
+def _facts(title: str, facts: Iterable[tuple[str, object]]) -> Table:
+    rows = tuple((name, clean(value)) for name, value in facts if value not in (None, UNKNOWN))
+    return Table(title, ("", ""), rows, 2)
+
+
+def _source(theory: Theory) -> str:
+    return {
+        "device": "from the device's clock and bus width",
+        "catalog": "from the catalogue",
+        "stated": "stated by the user",
+    }[theory.source]
+
+
+def _interval(low: float, high: float) -> str:
+    shown = (units.number(units.to_gb_per_second(value)) for value in (low, high))
+    return " to ".join(shown)
+
+
+def _or(value: float | None, show: Callable[[float], str]) -> str:
+    return UNKNOWN if value is None else show(value)
+
+
+def _bytes(size: int | None) -> str:
+    return units.format_bytes(size) if size else UNKNOWN
+
+
+def _bits(width: int | None) -> str:
+    return f"{width} bit" if width else UNKNOWN
+
+
+def _bandwidth(rate: float | None) -> str:
+    return _or(rate, units.format_bandwidth)
+
+
+def _percent(ratio: float | None) -> str:
+    return _or(ratio, units.format_percent)

@@ -1,0 +1,239 @@
+"""What a board's or a technology's memory should reach, without measuring: ``gpubench theory``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gpubench import units
+from gpubench.catalog.load import Board, Technology, families
+from gpubench.catalog.lookup import find_board, find_technology, technology_for
+from gpubench.catalog.theory import (
+    board_peak_bytes_per_second,
+    clock_from_data_rate,
+    device_bus_width_bits,
+    peak_bytes_per_second,
+    per_module_bytes_per_second,
+)
+from gpubench.compare import Reference, board_references, technology_references
+from gpubench.errors import CatalogError
+from gpubench.report.model import UNKNOWN, Table
+from gpubench.results.document import Theory
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+MODULE_BYTES = 2 * units.GIB
+"""The 16 Gbit module that GDDR6 and GDDR7 boards are built from, sold as 2 GB."""
+
+MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
+
+
+@dataclass(frozen=True)
+class TheoryReport:
+    """What is known without measuring; null where it is not known or has no meaning.
+
+    ``module_count`` and ``capacity_bytes`` are the board's own, or for a GDDR technology those of
+    2 GB modules on the whole bus. ``expected_clock_hz`` is what an NVIDIA runtime reports, and
+    ``compute_clock_hz`` what it falls to while CUDA work runs, where that was seen.
+    """
+
+    label: str
+    board: str | None
+    family: str
+    technology: str | None
+    data_rate_bits_per_second: float
+    bus_width_bits: int
+    peak_bytes_per_second: float
+    per_module_bytes_per_second: float
+    module_count: int | None
+    capacity_bytes: int | None
+    published_bytes_per_second: float | None
+    expected_clock_hz: float | None
+    compute_clock_hz: float | None
+    compute_clock_peak_bytes_per_second: float | None
+    references: tuple[Reference, ...]
+    boards: tuple[Reference, ...]
+    sources: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def describe_theory(text: str, bus_width_bits: int | None = None) -> TheoryReport:
+    """The theory of a board (``RTX 5090``) or of a technology on a bus (``gddr7-32``, 256).
+
+    Raises ``CatalogError`` for what the catalogue does not know, for a technology without a bus
+    width, for a width outside 8 to 65536 bit, and for a board with one: it has its own.
+    """
+    if _is_technology(text):
+        return _of_technology(find_technology(text), bus_width_bits)
+    board = find_board(text)
+    if bus_width_bits is not None:
+        raise CatalogError(
+            f"{board.label} has a bus of {board.bus_width_bits} bit; leave the bus width out, or name a "
+            "technology with it, such as gddr7-28"
+        )
+    return _of_board(board)
+
+
+def theory_json(report: TheoryReport) -> bytes:
+    """The same as one JSON object, UTF-8."""
+    return msgspec.json.encode(report)
+
+
+def render_theory(report: TheoryReport) -> RenderableType:
+    """The same for a terminal; needs rich."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from gpubench.report.terminal import table
+
+    notes = [Text(f"{kind}: {line}", "dim") for kind, line in _lines(report)]
+    return Group(table(_facts(report)), table(_references(report)), *notes)
+
+
+def _is_technology(text: str) -> bool:
+    """Whether the first word is a family of memory, alone or with a rate."""
+    names = "|".join(families())
+    return re.match(rf"\s*(?:{names})(?![a-z0-9])", text, re.IGNORECASE) is not None
+
+
+def _of_technology(row: Technology, width: int | None) -> TheoryReport:
+    if width is None:
+        raise CatalogError(
+            f"{row.label} is the rate of one pin: a peak needs the bus width too, such as --bus-width 256"
+        )
+    if not MIN_BUS_WIDTH_BITS <= width <= MAX_BUS_WIDTH_BITS:
+        raise CatalogError(
+            f"no bus is {width} bit wide; allowed: {MIN_BUS_WIDTH_BITS} to {MAX_BUS_WIDTH_BITS} bit, "
+            "such as 128, 256 or 512"
+        )
+    family = families()[row.family]
+    is_gddr = row.family.startswith("GDDR")
+    whole = width % family.module_width_bits == 0
+    modules = width // family.module_width_bits if whole else None
+    notes = [family.note] if family.note else []
+    if not whole:
+        notes.append(f"{width} bit is no whole number of {family.module_width_bits}-bit modules")
+    theory = Theory(
+        source="catalog",
+        peak_bytes_per_second=peak_bytes_per_second(row.data_rate_bits_per_second, width),
+        data_rate_bits_per_second=row.data_rate_bits_per_second,
+        bus_width_bits=width,
+        technology=row.id,
+        family=row.family,
+    )
+    return _report(
+        theory,
+        label=f"{row.label}, {width} bit",
+        module_count=modules,
+        capacity_bytes=modules * MODULE_BYTES if modules and is_gddr else None,
+        expected_clock_hz=clock_from_data_rate(row.data_rate_bits_per_second) if is_gddr else None,
+        sources=tuple(dict.fromkeys(row.sources + family.sources)),
+        notes=tuple(notes),
+    )
+
+
+def _of_board(row: Board) -> TheoryReport:
+    rate = row.data_rate_bits_per_second
+    grade = technology_for(row.family, rate)
+    told = row.memory_clock_mhz * 1e6 if row.memory_clock_mhz else None
+    theory = Theory(
+        source="catalog",
+        peak_bytes_per_second=board_peak_bytes_per_second(row),
+        data_rate_bits_per_second=rate,
+        bus_width_bits=device_bus_width_bits(row),
+        technology=grade.id if grade else None,
+        family=row.family,
+        board=row.id,
+        published_bytes_per_second=row.published_gb_per_second * units.GB / row.runtime_devices,
+    )
+    return _report(
+        theory,
+        label=row.label,
+        module_count=row.modules,
+        capacity_bytes=row.capacity_gib * units.GIB,
+        expected_clock_hz=told or (clock_from_data_rate(rate) if row.vendor == "NVIDIA" else None),
+        compute_clock_hz=row.compute_memory_clock_mhz * 1e6 if row.compute_memory_clock_mhz else None,
+        sources=row.sources,
+        notes=(row.note,) if row.note else (),
+    )
+
+
+def _report(
+    theory: Theory,
+    *,
+    label: str,
+    module_count: int | None,
+    capacity_bytes: int | None,
+    expected_clock_hz: float | None,
+    sources: tuple[str, ...],
+    notes: tuple[str, ...],
+    compute_clock_hz: float | None = None,
+) -> TheoryReport:
+    peak, width = theory.peak_bytes_per_second, theory.bus_width_bits
+    return TheoryReport(
+        label=label,
+        board=theory.board,
+        family=theory.family or UNKNOWN,
+        technology=theory.technology,
+        data_rate_bits_per_second=theory.data_rate_bits_per_second,
+        bus_width_bits=width,
+        peak_bytes_per_second=peak,
+        per_module_bytes_per_second=per_module_bytes_per_second(peak, width),
+        module_count=module_count,
+        capacity_bytes=capacity_bytes,
+        published_bytes_per_second=theory.published_bytes_per_second,
+        expected_clock_hz=expected_clock_hz,
+        compute_clock_hz=compute_clock_hz,
+        compute_clock_peak_bytes_per_second=(
+            peak_bytes_per_second(2 * compute_clock_hz, width) if compute_clock_hz else None
+        ),
+        references=technology_references(peak, theory),
+        boards=board_references(peak, theory),
+        sources=sources,
+        notes=notes,
+    )
+
+
+def _facts(report: TheoryReport) -> Table:
+    facts: list[tuple[str, str | None]] = [
+        ("Theoretical peak", units.format_bandwidth(report.peak_bytes_per_second)),
+        ("Data rate", f"{units.format_data_rate(report.data_rate_bits_per_second)} per pin"),
+        ("Bus width", f"{report.bus_width_bits} bit"),
+        ("Per 32 bits, one GDDR module", units.format_bandwidth(report.per_module_bytes_per_second)),
+        ("Modules", str(report.module_count) if report.module_count else None),
+        ("Capacity", units.format_bytes(report.capacity_bytes) if report.capacity_bytes else None),
+        ("Data sheet", _shown(report.published_bytes_per_second)),
+        ("Clock that the runtime reports", _clock(report.expected_clock_hz)),
+        ("Clock while CUDA work runs", _clock(report.compute_clock_hz)),
+        ("Peak at that clock", _shown(report.compute_clock_peak_bytes_per_second)),
+    ]
+    return Table(report.label, ("", ""), tuple((name, value) for name, value in facts if value), 2)
+
+
+def _references(report: TheoryReport) -> Table:
+    rows = tuple(
+        (
+            each.label,
+            f"{each.bus_width_bits} bit",
+            units.number(units.to_gb_per_second(each.peak_bytes_per_second)),
+            units.format_ratio(each.measured_ratio),
+        )
+        for each in (*report.references, *report.boards)
+    )
+    return Table("Theory against theory", ("reference", "bus", "peak GB/s", "ratio"), rows)
+
+
+def _lines(report: TheoryReport) -> list[tuple[str, str]]:
+    return [("note", note) for note in report.notes] + [("source", source) for source in report.sources]
+
+
+def _shown(rate: float | None) -> str | None:
+    return units.format_bandwidth(rate) if rate is not None else None
+
+
+def _clock(hertz: float | None) -> str | None:
+    return units.format_clock(hertz) if hertz is not None else None

@@ -1,0 +1,126 @@
+import re
+
+import msgspec
+import pytest
+
+from gpubench.protocol.messages import StatedMemory
+from gpubench.report.markdown import render_markdown
+from gpubench.report.words import FLAGS
+from gpubench.results.document import ErrorInfo, Measurement, RunDocument
+from tests.documents import document, h200, measurement, processor, rtx_5090
+
+
+def section(report: str, title: str) -> str:
+    """From a heading to the next one of any level."""
+    return re.split(r"\n#{2,3} ", report.split(f" {title}\n", 1)[1])[0]
+
+
+def test_a_report_on_a_gddr7_board() -> None:
+    report = render_markdown(
+        [document(measurement(1612.8, "triad"), measurement(1664.0, "read", "clock_limited"))]
+    )
+    assert "**triad: 1612.8 GB/s**, 90.0 % of the nominal peak." in report  # the highest without a flag
+    measured = section(report, "Measured")
+    assert (
+        "| triad | 1612.8 | 1609.6 to 1616.0 | 90.0 % | – | 25.20 | 100.8 | 21.3 ms | 20 | none |" in measured
+    )
+    assert "| GDDR6 14 Gbit/s | 512 bit | 896.0 | 2.00x | 1.80x | 1.86x |" in section(
+        report, "Against references"
+    )
+    assert FLAGS["clock_limited"].remedy in section(report, "What the flags mean")
+    assert "GDDR7 32 Gbit/s (projected) | 2048.0 | 1843.1 |" in section(report, "Projected, not measured")
+    assert "p2pBandwidthLatencyTest" in section(report, "What others measured on this board")
+    assert "595.10" in section(report, "Environment")
+    assert "projection was measured" in section(report, "What these figures do not allow one to say")
+    claims = section(report, "What vendors say")
+    assert "| 2023-07-19 | Samsung |" in claims
+    assert "https://www.eenewseurope.com" in claims
+
+
+def test_a_figure_above_theory_is_no_headline_and_no_projection() -> None:
+    report = render_markdown([document(measurement(1867.0, "read"), measurement(1500.0, "copy"))])
+    assert "**copy: 1500.0 GB/s**" in report
+    assert "| read |" not in section(report, "Projected, not measured")
+    assert r"None for read: the figure is flagged: over\_theory." in report
+    assert r"read \[over\_theory\]" in section(report, "Against references")
+    alone = render_markdown([document(measurement(1867.0, "read"))])
+    assert "of the nominal peak. Flagged: over_theory." in alone
+
+
+def test_a_host_without_theory_says_that_there_is_none() -> None:
+    report = render_markdown([document(measurement(34.2), device=processor())])
+    assert "There is no theory to hold these figures against" in report
+    assert "of the nominal peak." not in report.split("## ")[1]
+    assert "(projected)" not in report
+    stated = StatedMemory(technology="ddr5-4800", bus_width_bits=128)
+    report = render_markdown([document(measurement(61.44), device=processor(), stated=stated)])
+    assert "80.0 % of the nominal peak" in report
+    assert "stated by the user" in report
+
+
+def test_a_data_sheet_that_disagrees_is_shown_beside_the_theory() -> None:
+    report = render_markdown([document(measurement(4378.0), device=h200())])
+    assert "4916.7 GB/s" in report
+    assert "4800.0 GB/s" in report
+    assert "from HBM" in section(report, "What these figures do not allow one to say")
+
+
+def test_several_runs_have_an_overview_and_the_closing_words_once() -> None:
+    runs = [document(measurement(1600.0), run_id="one"), document(run_id="two", outcome="failed")]
+    report = render_markdown(runs)
+    assert "| NVIDIA GeForce RTX 5090 | one | ok | triad | 1600.0 GB/s | none |" in report
+    assert "| NVIDIA GeForce RTX 5090 | two | failed | – | no figure | – |" in report
+    assert report.count("What vendors say") == 1
+
+
+def failed(name: str) -> Measurement:
+    return Measurement(benchmark=name, parameters={}, status="failed", reason="out of memory")
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        document(),
+        document(failed("copy"), failed("read")),
+        document(measurement(0.0)),
+        RunDocument(
+            run_id="r",
+            outcome="device_lost",
+            created_at="",
+            error=ErrorInfo(
+                kind="device_lost", code=-32021, message="the device fell off the bus", retryable=True
+            ),
+        ),
+    ],
+    ids=["none", "all failed", "median zero", "nothing known"],
+)
+def test_a_run_without_figures_says_so(run: RunDocument) -> None:
+    report = render_markdown([run])
+    assert "**This run gave no figure.**" in report
+    assert "### Measured" not in report
+    for each in run.measurements:
+        assert f"| {each.benchmark} | {each.status} |" in section(report, "Without a figure")
+    if run.error:
+        assert "the device fell off the bus" in report
+
+
+def test_no_runs() -> None:
+    assert render_markdown([]) == "# Memory bandwidth\n\nThere are no runs to report.\n"
+
+
+def test_text_from_elsewhere_stays_text() -> None:
+    name = "GPU | <img src=x onerror=alert(1)> [a](http://b) \x1b[31m\n# heading `x` \u202e"
+    hostile = document(
+        measurement(34.2, benchmark="co|py\n# x"),
+        device=msgspec.structs.replace(rtx_5090(), name=name),
+        run_id="<b>",
+    )
+    report = render_markdown([hostile])
+    assert "\x1b" not in report
+    assert "\u202e" not in report
+    assert not re.search(r"(?<!\\)<", report)
+    assert not re.search(r"(?<!\\)\[", report)
+    assert "\n# heading" not in report
+    for line in report.splitlines():  # every row of a table keeps its number of cells
+        if line.startswith("| co"):
+            assert len(re.findall(r"(?<!\\)\|", line)) == 11

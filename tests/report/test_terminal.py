@@ -1,0 +1,67 @@
+import io
+
+import msgspec
+from rich.console import Console, RenderableType
+
+from gpubench.compare import compare, compare_runs
+from gpubench.report.terminal import comparison_tables, device_table, measurement_table, verdict_table
+from gpubench.results.document import Measurement
+from tests.documents import document, measurement, processor, rtx_5090
+
+
+def shown(renderable: RenderableType, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(renderable)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text
+
+
+def test_devices_with_what_is_known_and_why_one_is_not_there() -> None:
+    broken = msgspec.structs.replace(processor(), unavailable="no permission for /dev/kfd")
+    text = shown(device_table([rtx_5090(), broken]))
+    assert "14001 MHz" in text
+    assert "ready" in text
+    assert "no permission for /dev/kfd" in text
+
+
+def test_figures_with_their_flags_in_words() -> None:
+    text = shown(measurement_table(compare(document(measurement(1612.8), measurement(1867.0, "read")))))
+    assert "1612.8" in text
+    assert "90.0 %" in text
+    assert "over_theory: The figure is above the theoretical peak" in text
+
+
+def test_the_comparison_is_of_the_best_figure_without_a_flag() -> None:
+    text = shown(comparison_tables(compare(document(measurement(1612.8), measurement(1867.0, "read")))))
+    assert "1.80x" in text
+    assert "GDDR7 32 Gbit/s (projected)" in text
+    assert "2.08x" not in text
+    host = shown(comparison_tables(compare(document(measurement(34.2), device=processor()))))
+    assert "projected)" not in host
+
+
+def test_a_run_without_figures_still_shows_why() -> None:
+    run = document(Measurement(benchmark="copy", parameters={}, status="failed", reason="out of memory"))
+    assert "out of memory" in shown(measurement_table(compare(run)))
+    assert shown(comparison_tables(compare(run))).strip()
+    assert shown(measurement_table(compare(document()))) is not None
+
+
+def test_verdicts_in_words() -> None:
+    a, b = document(measurement(1600.0), run_id="a"), document(measurement(1700.0), run_id="b")
+    text = shown(verdict_table(compare_runs([a], [b])))
+    assert "AMBIGUOUS" in text
+    assert "1.0625" in text
+
+
+def test_names_are_text_and_not_markup() -> None:
+    odd = msgspec.structs.replace(rtx_5090(), name="[bold red]GPU[/] \x1b[2J[/oops]")
+    text = shown(device_table([odd]))
+    assert "[bold red]GPU[/]" in text
+    assert "\x1b" not in text
+
+
+def test_a_narrow_terminal_folds_and_loses_nothing() -> None:
+    text = shown(measurement_table(compare(document(measurement(1612.8, "triad")))), width=40)
+    assert max(map(len, text.splitlines())) <= 40

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import re
-import shutil
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -12,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pyopencl as cl
 
-from gpubench.devices import host
+from gpubench.devices import host, pocl
 from gpubench.devices.base import Allocation, Launch, Watch
 from gpubench.errors import BenchmarkFailed, DeviceLost, GpubenchError, NoSuchDevice, OutOfDeviceMemory
 from gpubench.results.document import Clocks, DeviceInfo, Telemetry
@@ -214,15 +213,8 @@ def _describe(device: Any, device_id: str, *, alias: str, kind: str) -> DeviceIn
         # What OpenCL calls the global memory's cache is not the last level on GPUs.
         last_level_cache_bytes=host.last_level_cache_bytes() if on_host else None,
         pci_bus_id=_pci_address(device),
-        unavailable=_missing_for_pocl() if "Portable" in device.platform.name else None,
+        unavailable=pocl.missing() if "Portable" in device.platform.name else None,
     )
-
-
-def _missing_for_pocl() -> str | None:
-    """PoCL links every kernel with the system's linker, and aborts the process without one."""
-    if shutil.which("ld") is None:
-        return "PoCL needs a linker and the C library's development files: apt install build-essential"
-    return None
 
 
 def _kind(device: Any) -> str:

@@ -1,0 +1,39 @@
+# gpubench: `make demo` shows it, `make test` checks it; both set up what they need in .venv.
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+
+.PHONY: demo setup test lint format peers clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.ready-demo
+	@$(BIN)/python tools/demo.py
+
+setup: $(VENV)/.ready-demo
+
+test: $(VENV)/.ready-test lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# gpubench beside likwid-bench, STREAM-style loops in C, and numpy, alternating in one run.
+peers: $(VENV)/.ready-demo
+	@$(BIN)/python bench/peers.py
+
+$(VENV)/.ready-demo: pyproject.toml tools/setup.sh
+	@tools/setup.sh $(VENV) server,opencl
+	@touch $@
+
+$(VENV)/.ready-test: pyproject.toml tools/setup.sh
+	@tools/setup.sh $(VENV) server,opencl,test
+	@touch $@ $(VENV)/.ready-demo
+
+clean:
+	rm -rf $(VENV) build demo bench/build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,36 @@
+"""What PoCL needs of the system: it links every kernel, and aborts its process where it cannot.
+
+Only the standard library is used here, so that set-up can run this file before anything is
+installed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+REMEDY = "apt install build-essential"
+
+_ROOTS = (Path("/usr/lib"), Path("/usr/lib64"), Path("/lib"))
+_NEEDED = (
+    ("libgcc", ("gcc/*/*/libgcc.a",)),
+    ("the C library's development files", ("*-linux-*/libc.so", "libc.so")),
+)
+
+
+def missing(roots: Iterable[Path] = _ROOTS) -> str | None:
+    """What is missing for PoCL, with the command that mends it; null where nothing is."""
+    absent = [] if shutil.which("ld") else ["the linker ld"]
+    roots = list(roots)
+    for name, patterns in _NEEDED:
+        if not any(next(root.glob(pattern), None) for root in roots for pattern in patterns):
+            absent.append(name)
+    if not absent:
+        return None
+    return f"PoCL needs {' and '.join(absent)} to run kernels on the processor: {REMEDY}"
+
+
+if __name__ == "__main__":
+    sys.exit(missing())

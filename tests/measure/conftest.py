@@ -1,0 +1,96 @@
+"""A real device and a session on it: kernels run on the processor, through OpenCL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from gpubench.benchmarks.table import plan
+from gpubench.devices.base import Device
+from gpubench.devices.opencl import OpenClRuntime
+from gpubench.errors import Cancelled
+from gpubench.kernels.source import read_source
+from gpubench.measure.session import Session
+from gpubench.protocol.messages import BenchmarkRequest, Progress, StatedMemory
+from gpubench.results.document import Measurement, Tuning
+from gpubench.worker.messages import Finished, Run, Started
+
+MIB = 1 << 20
+PINNED = {
+    "vector_bytes": 32,
+    "unroll": 8,
+    "group_size": 1,
+    "order": "tile",
+    "streaming_stores": True,
+    "groups": 16,
+}
+"""All of the shape, so that nothing is tuned."""
+
+
+@dataclass
+class Collected:
+    """A reporter that keeps what it is told, and cancels when ``cancel_when`` says so."""
+
+    cancel_when: Callable[[Collected], bool] = lambda _: False
+    events: list[Started] = field(default_factory=list)
+    heard: list[Progress] = field(default_factory=list)
+    tunings: list[Tuning] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+
+    def check(self) -> None:
+        if self.cancel_when(self):
+            raise Cancelled("the test cancelled")
+
+    def started(self, event: Started) -> None:
+        self.events.append(event)
+
+    def progress(self, progress: Progress) -> None:
+        self.heard.append(progress)
+
+    def tuned(self, tuning: Tuning) -> None:
+        self.tunings.append(tuning)
+
+    def measured(self, measurement: Measurement) -> None:
+        self.measurements.append(measurement)
+
+
+@pytest.fixture(scope="session")
+def device() -> Iterator[Device]:
+    runtime = OpenClRuntime()
+    opened = runtime.open(runtime.devices()[0].id)
+    yield opened
+    opened.close()
+
+
+Measure = Callable[..., tuple[Finished, Collected]]
+
+
+@pytest.fixture
+def measure(device: Device) -> Measure:
+    """Run benchmarks in a session of their own; ``faults`` are (file, old, new) in the kernels."""
+
+    def run(
+        *names: str,
+        faults: tuple[tuple[str, str, str], ...] = (),
+        memory: StatedMemory | None = None,
+        reporter: Collected | None = None,
+        **parameters: Any,
+    ) -> tuple[Finished, Collected]:
+        def read(name: str) -> str:
+            text = read_source(name)
+            for file, old, new in faults:
+                if file == name:
+                    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+                    text = text.replace(old, new)
+            return text
+
+        given = {"footprint_bytes": 8 * MIB, "time_limit_seconds": 0.05, **parameters}
+        planned = plan([BenchmarkRequest(name, given) for name in names])
+        collected = reporter or Collected()
+        finished = Session(device, collected, memory, read).run(Run(device.info.id, planned, memory))
+        return finished, collected
+
+    return run

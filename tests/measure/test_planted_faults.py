@@ -1,0 +1,79 @@
+"""Verification earns its trust: every fault planted in a kernel is found, and costs the figure."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.measure.conftest import PINNED, Measure
+
+SKIP = "if (AT(u) != 4321) "
+
+FAULTS = {
+    "copy skips a vector": ("copy", "STORE(b + AT(u), x[u])", SKIP + "STORE(b + AT(u), x[u])"),
+    "copy leaves out the last round": (
+        "copy",
+        "#define EACH_CHUNK for (u64 round = 0, i = FIRST(0); round < rounds",
+        "#define EACH_CHUNK for (u64 round = 0, i = FIRST(0); round + 1 < rounds",
+    ),
+    "copy writes a neighbour": ("copy", "STORE(b + AT(u), x[u])", "STORE(b + (AT(u) ^ 1), x[u])"),
+    "scale by another constant": (
+        "scale",
+        "STORE(b + AT(u), q * x[u])",
+        "STORE(b + AT(u), SPLAT(ELEMENT, (ELEMENT)3.0000005) * x[u])",
+    ),
+    "add forgets an operand": ("add", "STORE(c + AT(u), x[u] + y[u])", "STORE(c + AT(u), x[u] + x[u])"),
+    "triad swaps its operands": ("triad", "x[u] + q * y[u]", "y[u] + q * x[u]"),
+    "triad with another constant": (
+        "triad",
+        "x[u] + q * y[u]",
+        "x[u] + SPLAT(ELEMENT, (ELEMENT)3.000001) * y[u]",
+    ),
+    "dot skips a vector": ("dot", "sum[u] += x[u] * y[u]", SKIP + "sum[u] += x[u] * y[u]"),
+    "read skips a vector": ("read", "sum[u] += x[u];", SKIP + "sum[u] += x[u];"),
+    "read reads one vector twice": (
+        "read",
+        "sum[u] += x[u];",
+        "sum[u] += x[u]; if (i == 4000) sum[0] += x[0];",
+    ),
+    "write steps wrongly": (
+        "write",
+        "VECTOR_ELEMENTS) * COUNTER_STEP",
+        "VECTOR_ELEMENTS) * (COUNTER_STEP + 2)",
+    ),
+    "write skips a vector": ("write", "STORE(a + AT(u), start", SKIP + "STORE(a + AT(u), start"),
+    "a tile begins one chunk late": (
+        "triad",
+        "(GROUP_ID * rounds + (round))",
+        "(GROUP_ID * rounds + (round) + 1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float", "double"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(measure: Measure, fault: str, dtype: str) -> None:
+    benchmark, old, new = FAULTS[fault]
+    _, told = measure(benchmark, faults=(("stream.cl", old, new),), dtype=dtype, **PINNED)
+    [m] = told.measurements
+    assert (m.status, m.verified) == ("unverified", False)
+    assert m.mismatches and m.mismatches > 0
+    assert m.first_mismatches and m.first_mismatches[0].expected != m.first_mismatches[0].actual
+    assert m.flags == ["unverified"]
+    assert m.bandwidth_bytes_per_second is None
+    assert m.samples_seconds == []
+
+
+def test_the_first_mismatch_is_told_where_it_is(measure: Measure) -> None:
+    """The vector that was skipped still holds the poison: all bits set."""
+    fault = ("stream.cl", "STORE(b + AT(u), x[u])", SKIP + "STORE(b + AT(u), x[u])")
+    _, told = measure("copy", faults=(fault,), **PINNED)
+    [m] = told.measurements
+    assert m.mismatches == 4  # a vector of 32 bytes holds four doubles
+    assert [each.index for each in m.first_mismatches] == [4321 * 4 + lane for lane in range(4)]
+    assert {each.actual for each in m.first_mismatches} == {"0xffffffffffffffff"}
+
+
+def test_other_benchmarks_of_the_run_keep_their_figures(measure: Measure) -> None:
+    fault = ("stream.cl", "STORE(b + AT(u), q * x[u])", "STORE(b + AT(u), x[u])")
+    _, told = measure("copy", "scale", "add", faults=(fault,), **PINNED)
+    assert [m.status for m in told.measurements] == ["ok", "unverified", "ok"]

@@ -1,0 +1,157 @@
+"""Real kernels on a real device: what is measured is verified, counted and flagged."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+
+from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.devices.base import Device
+from gpubench.errors import OutOfDeviceMemory
+from gpubench.measure.statistics import median
+from gpubench.protocol.messages import StatedMemory
+from gpubench.results.document import Measurement
+from tests.measure.conftest import MIB, PINNED, Collected, Measure
+
+
+def bandwidth(measurement: Measurement) -> float:
+    assert measurement.bandwidth_bytes_per_second is not None
+    return measurement.bandwidth_bytes_per_second.median
+
+
+@pytest.mark.parametrize("dtype", ["float", "double"])
+def test_every_benchmark_is_verified_and_counted(measure: Measure, dtype: str) -> None:
+    finished, told = measure("stream", dtype=dtype, **PINNED)
+
+    assert not finished.cancelled
+    assert [m.benchmark for m in told.measurements] == list(BENCHMARKS)
+    for m in told.measurements:
+        row = BENCHMARKS[m.benchmark]
+        assert (m.status, m.verified, m.mismatches) == ("ok", True, 0), m
+        assert m.footprint_bytes and m.bus_bytes and m.payload_bytes and m.passes_per_sample
+        assert m.footprint_bytes >= 8 * MIB
+        array_bytes = m.footprint_bytes // row.arrays * m.passes_per_sample
+        sums = 16 * 8 * m.passes_per_sample if m.benchmark in ("read", "dot") else 0
+        assert m.payload_bytes == row.payload_arrays * array_bytes
+        assert m.bus_bytes == row.bus_arrays * array_bytes + sums
+        assert bandwidth(m) == pytest.approx(m.bus_bytes / median(m.samples_seconds))
+        assert "cached_footprint" in m.flags  # 8 MiB is no honest footprint, and it says so
+        assert not m.default_parameters
+
+
+def test_a_sample_lasts_a_millisecond(measure: Measure) -> None:
+    _, told = measure("read", footprint_bytes=MIB, **PINNED)
+    [m] = told.measurements
+    assert m.passes_per_sample and m.passes_per_sample > 1
+    assert median(m.samples_seconds) > 0.0007  # the pass may get faster than while warming up
+
+
+def test_large_footprints_come_in_segments(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No allocation above the limit, and indices that go on from one segment to the next."""
+    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
+    monkeypatch.setattr(device, "_info", small)
+    _, told = measure("stream", **PINNED)
+    assert {m.status for m in told.measurements} == {"ok"}
+    assert all(m.footprint_bytes and m.footprint_bytes >= 8 * MIB for m in told.measurements)
+
+
+def test_tuning_keeps_the_table_and_the_choice(measure: Measure) -> None:
+    _, told = measure("copy", "scale", "read")
+    assert [(t.access, t.benchmark) for t in told.tunings] == [("copy", "copy"), ("read", "read")]
+    for tuning in told.tunings:
+        assert 2 <= len(tuning.trials) <= 6
+        best = max(tuning.trials, key=lambda trial: trial.bandwidth_bytes_per_second or 0)
+        assert tuning.chosen == best.shape
+    copy, scale, read = told.measurements
+    assert copy.shape == scale.shape == told.tunings[0].chosen
+    assert read.shape == told.tunings[1].chosen
+
+
+def test_a_pinned_field_is_pinned_in_every_trial(measure: Measure) -> None:
+    _, told = measure("copy", unroll=2, streaming_stores=False)
+    assert {(t.shape.unroll, t.shape.streaming_stores) for t in told.tunings[0].trials} == {(2, False)}
+    assert told.measurements[0].shape and told.measurements[0].shape.unroll == 2
+
+
+def test_an_impossible_shape_fails_its_benchmark_and_no_other(measure: Measure) -> None:
+    _, told = measure("copy", "read", dtype="float", vector_bytes=128)
+    assert [m.status for m in told.measurements] == ["failed", "failed"]
+    assert "vector_bytes 128 cannot hold float" in (told.measurements[0].reason or "")
+    huge = {**PINNED, "group_size": 1024, "unroll": 32, "vector_bytes": 128}
+    _, told = measure("triad", footprint_bytes=4 * MIB, **huge)
+    assert told.measurements[0].status == "failed"
+    assert "ask for 12 MiB or more" in (told.measurements[0].reason or "")
+
+
+def test_a_footprint_over_free_memory_is_refused_before_anything_runs(measure: Measure) -> None:
+    told = Collected()
+    with pytest.raises(
+        OutOfDeviceMemory, match=r"copy: a footprint of .* is more than the .* that a run may use"
+    ):
+        measure("copy", "triad", footprint_bytes=1 << 46, reporter=told)
+    assert told.measurements == []
+
+
+def test_cancel_ends_the_run_and_keeps_what_was_finished(measure: Measure) -> None:
+    told = Collected(cancel_when=lambda c: len(c.measurements) == 2)
+    finished, _ = measure("stream", reporter=told, **PINNED)
+    assert finished.cancelled
+    assert [m.benchmark for m in told.measurements] == ["copy", "scale"]
+
+
+def test_progress_only_rises_and_names_the_benchmark(measure: Measure) -> None:
+    _, told = measure("copy", "read", "write", time_limit_seconds=0.3, **PINNED)
+    ratios = [p.done_ratio for p in told.heard]
+    assert ratios == sorted(ratios)
+    assert 0 <= ratios[0] and ratios[-1] <= 1
+    assert {p.benchmark for p in told.heard} == {"copy", "read", "write"}
+    assert any(p.phase == "measuring" and p.bandwidth_bytes_per_second for p in told.heard)
+
+
+def test_a_processor_has_no_theory_unless_it_is_stated(measure: Measure) -> None:
+    _, told = measure("read", **PINNED)
+    assert told.events[0].theory is None
+    assert told.measurements[0].efficiency_ratio.nominal is None
+
+    _, told = measure("read", memory=StatedMemory("ddr5-4800", 128), **PINNED)
+    theory, m = told.events[0].theory, told.measurements[0]
+    assert theory and theory.source == "stated"
+    assert theory.peak_bytes_per_second == pytest.approx(76.8e9)
+    assert m.efficiency_ratio.nominal == pytest.approx(bandwidth(m) / 76.8e9)
+
+
+def test_a_figure_above_theory_is_flagged(measure: Measure) -> None:
+    _, told = measure("read", memory=StatedMemory("ddr4-1600", 8), **PINNED)
+    assert "over_theory" in told.measurements[0].flags
+
+
+def test_the_interval_holds_the_median_and_all_samples_are_kept(measure: Measure) -> None:
+    _, told = measure("triad", time_limit_seconds=0.5, **PINNED)
+    [m] = told.measurements
+    assert m.bandwidth_bytes_per_second
+    b = m.bandwidth_bytes_per_second
+    assert b.min <= b.p5 <= b.median <= b.p95 <= b.max
+    assert b.low <= b.median <= b.high
+    assert len(m.samples_seconds) >= 20
+    assert all(math.isfinite(s) and s > 0 for s in m.samples_seconds)
+    assert m.stopped_because
+
+
+def test_the_default_footprint_keeps_caches_out(device: Device, measure: Measure) -> None:
+    _, told = measure("read", footprint_bytes=None, time_limit_seconds=0.2)
+    [m] = told.measurements
+    cache = device.info.last_level_cache_bytes
+    free = device.free_bytes()
+    assert m.footprint_bytes
+    if cache is None:
+        assert "cache_unknown" in m.flags
+    elif m.footprint_bytes >= 10 * cache:
+        assert "cached_footprint" not in m.flags
+    else:  # a quarter of free memory is less: the share wins, and it is said
+        assert "cached_footprint" in m.flags
+        assert m.footprint_bytes <= free // 4 + MIB
+    assert m.default_parameters

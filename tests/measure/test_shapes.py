@@ -1,0 +1,76 @@
+"""Every access shape that may be chosen, on any kind of device, gives right results."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+
+from gpubench.benchmarks.stream import Programs, StreamTask
+from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.devices.base import Device
+from gpubench.errors import InvalidParameters
+from gpubench.measure.memory import Arena
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
+from gpubench.results.document import DeviceInfo, Shape
+from tests.measure.conftest import MIB
+
+GPU = DeviceInfo("cuda:GPU-1", "cuda-gpu0", "cuda", "gpu", "a GPU", "0000", compute_units=3)
+
+SHAPES = list(
+    dict.fromkeys(
+        [shape for access in ("read", "write", "copy") for shape in candidates(GPU, access, "double", {})]
+        # Groups that do not divide the chunks: some own less than others.
+        + [
+            Shape(vector, unroll, size, order, False, 7)
+            for vector, unroll, size, order in itertools.product((8, 64), (1, 4), (1, 32), ("tile", "grid"))
+        ]
+    )
+)
+
+
+@pytest.mark.parametrize("dtype", ["float", "double"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_shape_is_right(device: Device, shape: Shape, dtype: str) -> None:
+    programs, arena = Programs(device), Arena(device)
+    for benchmark in BENCHMARKS.values():
+        if benchmark.name in ("copy", "scale", "add"):
+            continue  # triad walks as they do; the session's tests run them all
+        segments = arena.cut(2 * MIB, benchmark.arrays, ELEMENT_BYTES[dtype], chunk_bytes(shape))
+        task = StreamTask(device, programs, benchmark, dtype, segments, seed=7)
+        task.fill()
+        assert task.verify(shape).mismatches == 0, benchmark.name
+        task.release()
+    arena.release()
+
+
+def test_what_is_tried_is_few_and_differs() -> None:
+    for kind, access, dtype in itertools.product(("gpu", "cpu"), ("read", "write", "copy"), ELEMENT_BYTES):
+        info = msgspec.structs.replace(GPU, kind=kind)
+        shapes = candidates(info, access, dtype, {})  # type: ignore[arg-type]
+        assert 2 <= len(shapes) <= 6
+        assert len(set(shapes)) == len(shapes)
+
+
+def test_a_gpu_has_64_bytes_in_flight_for_each_thread() -> None:
+    """At least four loads of 16 bytes; only pure writes may do with less."""
+    for access in ("read", "copy"):
+        for shape in candidates(GPU, access, "double", {}):  # type: ignore[arg-type]
+            assert shape.vector_bytes * shape.unroll >= 64
+
+
+@pytest.mark.parametrize("elements", [1 << 12, 3 << 12, 7 << 12])
+@pytest.mark.parametrize("groups", [1, 2, 5, 1000, None])
+def test_a_geometry_covers_every_chunk(elements: int, groups: int | None) -> None:
+    shape = Shape(16, 4, 32, "grid", False, groups)
+    g = geometry(shape, elements, 4)
+    chunks = elements // g.chunk_elements
+    assert g.chunk_elements * chunks == elements
+    assert g.groups * g.rounds >= chunks > g.groups * (g.rounds - 1)
+    assert g.vectors * 4 == elements
+
+
+def test_a_vector_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InvalidParameters, match="vector_bytes 128 cannot hold float: allowed are 4 to 64"):
+        candidates(GPU, "copy", "float", {"vector_bytes": 128})

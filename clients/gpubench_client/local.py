@@ -80,8 +80,10 @@ class LocalClient:
         )
         probed = probe(list(self._runtimes))
         chosen = choose(probed.devices, device, probed.runtimes)
-        on_accepted(Accepted(request_id=None, run_id=recorder.document.run_id, position=0, eta_seconds=0.0))
         stop = stop or Stop()
+        if stop.reason is not None:
+            raise stop.reason
+        on_accepted(Accepted(request_id=None, run_id=recorder.document.run_id, position=0, eta_seconds=0.0))
         with _worker() as worker, _deadline(deadline_seconds, stop):
             document = conduct(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
         if document.error is not None:

@@ -162,10 +162,10 @@ def autocorrelation(series: Sequence[float]) -> float:
         return 0.0
     mean = math.fsum(series) / count
     deviations = [value - mean for value in series]
-    total = sum(map(mul, deviations, deviations))
+    total = _dot(deviations, deviations)
     if total == 0:
         return 0.0
-    raw = sum(map(mul, deviations, deviations[1:])) / total
+    raw = _dot(deviations, deviations[1:]) / total
     return min(max((count * raw + 1) / (count - 4), -1.0), 1.0)
 
 
@@ -262,20 +262,18 @@ def bimodal(samples: Sequence[float]) -> bool:
 
 def _ranks(values: Sequence[float]) -> list[float]:
     """Rank of each value, 0 for the least; equal values share the mean of their ranks."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    ranks = [0.0] * len(values)
-    start = 0
-    while start < len(order):
-        end = start
-        while end < len(order) and values[order[end]] == values[order[start]]:
-            end += 1
-        for index in order[start:end]:
-            ranks[index] = (start + end - 1) / 2
-        start = end
-    return ranks
+    ordered = sorted(values)
+    last = {value: rank for rank, value in enumerate(ordered)}
+    first = {value: len(ordered) - rank for rank, value in enumerate(reversed(ordered), start=1)}
+    return [(first[value] + last[value]) / 2 for value in values]
 
 
 def _variance(values: Sequence[float]) -> float:
     mean = math.fsum(values) / max(len(values), 1)
     deviations = [value - mean for value in values]
-    return sum(map(mul, deviations, deviations)) / max(len(values) - 1, 1)
+    return _dot(deviations, deviations) / max(len(values) - 1, 1)
+
+
+def _dot(left: Sequence[float], right: Sequence[float]) -> float:
+    """The sum of products, up to the shorter one's end."""
+    return float(sum(map(mul, left, right)))

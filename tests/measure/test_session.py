@@ -107,7 +107,7 @@ def test_progress_only_rises_and_names_the_benchmark(measure: Measure) -> None:
     _, told = measure("copy", "read", "write", time_limit_seconds=0.3, **PINNED)
     ratios = [p.done_ratio for p in told.heard]
     assert ratios == sorted(ratios)
-    assert 0 <= ratios[0] and ratios[-1] <= 1
+    assert ratios[0] >= 0 and ratios[-1] <= 1
     assert {p.benchmark for p in told.heard} == {"copy", "read", "write"}
     assert any(p.phase == "measuring" and p.bandwidth_bytes_per_second for p in told.heard)
 

@@ -1,0 +1,72 @@
+"""Files that the command line reads and writes; what is wrong with one is a usage error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from gpubench.errors import InvalidParameters
+from gpubench.results.document import RunDocument, decode_document
+
+
+def read_document(name: str) -> RunDocument:
+    """A run document from a file, or from stdin for ``-``."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return decode_document(data)
+    except OSError as error:
+        raise InvalidParameters(f"{name} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidParameters(
+            f"{name} is no run document: {error}; `gpubench run --out FILE` writes one"
+        ) from None
+
+
+class OutFile:
+    """A file that will be there whole or not at all.
+
+    What stands in the way of writing is found when this is made, before minutes of measuring.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._path = Path(name)
+        folder = self._path.parent
+        if self._path.is_dir():
+            raise self._refused("it is a folder")
+        if not folder.is_dir():
+            raise self._refused(f"there is no folder {folder}")
+        if not os.access(self._path if self._path.exists() else folder, os.W_OK):
+            raise self._refused("permission denied")
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def write(self, data: bytes) -> None:
+        """Raises ``InvalidParameters`` where the disk is full, or was taken away meanwhile."""
+        try:
+            if self._path.exists() and not self._path.is_file():
+                self._path.write_bytes(data)  # a pipe or a device: nothing may take its place
+                return
+            aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+            try:
+                with aside.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(self._path)
+            finally:
+                with contextlib.suppress(OSError):
+                    aside.unlink()
+        except OSError as error:
+            raise self._refused(error.strerror or str(error)) from None
+
+    def _refused(self, reason: str) -> InvalidParameters:
+        return InvalidParameters(f"{self._path} cannot be written: {reason}")
+
+
+def out_file(name: str | None) -> OutFile | None:
+    return OutFile(name) if name is not None else None

@@ -89,7 +89,11 @@ def deliver(document: RunDocument, out: OutFile | None, output: Output) -> None:
         from gpubench.report.terminal import comparison_tables, measurement_table
 
         comparison = compare(document)
-        output.show(device_line(document), measurement_table(comparison), comparison_tables(comparison))
+        output.show(device_line(document))
+        if document.measurements:
+            output.show(measurement_table(comparison))
+        if comparison.results:
+            output.show(comparison_tables(comparison))
 
 
 def parameters(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,0 +1,264 @@
+"""A real server in a process of its own, and raw lines to it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+MIB = 1 << 20
+PATIENCE_SECONDS = 60.0
+"""For what must happen sooner or later, on a slow machine too."""
+
+PINNED = {
+    "vector_bytes": 32,
+    "unroll": 8,
+    "group_size": 1,
+    "order": "tile",
+    "streaming_stores": True,
+    "groups": 16,
+}
+"""An access shape, so that nothing is tuned."""
+
+
+def quick(name: str = "triad", **parameters: Any) -> dict[str, Any]:
+    """A benchmark of about half a second."""
+    usual = {"footprint_bytes": 16 * MIB, "time_limit_seconds": 0.2}
+    return {"name": name, "parameters": {**usual, **PINNED, **parameters}}
+
+
+def long(name: str = "triad") -> dict[str, Any]:
+    """A benchmark that goes on until it is stopped."""
+    return quick(name, footprint_bytes=64 * MIB, time_limit_seconds=60, target_ratio=0.0001)
+
+
+class Lines:
+    """A client that sends what it is told, right or wrong, and reads line by line."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address, PATIENCE_SECONDS)
+        self.reader = self.socket.makefile("rb")
+        self.notifications: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.reader.close()
+        self.socket.close()
+
+    def vanish(self) -> None:
+        """Leave as a killed program does: without a word."""
+        self.close()
+
+    def send(self, line: bytes) -> None:
+        self.socket.sendall(line)
+
+    def request(self, method: str, params: Any = None, request_id: Any = 1) -> None:
+        message = {"jsonrpc": "2.0", "id": request_id, "method": method}
+        if params is not None:
+            message["params"] = params
+        self.send(json.dumps(message).encode() + b"\n")
+
+    def read(self) -> dict[str, Any]:
+        """The next line; ``EOFError`` where there is none."""
+        line = self.reader.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError(line)
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def response(self) -> dict[str, Any]:
+        """The next response; notifications before it are kept."""
+        while "id" not in (message := self.read()):
+            self.notifications.append(message)
+        return message
+
+    def ask(self, method: str, params: Any = None) -> Any:
+        """The result of a request that must succeed."""
+        self.request(method, params)
+        answer = self.response()
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def refused(self, method: str, params: Any = None) -> dict[str, Any]:
+        """The error of a request that must fail."""
+        self.request(method, params)
+        answer = self.response()
+        assert "error" in answer, answer
+        error: dict[str, Any] = answer["error"]
+        return error
+
+    def notified(self, method: str, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Read on to the first notification that ``until`` accepts; returns its parameters."""
+        while True:
+            message = self.read()
+            assert "id" not in message, message
+            self.notifications.append(message)
+            if message["method"] == method and until(message["params"]):
+                found: dict[str, Any] = message["params"]
+                return found
+
+    def begin(self, benchmark: dict[str, Any], **params: Any) -> str:
+        """Ask for a run; returns its id once it is accepted."""
+        self.request("run", {"benchmarks": [benchmark], **params})
+        return str(self.notified("accepted", lambda _: True)["run_id"])
+
+    def begin_measuring(self, benchmark: dict[str, Any], **params: Any) -> str:
+        """Ask for a run; returns its id once it takes samples."""
+        run_id = self.begin(benchmark, **params)
+        self.notified("progress", lambda progress: progress["phase"] == "measuring")
+        return run_id
+
+    def ended(self) -> bool:
+        """Whether the server closed the connection, once all it said is read."""
+        with contextlib.suppress(ConnectionResetError):
+            while self.reader.readline():
+                pass
+        return True
+
+
+class RunningServer:
+    """``gpubench-server`` on free ports; its log is kept."""
+
+    def __init__(self, data_directory: Path, *options: str, **limits: float) -> None:
+        self.data_directory = data_directory
+        self.log: list[str] = []
+        settings = [f"--limit={name}={value}" for name, value in limits.items()]
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gpubench_server"),
+                *("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"),
+                *("--data-dir", str(data_directory), "--runtime", "opencl"),
+                *settings,
+                *options,
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        listening = threading.Event()
+        self._logger = threading.Thread(target=self._keep_log, args=(listening,), daemon=True)
+        self._logger.start()
+        if not listening.wait(PATIENCE_SECONDS) or self.process.poll() is not None:
+            self.kill()
+            raise RuntimeError(f"the server did not start: {self.log}")
+        words = next(line for line in self.log if "listening on" in line).split()
+        self.tcp, self.http = (_address(url) for url in words if "://" in url)
+
+    def __enter__(self) -> RunningServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
+    def connect(self) -> Lines:
+        return Lines(self.tcp)
+
+    def ask(self, method: str, params: Any = None) -> Any:
+        with self.connect() as client:
+            return client.ask(method, params)
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(*self.http, timeout=PATIENCE_SECONDS)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    def metric(self, line: str) -> float | None:
+        """The value of one exposed series, written as in the exposition."""
+        for each in self.get("/metrics")[1].splitlines():
+            if each.startswith(f"{line} "):
+                return float(each.rpartition(" ")[2])
+        return None
+
+    def running(self) -> str | None:
+        """The id of the run that the device works on."""
+        (queue,) = self.ask("status")["queues"]
+        found: str | None = queue["running"]
+        return found
+
+    def run_ok(self, benchmark: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A run that must succeed: the server serves as before."""
+        document: dict[str, Any] = self.ask("run", {"benchmarks": [benchmark or quick()]})
+        assert document["outcome"] == "ok", document
+        return document
+
+    def children(self) -> list[int]:
+        """The ids of the processes that the server started."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[1]) == self.process.pid and fields[0] != "Z":
+                    found.append(int(stat.parent.name))
+        return found
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code once it drained."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._close_log()
+        return code
+
+    def kill(self) -> None:
+        """As the power fails: SIGKILL."""
+        self.process.kill()
+        self.wait()
+
+    def _keep_log(self, listening: threading.Event) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line.rstrip())
+            if "listening on" in line:
+                listening.set()
+        listening.set()
+
+    def _close_log(self) -> None:
+        self._logger.join(PATIENCE_SECONDS)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Whether ``condition`` comes true in time; each look at it is a request of its own."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """A process that does nothing meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port

@@ -105,7 +105,7 @@ def test_a_directory_serves_one_server(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
-    with pytest.raises(StoreError, match="cannot be used.*--data-dir"):
+    with pytest.raises(StoreError, match=r"cannot be used.*--data-dir"):
         Store(tmp_path / "file")
 
 

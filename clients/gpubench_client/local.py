@@ -97,8 +97,13 @@ def _worker() -> Iterator[Worker]:
     worker = Worker()
     try:
         yield worker
-    finally:
+    except KeyboardInterrupt:
+        worker.release()  # who interrupts does not want to wait for the end of a driver's call
+        raise
+    except BaseException:
         worker.end()
+        raise
+    worker.end()
 
 
 @contextlib.contextmanager

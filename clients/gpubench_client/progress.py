@@ -113,7 +113,7 @@ class Bar(Nothing):
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._bar.add_task("waiting for the devices", total=1.0, figure="")
+        self._task = self._bar.add_task("waiting to be accepted", total=1.0, figure="")
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -78,22 +78,28 @@ def result(args: argparse.Namespace, output: Output) -> None:
 
 
 def deliver(document: RunDocument, out: OutFile | None, output: Output) -> None:
-    """Write it where it was asked for, first of all, and show it."""
-    if out is not None:
-        out.write(encode_document(document) + b"\n")
-        output.tell(f"wrote {out}")
+    """Write it where it was asked for, and show it, also where it cannot be written."""
+    try:
+        if out is not None:
+            out.write(encode_document(document) + b"\n")
+            output.tell(f"wrote {out}")
+    finally:
+        show(document, output)
+
+
+def show(document: RunDocument, output: Output) -> None:
     if output.json:
         output.data(document)
-    else:
-        # Here, because rich takes longer to load than most else, and JSON needs none of it.
-        from gpubench.report.terminal import comparison_tables, measurement_table
+        return
+    # Here, because rich takes longer to load than most else, and JSON needs none of it.
+    from gpubench.report.terminal import comparison_tables, measurement_table
 
-        comparison = compare(document)
-        output.show(device_line(document))
-        if document.measurements:
-            output.show(measurement_table(comparison))
-        if comparison.results:
-            output.show(comparison_tables(comparison))
+    output.show(device_line(document))
+    comparison = compare(document)
+    if document.measurements:
+        output.show(measurement_table(comparison))
+    if comparison.results:
+        output.show(comparison_tables(comparison))
 
 
 def parameters(args: argparse.Namespace) -> dict[str, Any]:

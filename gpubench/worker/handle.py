@@ -104,6 +104,10 @@ class Worker:
             how = f"ended with exit code {code}"
         return DeviceLost(f"the worker process {how}; the next run gets a new one")
 
+    def release(self) -> None:
+        """Close the connection and do not wait: the worker ends itself on it."""
+        self._socket.close()
+
     def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Close the connection, on which the worker ends itself; else SIGTERM, else SIGKILL."""
         self._socket.close()

@@ -1,0 +1,228 @@
+"""The client against a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from gpubench_client import Client
+
+import gpubench
+from gpubench import errors
+from gpubench.protocol.messages import PROTOCOL, Accepted, BenchmarkRequest, Progress, StatedMemory
+from gpubench.worker.conduct import Stop
+from tests.client.conftest import url_of
+from tests.running import RunningServer, long, quick, within
+
+
+def request(of: dict[str, object]) -> BenchmarkRequest:
+    return BenchmarkRequest(**of)  # type: ignore[arg-type]
+
+
+def test_what_a_server_tells_of_itself(url: str) -> None:
+    with Client(url) as client:
+        devices = client.devices().devices
+        hello = client.hello()
+        assert hello.protocol == PROTOCOL
+        assert hello.server == gpubench.__version__
+        assert client.ping().pong
+        assert hello.devices == [device.id for device in devices]
+        assert "triad" in [benchmark.name for benchmark in client.benchmarks().benchmarks]
+        assert client.status().state == "ready"
+
+
+def test_a_run_tells_its_progress_and_returns_the_document(url: str) -> None:
+    accepted: list[Accepted] = []
+    progress: list[Progress] = []
+    with Client(url) as client:
+        document = client.run(
+            [request(quick("triad")), request(quick("copy"))],
+            memory=StatedMemory("ddr5-4800", 128),
+            on_accepted=accepted.append,
+            on_progress=progress.append,
+        )
+        assert client.result(document.run_id) == document
+        assert document.run_id in [run.run_id for run in client.results(limit=5).runs]
+    assert document.outcome == "ok"
+    assert [m.benchmark for m in document.measurements] == ["triad", "copy"]
+    assert all(m.verified for m in document.measurements)
+    assert document.theory is not None
+    assert document.theory.source == "stated"
+    assert [each.run_id for each in accepted] == [document.run_id]
+    assert {"triad", "copy"} <= {each.benchmark for each in progress}
+    assert progress == sorted(progress, key=lambda each: each.done_ratio)
+
+
+def test_the_same_key_is_the_same_run(url: str) -> None:
+    with Client(url) as client:
+        first, again = (client.run([request(quick())], key="the same") for _ in range(2))
+        assert first == again
+        with pytest.raises(errors.KeyConflict):
+            client.run([request(quick("copy"))], key="the same")
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "options", "error", "said"),
+    [
+        (["nope"], {}, errors.UnknownBenchmark, "triad"),
+        ([BenchmarkRequest("triad", {"nope": 1})], {}, errors.InvalidParameters, "allowed: dtype"),
+        ([BenchmarkRequest("triad", {"dtype": "half"})], {}, errors.InvalidParameters, "float, double"),
+        ("triad", {"device": "nope"}, errors.NoSuchDevice, "opencl:"),
+        ("triad", {"deadline_seconds": -1.0}, errors.InvalidParameters, "deadline_seconds"),
+        ([], {}, errors.InvalidParameters, "benchmarks"),
+    ],
+)
+def test_errors_are_exceptions_and_the_connection_stays(
+    url: str,
+    benchmarks: list[BenchmarkRequest | str],
+    options: dict[str, object],
+    error: type[errors.GpubenchError],
+    said: str,
+) -> None:
+    with Client(url) as client:
+        with pytest.raises(error, match=said):
+            client.run(benchmarks, **options)  # type: ignore[arg-type]
+        assert client.ping().pong
+
+
+def test_stop_cancels_and_the_error_holds_what_was_finished(url: str) -> None:
+    stop = Stop()
+
+    def stop_in_the_second(progress: Progress) -> None:
+        if progress.benchmark == "copy" and progress.phase == "measuring":
+            stop.set(errors.Cancelled("enough"))
+
+    with Client(url) as client:
+        with pytest.raises(errors.Cancelled) as caught:
+            client.run([request(quick()), request(long("copy"))], stop=stop, on_progress=stop_in_the_second)
+        document = caught.value.details["document"]
+        assert document.outcome == "cancelled"
+        assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
+        assert client.run([request(quick())]).outcome == "ok"
+
+
+def test_an_exception_from_a_callback_cancels_the_run(server: RunningServer, url: str) -> None:
+    def fail(progress: Progress) -> None:
+        raise ZeroDivisionError
+
+    with Client(url) as client, pytest.raises(ZeroDivisionError):
+        client.run([request(long())], on_progress=fail)
+    assert within(10, lambda: server.running() is None)
+
+
+def test_cancel_from_another_connection(url: str) -> None:
+    with Client(url) as client, Client(url) as other:
+        with pytest.raises(errors.Cancelled) as caught:
+            client.run([request(long())], on_accepted=lambda accepted: cancel(other, accepted.run_id))
+        assert not other.cancel(caught.value.details["document"].run_id).cancelled
+
+
+def cancel(client: Client, run_id: str) -> None:
+    assert client.cancel(run_id).cancelled
+
+
+def test_a_run_that_was_submitted_is_fetched_later(url: str) -> None:
+    with Client(url) as client:
+        accepted = client.submit([request(quick())])
+        states = {"queued", "running"}
+
+        def ended() -> bool:
+            (state,) = [run.state for run in client.results().runs if run.run_id == accepted.run_id] or [
+                "queued"
+            ]
+            return state not in states
+
+        assert within(30, ended)
+        assert client.result(accepted.run_id).outcome == "ok"
+        with pytest.raises(errors.NoSuchRun):
+            client.result("nope")
+
+
+def test_a_worker_that_dies_is_device_lost_and_the_next_run_works(server: RunningServer, url: str) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.phase == "measuring":
+            for pid in server.children():
+                os.kill(pid, signal.SIGKILL)
+
+    with Client(url) as client:
+        with pytest.raises(errors.DeviceLost) as caught:
+            client.run([request(long())], on_progress=kill)
+        assert caught.value.details["document"].outcome == "device_lost"
+        assert client.run([request(quick())]).outcome == "ok"
+
+
+def test_a_busy_server_is_asked_again(tmp_path: Path) -> None:
+    told: list[float] = []
+    with RunningServer(tmp_path, max_queue_length=1) as server, Client(url_of(server)) as other:
+        running, waiting = (other.submit([request(long())]) for _ in range(2))
+
+        def make_room(error: errors.GpubenchError, seconds: float) -> None:
+            assert isinstance(error, errors.QueueFull)
+            assert seconds >= error.details["retry_after_seconds"]
+            told.append(seconds)
+            for run in (waiting, running):
+                other.cancel(run.run_id)
+
+        with Client(url_of(server), patience_seconds=0) as client, pytest.raises(errors.QueueFull):
+            client.run([request(quick())])
+        with Client(url_of(server), patience_seconds=600, on_retry=make_room) as client:
+            assert client.run([request(quick())]).outcome == "ok"
+    assert told
+
+
+def test_a_stop_ends_the_waiting_for_a_busy_server(tmp_path: Path) -> None:
+    stop = Stop()
+    with RunningServer(tmp_path, max_queue_length=1) as server, Client(url_of(server)) as other:
+        for _ in range(2):
+            other.submit([request(long())])
+        impatient = Client(
+            url_of(server),
+            patience_seconds=600,
+            on_retry=lambda error, seconds: stop.set(errors.Cancelled("enough")),
+        )
+        with impatient, pytest.raises(errors.Cancelled, match="enough"):
+            impatient.run([request(quick())], stop=stop)
+        for run in other.results().runs:
+            other.cancel(run.run_id)
+
+
+def test_a_server_without_a_place_is_asked_again(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, max_connections=1) as server:
+        first = Client(url_of(server))
+        first.ping()
+        told: list[errors.GpubenchError] = []
+
+        def make_place(error: errors.GpubenchError, seconds: float) -> None:
+            told.append(error)
+            first.close()
+
+        with Client(url_of(server), patience_seconds=0) as client, pytest.raises(errors.TooManyConnections):
+            client.ping()
+        with Client(url_of(server), on_retry=make_place) as client:
+            assert client.ping().pong
+        assert isinstance(told[0], errors.TooManyConnections)
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_made_anew(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, idle_seconds=0.3) as server, Client(url_of(server)) as client:
+        client.ping()
+        with server.connect() as other:  # as old as ours was when it was last used
+            assert other.ended()
+        assert client.ping().pong
+
+
+def test_a_server_that_dies_in_the_middle_of_a_run_is_unreachable(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+
+        def kill(progress: Progress) -> None:
+            if progress.phase == "measuring":
+                server.process.kill()
+
+        with Client(url_of(server)) as client:
+            with pytest.raises(errors.Unreachable):
+                client.run([request(long())], on_progress=kill)
+            with pytest.raises(errors.Unreachable, match="no server answers"):
+                client.ping()
+        server.wait()

@@ -1,0 +1,71 @@
+"""The same interface without a server: real workers, real kernels."""
+
+from __future__ import annotations
+
+import pytest
+from gpubench_client import LocalClient
+
+from gpubench import errors
+from gpubench.protocol.messages import Accepted, BenchmarkRequest, Progress, StatedMemory
+from gpubench.worker.conduct import Stop
+from tests.running import long, quick
+
+
+def request(of: dict[str, object]) -> BenchmarkRequest:
+    return BenchmarkRequest(**of)  # type: ignore[arg-type]
+
+
+def test_a_run_on_this_machine() -> None:
+    accepted: list[Accepted] = []
+    progress: list[Progress] = []
+    with LocalClient("opencl") as client:
+        (device,) = client.devices().devices
+        document = client.run(
+            [request(quick())],
+            device=device.alias,
+            key="k",
+            memory=StatedMemory("ddr5-4800", 128),
+            on_accepted=accepted.append,
+            on_progress=progress.append,
+        )
+    assert document.outcome == "ok"
+    assert document.device is not None
+    assert document.device.id == device.id
+    assert document.key == "k"
+    assert document.theory is not None
+    assert document.theory.technology == "ddr5-4800"
+    assert [each.run_id for each in accepted] == [document.run_id]
+    assert {each.benchmark for each in progress} == {"triad"}
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "options", "error", "said"),
+    [
+        ("nope", {}, errors.UnknownBenchmark, "triad"),
+        ([BenchmarkRequest("triad", {"nope": 1})], {}, errors.InvalidParameters, "allowed: dtype"),
+        ("triad", {"deadline_seconds": 0.0}, errors.InvalidParameters, r"\$\.params\.deadline_seconds"),
+        ("triad", {"memory": StatedMemory("ddr9", 128)}, errors.CatalogError, "ddr9"),
+        ("triad", {"memory": StatedMemory("ddr5-4800", 1)}, errors.InvalidParameters, "bus_width_bits"),
+        ("triad", {"device": "nope"}, errors.NoSuchDevice, "allowed: opencl:"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_measured(
+    benchmarks: str, options: dict[str, object], error: type[errors.GpubenchError], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        LocalClient("opencl").run(benchmarks, on_accepted=pytest.fail, **options)  # type: ignore[arg-type]
+
+
+def test_a_deadline_keeps_what_was_finished() -> None:
+    with pytest.raises(errors.DeadlineExceeded, match="deadline of 5 s") as caught:
+        LocalClient("opencl").run([request(quick()), request(long("copy"))], deadline_seconds=5)
+    document = caught.value.details["document"]
+    assert document.outcome == "timeout"
+    assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
+
+
+def test_a_reason_to_stop_from_before_the_run_ends_it() -> None:
+    stop = Stop()
+    stop.set(errors.Cancelled("never mind"))
+    with pytest.raises(errors.Cancelled, match="never mind"):
+        LocalClient("opencl").run([request(long())], stop=stop)

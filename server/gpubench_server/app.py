@@ -89,7 +89,7 @@ class Server:
 
     def run_until(self, signals: queue.SimpleQueue[int]) -> None:
         """Serve until the first signal; then drain, which the second one cuts short."""
-        signals.get()
+        _wait_for(signals)
         log.info("draining: no new runs; up to %g s for running ones", self._limits.drain_seconds)
         # Clients that are connected are served on; the HTTP port says `draining` meanwhile.
         self._tcp.shutdown()
@@ -132,6 +132,18 @@ class Server:
             return "looking for devices"
         state = self._service.state
         return None if state == "ready" else state
+
+
+def _wait_for(signals: queue.SimpleQueue[int]) -> None:
+    """Wait for a signal, awake twice a second.
+
+    A signal between the interpreter's last look and the wait for a lock wakes nobody: its handler
+    runs when the main thread next does.
+    """
+    while True:
+        with contextlib.suppress(queue.Empty):
+            signals.get(timeout=0.5)
+            return
 
 
 def _shown(server: LineServer | WebServer) -> str:

@@ -1,0 +1,183 @@
+"""``make peers``: gpubench beside likwid-bench, STREAM-style loops in C, and numpy, on host memory.
+
+The machine's speed may change by half between minutes, so the contenders take turns, at the same
+footprint, and what counts is the ratio within a round. Bytes are counted alike: read and write once
+the array, copy twice, triad three times.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from gpubench.benchmarks.stream import Programs, StreamTask
+from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.devices import host
+from gpubench.devices.opencl import OpenClRuntime
+from gpubench.measure.memory import Arena
+from gpubench.measure.shapes import candidates, chunk_bytes
+from gpubench.measure.statistics import median, summarize
+from gpubench.measure.tuning import best, try_shapes
+from gpubench.measure.validity import required_footprint_bytes
+
+ROUNDS = 21
+SECONDS = 0.5
+KERNELS = ("read", "write", "copy", "triad")
+LIKWID = {
+    "read": ("load_avx512", "load_avx", "load_sse"),
+    "write": ("store_mem_avx512", "store_mem_avx", "store_mem_sse"),
+    "copy": ("copy_mem_avx512", "copy_mem_avx", "copy_mem_sse"),
+    "triad": ("stream_mem_avx512", "stream_mem_avx_fma", "stream_mem_avx", "stream_mem_sse"),
+}
+
+Contender = Callable[[str], float]
+"""Runs a kernel for about ``SECONDS`` and gives GB/s."""
+
+
+def gpubench(footprint: int) -> Contender:
+    """Verified, tuned, and timed as a run does it."""
+    runtime = OpenClRuntime()
+    device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
+    programs, arena = Programs(device), Arena(device)
+    tasks = {}
+    for name in KERNELS:
+        row = BENCHMARKS[name]
+        shapes = candidates(device.info, row.access, "double", {})
+        segments = arena.cut(footprint, row.arrays, 8, max(map(chunk_bytes, shapes)))
+        task = StreamTask(device, programs, row, "double", segments, seed=1)
+        task.fill()
+        shape = best(try_shapes(device, task, shapes, lambda: None, lambda part: None))
+        tasks[name] = (task, shape)
+
+    def run(name: str) -> float:
+        task, shape = tasks[name]
+        task.fill()
+        if task.verify(shape).mismatches:
+            sys.exit(f"peers: {name} is wrong")
+        launches, samples = task.launches(shape), []
+        while sum(samples) < SECONDS:
+            samples.append(device.run(launches))
+        return task.pass_bytes(shape)[1] * len(samples) / sum(samples) / 1e9
+
+    return run
+
+
+def c_loops(footprint: int) -> Contender:
+    build = Path(__file__).parent / "build"
+    build.mkdir(exist_ok=True)
+    program = build / "stream"
+    source = Path(__file__).with_name("stream.c")
+    subprocess.run(["gcc", "-O3", "-march=native", "-fopenmp", "-o", program, source], check=True)
+    process = subprocess.Popen(
+        [program, str(footprint)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+
+    def run(name: str) -> float:
+        assert process.stdin and process.stdout
+        process.stdin.write(f"{name} {SECONDS}\n")
+        process.stdin.flush()
+        return float(process.stdout.readline())
+
+    return run
+
+
+def likwid(footprint: int) -> Contender:
+    """The fastest of likwid-bench's variants on this machine, found once."""
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    threads = host.describe_host().cores
+
+    def once(test: str) -> float:
+        size = f"S0:{footprint // 1000}kB:{threads}"
+        said = subprocess.run(["likwid-bench", "-t", test, "-w", size], capture_output=True, text=True)
+        found = re.search(r"MByte/s:\s+([\d.]+)", said.stdout)
+        return float(found[1]) / 1000 if found else 0.0
+
+    fastest = {}
+    for kernel, tests in LIKWID.items():
+        able = [test for test in tests if "avx512" not in test or "avx512f" in flags]
+        fastest[kernel] = max(able, key=lambda test: median([once(test) for _ in range(3)]))
+    print(
+        "likwid-bench:", ", ".join(f"{kernel} = {test}" for kernel, test in fastest.items()), file=sys.stderr
+    )
+    return lambda name: once(fastest[name])
+
+
+def numpy_calls(footprint: int) -> Contender:
+    memory = np.ones(footprint // 8)
+    calls: dict[str, tuple[int, Callable[..., object]]] = {
+        "read": (1, lambda a: a.sum()),
+        "write": (1, lambda a: a.fill(3.0)),
+        "copy": (2, lambda a, b: np.copyto(b, a)),
+        "triad": (3, lambda a, b, c: np.add(np.multiply(b, 3.0, out=c), a, out=c)),
+    }
+
+    def run(name: str) -> float:
+        count, call = calls[name]
+        arrays = np.split(memory[: len(memory) // count * count], count)
+        begin, passes = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - begin) < SECONDS or not passes:
+            call(*arrays)
+            passes += 1
+        return 1e-9 * passes * sum(a.nbytes for a in arrays) / elapsed
+
+    return run
+
+
+def main() -> int:
+    cache, free = host.last_level_cache_bytes(), host.available_memory_bytes()
+    footprint = required_footprint_bytes("cpu", cache, free)
+    makers = {"gpubench": gpubench, "C + OpenMP": c_loops, "numpy": numpy_calls}
+    if shutil.which("likwid-bench"):
+        makers["likwid-bench"] = likwid
+    else:
+        print("likwid-bench is not installed: apt install likwid; going on without it", file=sys.stderr)
+    contenders = {name: make(footprint) for name, make in makers.items()}
+    rates: dict[tuple[str, str], list[float]] = {}
+    for index in range(ROUNDS):
+        # The order turns with the rounds, so that no one always follows the same neighbour.
+        names = list(contenders)[index % len(contenders) :] + list(contenders)[: index % len(contenders)]
+        for kernel in KERNELS:
+            for name in names:
+                rates.setdefault((kernel, name), []).append(contenders[name](kernel))
+        print(f"round {index + 1} of {ROUNDS}", file=sys.stderr)
+    report(rates, list(contenders), footprint, cache)
+    return 0
+
+
+def report(
+    rates: dict[tuple[str, str], list[float]], names: list[str], footprint: int, cache: int | None
+) -> None:
+    about = host.describe_host()
+    print(f"\n{about.processor}, {about.cores} cores, {about.os}, {platform.release()}")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, footprint {footprint >> 20} MiB, "
+        f"last-level cache {(cache or 0) >> 20} MiB"
+    )
+    print(
+        f"medians of {ROUNDS} alternating rounds, GB/s; "
+        "ratio: gpubench / best peer of the same round, 95 % interval\n"
+    )
+    print("| kernel | " + " | ".join(names) + " | ratio |")
+    print("| :-- | " + "--: | " * len(names) + ":-- |")
+    for kernel in KERNELS:
+        own = rates[kernel, names[0]]
+        peers = [max(each) for each in zip(*(rates[kernel, name] for name in names[1:]), strict=True)]
+        ratios = summarize([mine / other for mine, other in zip(own, peers, strict=True)])
+        cells = [f"{median(rates[kernel, name]):.1f}" for name in names]
+        print(
+            f"| {kernel} | {' | '.join(cells)} | **{ratios.median_seconds:.3f}** "
+            f"({ratios.low_seconds:.3f} to {ratios.high_seconds:.3f}) |"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

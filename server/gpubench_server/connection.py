@@ -94,8 +94,12 @@ class Connection:
             elif event & _LOST:
                 raise _ClientGone
         self._serve_lines()
-        self._send()
         self._keep_deadlines()
+        self._send()
+        if self._refused and not self._sending and self._linger_until is None:
+            # Closing over unread input resets the connection, and the reset can overtake the error.
+            self._client.shutdown(socket.SHUT_WR)
+            self._linger_until = time.monotonic() + self._limits.linger_seconds
 
     # Waiting.
 
@@ -142,15 +146,6 @@ class Connection:
                     "a request ends with a newline"
                 )
             )
-        if (
-            self._refused
-            and self._linger_until is None
-            and not self._sending
-            and not self._outbox.pending_bytes
-        ):
-            # Closing over unread input resets the connection, and the reset can overtake the error.
-            self._client.shutdown(socket.SHUT_WR)
-            self._linger_until = now + limits.linger_seconds
 
     def _finished(self) -> bool:
         if self._sending:

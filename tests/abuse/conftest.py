@@ -11,5 +11,6 @@ from tests.running import RunningServer
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("data"), line_deadline_seconds=0.5) as running:
+    data = tmp_path_factory.mktemp("data")
+    with RunningServer(data, line_deadline_seconds=0.5, http_deadline_seconds=1) as running:
         yield running

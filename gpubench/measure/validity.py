@@ -119,7 +119,7 @@ def _unstable(evidence: Evidence) -> bool:
 
 
 def _clock_limited(evidence: Evidence) -> bool:
-    clocks = [look.memory_clock_hz for look in evidence.telemetry if look.memory_clock_hz is not None]
+    clocks = [look.memory_clock_hz for look in evidence.telemetry if look.memory_clock_hz]
     if not clocks or not evidence.nominal_memory_clock_hz:
         return False
     return median(clocks) < CLOCK_LIMITED_RATIO * evidence.nominal_memory_clock_hz

@@ -101,8 +101,7 @@ def bimodal_median(spread: float) -> float:
 
 
 NOISES = [
-    Noise("normal, stops early", 0.006, 1, normal),
-    Noise("normal, at the limit", 0.024, 1, normal),
+    Noise("normal", 0.01, 1, normal),
     Noise("lognormal", 0.012, 1.012, lognormal),
     Noise("exponential", 0.012, 1 + 0.012 * math.log(2), exponential),
     Noise("AR(1), 0.5", 0.006, 1, autoregressive(0.5)),

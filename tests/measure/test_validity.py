@@ -63,7 +63,8 @@ def test_what_is_not_known_is_not_held_against_a_figure() -> None:
     [
         ({"footprint_bytes": 3 * GIB}, ["cached_footprint"]),
         ({"footprint_bytes": 4 * GIB - 3 * MIB}, []),
-        ({"kind": "cpu", "last_level_cache_bytes": 64 * MIB, "footprint_bytes": 256 * MIB}, ["cached_footprint"]),
+        ({"kind": "cpu", "footprint_bytes": 256 * MIB}, ["cached_footprint"]),
+        ({"kind": "cpu", "footprint_bytes": 960 * MIB}, []),
         ({"last_level_cache_bytes": None}, ["cache_unknown"]),
         ({"last_level_cache_bytes": 0}, ["cache_unknown"]),
         ({"last_level_cache_bytes": None, "footprint_bytes": GIB}, ["cached_footprint", "cache_unknown"]),
@@ -81,6 +82,7 @@ def test_what_is_not_known_is_not_held_against_a_figure() -> None:
         ({"telemetry": looks(13801, 13200, 13200)}, ["clock_limited"]),
         ({"telemetry": looks(13801, 13801, 405)}, []),
         ({"telemetry": looks(None, None)}, []),
+        ({"telemetry": looks(0, 0)}, []),
         ({"telemetry": looks(405), "nominal_memory_clock_hz": None}, []),
         ({"telemetry": looks(14001, limits=("power",))}, ["power_limited"]),
         ({"telemetry": looks(14001, limits=("thermal", "power"))}, ["power_limited", "thermal_limited"]),

@@ -84,7 +84,7 @@ class Programs:
             self._device.info.runtime,
             {
                 "ELEMENT": dtype,
-                "WORD": "uint" if element_bytes == 4 else "ulong",
+                "WORD": "u32" if element_bytes == 4 else "u64",
                 "ELEMENT_BYTES": element_bytes,
                 "GROUP_SIZE": group_size,
                 **definitions,

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pyopencl as cl
 
-from gpubench.devices import host, pocl
+from gpubench.devices import host, pci, pocl
 from gpubench.devices.base import Allocation, Launch, Watch
 from gpubench.errors import BenchmarkFailed, DeviceLost, GpubenchError, NoSuchDevice, OutOfDeviceMemory
 from gpubench.results.document import Clocks, DeviceInfo, Telemetry
@@ -227,12 +227,12 @@ def _pci_address(device: Any) -> str | None:
     """Of NVIDIA's and AMD's devices, which have extensions that tell it."""
     try:
         bus, slot, domain = device.pci_bus_id_nv, device.pci_slot_id_nv, device.pci_domain_id_nv
-        return f"{domain:08x}:{bus:02x}:{slot >> 3:02x}.{slot & 7:x}"
+        return pci.format_address(domain, bus, slot >> 3, slot & 7)
     except (cl.Error, AttributeError):
         pass
     try:
         topology = device.topology_amd
-        return f"00000000:{topology.bus:02x}:{topology.device:02x}.{topology.function:x}"
+        return pci.format_address(0, topology.bus, topology.device, topology.function)
     except (cl.Error, AttributeError):
         return None
 

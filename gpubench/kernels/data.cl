@@ -1,6 +1,6 @@
 /* What the arrays hold: values that anyone can compute again from an index, and no memory compresses.
 
-   -D ELEMENT float|double, WORD uint|ulong: the unsigned integer of the same width.
+   ELEMENT is float or double, WORD (u32 or u64) the unsigned integer of the same width.
    Arrays are told apart by a salt, so that no two hold the same values. */
 
 #define COUNTER_STEP ((WORD)0x9E3779B97F4A7C15UL)

@@ -2,8 +2,6 @@
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
-typedef unsigned int uint;
-typedef unsigned long long ulong;
 
 #define HAS_DOUBLE 1
 #define KERNEL(name) extern "C" __global__ void __launch_bounds__(GROUP_SIZE) name

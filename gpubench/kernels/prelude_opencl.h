@@ -4,8 +4,8 @@
 #define HAS_DOUBLE 1
 #endif
 
-typedef uint u32;
-typedef ulong u64;
+#define u32 uint
+#define u64 ulong
 
 #define KERNEL(name) __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void name
 #define FUNCTION inline

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup test lint format peers clean
+.PHONY: demo setup test lint format peers bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo
@@ -26,6 +26,11 @@ format: $(VENV)/.ready-test
 # gpubench beside likwid-bench, STREAM-style loops in C, and numpy, alternating in one run.
 peers: $(VENV)/.ready-demo
 	@$(BIN)/python bench/peers.py
+
+# What the service costs: ping, many clients, memory at rest; and the figure through the socket beside in process.
+bench: $(VENV)/.ready-demo
+	@$(BIN)/python bench/service.py
+	@$(BIN)/python bench/socket_pairs.py
 
 $(VENV)/.ready-demo: pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV) server,opencl

@@ -60,7 +60,7 @@ def wait_for(address_file: Path, server: subprocess.Popen[bytes]) -> dict[str, s
 def show_metrics(url: str) -> None:
     with urllib.request.urlopen(url, timeout=10) as answer:
         for line in answer.read().decode().splitlines():
-            if line.startswith(SHOWN):
+            if line.startswith(SHOWN) and not line.endswith(" 0.0"):
                 print(line)
 
 

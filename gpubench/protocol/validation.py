@@ -24,34 +24,46 @@ def decode_request(line: bytes) -> Request:
     """One line as a request.
 
     Raises ``ParseError`` where it is no JSON (NaN is none), ``InvalidRequest`` where it is JSON
-    and no JSON-RPC 2.0 request.
+    and no JSON-RPC 2.0 request. Inside ``params`` only ``decode_params`` looks.
     """
-    try:
-        # Raw skips over `params` without checking its text, so the whole line is parsed first.
-        whole = msgspec.json.decode(line)
-    except UnicodeDecodeError as error:
-        raise ParseError(f"the line is not UTF-8: {error.reason} at byte {error.start}") from None
-    except RecursionError:
-        raise ParseError("the line nests too deeply to be read") from None
-    except msgspec.DecodeError as error:
-        raise ParseError(f"the line is not JSON: {error}; send one JSON object per line") from None
-    if isinstance(whole, list):
-        raise InvalidRequest("batches are not taken: send one request per line")
     try:
         return msgspec.json.decode(line, type=Request)
     except msgspec.ValidationError as error:
+        # A wrong field may stand before broken text, and broken text is the worse of the two.
+        if isinstance(_parse(line), list):
+            raise InvalidRequest("batches are not taken: send one request per line") from None
         message, path = _split(error)
         raise InvalidRequest(
             f"not a JSON-RPC 2.0 request: {message} at ${path}; "
             'allowed: {"jsonrpc": "2.0", "id": ..., "method": ..., "params": {...}}',
             path=f"${path}",
         ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _parse_error(error) from None
 
 
 def decode_params(raw: msgspec.Raw | msgspec.UnsetType, struct: type[Struct]) -> Struct:
-    """The parameters of a request as ``struct``; raises ``InvalidParameters`` with the path."""
-    data = {} if raw is msgspec.UNSET else msgspec.json.decode(raw)
-    return convert(data, struct, "$.params")
+    """The parameters of a request as ``struct``.
+
+    Raises ``ParseError``, and ``InvalidParameters`` with the path of the wrong field.
+    """
+    return convert({} if raw is msgspec.UNSET else _parse(raw), struct, "$.params")
+
+
+def _parse(text: bytes | msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _parse_error(error) from None
+
+
+def _parse_error(error: Exception) -> ParseError:
+    """All that msgspec raises for text that is no JSON."""
+    if isinstance(error, UnicodeDecodeError):
+        return ParseError(f"the line is not UTF-8: {error.reason} at byte {error.start}")
+    if isinstance(error, RecursionError):
+        return ParseError("the line nests too deeply to be read")
+    return ParseError(f"the line is not JSON: {error}; send one JSON object per line")
 
 
 def convert(data: Any, struct: type[Struct], at: str) -> Struct:

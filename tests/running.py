@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,7 +135,13 @@ class Lines:
 class RunningServer:
     """``gpubench-server`` on free ports; its log is kept."""
 
-    def __init__(self, data_directory: Path, *options: str, **limits: float) -> None:
+    def __init__(
+        self,
+        data_directory: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        **limits: float,
+    ) -> None:
         self.data_directory = data_directory
         self.log: list[str] = []
         settings = [f"--limit={name}={value}" for name, value in limits.items()]
@@ -149,6 +155,7 @@ class RunningServer:
             ],
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
         listening = threading.Event()
         self._logger = threading.Thread(target=self._keep_log, args=(listening,), daemon=True)
@@ -245,16 +252,6 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
         if time.monotonic() > until:
             return False
     return True
-
-
-@contextlib.contextmanager
-def paused(pid: int) -> Iterator[None]:
-    """A process that does nothing meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def _address(url: str) -> tuple[str, int]:

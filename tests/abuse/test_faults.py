@@ -1,0 +1,192 @@
+"""What breaks under the server, or is broken from outside: it is told, kept, and got over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.running import PATIENCE_SECONDS, RunningServer, long, quick, within
+
+
+def start_in_vain(*options: str) -> str:
+    """What a server says that must not start."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "gpubench_server", *options],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def test_a_worker_killed_in_the_middle_of_a_run(server: RunningServer) -> None:
+    with server.connect() as client:
+        run_id = client.begin_measuring(long())
+        (worker,) = server.children()
+        os.kill(worker, signal.SIGKILL)
+        error = client.response()["error"]
+        assert (error["code"], error["data"]["kind"], error["data"]["retryable"]) == (
+            -32021,
+            "device_lost",
+            True,
+        )
+        assert "SIGKILL" in error["message"]
+        assert error["data"]["document"]["run_id"] == run_id
+        assert error["data"]["document"]["outcome"] == "device_lost"
+        assert client.ask("run", {"benchmarks": [quick()]})["outcome"] == "ok"
+
+
+def test_a_worker_killed_between_runs_is_not_noticed(server: RunningServer) -> None:
+    server.run_ok()
+    (worker,) = server.children()
+    os.kill(worker, signal.SIGKILL)
+    assert within(PATIENCE_SECONDS, lambda: server.children() == [])
+    server.run_ok()
+
+
+def test_finished_measurements_of_a_lost_run_are_kept(server: RunningServer) -> None:
+    with server.connect() as client:
+        client.request("run", {"benchmarks": [quick("copy"), long("triad")]})
+        client.notified("progress", lambda p: (p["benchmark"], p["phase"]) == ("triad", "measuring"))
+        (worker,) = server.children()
+        os.kill(worker, signal.SIGKILL)
+        document = client.response()["error"]["data"]["document"]
+        assert [(m["benchmark"], m["status"]) for m in document["measurements"]] == [("copy", "ok")]
+
+
+def test_a_worker_that_hangs_is_replaced(server: RunningServer) -> None:
+    with server.connect() as client:
+        run_id = client.begin_measuring(long())
+        (worker,) = server.children()
+        os.kill(worker, signal.SIGSTOP)  # as in a driver call that does not return
+        server.ask("cancel", {"run_id": run_id})
+        assert client.response()["error"]["data"]["kind"] == "cancelled"
+        assert client.ask("run", {"benchmarks": [quick()]})["outcome"] == "ok"
+
+
+def test_killed_in_the_middle_of_a_run_the_server_keeps_everything(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        told = server.run_ok()
+        with server.connect() as client:
+            client.request("run", {"benchmarks": [quick("copy"), long("triad")], "key": "mine"})
+            run_id = client.notified("accepted", lambda _: True)["run_id"]
+            client.notified("progress", lambda p: (p["benchmark"], p["phase"]) == ("triad", "measuring"))
+            server.kill()
+    with RunningServer(tmp_path) as server:
+        assert server.ask("result", {"run_id": told["run_id"]}) == told
+        interrupted = server.ask("result", {"run_id": run_id})
+        assert interrupted["outcome"] == "failed"
+        assert (interrupted["error"]["kind"], interrupted["error"]["retryable"]) == ("interrupted", True)
+        assert [m["benchmark"] for m in interrupted["measurements"]] == ["copy"]
+        states = {run["run_id"]: run["state"] for run in server.ask("results")["runs"]}
+        assert states == {told["run_id"]: "finished", run_id: "finished"}
+        # The key is free again: the retry runs, and is a run of its own.
+        with server.connect() as client:
+            assert client.begin_measuring(long(), key="mine") != run_id
+
+
+def test_a_result_that_was_told_is_never_lost(tmp_path: Path) -> None:
+    told = []
+    for _ in range(3):
+        with RunningServer(tmp_path) as server:
+            told.append(server.run_ok(quick(footprint_bytes=1 << 20, time_limit_seconds=0.02)))
+            server.kill()  # the moment the answer was read
+    with RunningServer(tmp_path) as server:
+        for document in told:
+            assert server.ask("result", {"run_id": document["run_id"]}) == document
+
+
+def test_a_key_means_one_run_across_a_restart(tmp_path: Path) -> None:
+    request = {"benchmarks": [quick()], "key": "tuesday"}
+    with RunningServer(tmp_path) as server:
+        first = server.ask("run", request)
+        assert server.ask("run", request) == first
+    with RunningServer(tmp_path) as server, server.connect() as client:
+        assert client.ask("run", request) == first
+        assert [n["params"]["replayed"] for n in client.notifications] == [True]
+        error = client.refused("run", {"benchmarks": [quick("copy")], "key": "tuesday"})
+        assert error["data"]["kind"] == "key_conflict"
+        assert error["data"]["run_id"] == first["run_id"]
+
+
+def test_a_port_in_use_is_named(server: RunningServer, tmp_path: Path) -> None:
+    host, port = server.tcp
+    said = start_in_vain(
+        "--listen", f"tcp://{host}:{port}", "--http", "127.0.0.1:0", "--data-dir", str(tmp_path)
+    )
+    assert f"{host}:{port} is in use" in said
+    host, port = server.http
+    said = start_in_vain(
+        "--listen", "tcp://127.0.0.1:0", "--http", f"{host}:{port}", "--data-dir", str(tmp_path)
+    )
+    assert f"{host}:{port} is in use" in said
+
+
+def test_a_data_directory_in_use_is_named(server: RunningServer) -> None:
+    directory = str(server.data_directory)
+    said = start_in_vain("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", directory)
+    assert directory in said
+    assert f"process {server.process.pid}" in said
+
+
+@pytest.mark.parametrize("url", ["tcp://0.0.0.0:0", "tcp://[::]:0", "tcp://:0"])
+def test_beyond_loopback_only_when_told(tmp_path: Path, url: str) -> None:
+    said = start_in_vain("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
+    assert "--insecure" in said
+    options = ("--insecure", "--listen", url)
+    with RunningServer(tmp_path, *options) as server:
+        server.tcp = ("127.0.0.1", server.tcp[1])
+        server.ask("ping")
+
+
+@pytest.mark.parametrize(
+    "url", ["udp://127.0.0.1:1", "127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:99999"]
+)
+def test_what_is_no_address(tmp_path: Path, url: str) -> None:
+    said = start_in_vain("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
+    assert url in said
+
+
+def test_an_unknown_limit_names_the_known_ones(tmp_path: Path) -> None:
+    said = start_in_vain("--limit", "max_fun=1", "--data-dir", str(tmp_path))
+    assert "max_connections" in said
+
+
+def test_without_any_device_the_reason_is_told(tmp_path: Path) -> None:
+    # No GPU is shown to the worker, whether this machine has one or not.
+    with RunningServer(tmp_path, "--runtime", "cuda", environment={"CUDA_VISIBLE_DEVICES": "-1"}) as server:
+        with server.connect() as client:
+            error = client.refused("run", {"benchmarks": [quick()]})
+            assert (error["code"], error["data"]["kind"]) == (-32020, "no_such_device")
+            assert "cuda: " in error["message"]
+            (runtime,) = client.ask("devices")["runtimes"]
+            assert not runtime["available"]
+            assert runtime["reason"] in error["message"]
+            assert client.ask("status")["state"] == "no_device"
+        assert server.get("/readyz") == (503, "no_device\n")
+        assert server.get("/healthz")[0] == 200
+
+
+def test_an_idle_client_gives_its_place_free(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, idle_seconds=0.3) as server:
+        with server.connect() as idle:
+            idle.ask("ping")
+            assert idle.ended()
+        with server.connect() as busy:  # a run may take longer than that
+            assert busy.ask("run", {"benchmarks": [quick(time_limit_seconds=1)]})["outcome"] == "ok"
+
+
+def test_no_second_server_can_share_the_port(server: RunningServer) -> None:
+    with socket.socket() as second:
+        second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with pytest.raises(OSError, match=r"in use"):
+            second.bind(server.tcp)

@@ -18,7 +18,8 @@ _HOW_TO_READ = (
     "Bandwidth is what crossed the memory bus, in GB/s = 10^9 byte/s: the median of the samples, with the "
     "interval that holds it with 95 % confidence. Every figure was verified on the device, or it is not "
     "shown. A fraction of theory is of the nominal peak, data rate x bus width / 8; at the live clock, of "
-    "the peak at the memory clock that was seen while measuring."
+    "the peak at the memory clock that was seen while measuring. A module is 32 bits of the bus; whole "
+    "memory is the time to go through all of it once."
 )
 _REFERENCES = (
     "References are theoretical peaks. The column *own theory* is this device's theory over the "
@@ -142,7 +143,7 @@ def _section(table: model.Table, introduction: str = "") -> list[str]:
 
 
 def _table(table: model.Table) -> str:
-    rule = [":--" if number < table.text_columns else "--:" for number in range(len(table.columns))]
+    rule = [":--" if table.is_text(number) else "--:" for number in range(len(table.columns))]
     return "\n".join(
         _line(cells) for cells in (map(_escape, table.columns), rule, *map(_escaped, table.rows))
     )

@@ -15,12 +15,16 @@ UNKNOWN = "–"
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text cells; columns from ``text_columns`` on are figures, aligned to the right."""
+    """Rows of text cells: ``text_columns`` columns of text, then figures, then ``last_text`` of text."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     text_columns: int = 1
+    last_text: int = 0
+
+    def is_text(self, column: int) -> bool:
+        return not self.text_columns <= column < len(self.columns) - self.last_text
 
 
 def clean(text: object) -> str:
@@ -109,7 +113,7 @@ def environment_facts(document: RunDocument) -> Table:
 def measurements(comparison: Comparison) -> Table:
     columns = (
         "benchmark", "GB/s", "95 % interval", "of theory", "at live clock", "Gbit/s per pin",
-        "GB/s per module (32 bit)", "whole memory", "samples", "flags",
+        "GB/s per module", "whole memory", "samples", "flags",
     )  # fmt: skip
     rows = tuple(
         (
@@ -126,7 +130,7 @@ def measurements(comparison: Comparison) -> Table:
         )
         for result in comparison.results
     )
-    return Table("Measured", columns, rows)
+    return Table("Measured", columns, rows, last_text=1)
 
 
 def excluded(comparison: Comparison) -> Table:

@@ -17,6 +17,10 @@ from gpubench.verdicts import Verdict
 
 _COLORS = {"FASTER": "green", "SLOWER": "red", "AMBIGUOUS": "yellow", "NOT COMPARABLE": "yellow"}
 
+_FIGURES = ("benchmark", "GB/s", "95 % interval", "of theory", "at live clock", "flags")
+_SHARES = ("benchmark", "Gbit/s per pin", "GB/s per module", "whole memory", "samples")
+_PUBLISHED = ("kernel", "grade", "GB/s", "here / there")
+
 
 def device_table(infos: Iterable[DeviceInfo]) -> RenderableType:
     """What ``gpubench devices`` shows."""
@@ -25,7 +29,8 @@ def device_table(infos: Iterable[DeviceInfo]) -> RenderableType:
 
 def measurement_table(comparison: Comparison) -> RenderableType:
     """The figures of a run, what gave none, and what the flags mean."""
-    parts = [table(model.measurements(comparison))] if comparison.results else []
+    figures = _with(model.measurements(comparison), _FIGURES)
+    parts = [table(figures)] if figures.rows else []
     if comparison.excluded:
         parts.append(table(model.excluded(comparison), style="red"))
     return Group(
@@ -34,11 +39,18 @@ def measurement_table(comparison: Comparison) -> RenderableType:
 
 
 def comparison_tables(comparison: Comparison) -> RenderableType:
-    """The best unflagged figure against the references, projections, and others' figures."""
+    """The shares of each figure, then the best one against references, projections, others' figures."""
     shown = [
+        table(
+            _with(
+                model.measurements(comparison),
+                _SHARES,
+                "Per pin, per module (32 bits of the bus), and of the whole memory",
+            )
+        ),
         table(model.references(comparison, _best(comparison.results))),
         table(model.projections(comparison)),
-        table(_without_sources(model.published(comparison))),
+        table(_with(model.published(comparison), _PUBLISHED)),
     ]
     limits = Text(
         "References are theoretical peaks; a projection assumes the efficiency measured here.", "dim"
@@ -55,15 +67,25 @@ def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
 
 
 def table(found: model.Table, style: str = "") -> Table:
-    """One table of the report's model."""
+    """One table of the report's model, without the columns of figures of which none is known."""
     shown = Table(
         title=found.title, title_justify="left", box=box.SIMPLE, style=style, show_header=any(found.columns)
     )
-    for number, name in enumerate(found.columns):
-        text = number < found.text_columns
-        shown.add_column(Text(name), justify="left" if text else "right", overflow="fold")
+    known = [
+        number
+        for number in range(len(found.columns))
+        if found.is_text(number) or any(row[number] != model.UNKNOWN for row in found.rows)
+    ]
+    for number in known:
+        text = found.is_text(number)
+        shown.add_column(
+            Text(found.columns[number]),
+            justify="left" if text else "right",
+            overflow="fold" if text else "ellipsis",
+            no_wrap=not text,  # a figure that is broken into lines is read as another figure
+        )
     for cells in found.rows:
-        shown.add_row(*(Text(cell) for cell in cells))
+        shown.add_row(*(Text(cells[number]) for number in known))
     return shown
 
 
@@ -73,14 +95,15 @@ def _best(results: Sequence[Result]) -> list[Result]:
     return ranked[-1:]
 
 
-def _without_sources(found: model.Table) -> model.Table:
-    """Addresses do not fit; the Markdown report has them."""
-    keep = [number for number, name in enumerate(found.columns) if name not in ("source", "counts")]
+def _with(found: model.Table, names: Sequence[str], title: str | None = None) -> model.Table:
+    """These columns alone: a line of a terminal has room for few; the Markdown report has them all."""
+    kept = [number for number, name in enumerate(found.columns) if name in names]
     return model.Table(
-        found.title,
-        tuple(found.columns[number] for number in keep),
-        tuple(tuple(row[number] for number in keep) for row in found.rows),
-        found.text_columns - 2,
+        found.title if title is None else title,
+        tuple(found.columns[number] for number in kept),
+        tuple(tuple(row[number] for number in kept) for row in found.rows),
+        sum(number < found.text_columns for number in kept),
+        sum(number >= len(found.columns) - found.last_text for number in kept),
     )
 
 

@@ -62,6 +62,18 @@ def test_names_are_text_and_not_markup() -> None:
     assert "\x1b" not in text
 
 
-def test_a_narrow_terminal_folds_and_loses_nothing() -> None:
-    text = shown(measurement_table(compare(document(measurement(1612.8, "triad")))), width=40)
-    assert max(map(len, text.splitlines())) <= 40
+def test_a_figure_is_never_broken_into_two_lines() -> None:
+    comparison = compare(document(measurement(1612.8, "triad", "contended", "unstable")))
+    lines = shown(measurement_table(comparison), width=62).splitlines()
+    assert max(map(len, lines)) <= 62
+    assert any("triad" in line and "1612.8" in line and "1609.6 to 1616.0" in line for line in lines)
+    lines = shown(comparison_tables(comparison), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("triad" in line and "25.20" in line and "100.8" in line for line in lines)
+
+
+def test_columns_of_which_nothing_is_known_are_left_out() -> None:
+    host = compare(document(measurement(34.2), device=processor()))
+    assert "of theory" not in shown(measurement_table(host))
+    assert "per pin" not in shown(comparison_tables(host)).replace("Per pin", "")
+    assert "of theory" in shown(measurement_table(compare(document(measurement(1600.0)))))

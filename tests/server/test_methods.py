@@ -1,0 +1,98 @@
+"""The methods of the wire, over a real socket."""
+
+from __future__ import annotations
+
+import socket
+
+import msgspec
+
+from gpubench.protocol import messages
+from tests.running import RunningServer, quick
+
+
+def test_hello_tells_protocol_and_limits(server: RunningServer) -> None:
+    hello = msgspec.convert(server.ask("hello", {"client": "a test"}), messages.Hello)
+    assert hello.protocol == messages.PROTOCOL
+    assert hello.limits.max_request_bytes == 64 * 1024
+    assert hello.limits.max_connections == 64
+
+
+def test_devices_come_with_their_runtimes(server: RunningServer) -> None:
+    found = msgspec.convert(server.ask("devices"), messages.Devices)
+    assert [device.runtime for device in found.devices] == ["opencl"]
+    assert [(runtime.name, runtime.available) for runtime in found.runtimes] == [("opencl", True)]
+
+
+def test_benchmarks_come_with_a_schema_of_their_parameters(server: RunningServer) -> None:
+    found = msgspec.convert(server.ask("benchmarks"), messages.Benchmarks)
+    assert "triad" in [benchmark.name for benchmark in found.benchmarks]
+    assert all("$defs" in benchmark.parameters for benchmark in found.benchmarks)
+    assert [suite.name for suite in found.suites] == ["stream"]
+
+
+def test_status_shows_each_device(server: RunningServer) -> None:
+    device = server.ask("devices")["devices"][0]["id"]
+    status = msgspec.convert(server.ask("status"), messages.Status)
+    assert status.state == "ready"
+    assert status.queues == [messages.DeviceQueue(device, None, [])]
+
+
+def test_results_lists_and_result_fetches(server: RunningServer) -> None:
+    document = server.run_ok()
+    (latest,) = server.ask("results", {"limit": 1})["runs"]
+    assert (latest["run_id"], latest["outcome"]) == (document["run_id"], "ok")
+    assert server.ask("results", {"device": "another"})["runs"] == []
+    assert server.ask("result", {"run_id": document["run_id"]}) == document
+
+
+def test_a_device_is_named_by_id_or_alias(server: RunningServer) -> None:
+    (device,) = server.ask("devices")["devices"]
+    for name in (device["id"], device["alias"]):
+        assert server.ask("run", {"benchmarks": [quick()], "device": name})["device"]["id"] == device["id"]
+
+
+def test_requests_sent_together_are_answered_in_order(server: RunningServer) -> None:
+    with server.connect() as client:
+        for number in range(500):
+            client.request("ping", request_id=number)
+        assert [client.response()["id"] for _ in range(500)] == list(range(500))
+
+
+def test_requests_are_answered_while_a_run_goes_on(server: RunningServer) -> None:
+    with server.connect() as client:
+        client.request("run", {"benchmarks": [quick(time_limit_seconds=1)]}, request_id="run")
+        client.request("ping", request_id="ping")
+        assert [client.response()["id"] for _ in range(2)] == ["ping", "run"]
+
+
+def test_ids_come_back_as_they_were(server: RunningServer) -> None:
+    with server.connect() as client:
+        for request_id in (0, -7, 10**30, "", "a\u00e9\U0001f600", None):
+            client.request("ping", request_id=request_id)
+            assert client.response() == {"id": request_id, "jsonrpc": "2.0", "result": {"pong": True}}
+
+
+def test_notifications_and_blank_lines_get_no_answer(server: RunningServer) -> None:
+    with server.connect() as client:
+        client.send(
+            b'\n  \r\n{"jsonrpc": "2.0", "method": "ping"}\n{"jsonrpc": "2.0", "method": "nothing"}\n'
+        )
+        client.request("ping", request_id="after")
+        assert client.read()["id"] == "after"
+
+
+def test_a_line_may_end_as_on_windows_and_the_last_one_not_at_all(server: RunningServer) -> None:
+    with server.connect() as client:
+        client.send(
+            b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\r\n{"jsonrpc": "2.0", "id": 2, "method": "ping"}'
+        )
+        client.socket.shutdown(socket.SHUT_WR)
+        assert [client.response()["id"] for _ in range(2)] == [1, 2]
+        assert client.ended()
+
+
+def test_a_line_may_come_in_pieces(server: RunningServer) -> None:
+    with server.connect() as client:
+        for byte in b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n':
+            client.send(bytes([byte]))
+        assert client.response()["result"] == {"pong": True}

@@ -23,6 +23,7 @@ from gpubench_server.outbox import Outbox, Ticket
 _TLS_HANDSHAKE = 0x16
 _HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|CONNECT|TRACE|PATCH|PRI) ")
 _READ_BYTES = 64 * 1024
+_READABLE = select.POLLIN
 _LOST = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -60,7 +61,7 @@ class Connection:
         self._poll = select.poll()
         self._mask = -1
         self._received = bytearray()
-        self._sending = memoryview(b"")
+        self._sending = b""
         self._first_line = True
         self._end_of_input = False
         self._refused = False
@@ -74,6 +75,7 @@ class Connection:
         self._poll.register(self._wake_read, select.POLLIN)
         try:
             while not self._finished():
+                self._wait()
                 self._step()
         except (_ClientGone, OSError):
             pass
@@ -84,18 +86,13 @@ class Connection:
             os.close(self._wake_write)
 
     def _step(self) -> None:
-        self._watch()
-        for descriptor, event in self._poll.poll(self._patience_ms()):
-            if descriptor == self._wake_read:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake_read, 64)
-            elif event & select.POLLIN:
-                self._read()
-            elif event & _LOST:
-                raise _ClientGone
-        self._serve_lines()
-        self._keep_deadlines()
-        self._send()
+        """What a ping goes through: whatever it does not need is behind a condition."""
+        if self._received:
+            self._serve_lines()
+        if self._sending or self._line_began is not None:
+            self._keep_deadlines()
+        if self._sending or not self._outbox.empty:
+            self._send()
         if self._refused and not self._sending and self._linger_until is None:
             # Closing over unread input resets the connection, and the reset can overtake the error.
             self._client.shutdown(socket.SHUT_WR)
@@ -103,37 +100,48 @@ class Connection:
 
     # Waiting.
 
+    def _wait(self) -> None:
+        """Until there is something to read, room to write, a post in the outbox, or a deadline."""
+        self._watch()
+        for descriptor, event in self._poll.poll(self._patience_ms()):
+            if descriptor == self._wake_read:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 64)
+            elif event & _READABLE:
+                self._read()
+            elif event & _LOST:
+                raise _ClientGone
+
     def _watch(self) -> None:
         # A refused client's input is read too, and thrown away.
-        wanted = (0 if self._end_of_input or self._congested() else select.POLLIN) | (
-            select.POLLOUT if self._sending else 0
-        )
+        wanted = 0 if self._end_of_input or self._congested() else _READABLE
+        if self._sending:
+            wanted |= select.POLLOUT
         if wanted != self._mask:
             self._poll.register(self._client, wanted)
             self._mask = wanted
 
     def _patience_ms(self) -> float:
         """Until the next deadline; a millisecond more, or the loop would spin just before it."""
-        if not self._congested() and b"\n" in self._received:
+        if b"\n" in self._received and not self._congested():
             return 0.0  # lines that waited for room in the outbox, which there is now
-        return max(0.0, min(self._deadlines()) - time.monotonic()) * 1000 + 1
+        return max(0.0, self._next_deadline() - time.monotonic()) * 1000 + 1
 
-    def _deadlines(self) -> list[float]:
-        limits = self._limits
-        found = []
+    def _next_deadline(self) -> float:
+        limits, idle_at = self._limits, self._active_at + self._limits.idle_seconds
+        busy = bool(self._sending) or not self._outbox.empty
+        if not busy and self._line_began is None and self._linger_until is None:
+            return idle_at
+        found = [] if busy else [idle_at]
         if self._linger_until is not None:
             found.append(self._linger_until)
+        if self._line_began is not None:
+            found.append(self._line_began + limits.line_deadline_seconds)
         if self._sending:
             found.append(self._send_began + limits.send_deadline_seconds)
         else:
-            due = self._outbox.next_due()
-            if due is not None:
-                found.append(due)
-        if self._line_began is not None:
-            found.append(self._line_began + limits.line_deadline_seconds)
-        if not self._sending and self._outbox.empty:
-            found.append(self._active_at + limits.idle_seconds)
-        return found or [time.monotonic() + limits.idle_seconds]
+            found.extend(self._outbox.next_due())
+        return min(found, default=time.monotonic() + limits.idle_seconds)
 
     def _keep_deadlines(self) -> None:
         limits, now = self._limits, time.monotonic()
@@ -182,19 +190,17 @@ class Connection:
     def _serve_lines(self) -> None:
         """Answer the complete lines that were received, as long as the client takes the answers."""
         received = self._received
-        if not received:
-            return
         if self._first_line and not self._speaks_our_protocol():
             return
         served = False
-        while not self._congested() and not self._refused:
+        while received and not self._congested() and not self._refused:
             end = received.find(b"\n")
             if end >= MAX_REQUEST_BYTES or (end < 0 and len(received) >= MAX_REQUEST_BYTES):
                 self._refuse(LineTooLong(f"a request line is longer than {MAX_REQUEST_BYTES} bytes"))
                 return
             if end < 0:
                 if self._line_began is None or served:
-                    self._line_began = time.monotonic() if received else None
+                    self._line_began = time.monotonic()
                 return
             line = bytes(received[:end])
             del received[: end + 1]
@@ -236,10 +242,10 @@ class Connection:
     # Writing.
 
     def _send(self) -> None:
-        while True:
+        while self._sending or not self._outbox.empty:
             now = time.monotonic()
             if not self._sending:
-                self._sending = memoryview(self._outbox.collect(now))
+                self._sending = self._outbox.collect(now)
                 self._send_began = now
                 if not self._sending:
                     return

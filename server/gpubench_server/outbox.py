@@ -115,12 +115,10 @@ class Outbox:
             self.pending_bytes -= size
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def next_due(self) -> float | None:
-        """When progress is next to be sent, on the monotonic clock."""
-        if not self._tickets:
-            return None
+    def next_due(self) -> list[float]:
+        """When progress is next to be sent, for each request, on the monotonic clock."""
         with self._lock:
-            return min((self._due_at(t) for t in self._tickets if t.latest), default=None)
+            return [self._due_at(ticket) for ticket in self._tickets if ticket.latest]
 
     def hurry(self) -> None:
         """Tell the newest progress of every request at once: who is gone is found by writing."""

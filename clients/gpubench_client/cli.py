@@ -23,10 +23,6 @@ _EXIT_CODES: tuple[tuple[type[errors.GpubenchError], int], ...] = (
 )
 """The first row that fits counts."""
 
-_EPILOG = """\
-exit codes: 0 ok, 1 failed, 2 usage, 4 no server answers or it is busy, 130 interrupted
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -47,18 +43,25 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="gpubench",
         description="Measure the memory of GPUs, and say what the figure means.",
-        epilog=_EPILOG,
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"gpubench {__version__}")
-    subparsers = top.add_subparsers(metavar="COMMAND", required=True)
+    subparsers = top.add_subparsers(
+        metavar="COMMAND", required=True, help="gpubench COMMAND --help tells more"
+    )
     for command in COMMANDS:
-        below = subparsers.add_parser(
-            command.name, help=command.summary, description=command.summary, allow_abbrev=False
-        )
+        below = subparsers.add_parser(command.name, description=command.summary, allow_abbrev=False)
         command.arguments(below)
         below.set_defaults(execute=command.execute)
     return top
+
+
+def _epilog() -> str:
+    lines = [f"  {command.name:<12}{command.summary}" for command in COMMANDS]
+    codes = "0 ok, 1 failed, 2 usage, 4 no server answers or it is busy, 130 interrupted"
+    return "\n".join(["commands:", *lines, "", f"exit codes: {codes}"])
 
 
 if __name__ == "__main__":

@@ -61,14 +61,10 @@ class Connection:
         request_id = self._send(method, params)
         run_id: str | None = None
         cancelling = False
-        heard_at = time.monotonic()
         while True:
-            events = self._receive(_STOP_POLL_SECONDS if listener.stop else self._answer_timeout_seconds)
-            if events:
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at >= self._answer_timeout_seconds:
-                raise Unreachable(f"{self._address} said nothing for {self._answer_timeout_seconds:g} s")
-            for event in events:
+            # There is nothing to stop before the run has its id, and nothing more to ask after.
+            stop = listener.stop if run_id and not cancelling else None
+            for event in self._wait(stop, run_id):
                 match event:
                     case Accepted():
                         run_id = event.run_id
@@ -79,7 +75,7 @@ class Connection:
                         return event
                     case _:
                         pass  # the answer to our cancel
-            if listener.stop and listener.stop.reason and run_id and not cancelling:
+            if run_id and stop and stop.reason:
                 cancelling = True
                 self._send("cancel", RunIdParams(run_id))
 
@@ -102,6 +98,21 @@ class Connection:
         with contextlib.suppress(OSError):
             self._socket.sendall(data)
         return request_id
+
+    def _wait(self, stop: Stop | None, run_id: str | None) -> list[Event]:
+        """The next events, or none where there is a reason to stop, which somebody must look at."""
+        until = time.monotonic() + self._answer_timeout_seconds
+        slice_seconds = _STOP_POLL_SECONDS if stop else self._answer_timeout_seconds
+        try:
+            while time.monotonic() < until:
+                events = self._receive(slice_seconds)
+                if events or (stop and stop.reason):
+                    return events
+            raise Unreachable(f"{self._address} said nothing for {self._answer_timeout_seconds:g} s")
+        except Unreachable as error:
+            if run_id is None:
+                raise
+            raise Unreachable(f"{error.message}; the run was {run_id}", run_id=run_id) from None
 
     def _receive(self, timeout_seconds: float) -> list[Event]:
         """The next events, or none after ``timeout_seconds``."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gpubench.compare import compare
-from gpubench.errors import GpubenchError, InvalidParameters
+from gpubench.errors import Cancelled, GpubenchError, InvalidParameters
 from gpubench.protocol.messages import BenchmarkRequest, StatedMemory
 from gpubench.report.model import clean
 from gpubench.results.document import RunDocument, encode_document
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
             error, document = failed, failed.details.get("document")
     if document is not None:
         deliver(document, out, output)
-    if stop.reason is not None:
+    if isinstance(stop.reason, Cancelled):  # a deadline is a reason too
         raise KeyboardInterrupt
     if error is not None:
         raise error

@@ -1,0 +1,101 @@
+"""The command line as people run it: a process, its two streams, its exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+from tests.running import PATIENCE_SECONDS, PINNED
+
+GPUBENCH = [sys.executable, "-m", "gpubench_client.cli"]
+
+PIN = [f"--set={name}={str(value).lower()}" for name, value in PINNED.items()]
+QUICK = [*PIN, "--footprint=16MiB", "--time-limit=0.2"]
+"""About half a second for each benchmark."""
+
+LONG = [*PIN, "--footprint=64MiB", "--time-limit=60", "--set=target_ratio=0.0001"]
+"""A minute, so that a test has all the time to step in."""
+
+TWO = [*LONG, "--time-limit=2"]
+"""Short enough for the first of two to be finished, long enough to step in during the second."""
+
+ESCAPE = "\x1b"
+COLOR = re.compile(r"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Ours, without what would change the meaning of a command."""
+    ours = {k: v for k, v in os.environ.items() if k not in ("GPUBENCH_SERVER", "NO_COLOR", "FORCE_COLOR")}
+    return {**ours, **changes}
+
+
+def gpubench(*arguments: str, stdin: str = "", **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*GPUBENCH, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        env=environment(**changes),
+        check=False,
+    )
+
+
+class Running:
+    """A command that is still at it; what it says on stderr is what a test waits for."""
+
+    def __init__(self, *arguments: str, **changes: str) -> None:
+        self.process = subprocess.Popen(
+            [*GPUBENCH, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**changes),
+        )
+        self.said: list[str] = []
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def says(self, words: str) -> str:
+        """Wait for a line on stderr with these words."""
+        for line in _lines(self.process.stderr):
+            self.said.append(line)
+            if words in line:
+                return line
+        raise AssertionError(f"never said {words!r}: {self.said}")
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> tuple[int, str, str]:
+        """The exit code, all of stdout, and the rest of stderr."""
+        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, out, err
+
+    def children(self) -> list[int]:
+        """The processes that it started and that live."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == self.process.pid and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+        return found
+
+
+def _lines(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream

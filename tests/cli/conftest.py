@@ -1,0 +1,21 @@
+"""One server for all tests of this folder: each must leave it as good as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.client.conftest import url_of
+from tests.running import RunningServer
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with RunningServer(tmp_path_factory.mktemp("data")) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def url(server: RunningServer) -> str:
+    return url_of(server)

@@ -1,0 +1,57 @@
+"""The commands that measure nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gpubench.benchmarks.table import BENCHMARKS, SUITES
+from tests.cli.command import QUICK, gpubench
+
+
+def test_devices() -> None:
+    ran = gpubench("devices", "--runtime=opencl")
+    assert ran.returncode == 0
+    found = json.loads(gpubench("devices", "--runtime=opencl", "--json").stdout)
+    assert [runtime["available"] for runtime in found["runtimes"]] == [True]
+    assert found["devices"]
+    for device in found["devices"]:
+        assert device["id"] in ran.stdout
+        assert device["alias"] in ran.stdout
+
+
+def test_a_runtime_that_is_missing_is_told() -> None:
+    ran = gpubench("devices", "--runtime=cuda", PATH="", CUDA_VISIBLE_DEVICES="")
+    assert ran.returncode == 0
+    assert "cuda: " in ran.stderr
+
+
+def test_benchmarks() -> None:
+    ran = gpubench("benchmarks")
+    assert all(f" {name} " in ran.stdout for name in (*BENCHMARKS, *SUITES))
+    found = json.loads(gpubench("benchmarks", "--json").stdout)
+    assert [benchmark["name"] for benchmark in found["benchmarks"]] == list(BENCHMARKS)
+    assert [suite["name"] for suite in found["suites"]] == list(SUITES)
+
+
+def test_theory_needs_neither_device_nor_server() -> None:
+    ran = gpubench("theory", "RTX 5090", GPUBENCH_SERVER="tcp://127.0.0.1:1")
+    assert ran.returncode == 0
+    assert "1792.0 GB/s" in ran.stdout
+    found = json.loads(gpubench("theory", "gddr7-32", "--bus-width=256", "--json").stdout)
+    assert found["peak_bytes_per_second"] == 1024e9
+
+
+def test_report(url: str, tmp_path: Path) -> None:
+    run, report = tmp_path / "run.json", tmp_path / "report.md"
+    ran = gpubench("run", "triad", *QUICK, "--json", "--quiet", "--out", str(run), "--server", url)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    to_stdout = gpubench("report", str(run))
+    to_file = gpubench("report", str(run), "-o", str(report))
+    from_stdin = gpubench("report", "-", stdin=run.read_text())
+    assert to_stdout.returncode == to_file.returncode == from_stdin.returncode == 0
+    assert to_stdout.stdout == report.read_text() == from_stdin.stdout
+    assert to_stdout.stdout.startswith("# ")
+    assert "triad" in to_stdout.stdout
+    assert to_file.stdout == ""
+    assert to_file.stderr == f"wrote {report}\n"

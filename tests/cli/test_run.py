@@ -1,0 +1,141 @@
+"""``gpubench run`` without a server: a private worker, real kernels."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpubench.results.document import decode_document, encode_document
+from tests.cli.command import ESCAPE, GPUBENCH, LONG, QUICK, TWO, Running, environment, gpubench
+from tests.running import PATIENCE_SECONDS
+
+
+def test_json_is_exactly_the_document_and_everything_else_is_on_stderr(tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    ran = gpubench("run", "triad", "copy", *QUICK, "--json", "--out", str(out), "--set=dtype=float")
+    assert ran.returncode == 0, ran.stderr
+    document = decode_document(ran.stdout)
+    assert ran.stdout.encode() == encode_document(document) + b"\n" == out.read_bytes()
+    assert document.outcome == "ok"
+    assert [m.benchmark for m in document.measurements] == ["triad", "copy"]
+    assert all(m.verified for m in document.measurements)
+    assert {m.parameters["footprint_bytes"] for m in document.measurements} == {16 << 20}
+    assert document.measurements[0].parameters["dtype"] == "float"
+    assert list(tmp_path.iterdir()) == [out]
+    tool = [sys.executable, "-m", "json.tool"]
+    subprocess.run(tool, input=ran.stdout, text=True, check=True, stdout=subprocess.DEVNULL)
+    told = [line.split(",")[0].rstrip("0123456789abcdef") for line in ran.stderr.splitlines()]
+    assert told[1:] == ["triad: begun", "triad: ended", "copy: begun", "copy: ended", f"wrote {out}"]
+    assert f"run {document.run_id}: accepted" in ran.stderr
+    assert ran.stderr.count("GB/s") == 2
+
+
+def test_people_get_the_device_the_figures_and_the_comparison(url: str) -> None:
+    ran = gpubench("run", "triad", *QUICK, "--memory=ddr5-4800", "--bus-width=128", "--server", url)
+    assert ran.returncode == 0, ran.stderr
+    device = ran.stdout.splitlines()[0]
+    assert "opencl:" in device
+    for words in ("triad", "GB/s", "GDDR7 32 Gbit/s", "cached_footprint"):
+        assert words in ran.stdout
+    assert ESCAPE not in ran.stdout + ran.stderr
+
+
+def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    with Running("run", "triad", "copy", *TWO, "--json", "--out", str(out)) as running:
+        running.says("copy: begun")
+        running.interrupt()
+        code, stdout, stderr = running.end()
+    assert code == 130
+    document = decode_document(stdout)
+    assert out.read_bytes() == stdout.encode()
+    assert document.outcome == "cancelled"
+    assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "gpubench: interrupted"
+
+
+def test_the_second_interrupt_ends_at_once() -> None:
+    with Running("run", "triad", *LONG, "--json") as running:
+        running.says("triad: begun")
+        (worker,) = running.children()
+        os.kill(worker, signal.SIGSTOP)  # as in a driver's call that hangs
+        try:
+            running.interrupt()
+            running.says("^C again ends at once")
+            running.interrupt()
+            running.process.wait(PATIENCE_SECONDS)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        code, stdout, stderr = running.end()
+    assert (code, stdout) == (130, "")
+    assert stderr.splitlines()[-1] == "gpubench: interrupted"
+
+
+def test_a_worker_that_dies_is_told_and_the_document_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    with Running("run", "triad", *LONG, "--out", str(out)) as running:
+        running.says("triad: begun")
+        (worker,) = running.children()
+        os.kill(worker, signal.SIGKILL)
+        code, _, stderr = running.end()
+    assert code == 1
+    assert decode_document(out.read_bytes()).outcome == "device_lost"
+    assert "SIGKILL" in stderr.splitlines()[-1]
+
+
+def test_a_run_that_fails_as_a_whole_is_still_a_document(tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    ran = gpubench("run", "triad", "--footprint=60TiB", "--json", "--out", str(out))
+    assert ran.returncode == 1
+    assert out.read_bytes() == ran.stdout.encode()
+    document = decode_document(ran.stdout)
+    assert document.outcome == "failed"
+    assert document.error is not None
+    assert document.error.kind == "out_of_device_memory"
+    assert ran.stderr.splitlines()[-1] == f"gpubench: {document.error.message}"
+
+
+def test_a_deadline_is_a_failure_with_a_document() -> None:
+    ran = gpubench("run", "triad", *LONG, "--deadline=2", "--json")
+    assert ran.returncode == 1
+    assert decode_document(ran.stdout).outcome == "timeout"
+    assert "deadline" in ran.stderr.splitlines()[-1]
+
+
+def test_what_stands_in_the_way_of_writing_is_told_before_measuring(tmp_path: Path) -> None:
+    for bad in (tmp_path, tmp_path / "no folder" / "run.json"):
+        ran = gpubench("run", "triad", *LONG, "--out", str(bad))
+        assert ran.returncode == 2
+        assert ran.stdout == ""
+        assert f"{bad} cannot be written" in ran.stderr
+        assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_full_disk_does_not_take_the_figures_along(url: str) -> None:
+    ran = gpubench("run", "triad", *QUICK, "--json", "--out=/dev/full", "--server", url)
+    assert ran.returncode == 2
+    assert decode_document(ran.stdout).outcome == "ok"
+    assert "No space left" in ran.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [["benchmarks"], ["theory", "RTX 5090", "--json"]])
+def test_a_reader_that_has_had_enough_is_no_error(command: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run(
+        [*GPUBENCH, *command, "--quiet"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,0 +1,80 @@
+"""How the server ends: in order, and with everybody told."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.running import Lines, RunningServer, long, quick, within
+
+
+def test_a_server_at_rest_ends_at_once_and_leaves_nothing_running(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server, server.connect() as client:
+        client.ask("run", {"benchmarks": [quick()]})
+        workers = server.children()
+        assert workers
+        assert server.stop() == 0
+        assert client.ended()
+        assert within(5.0, lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+def test_draining_lets_the_running_run_end_and_refuses_new_ones(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        with server.connect() as client, server.connect() as waiting, server.connect() as late:
+            late.ask("ping")
+            client.begin_measuring(quick(time_limit_seconds=3, target_ratio=0.0001))
+            waiting.begin(quick())
+            server.process.send_signal(signal.SIGTERM)
+            error = waiting.response()["error"]
+            assert (error["code"], error["data"]["kind"], error["data"]["retryable"]) == (
+                -32010,
+                "draining",
+                True,
+            )
+            assert error["data"]["document"]["outcome"] == "cancelled"
+            assert late.refused("run", {"benchmarks": [quick()]})["code"] == -32010
+            assert late.ask("status")["state"] == "draining"
+            assert server.get("/readyz") == (503, "draining\n")
+            with pytest.raises(ConnectionRefusedError):
+                Lines(server.tcp)
+            assert client.response()["result"]["outcome"] == "ok"
+            assert client.ended()
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_cancels(tmp_path: Path, number: signal.Signals) -> None:
+    with RunningServer(tmp_path) as server, server.connect() as client:
+        client.begin_measuring(long())
+        server.process.send_signal(number)
+        client.notified("progress", lambda _: server.get("/readyz")[0] == 503)
+        server.process.send_signal(number)
+        error = client.response()["error"]
+        assert error["data"]["kind"] == "cancelled"
+        assert "stopped" in error["message"]
+        assert server.wait() == 0
+
+
+def test_a_run_that_outlasts_the_drain_is_cancelled(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, drain_seconds=0.3) as server, server.connect() as client:
+        client.begin_measuring(long())
+        server.process.send_signal(signal.SIGTERM)
+        assert client.response()["error"]["data"]["kind"] == "cancelled"
+        assert server.wait() == 0
+
+
+def test_the_address_file_holds_while_the_server_does(tmp_path: Path) -> None:
+    path = tmp_path / "addresses.json"
+    with RunningServer(tmp_path / "data", "--address-file", str(path)) as server:
+        server.ask("ping")
+        assert within(5.0, path.exists)
+        addresses = json.loads(path.read_text())
+        assert addresses == {
+            "tcp": f"tcp://127.0.0.1:{server.tcp[1]}",
+            "http": f"http://127.0.0.1:{server.http[1]}",
+        }
+        server.stop()
+        assert not path.exists()

@@ -1,0 +1,107 @@
+"""Which figures may stand for a device, and what is counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gpubench_server.ledger import Ledger, Series, valid_figure
+
+from gpubench.results.document import Efficiency, Flag, RunDocument
+from tests.documents import document, measurement
+
+TRIAD = Series("cuda:0", "triad", "double")
+DOUBLE: dict[str, Any] = {"parameters": {"dtype": "double"}}
+
+
+def ended(*measurements: Any, at: str = "2026-01-02T03:04:05.000Z", **fields: Any) -> RunDocument:
+    return document(*measurements, finished_at=at, **fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "failed"},
+        {"status": "unverified", "verified": False},
+        {"verified": False},
+        {"default_parameters": False},
+        {"bandwidth_bytes_per_second": None},
+    ],
+)
+def test_what_may_not_stand_for_a_device(fields: dict[str, Any]) -> None:
+    assert valid_figure(measurement(1500, **fields)) is None
+
+
+@pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "unverified"])
+def test_flags_that_disqualify(flag: Flag) -> None:
+    assert valid_figure(measurement(1500, "triad", flag)) is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "stable"), [("unstable", False), ("drifting", False), ("power_limited", True)]
+)
+def test_an_unsteady_figure_counts_and_is_marked(flag: Flag, stable: bool) -> None:
+    figure = valid_figure(measurement(1500, "triad", flag))
+    assert figure is not None
+    assert figure.stable == stable
+
+
+def test_a_figure_carries_what_its_gauges_need() -> None:
+    samples = [0.001, 0.002, 0.001, 0.002]
+    figure = valid_figure(
+        measurement(
+            1500,
+            bus_bytes=10**6,
+            samples_seconds=samples,
+            efficiency_ratio=Efficiency(nominal=0.84),
+        )
+    )
+    assert figure is not None
+    assert figure.bandwidth_bytes_per_second == 1500e9
+    assert figure.stddev_bytes_per_second == pytest.approx(288_675_134.6)
+    assert figure.efficiency_ratio == 0.84
+
+
+def test_after_a_failed_run_the_last_valid_figure_stays() -> None:
+    ledger = Ledger()
+    ledger.run_ended(ended(measurement(1500, **DOUBLE)), ["triad"])
+    good = ledger.snapshot()
+    later = "2026-01-02T04:04:05.000Z"
+    ledger.run_ended(ended(measurement(9999, "triad", "over_theory", **DOUBLE), at=later), ["triad"])
+    after = ledger.snapshot()
+    assert after.figures == good.figures
+    assert after.success_at == good.success_at
+    assert after.run_at[TRIAD] == good.run_at[TRIAD] + 3600
+
+
+def test_every_benchmark_of_a_run_is_counted_with_its_outcome() -> None:
+    ledger = Ledger()
+    run = ended(measurement(1500, "copy"), outcome="device_lost")
+    ledger.run_ended(run, ["copy", "triad"])
+    assert ledger.snapshot().runs == {("copy", "ok"): 1, ("triad", "device_lost"): 1}
+
+
+def test_stated_memory_is_no_theory_of_the_device() -> None:
+    from gpubench.protocol.messages import StatedMemory
+
+    ledger = Ledger()
+    ledger.run_ended(ended(stated=StatedMemory("gddr7-32", 512)), [])
+    assert ledger.snapshot().theories == {}
+
+
+def test_a_snapshot_does_not_change() -> None:
+    ledger = Ledger()
+    before = ledger.snapshot()
+    ledger.request("ping", "ok")
+    ledger.run_started(0.3)
+    ledger.connection_rejected("too_many")
+    ledger.run_ended(ended(measurement(1500)), ["triad"])
+    assert (before.requests, before.runs, before.figures, sum(before.queue_wait.counts)) == ({}, {}, {}, 0)
+
+
+def test_histograms_count_upwards() -> None:
+    ledger = Ledger()
+    for seconds in (0.05, 0.1, 3.0, 10_000.0):
+        ledger.run_started(seconds)
+    wait = dict(ledger.snapshot().queue_wait.cumulative)
+    assert (wait["0.1"], wait["2.5"], wait["5.0"], wait["600.0"], wait["+Inf"]) == (2, 2, 3, 3, 4)

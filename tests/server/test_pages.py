@@ -1,0 +1,131 @@
+"""The HTTP port of a real server, and what is exposed of devices that no test machine has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpubench_server.ledger import Ledger
+from gpubench_server.metrics import Moment, MomentCollector
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gpubench.results.document import DeviceInfo
+from gpubench.results.store import Store
+from tests.documents import document, measurement, processor, rtx_5090
+from tests.running import RunningServer, long, quick
+
+Exposition = dict[tuple[str, tuple[str, ...]], float]
+
+
+def exposed(ledger: Ledger, *devices: DeviceInfo) -> Exposition:
+    """Samples by name and the values of their labels, in the order of the labels' names."""
+    registry = CollectorRegistry()
+    moment = Moment(ledger.snapshot(), devices, (), 0, 64, 16)
+    registry.register(MomentCollector(lambda: moment))
+    return {
+        (sample.name.removeprefix("gpubench_"), tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+
+
+def test_references_stand_at_the_bus_width_of_the_device() -> None:
+    samples = exposed(Ledger(), rtx_5090())
+    assert samples["device_peak_bandwidth_bytes_per_second", ("cuda:0",)] == 28.002e9 * 512 / 8
+    assert samples["reference_bandwidth_bytes_per_second", ("cuda:0", "gddr7-32")] == 2048e9
+    assert samples["reference_bandwidth_bytes_per_second", ("cuda:0", "gddr6-16")] == 1024e9
+
+
+def test_a_device_of_unknown_bus_width_has_references_for_a_module_only() -> None:
+    samples = exposed(Ledger(), processor())
+    assert not [labels for name, labels in samples if name == "reference_bandwidth_bytes_per_second"]
+    assert not [labels for name, labels in samples if name == "device_peak_bandwidth_bytes_per_second"]
+    assert samples["reference_module_bandwidth_bytes_per_second", ("gddr7-28",)] == 112e9
+    assert samples["reference_module_bandwidth_bytes_per_second", ("gddr7-32",)] == 128e9
+
+
+def test_a_valid_figure_is_exposed_while_its_device_is_there() -> None:
+    ledger = Ledger()
+    run = document(measurement(1500), finished_at="2026-01-02T03:04:05.000Z")
+    ledger.run_ended(run, ["triad"])
+    series = ("triad", "cuda:0", "float64")
+    samples = exposed(ledger, rtx_5090())
+    assert samples["last_run_bandwidth_bytes_per_second", series] == 1500e9
+    assert samples["last_run_stable", series] == 1
+    assert (
+        samples["last_run_timestamp_seconds", series] == samples["last_run_success_timestamp_seconds", series]
+    )
+    assert samples["runs_total", ("triad", "ok")] == 1
+    gone = exposed(ledger)
+    assert not [labels for name, labels in gone if name.startswith("last_run_")]
+
+
+def test_names_follow_the_rules() -> None:
+    ledger = Ledger()
+    ledger.run_ended(document(measurement(1500), finished_at="2026-01-02T03:04:05.000Z"), ["triad"])
+    registry = CollectorRegistry()
+    registry.register(MomentCollector(lambda: Moment(ledger.snapshot(), (rtx_5090(),), (), 0, 64, 16)))
+    for family in registry.collect():
+        assert family.name.startswith("gpubench_")
+        assert family.documentation.endswith(".")
+        assert not family.name.endswith(("_ms", "_mb", "_percent", "_total", "_count"))
+
+
+def test_a_run_at_other_parameters_moves_counters_and_times_but_no_figure(server: RunningServer) -> None:
+    before = server.metric('gpubench_runs_total{benchmark="scale",outcome="ok"}')
+    document = server.run_ok(quick("scale"))
+    device = document["device"]["id"]
+    labels = f'{{benchmark="scale",device="{device}",precision="double"}}'
+    assert server.metric('gpubench_runs_total{benchmark="scale",outcome="ok"}') == (before or 0) + 1
+    assert server.metric(f"gpubench_last_run_timestamp_seconds{labels}") is not None
+    assert server.metric(f"gpubench_last_run_bandwidth_bytes_per_second{labels}") is None
+    assert (server.metric(f'gpubench_memory_bytes_moved_total{{device="{device}"}}') or 0) > 0
+    assert (server.metric('gpubench_run_duration_seconds_count{benchmark="scale"}') or 0) >= 1
+
+
+def test_requests_are_counted_by_method_and_code(server: RunningServer) -> None:
+    series = 'gpubench_requests_total{code="-32601",method="other"}'
+    before = server.metric(series) or 0
+    with server.connect() as client:
+        client.refused("no such method")
+    assert server.metric(series) == before + 1
+
+
+def test_a_scrape_in_the_middle_of_a_run_is_answered_and_shows_it(server: RunningServer) -> None:
+    with server.connect() as client, server.connect() as other:
+        client.begin_measuring(long())
+        other.begin(long())
+        device = server.ask("devices")["devices"][0]["id"]
+        assert server.metric(f'gpubench_runs_in_progress{{device="{device}"}}') == 1
+        assert server.metric(f'gpubench_queue_length{{device="{device}"}}') == 1
+        assert (server.metric("gpubench_open_connections") or 0) >= 2
+
+
+def test_figures_are_refilled_from_the_store(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        (device,) = server.ask("devices")["devices"]
+        server.stop()
+    run = document(
+        measurement(40),
+        device=DeviceInfo(device["id"], "host", "opencl", "cpu", "Some Processor", "host"),
+        finished_at="2026-01-02T03:04:05.000Z",
+    )
+    with Store(tmp_path) as store:
+        store.accept(run, "triad", device["id"], ["triad"])
+        store.finish(run)
+    with RunningServer(tmp_path) as server:
+        server.ask("devices")
+        labels = f'{{benchmark="triad",device="{device["id"]}",precision="float64"}}'
+        assert server.metric(f"gpubench_last_run_bandwidth_bytes_per_second{labels}") == 40e9
+
+
+def test_health_readiness_and_the_landing_page(server: RunningServer) -> None:
+    server.ask("devices")
+    assert server.get("/healthz") == (200, "alive\n")
+    assert server.get("/readyz") == (200, "ready\n")
+    status, page = server.get("/")
+    assert status == 200
+    assert f"tcp://127.0.0.1:{server.tcp[1]}" in page
+    status, said = server.get("/nothing")
+    assert status == 404
+    assert "/metrics" in said

@@ -1,0 +1,82 @@
+"""The server's process: light, and without any runtime in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gpubench
+from tests.running import RunningServer, quick
+
+HEAVY = ("numpy", "pyopencl", "pycuda", "libcuda", "libOpenCL", "libpocl", "libnvrtc", "libnvidia-ml")
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def test_no_runtime_is_loaded_after_runs(server: RunningServer) -> None:
+    server.run_ok(quick())
+    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert [name for name in HEAVY if name in maps] == []
+
+
+def test_no_runtime_is_imported_by_any_module_of_the_server() -> None:
+    program = (
+        "import sys, pkgutil, importlib, gpubench_server\n"
+        "for each in pkgutil.iter_modules(gpubench_server.__path__):\n"
+        "    if each.name != '__main__': importlib.import_module('gpubench_server.' + each.name)\n"
+        "print([name for name in ('numpy', 'pyopencl', 'pycuda', 'pynvml', 'rich') if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
+def test_it_takes_less_than_80_mb(server: RunningServer) -> None:
+    for _ in range(3):
+        server.run_ok(quick())
+        server.get("/metrics")
+    assert resident_bytes(server.process.pid) < 80e6
+
+
+def test_connections_leave_no_descriptor_and_no_thread_behind(server: RunningServer) -> None:
+    def held() -> tuple[int, int]:
+        process = Path(f"/proc/{server.process.pid}")
+        return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+    def several() -> None:
+        for _ in range(20):
+            server.ask("ping")
+            server.get("/healthz")
+
+    several()
+    before = held()
+    several()
+    several()
+    after = held()
+    # The last connections may still be closing.
+    assert after[0] <= before[0] + 6
+    assert after[1] <= before[1] + 3
+
+
+def test_the_version_is_told() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gpubench_server", "--version"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == f"gpubench {gpubench.__version__}\n"
+
+
+def test_without_prometheus_client_the_extra_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prometheus_client.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'prometheus_client'\", name='prometheus_client')"
+    )
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from gpubench_server.cli import main\n"
+        f"sys.exit(main(['--data-dir', {str(tmp_path / 'data')!r}]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "pip install 'gpubench[server]'" in ended.stderr

@@ -17,11 +17,13 @@ class Segment:
 
     No allocation may exceed the runtime's limit, so large arrays come in several segments; a pass
     walks through them one after the other. ``first`` is the index of the first element in the whole.
+    ``allocation`` is held so that the memory lives as long as its views.
     """
 
     arrays: tuple[Buffer, ...]
     elements: int
     first: int
+    allocation: Allocation
 
 
 class Arena:
@@ -53,6 +55,7 @@ class Arena:
                 arrays=tuple(allocation.view(k * array_bytes, array_bytes) for k in range(arrays)),
                 elements=elements,
                 first=index * elements,
+                allocation=allocation,
             )
             for index, allocation in enumerate(self._allocations)
         ]

@@ -218,11 +218,10 @@ def test_a_server_that_dies_in_the_middle_of_a_run_is_unreachable(tmp_path: Path
 
         def kill(progress: Progress) -> None:
             if progress.phase == "measuring":
-                server.process.kill()
+                server.kill()
 
         with Client(url_of(server)) as client:
             with pytest.raises(errors.Unreachable):
                 client.run([request(long())], on_progress=kill)
             with pytest.raises(errors.Unreachable, match="no server answers"):
                 client.ping()
-        server.wait()

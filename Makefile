@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup test lint format peers bench clean
+.PHONY: demo setup test lint format peers bench cuda clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo
@@ -31,6 +31,11 @@ peers: $(VENV)/.ready-demo
 bench: $(VENV)/.ready-demo
 	@$(BIN)/python bench/service.py
 	@$(BIN)/python bench/socket_pairs.py
+
+# PyCUDA has no wheels: build one, without a toolkit, and install the CUDA runtime with it.
+cuda: $(VENV)/.ready-demo
+	tools/build-pycuda.sh $(BIN)/python $(VENV)/wheels
+	$(BIN)/python -m pip install --quiet --find-links $(VENV)/wheels --editable '.[server,opencl,cuda]'
 
 $(VENV)/.ready-demo: pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV) server,opencl

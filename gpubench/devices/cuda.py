@@ -19,9 +19,6 @@ from gpubench.results.document import Clocks, DeviceInfo
 
 Result = TypeVar("Result")
 
-_TOO_MUCH_FOR_A_LAUNCH = ("too many resources", "invalid argument", "invalid configuration")
-"""Errors of one launch, in PyCUDA's words; every other one is taken for a lost device."""
-
 
 class CudaRuntime:
     """Every GPU that the driver shows."""
@@ -53,9 +50,13 @@ class CudaDevice:
         try:
             self._context = cuda.Device(index).retain_primary_context()
             self._context.push()
+        except cuda.Error as error:
+            raise DeviceLost(f"{info.id} cannot be opened: {error}") from None
+        try:
             self._stream = cuda.Stream()
             self._begin, self._end = cuda.Event(), cuda.Event()
         except cuda.Error as error:
+            self._context.pop()
             raise DeviceLost(f"{info.id} cannot be opened: {error}") from None
 
     @property
@@ -71,36 +72,24 @@ class CudaDevice:
         return int(free)
 
     def allocate(self, nbytes: int) -> _Allocation:
-        try:
-            return _Allocation(cuda.mem_alloc(nbytes), nbytes)
-        except cuda.MemoryError as error:
-            raise OutOfDeviceMemory(
-                f"{self._info.name} gives no {nbytes} bytes in one piece ({error}); ask for less"
-            ) from None
-        except cuda.Error as error:
-            raise self._lost(error) from None
+        return _Allocation(self._call(lambda: cuda.mem_alloc(nbytes)), nbytes)
 
     def compile(self, text: str) -> _Program:
         """For the exact architecture of this GPU."""
         architecture = f"sm_{(self._info.compute_capability or '').replace('.', '')}"
         cubin = compile_cubin(text, architecture, self._compiler)
-        try:
-            return _Program(cuda.module_from_buffer(cubin))
-        except cuda.Error as error:
-            raise BenchmarkFailed(f"the kernels for {architecture} cannot be loaded: {error}") from None
+        return _Program(self._call(lambda: cuda.module_from_buffer(cubin)))
 
     def run(self, launches: Sequence[Launch]) -> float:
-        try:
-            self._begin.record(self._stream)
-            for launch in launches:
-                launch.kernel.launch(launch, self._stream)
-            self._end.record(self._stream)
-            self._end.synchronize()
-            return float(self._end.time_since(self._begin)) * 1e-3
-        except cuda.Error as error:
-            if any(words in str(error) for words in _TOO_MUCH_FOR_A_LAUNCH):
-                raise BenchmarkFailed(f"the kernel cannot be launched: {error}") from None
-            raise self._lost(error) from None
+        return self._call(lambda: self._time(launches))
+
+    def _time(self, launches: Sequence[Launch]) -> float:
+        self._begin.record(self._stream)
+        for launch in launches:
+            launch.kernel.launch(launch, self._stream)
+        self._end.record(self._stream)
+        self._end.synchronize()
+        return float(self._end.time_since(self._begin)) * 1e-3
 
     def read_words(self, buffer: _View, count: int, word_bytes: int) -> list[int]:
         words = np.empty(count, np.dtype(f"u{word_bytes}"))
@@ -123,13 +112,24 @@ class CudaDevice:
         self._context.pop()
 
     def _call(self, call: Callable[[], Result]) -> Result:
+        """Call the driver; its errors as ours."""
         try:
             return call()
         except cuda.Error as error:
-            raise self._lost(error) from None
+            raise self._meaning(error) from None
 
-    def _lost(self, error: Exception) -> DeviceLost:
-        return DeviceLost(f"{self._info.name} failed while it was used: {error}")
+    def _meaning(self, error: Exception) -> GpubenchError:
+        """Of an error: it was this call alone, or the context is dead for good.
+
+        After a sticky error (700, 719 and others) every later call fails too, so the next one tells.
+        """
+        try:
+            cuda.Context.synchronize()
+        except cuda.Error:
+            return DeviceLost(f"{self._info.name} failed while it was used: {error}")
+        if isinstance(error, cuda.MemoryError):
+            return OutOfDeviceMemory(f"{self._info.name} has too little memory free ({error}); ask for less")
+        return BenchmarkFailed(f"{self._info.name} refused it: {error}")
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _describe(index: int) -> DeviceInfo:
         last_level_cache_bytes=known("L2_CACHE_SIZE"),
         bus_width_bits=known("GLOBAL_MEMORY_BUS_WIDTH"),
         memory_clock_hz=kilohertz * 1000 if kilohertz else None,
-        ecc_enabled=known("ECC_ENABLED") is not None,
+        ecc_enabled=bool(device.get_attribute(attribute.ECC_ENABLED)),
         pci_bus_id=address,
     )
 

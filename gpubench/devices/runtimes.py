@@ -28,6 +28,8 @@ def load_runtime(name: RuntimeName) -> Runtime:
 
         return OpenClRuntime()
     except ImportError as error:
+        if "libcuda" in str(error):
+            raise GpubenchError(f"NVIDIA's driver is not installed here: {error}") from None
         raise MissingDependency(
             f"the {name} runtime is not installed ({error}): pip install 'gpubench[{name}]'"
         ) from None

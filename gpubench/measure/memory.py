@@ -45,8 +45,9 @@ class Arena:
                 f"a footprint of {format_bytes(footprint_bytes)} is too small for {arrays} arrays in "
                 f"this access shape: ask for {format_bytes(step * arrays)} or more"
             )
-        limit = (self._device.info.max_allocation_bytes or footprint_bytes) - step * arrays
-        count = -(-footprint_bytes // max(limit, step * arrays))
+        limit = self._device.info.max_allocation_bytes
+        room = max((limit or 0) - step * arrays, step * arrays)
+        count = 1 if limit is None else -(-footprint_bytes // room)
         array_bytes = -(-footprint_bytes // (count * arrays * step)) * step
         self._reserve(count, array_bytes * arrays)
         elements = array_bytes // element_bytes

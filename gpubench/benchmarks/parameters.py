@@ -45,12 +45,12 @@ class StreamParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 SHAPE_FIELDS = ("vector_bytes", "unroll", "group_size", "order", "streaming_stores", "groups")
 
-HARMLESS_FIELDS = ("time_limit_seconds", "target_ratio", "dtype")
-"""Fields that do not change what a figure means: a run that sets only these is still the default."""
+LABEL_FIELDS = ("dtype",)
+"""Fields that name a figure of its own, in metrics too, rather than change what one means."""
 
 
 def is_default(parameters: msgspec.Struct) -> bool:
     """Whether a figure with these parameters may stand for the device."""
     given: dict[str, Any] = msgspec.structs.asdict(parameters)
     usual: dict[str, Any] = msgspec.structs.asdict(type(parameters)())
-    return all(given[name] == usual[name] for name in usual if name not in HARMLESS_FIELDS)
+    return all(given[name] == usual[name] for name in usual if name not in LABEL_FIELDS)

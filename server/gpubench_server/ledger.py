@@ -145,7 +145,8 @@ def with_figures(snapshot: Snapshot, document: RunDocument) -> Snapshot:
     at = datetime.fromisoformat(document.finished_at).timestamp()
     figures, run_at, success_at = dict(snapshot.figures), dict(snapshot.run_at), dict(snapshot.success_at)
     theories = dict(snapshot.theories)
-    if document.theory is not None and document.theory.source != "stated":
+    known = document.theory is not None and document.theory.source != "stated"
+    if document.theory is not None and known:
         theories[document.device.id] = document.theory
     for measurement in document.measurements:
         if measurement.quantity != "bandwidth" or measurement.axes:
@@ -155,6 +156,8 @@ def with_figures(snapshot: Snapshot, document: RunDocument) -> Snapshot:
         run_at[series] = at
         figure = valid_figure(measurement)
         if figure is not None:
+            if not known:  # what a client says its memory is makes no efficiency of the device
+                figure = replace(figure, efficiency_ratio=None)
             figures[series] = figure
             success_at[series] = at
     return replace(snapshot, figures=figures, run_at=run_at, success_at=success_at, theories=theories)

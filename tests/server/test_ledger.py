@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from gpubench_server.ledger import Ledger, Series, valid_figure
 
-from gpubench.results.document import Efficiency, Flag, RunDocument
+from gpubench.results.document import Efficiency, Flag, RunDocument, Theory
 from tests.documents import document, measurement
 
 TRIAD = Series("cuda:0", "triad", "double")
@@ -87,6 +87,16 @@ def test_stated_memory_is_no_theory_of_the_device() -> None:
     ledger = Ledger()
     ledger.run_ended(ended(stated=StatedMemory("gddr7-32", 512)), [])
     assert ledger.snapshot().theories == {}
+
+
+def test_an_efficiency_against_stated_memory_is_none_of_the_device() -> None:
+    stated = Theory("stated", 1e12, 16e9, 512)
+    figure = measurement(500, efficiency_ratio=Efficiency(nominal=0.5), **DOUBLE)
+    ledger = Ledger()
+    ledger.refill([ended(figure, theory=stated)])
+    [moved] = ledger.snapshot().figures.values()
+    assert moved.bandwidth_bytes_per_second == 500e9
+    assert moved.efficiency_ratio is None
 
 
 def test_a_snapshot_does_not_change() -> None:

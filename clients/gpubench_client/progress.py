@@ -159,5 +159,7 @@ def figure(progress: Progress) -> str:
     """The figure of the samples so far: ``26.31 GB/s ± 0.8 %``; empty before the first."""
     if progress.bandwidth_bytes_per_second is None:
         return ""
-    spread = f" ± {format_percent(progress.interval_ratio)}" if progress.interval_ratio else ""
+    ratio = progress.interval_ratio
+    # The first samples know of no interval, or of one that is wider than the figure.
+    spread = f" ± {format_percent(ratio)}" if ratio and ratio < 1 else ""
     return format_bandwidth(progress.bandwidth_bytes_per_second) + spread

@@ -8,12 +8,15 @@ import pytest
 from gpubench_client.files import OutFile
 
 from gpubench.errors import InvalidParameters
+from tests.running import PATIENCE_SECONDS
 
 
 def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text("before")
-    OutFile(str(path)).write(b"after")
+    with path.open() as opened_before:
+        OutFile(str(path)).write(b"after")
+        assert opened_before.read() == "before"  # who reads meanwhile sees all of the one or the other
     assert path.read_bytes() == b"after"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -40,9 +43,9 @@ def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()), daemon=True)
     reader.start()
     OutFile(str(path)).write(b"after")
-    reader.join()
+    reader.join(PATIENCE_SECONDS)
     assert read == [b"after"]
     assert path.is_fifo()

@@ -121,7 +121,7 @@ def test_help_loads_nothing_that_it_does_not_need() -> None:
     }
 
 
-def test_a_servers_words_cannot_steer_the_terminal() -> None:
-    ran = gpubench("devices", "--server=tcp://a\x1b[2Jb")
+def test_no_words_from_elsewhere_steer_the_terminal() -> None:
+    ran = gpubench("report", "run\x1b[2J\n.json")
     assert ran.returncode == 2
-    assert "\x1b" not in ran.stderr
+    assert ran.stderr == "gpubench: run [2J .json cannot be read: No such file or directory\n"

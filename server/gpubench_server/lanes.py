@@ -126,14 +126,11 @@ class Lane:
     def _conduct(self, run: LiveRun) -> None:
         self._on_start(run)
         try:
-            document = conduct(
-                self._worker_for(run.device.id),
-                run.work,
-                run.recorder,
-                run.stop,
-                lambda progress: run.tell(msgspec.structs.replace(progress, run_id=run.id)),
-                lambda document: self._on_change(run, document),
-            )
+            reused = self._has_worker_for(run.device.id)
+            document = self._attempt(run)
+            if reused and document.outcome == "device_lost" and document.environment is None:
+                # It died while it idled, which shows only now: nothing of this run was begun.
+                document = self._attempt(run)
         except Exception as error:  # a mistake of ours, or no process can be started
             log.exception("run %s could not be conducted", run.id)
             self._end_worker()
@@ -145,9 +142,25 @@ class Lane:
                 self._seconds_per_benchmark = each
         self._on_end(run, document)
 
+    def _attempt(self, run: LiveRun) -> RunDocument:
+        document = conduct(
+            self._worker_for(run.device.id),
+            run.work,
+            run.recorder,
+            run.stop,
+            lambda progress: run.tell(msgspec.structs.replace(progress, run_id=run.id)),
+            lambda document: self._on_change(run, document),
+        )
+        if document.outcome == "device_lost":
+            self._end_worker()
+        return document
+
+    def _has_worker_for(self, device: str) -> bool:
+        return self._worker is not None and self._worker_device == device and self._worker.alive
+
     def _worker_for(self, device: str) -> Worker:
         """The worker of this device; each holds one device only, so another device's is ended."""
-        if self._worker is not None and (self._worker_device != device or not self._worker.alive):
+        if not self._has_worker_for(device):
             self._end_worker()
         if self._worker is None:
             self._worker = Worker()

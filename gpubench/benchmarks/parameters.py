@@ -23,7 +23,7 @@ class StreamParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     time_limit_seconds: Annotated[
         Annotated[float, Meta(gt=0, le=600)] | None,
-        Meta(description="of sampling; null: 2.5 s on a processor, 1 s on a GPU"),
+        Meta(description="of sampling; null: 2 s on a processor, 1 s on a GPU"),
     ] = None
     target_ratio: Annotated[
         float, Meta(ge=0.0001, le=0.5, description="stop when the median's interval is within +- this share")

@@ -158,13 +158,17 @@ class StreamTask:
             for index, (segment, g) in enumerate(zip(self._segments, self._geometries(shape), strict=True))
         ]
 
-    def verify(self, shape: Shape) -> Verdict:
-        """Poison the result, run one pass, and check it whole."""
+    def poison(self, shape: Shape) -> None:
+        """Make the result wrong everywhere: what is right afterwards was written since."""
         if self._check.output is not None:
             self._device.run([self._poison(segment, self._check.output) for segment in self._segments])
         else:
             for view in self._views(shape):
                 self._device.write_zeros(view)
+
+    def verify(self, shape: Shape) -> Verdict:
+        """Poison the result, run one pass, and check it whole."""
+        self.poison(shape)
         self._device.run(self.launches(shape))
         return self.check(shape)
 
@@ -173,7 +177,8 @@ class StreamTask:
         found, reports = self._report_views()
         self._device.write_zeros(found)
         self._device.run(self._check_launches(shape, found, reports))
-        count = self._device.read_words(found, 1, 4)[0]
+        # The first word may wrap over 2^32 elements; the second counts the items that found any.
+        count = max(self._device.read_words(found, 2, 4))
         if count == 0:
             return Verdict(0, [])
         if self._check.output is not None:

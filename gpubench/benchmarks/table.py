@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from gpubench.benchmarks.parameters import StreamParameters, is_default
-from gpubench.errors import UnknownBenchmark
+from gpubench.errors import InvalidParameters, UnknownBenchmark
 from gpubench.protocol.messages import BenchmarkInfo, BenchmarkRequest, Benchmarks, SuiteInfo
 from gpubench.protocol.validation import convert
 from gpubench.worker.messages import PlannedBenchmark
@@ -87,6 +87,10 @@ SUITES: dict[str, Suite] = {
 }
 
 
+MAX_BENCHMARKS = 64
+"""Of a run, so that its document with all samples stays one that a client takes."""
+
+
 def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
     """Expand suites and check parameters, in the order asked for.
 
@@ -105,6 +109,11 @@ def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
                     default_parameters=is_default(parameters),
                 )
             )
+    if len(planned) > MAX_BENCHMARKS:
+        raise InvalidParameters(
+            f"{len(planned)} benchmarks in one run; allowed: {MAX_BENCHMARKS}, suites expanded",
+            path="$.params.benchmarks",
+        )
     return planned
 
 

@@ -99,6 +99,12 @@ class OpenClDevice:
             events = [self._enqueue(launch) for launch in launches]
             events[-1].wait()
             nanoseconds = events[-1].profile.end - events[0].profile.start
+        except cl.MemoryError as error:
+            raise OutOfDeviceMemory(
+                f"{self._info.name} has too little memory free ({error}); ask for less"
+            ) from None
+        except cl.LogicError as error:  # this launch is not possible, such as for its group size
+            raise BenchmarkFailed(f"{self._info.name} refused it: {error}") from None
         except cl.Error as error:
             self._lost(error)
         return float(nanoseconds) * 1e-9

@@ -40,7 +40,7 @@ FUNCTION WORD expected_bits(u32 operation, u64 index, u32 salt_a, u32 salt_b) {
 
 FUNCTION WORD distance(WORD a, WORD b) { return a > b ? a - b : b - a; }
 
-/* How many elements are wrong. `tolerance` is in units of the last place: 1 for a sum of a product, which
+/* How many elements are wrong, modulo 2^32, and how many items found any: no wrap hides both. `tolerance` is in units of the last place: 1 for a sum of a product, which
    may be fused or not. No branch inside, so that processors check with vectors. */
 KERNEL(check_elements)
 (GLOBAL const WORD *a, u64 count, u64 first, u64 operation, u64 salt_a, u64 salt_b, u64 tolerance,
@@ -57,7 +57,10 @@ KERNEL(check_elements)
     case OPERATION_TRIAD: { COUNT_WRONG(OPERATION_TRIAD) }
     default: { COUNT_WRONG(OPERATION_WRITE) }
     }
-    if (wrong) ATOMIC_ADD(found, (u32)wrong);
+    if (wrong) {
+        ATOMIC_ADD(found, (u32)wrong);
+        ATOMIC_ADD(found + 1, 1u);
+    }
 }
 
 /* The first few that are wrong, as (index, expected, actual); run only where there are any. */

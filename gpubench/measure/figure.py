@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from gpubench.catalog.theory import live_clock_peak
 from gpubench.measure.statistics import median
 from gpubench.measure.validity import Evidence, flags
@@ -12,7 +14,7 @@ from gpubench.results.document import DeviceInfo, Efficiency, Flag, Telemetry, T
 
 def flags_of(
     info: DeviceInfo,
-    theory: Theory | None,
+    peak_bytes_per_second: float | None,
     telemetry: Telemetry,
     samples_seconds: Sequence[float],
     target_ratio: float,
@@ -30,7 +32,7 @@ def flags_of(
             footprint_bytes=footprint_bytes,
             last_level_cache_bytes=info.last_level_cache_bytes,
             sample_bytes=bus_bytes,
-            peak_bytes_per_second=theory.peak_bytes_per_second if theory else None,
+            peak_bytes_per_second=peak_bytes_per_second,
             nominal_memory_clock_hz=info.memory_clock_hz,
             telemetry=telemetry.samples,
             other_processes=telemetry.other_processes,
@@ -48,6 +50,15 @@ def efficiency(bandwidth: float, theory: Theory | None, telemetry: Telemetry) ->
     return Efficiency(bandwidth / theory.peak_bytes_per_second, bandwidth / live if live else None)
 
 
+def since(begin_seconds: float, telemetry: Telemetry) -> Telemetry:
+    """The same with its samples' times counted from the begin of the run."""
+    samples = [
+        msgspec.structs.replace(sample, seconds=begin_seconds + sample.seconds)
+        for sample in telemetry.samples
+    ]
+    return msgspec.structs.replace(telemetry, samples=samples)
+
+
 def merge(watched: Sequence[Telemetry]) -> Telemetry:
     """What was watched over a run, from the parts of its measurements."""
 
@@ -60,7 +71,8 @@ def merge(watched: Sequence[Telemetry]) -> Telemetry:
     energies, busy = known("energy_joules"), known("others_busy_ratio")
     return Telemetry(
         samples=[sample for each in watched for sample in each.samples],
-        energy_joules=sum(energies) if energies else None,
+        # The energy of a part is not the energy of the run.
+        energy_joules=sum(energies) if energies and len(energies) == len(watched) else None,
         other_processes=most("other_processes"),
         others_busy_ratio=max(busy, default=None),
         ecc_errors_uncorrected=most("ecc_errors_uncorrected"),

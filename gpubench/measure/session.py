@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,7 @@ from gpubench.devices import host
 from gpubench.devices.base import Device
 from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
 from gpubench.kernels.source import ReadSource, read_source, source_hash
-from gpubench.measure.figure import efficiency, flags_of, merge
+from gpubench.measure.figure import efficiency, flags_of, merge, since
 from gpubench.measure.memory import Arena
 from gpubench.measure.sampling import BUSY_LIMIT_SECONDS, COLD_LIMIT_SECONDS, Series, take_samples, warm_up
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
@@ -72,6 +73,11 @@ class Session:
         self._device = device
         self._report = reporter
         self._theory = theory_for_device(device.info, memory)
+        # What a client states may not lift the bar that the device itself sets.
+        peaks = [t.peak_bytes_per_second for t in (self._theory, theory_for_device(device.info)) if t]
+        self._peak = min(peaks, default=None)
+        self._free_bytes = device.free_bytes()
+        self._begin = time.monotonic()
         self._programs = Programs(device, read)
         self._arena = Arena(device)
         self._shapes: dict[tuple[object, ...], Shape] = {}
@@ -107,7 +113,7 @@ class Session:
 
     def _refuse_too_large(self, planned: Sequence[PlannedBenchmark]) -> None:
         """Before anything is measured, so that nothing is lost."""
-        free = self._device.free_bytes()
+        free = self._free_bytes
         allowed = int(free * MAX_MEMORY_SHARE)
         for each in planned:
             footprint = each.parameters["footprint_bytes"]
@@ -142,7 +148,7 @@ class Session:
         parameters = StreamParameters(**planned.parameters)
         shapes = candidates(info, benchmark.access, parameters.dtype, planned.parameters)
         footprint = parameters.footprint_bytes or required_footprint_bytes(
-            info.kind, info.last_level_cache_bytes, self._device.free_bytes()
+            info.kind, info.last_level_cache_bytes, self._free_bytes
         )
         segments = self._arena.cut(
             footprint, benchmark.arrays, ELEMENT_BYTES[parameters.dtype], max(map(chunk_bytes, shapes))
@@ -192,6 +198,9 @@ class Session:
         time_limit = job.parameters.time_limit_seconds or TIME_LIMIT_SECONDS[self._device.info.kind]
         rule = MedianPrecision(job.parameters.target_ratio, time_limit)
         payload_bytes, bus_bytes = (warm.passes * each for each in job.task.pass_bytes(shape))
+        # Whatever the timed passes leave undone stays poisoned, and is found afterwards.
+        job.task.poison(shape)
+        begin = time.monotonic() - self._begin
         watch = self._device.watch()
         try:
             series = take_samples(
@@ -203,7 +212,7 @@ class Session:
                 lambda samples, elapsed: tell.samples(samples, bus_bytes, elapsed / time_limit),
             )
         finally:
-            self._watched.append(watch.stop())
+            self._watched.append(since(begin, watch.stop()))
         verdict = job.task.check(shape)
         if verdict.mismatches:
             return self._unverified(job, shape, verdict)
@@ -241,7 +250,7 @@ class Session:
             mismatches=0,
             flags=flags_of(
                 self._device.info,
-                self._theory,
+                self._peak,
                 telemetry,
                 series.samples_seconds,
                 job.parameters.target_ratio,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -24,8 +25,13 @@ from gpubench.protocol.messages import RunState
 from gpubench.results.document import RunDocument, decode_document, encode_document
 from gpubench.worker.conduct import error_info, now
 
+log = logging.getLogger(__name__)
+
 FILE_NAME = "gpubench.sqlite3"
 LOCK_NAME = "gpubench.lock"
+
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that msgspec raises for a document that it cannot read."""
 
 _MIGRATIONS = (
     """
@@ -177,15 +183,23 @@ class Store:
         for (run_id,) in reversed(rows):
             data = self.document(run_id)
             if data is not None:
-                with contextlib.suppress(msgspec.MsgspecError):  # a document of another schema
+                with contextlib.suppress(*_UNREADABLE):  # a document of another schema
                     yield decode_document(data)
 
     def _end_interrupted(self) -> None:
         """Runs that were live when the last process died end here, with what they had measured."""
         with self._transaction() as database:
-            rows = database.execute("SELECT document FROM runs WHERE finished = 0").fetchall()
-            for (data,) in rows:
-                document = decode_document(bytes(data))
+            rows = database.execute("SELECT run_id, document FROM runs WHERE finished = 0").fetchall()
+            for run_id, data in rows:
+                try:
+                    document = decode_document(bytes(data))
+                except _UNREADABLE as unreadable:  # of another version: kept as it is, and the others go on
+                    log.warning("run %s ended with its server and cannot be read: %s", run_id, unreadable)
+                    database.execute(
+                        "UPDATE runs SET finished = 1, outcome = 'failed', key = NULL WHERE run_id = ?",
+                        (run_id,),
+                    )
+                    continue
                 error = Interrupted(
                     f"the server stopped in the middle of this run; {len(document.measurements)} "
                     "measurements were finished and are kept: run it again"

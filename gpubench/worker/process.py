@@ -52,7 +52,6 @@ class _Owner:
     def commands(self) -> Iterator[Command]:
         """Until the owner is gone."""
         while (command := self._commands.get()) is not None:
-            self._stop.clear()
             yield command
 
     def send(self, event: Event) -> None:
@@ -85,6 +84,8 @@ class _Owner:
                 if isinstance(command, Cancel):
                     self._stop.set()
                 else:
+                    # Here and not where it is taken: a cancel may stand right behind its run.
+                    self._stop.clear()
                     self._commands.put(command)
         self._stop.set()
         self._commands.put(None)

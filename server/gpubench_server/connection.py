@@ -162,7 +162,9 @@ class Connection:
             return self._end_of_input or time.monotonic() >= self._linger_until
         if self._refused or not self._outbox.empty:
             return False
-        return self._end_of_input or time.monotonic() >= self._active_at + self._limits.idle_seconds
+        if self._end_of_input:
+            return not self._received  # lines may wait for room in the outbox
+        return time.monotonic() >= self._active_at + self._limits.idle_seconds
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -145,8 +145,8 @@ def with_figures(snapshot: Snapshot, document: RunDocument) -> Snapshot:
     at = datetime.fromisoformat(document.finished_at).timestamp()
     figures, run_at, success_at = dict(snapshot.figures), dict(snapshot.run_at), dict(snapshot.success_at)
     theories = dict(snapshot.theories)
-    known = document.theory is not None and document.theory.source != "stated"
-    if document.theory is not None and known:
+    stated = document.theory is not None and document.theory.source == "stated"
+    if document.theory is not None and not stated:
         theories[document.device.id] = document.theory
     for measurement in document.measurements:
         if measurement.quantity != "bandwidth" or measurement.axes:
@@ -154,10 +154,9 @@ def with_figures(snapshot: Snapshot, document: RunDocument) -> Snapshot:
         precision = str(measurement.parameters.get("dtype", ""))
         series = Series(document.device.id, measurement.benchmark, precision)
         run_at[series] = at
-        figure = valid_figure(measurement)
+        # What a client says its memory is, is its own matter: such a run is not the default one.
+        figure = None if stated else valid_figure(measurement)
         if figure is not None:
-            if not known:  # what a client says its memory is makes no efficiency of the device
-                figure = replace(figure, efficiency_ratio=None)
             figures[series] = figure
             success_at[series] = at
     return replace(snapshot, figures=figures, run_at=run_at, success_at=success_at, theories=theories)

@@ -70,7 +70,7 @@ class Scheduler:
         self._limits = limits
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._submitting = threading.Lock()
+        self._submitting = threading.RLock()
         self._lanes: dict[str, Lane] = {}
         self._runs: dict[str, LiveRun] = {}
         self._draining = False
@@ -106,12 +106,13 @@ class Scheduler:
 
     def replay(self, key: str, request: str, ticket: Ticket, detach: bool) -> bool:
         """Answer with the run of this key, or wait for it; false where there is none."""
-        known = self._store.find_key(key, request)
-        if known is None:
-            return False
-        accepted = Accepted(ticket.request_id, known.run_id, 0, 0.0, replayed=True)
-        self.fetch(known.run_id, ticket, accepted, detach)
-        return True
+        with self._submitting:  # a run that is half submitted is in the store and not yet live
+            known = self._store.find_key(key, request)
+            if known is None:
+                return False
+            accepted = Accepted(ticket.request_id, known.run_id, 0, 0.0, replayed=True)
+            self.fetch(known.run_id, ticket, accepted, detach)
+            return True
 
     def fetch(
         self, run_id: str, ticket: Ticket, accepted: Accepted | None = None, detach: bool = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gpubench.measure.sampling import Series
+from gpubench.measure.stopping import StopDecision
 from tests.measure.conftest import PINNED, Measure
 
 SKIP = "if (AT(u) != 4321) "
@@ -77,3 +79,18 @@ def test_other_benchmarks_of_the_run_keep_their_figures(measure: Measure) -> Non
     fault = ("stream.cl", "STORE(b + AT(u), q * x[u])", "STORE(b + AT(u), x[u])")
     _, told = measure("copy", "scale", "add", faults=(fault,), **PINNED)
     assert [m.status for m in told.measurements] == ["ok", "unverified", "ok"]
+
+
+def test_timed_passes_that_do_nothing_are_found(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A right first pass must not stand for later ones: the result is poisoned again before them."""
+    from gpubench.measure import session
+
+    def nothing(device: object, launches: object, passes: int, *rest: object) -> Series:
+        return Series([0.001] * 20, StopDecision(True, "nothing was run"))
+
+    monkeypatch.setattr(session, "take_samples", nothing)
+    for benchmark in ("copy", "write", "read", "dot"):
+        _, told = measure(benchmark, **PINNED)
+        [m] = told.measurements
+        assert (m.benchmark, m.status) == (benchmark, "unverified")
+        assert m.bandwidth_bytes_per_second is None

@@ -141,8 +141,18 @@ def test_the_interval_holds_the_median_and_all_samples_are_kept(measure: Measure
     assert m.stopped_because
 
 
+def test_every_benchmark_of_a_run_has_the_same_default_footprint(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of what was free before the run, not of what its own arrays have left."""
+    free = [64 * MIB]
+    monkeypatch.setattr(device, "free_bytes", lambda: free.pop() if free else 32 * MIB)
+    _, told = measure("copy", "read", footprint_bytes=None, **PINNED)
+    assert [m.footprint_bytes for m in told.measurements] == [16 * MIB, 16 * MIB]
+
+
 def test_the_default_footprint_keeps_caches_out(device: Device, measure: Measure) -> None:
-    _, told = measure("read", footprint_bytes=None, time_limit_seconds=0.2)
+    _, told = measure("read", footprint_bytes=None, time_limit_seconds=None)
     [m] = told.measurements
     cache = device.info.last_level_cache_bytes
     free = device.free_bytes()

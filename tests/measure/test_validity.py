@@ -77,6 +77,7 @@ def test_what_is_not_known_is_not_held_against_a_figure() -> None:
         ({"samples_seconds": [0.001] * 3}, ["unstable"]),
         ({"samples_seconds": spread(0.003)}, []),
         ({"samples_seconds": spread(0.1)}, ["unstable"]),
+        ({"samples_seconds": spread(0.1), "target_ratio": 0.5}, ["unstable"]),
         ({"samples_seconds": modes()}, ["unstable"]),
         ({"samples_seconds": [0.001] * 20 + [0.0011] * 20}, ["unstable", "drifting"]),
         ({"telemetry": looks(13801, 13200, 13200)}, ["clock_limited"]),

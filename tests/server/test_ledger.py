@@ -89,14 +89,13 @@ def test_stated_memory_is_no_theory_of_the_device() -> None:
     assert ledger.snapshot().theories == {}
 
 
-def test_an_efficiency_against_stated_memory_is_none_of_the_device() -> None:
+def test_a_run_with_stated_memory_moves_no_gauge() -> None:
     stated = Theory("stated", 1e12, 16e9, 512)
     figure = measurement(500, efficiency_ratio=Efficiency(nominal=0.5), **DOUBLE)
     ledger = Ledger()
     ledger.refill([ended(figure, theory=stated)])
-    [moved] = ledger.snapshot().figures.values()
-    assert moved.bandwidth_bytes_per_second == 500e9
-    assert moved.efficiency_ratio is None
+    assert ledger.snapshot().figures == {}
+    assert list(ledger.snapshot().run_at) == [TRIAD]
 
 
 def test_a_snapshot_does_not_change() -> None:

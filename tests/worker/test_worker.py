@@ -114,6 +114,16 @@ def test_cancel_keeps_what_was_finished_and_the_worker(worker: Worker, device_id
     )
 
 
+def test_a_cancel_right_behind_its_run_is_heard(device_id: str) -> None:
+    """Also by a worker that is still starting: it needs not be ended for that."""
+    worker, stop = Worker(), Stop()
+    stop.set(Cancelled("changed my mind"))
+    document = conduct(worker, run(device_id, ("triad", LONG)), recorder(), stop, lambda p: None)
+    assert document.outcome == "cancelled"
+    assert worker.alive
+    worker.end()
+
+
 def test_a_killed_worker_is_a_lost_device(worker: Worker, device_id: str) -> None:
     command = run(device_id, ("copy", QUICK), ("triad", LONG))
     document, _ = conduct_until(worker, command, "triad", lambda: os.kill(worker.pid, signal.SIGKILL), Stop())

@@ -172,6 +172,7 @@ class RunningServer:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.stop()
+        self._close_log()
 
     def connect(self) -> Lines:
         return Lines(self.tcp)
@@ -222,9 +223,13 @@ class RunningServer:
         return self.wait()
 
     def wait(self) -> int:
-        code = self.process.wait(PATIENCE_SECONDS)
-        self._close_log()
-        return code
+        try:
+            return self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self._close_log()
 
     def kill(self) -> None:
         """As the power fails: SIGKILL."""

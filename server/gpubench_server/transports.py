@@ -202,8 +202,15 @@ def _tune(connection: socket.socket) -> None:
     # Without NODELAY an answer of two small writes takes 40 ms.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # A peer that lost its power says nothing: it is found after about a minute. Linux names.
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+    # A peer that lost its power says nothing. Silent connections are probed; where something was sent
+    # there are no probes, and without the last option (in ms) it would be repeated for a quarter of
+    # an hour, with the device held meanwhile.
+    for name, value in (
+        ("TCP_KEEPIDLE", 30),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 30_000),
+    ):
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

@@ -167,7 +167,7 @@ def _landing_page(moment: Moment, reason: str | None, tcp_url: str) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>gpubench</title>"
         f"<h1>gpubench {html.escape(gpubench.__version__)}</h1>"
-        f"<p>{html.escape(reason or 'Ready for runs.')} Benchmarks are asked for at "
+        f"<p>Now: {html.escape(reason or 'ready for runs')}. Benchmarks are asked for at "
         f"<code>{html.escape(tcp_url)}</code>, not here.</p>"
         f"<table><tr><th>device<th>name<th>state{rows}</table>"
         "<p><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a></p>"

@@ -77,6 +77,16 @@ class _Owner:
         self.send(Measured(measurement))
 
     def _listen(self) -> None:
+        try:
+            self._hear()
+        except OSError:
+            pass  # an owner that was killed with our words unread resets the connection
+        finally:
+            self._stop.set()
+            self._commands.put(None)
+            threading.Timer(EXIT_GRACE_SECONDS, os._exit, [0]).start()
+
+    def _hear(self) -> None:
         decoder = msgspec.json.Decoder(Command)
         with self._connection.makefile("rb") as lines:
             for line in lines:
@@ -87,9 +97,6 @@ class _Owner:
                     # Here and not where it is taken: a cancel may stand right behind its run.
                     self._stop.clear()
                     self._commands.put(command)
-        self._stop.set()
-        self._commands.put(None)
-        threading.Timer(EXIT_GRACE_SECONDS, os._exit, [0]).start()
 
 
 def serve(connection: socket.socket) -> None:

@@ -1,105 +1,178 @@
-"""Kernels compile for GPUs without one: by NVRTC from its wheel, for every architecture that we name."""
+"""Kernels compile for GPUs without one, into the loads and stores that a memory's full rate needs.
+
+A sample runs here: every shape of every kernel, each for one architecture and element type in turn.
+``GPUBENCH_EXHAUSTIVE=1`` compiles all of them for all.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gpubench.benchmarks.stream import Programs
-from gpubench.devices.cuda_compile import Compiler, compile_cubin, find_compiler
-from gpubench.errors import BenchmarkFailed
-from gpubench.measure.shapes import candidates
-from gpubench.results.document import DeviceInfo
+from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.devices import cuda_compile
+from gpubench.devices.cuda_compile import Compiler, Nvcc, Nvrtc, compile_cubin, find_compiler
+from gpubench.errors import BenchmarkFailed, MissingDependency
+from gpubench.measure.shapes import Access, candidates
+from gpubench.results.document import DeviceInfo, Shape
+from tests.devices.machine_code import Kernel, disassemble
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+WITH_256_BITS = ("sm_100", "sm_120")
+DTYPES = ("double", "float")
 GPU = DeviceInfo("cuda:GPU-1", "cuda-gpu0", "cuda", "gpu", "a GPU", "0000", compute_units=132)
+ACCESSES: tuple[Access, ...] = ("read", "write", "copy")
+MIN_BYTES_IN_FLIGHT = 4 * 16
+"""Of each thread, loaded before the first use: four vectors of 16 bytes."""
+
+Case = tuple[Access, Shape, str, str]
 
 
 class Texts:
-    """Takes the place of a device to learn which programs a GPU would be given."""
+    """Takes the place of a device to learn which program a GPU would be given."""
 
     info = GPU
 
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def compile(self, text: str) -> None:
-        self.found.append(text)
+    def compile(self, text: str) -> str:
+        return text
 
 
-def programs(dtype: str) -> list[str]:
-    """Every program that a run in ``dtype`` may compile: the checks, and each shape that is tried."""
-    texts = Texts()
-    all_programs = Programs(texts)  # type: ignore[arg-type]
-    all_programs.verify(dtype, 256)
-    for access in ("read", "write", "copy"):
-        for shape in candidates(GPU, access, dtype, {}):  # type: ignore[arg-type]
-            all_programs.stream(dtype, shape)
-    return list(dict.fromkeys(texts.found))
+def programs() -> Programs:
+    return Programs(Texts())  # type: ignore[arg-type]
+
+
+def cases() -> list[Case]:
+    shapes = [(access, shape) for access in ACCESSES for shape in candidates(GPU, access, "double", {})]
+    if os.environ.get("GPUBENCH_EXHAUSTIVE"):
+        return [(*each, dtype, arch) for each in shapes for dtype in DTYPES for arch in ARCHITECTURES]
+    pairs = itertools.cycle(itertools.product(DTYPES, ARCHITECTURES))
+    return [(*each, *next(pairs)) for each in shapes + shapes]
 
 
 @pytest.fixture(scope="module")
-def compiler() -> Compiler:
-    return find_compiler()
+def nvrtc() -> Compiler:
+    return Nvrtc(cuda_compile.nvrtc_libraries()[0])
 
 
-@pytest.mark.parametrize("dtype", ["float", "double"])
-def test_every_program_compiles(compiler: Compiler, dtype: str) -> None:
-    texts = programs(dtype)
-    assert len(texts) > 6
-    for text in texts:
-        cubin = compiler.compile(text, "sm_90")
-        for kernel in (b"stream_triad", b"check_elements"):
-            assert (kernel in cubin) == (kernel.decode() in text)
+def machine_code(compiler: Compiler, case: Case) -> dict[str, Kernel]:
+    _, shape, dtype, architecture = case
+    text = programs().stream(dtype, shape)
+    return disassemble(compiler.compile(text, architecture))  # type: ignore[arg-type]
+
+
+def mistakes(case: Case, kernels: dict[str, Kernel]) -> list[str]:
+    """What is wrong with the kernels that are run in this shape."""
+    access, shape, _, architecture = case
+    wide = {256} if shape.vector_bytes >= 32 and architecture in WITH_256_BITS else {128}
+    found = []
+    for row in BENCHMARKS.values():
+        if row.access != access:
+            continue
+        kernel = kernels[f"stream_{row.name}"]
+        checks = {
+            "loads": row.name == "write" or set(kernel.load_widths) == wide,
+            "stores": access == "read" or set(kernel.store_widths) == wide,
+            "bytes in flight": row.name == "write" or _bytes_in_flight(kernel) >= MIN_BYTES_IN_FLIGHT,
+            "spills": kernel.local_accesses == 0,
+        }
+        found += [
+            f"{architecture} {case[2]} {row.name} {shape}: {c} {kernel}" for c in checks if not checks[c]
+        ]
+    return found
+
+
+def _bytes_in_flight(kernel: Kernel) -> int:
+    return sum(kernel.load_widths[: kernel.loads_before_use]) // 8
+
+
+def test_the_machine_code_of_every_shape(nvrtc: Compiler) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        all_cases = cases()
+        kernels = pool.map(lambda case: machine_code(nvrtc, case), all_cases)
+        wrong = [
+            mistake
+            for case, found in zip(all_cases, kernels, strict=True)
+            for mistake in mistakes(case, found)
+        ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_architecture_is_compiled_for(compiler: Compiler, architecture: str) -> None:
-    for text in programs("double")[:2]:
-        assert compiler.compile(text, architecture).startswith(b"\x7fELF")
+def test_the_programs_that_check_compile(nvrtc: Compiler, architecture: str) -> None:
+    for dtype in DTYPES:
+        text: str = programs().verify(dtype, 256)  # type: ignore[assignment]
+        kernels = disassemble(nvrtc.compile(text, architecture))
+        assert {"fill_elements", "check_elements", "report_elements", "check_word_sums"} <= set(kernels)
 
 
-def test_what_does_not_compile_is_told_in_the_compilers_words(compiler: Compiler) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nvcc_makes_such_code_too(dtype: str) -> None:
+    path = shutil.which("nvcc")
+    if path is None:
+        pytest.skip("no nvcc here: NVRTC is what these machines use")
+    case: Case = ("copy", candidates(GPU, "copy", dtype, {})[0], dtype, "sm_90")
+    assert mistakes(case, machine_code(Nvcc(path), case)) == []
+
+
+def test_what_does_not_compile_is_told_in_the_compilers_words(nvrtc: Compiler) -> None:
     with pytest.raises(BenchmarkFailed, match="undefined_name"):
-        compiler.compile('extern "C" __global__ void f() { undefined_name(); }', "sm_90")
-    with pytest.raises(BenchmarkFailed, match="sm_1"):
-        compiler.compile('extern "C" __global__ void f() {}', "sm_1")
+        nvrtc.compile('extern "C" __global__ void f() { undefined_name(); }', "sm_90")
 
 
-class Counting:
-    """A compiler that counts how often it is asked."""
+class Known:
+    """A compiler of a CUDA version that knows some architectures, and counts how often it is asked."""
 
-    version = "counting 1"
-
-    def __init__(self) -> None:
+    def __init__(self, cuda_major: int = 13, *architectures: str) -> None:
+        self.cuda_major = cuda_major
+        self.architectures = architectures
+        self.version = f"compiler {cuda_major}.0"
         self.asked = 0
 
     def compile(self, text: str, architecture: str) -> bytes:
         self.asked += 1
-        return b"\x7fELF" + text.encode() + architecture.encode()
+        return text.encode() + architecture.encode()
+
+
+def test_the_first_compiler_that_suits_gpu_and_driver_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = Known(13, "sm_90", "sm_100"), Known(12, "sm_70", "sm_90")
+    monkeypatch.setattr(cuda_compile, "_compilers", lambda: iter([new, old]))
+    assert find_compiler("sm_90", 13) is new
+    assert find_compiler("sm_90", 12) is old
+    assert find_compiler("sm_70", 13) is old
+    with pytest.raises(MissingDependency, match=r"sm_999.*compiler 13.0 knows sm_90, sm_100"):
+        find_compiler("sm_999", 13)
+    with pytest.raises(MissingDependency, match=r"13.0 is newer than the driver.*nvidia-cuda-nvrtc-cu12"):
+        find_compiler("sm_100", 12)
+
+
+def test_what_to_install_where_nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_compile, "_compilers", lambda: iter(()))
+    with pytest.raises(MissingDependency, match=r"neither NVRTC nor nvcc.*pip install nvidia-cuda-nvrtc,"):
+        find_compiler("sm_90", 13)
 
 
 def test_a_program_is_compiled_once_for_each_text_architecture_and_compiler(tmp_path: Path) -> None:
-    compiler = Counting()
+    compiler = Known()
     first = compile_cubin("text", "sm_90", compiler, tmp_path)
     assert compile_cubin("text", "sm_90", compiler, tmp_path) == first
     assert compiler.asked == 1
-    for text, architecture, version in (
-        ("other", "sm_90", "1"),
-        ("text", "sm_80", "1"),
-        ("text", "sm_90", "2"),
-    ):
-        compiler.version = f"counting {version}"
+    for text, architecture, version in (("other", "sm_90", 13), ("text", "sm_80", 13), ("text", "sm_90", 12)):
+        compiler.version = f"compiler {version}.0"
         compile_cubin(text, architecture, compiler, tmp_path)
     assert compiler.asked == 4
 
 
 def test_a_broken_cache_costs_time_and_nothing_else(tmp_path: Path) -> None:
-    compiler = Counting()
+    compiler = Known()
     right = compile_cubin("text", "sm_90", compiler, tmp_path)
     [file] = tmp_path.iterdir()
-    file.write_bytes(b"half a fi")
+    file.write_bytes(file.read_bytes()[:-1])
     assert compile_cubin("text", "sm_90", compiler, tmp_path) == right
     assert compiler.asked == 2
     in_the_way = tmp_path / "file"

@@ -1,27 +1,43 @@
-"""CUDA devices, through PyCUDA. Not yet seen on a GPU."""
+"""CUDA devices, through PyCUDA.
+
+Tried on a stand-in for the driver that runs the kernels on the processor; not yet seen on a GPU. What
+rests on NVIDIA's documents alone says so.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+import msgspec
 import numpy as np
 import pycuda.driver as cuda
 
-from gpubench.devices import pci
+from gpubench.devices import cuda_compile, pci
 from gpubench.devices.base import Launch
-from gpubench.devices.cuda_compile import Compiler, compile_cubin, find_compiler
+from gpubench.devices.cuda_hold import MAX_HELD_LAUNCHES, Hold
 from gpubench.devices.telemetry import Nvml, NvmlWatch
-from gpubench.errors import BenchmarkFailed, DeviceLost, GpubenchError, NoSuchDevice, OutOfDeviceMemory
+from gpubench.errors import (
+    BenchmarkFailed,
+    DeviceLost,
+    GpubenchError,
+    NoSuchDevice,
+    OutOfDeviceMemory,
+)
 from gpubench.results.document import Clocks, DeviceInfo
 
-Result = TypeVar("Result")
+_NON_BLOCKING = 1
+"""Of a stream's flags; PyCUDA has no name for it."""
+
+_PROHIBITED = 2
+"""Of CUDA's compute modes, the one in which nobody may use the device."""
 
 
 class CudaRuntime:
-    """Every GPU that the driver shows."""
+    """Every GPU that the driver shows; looking needs no context, and so no memory of theirs."""
 
     def __init__(self) -> None:
         try:
@@ -41,23 +57,28 @@ class CudaRuntime:
 
 
 class CudaDevice:
-    """One GPU with its primary context and one stream."""
+    """One GPU with its primary context and one stream.
+
+    Raises ``MissingDependency`` where nothing compiles for it, ``OutOfDeviceMemory`` where others
+    left no memory for a context, and ``DeviceLost``.
+    """
 
     def __init__(self, index: int, info: DeviceInfo) -> None:
         self._info = info
-        self._compiler: Compiler = find_compiler()
+        self._compiler = cuda_compile.find_compiler(_architecture(info), _cuda_major())
         self._nvml = Nvml(info.pci_bus_id or "")
+        with self._calls("opened"):
+            context = cuda.Device(index).retain_primary_context()
+            context.push()
         try:
-            self._context = cuda.Device(index).retain_primary_context()
-            self._context.push()
-        except cuda.Error as error:
-            raise DeviceLost(f"{info.id} cannot be opened: {error}") from None
-        try:
-            self._stream = cuda.Stream()
-            self._begin, self._end = cuda.Event(), cuda.Event()
-        except cuda.Error as error:
-            self._context.pop()
-            raise DeviceLost(f"{info.id} cannot be opened: {error}") from None
+            with self._calls("opened"):
+                # Of its own: the default stream waits for others, and others for it.
+                self._stream = cuda.Stream(_NON_BLOCKING)
+                self._begin, self._end = cuda.Event(), cuda.Event()
+                self._hold = Hold(self._load, self._stream)
+        except GpubenchError:
+            cuda.Context.pop()
+            raise
 
     @property
     def info(self) -> DeviceInfo:
@@ -68,38 +89,40 @@ class CudaDevice:
         return self._compiler.version
 
     def free_bytes(self) -> int:
-        free, _ = self._call(cuda.mem_get_info)
-        return int(free)
+        with self._calls("asked for its memory"):
+            return int(cuda.mem_get_info()[0])
 
     def allocate(self, nbytes: int) -> _Allocation:
-        return _Allocation(self._call(lambda: cuda.mem_alloc(nbytes)), nbytes)
+        with self._calls(f"asked for {nbytes} bytes in one piece"):
+            return _Allocation(cuda.mem_alloc(nbytes), nbytes)
 
     def compile(self, text: str) -> _Program:
         """For the exact architecture of this GPU."""
-        architecture = f"sm_{(self._info.compute_capability or '').replace('.', '')}"
-        cubin = compile_cubin(text, architecture, self._compiler)
-        return _Program(self._call(lambda: cuda.module_from_buffer(cubin)))
+        return _Program(self, self._load(text))
 
     def run(self, launches: Sequence[Launch]) -> float:
-        return self._call(lambda: self._time(launches))
-
-    def _time(self, launches: Sequence[Launch]) -> float:
-        self._begin.record(self._stream)
-        for launch in launches:
-            launch.kernel.launch(launch, self._stream)
-        self._end.record(self._stream)
-        self._end.synchronize()
-        return float(self._end.time_since(self._begin)) * 1e-3
+        with self._calls("given kernels", refusal=BenchmarkFailed), self._hold:
+            self._begin.record(self._stream)
+            for number, launch in enumerate(launches):
+                if number == MAX_HELD_LAUNCHES:
+                    self._hold.release()
+                launch.kernel.launch(launch, self._stream)
+            self._end.record(self._stream)
+        with self._calls("running kernels"):
+            self._end.synchronize()
+            return float(self._end.time_since(self._begin)) * 1e-3
 
     def read_words(self, buffer: _View, count: int, word_bytes: int) -> list[int]:
         words = np.empty(count, np.dtype(f"u{word_bytes}"))
-        self._call(self._stream.synchronize)
-        self._call(lambda: cuda.memcpy_dtoh(words, buffer.pointer))
+        with self._calls("read"):
+            cuda.memcpy_dtoh_async(words, buffer.pointer, self._stream)
+            self._stream.synchronize()
         return [int(word) for word in words]
 
     def write_zeros(self, buffer: _View) -> None:
-        self._call(lambda: cuda.memset_d8_async(buffer.pointer, 0, buffer.nbytes, self._stream))
-        self._call(self._stream.synchronize)
+        with self._calls("written"):
+            cuda.memset_d8_async(buffer.pointer, 0, buffer.nbytes, self._stream)
+            self._stream.synchronize()
 
     def clocks(self) -> Clocks:
         return self._nvml.clocks()
@@ -108,28 +131,34 @@ class CudaDevice:
         return NvmlWatch(self._nvml)
 
     def close(self) -> None:
-        """A context that is not popped aborts the process at its exit."""
-        self._context.pop()
+        """May be called once. A context that nobody pops aborts the process at its end."""
+        with contextlib.suppress(cuda.Error):
+            self._stream.synchronize()
+        with contextlib.suppress(cuda.Error):
+            cuda.Context.pop()
 
-    def _call(self, call: Callable[[], Result]) -> Result:
-        """Call the driver; its errors as ours."""
-        try:
-            return call()
-        except cuda.Error as error:
-            raise self._meaning(error) from None
+    def _load(self, text: str) -> Any:
+        cubin = cuda_compile.compile_cubin(text, _architecture(self._info), self._compiler)
+        with self._calls("given machine code", refusal=BenchmarkFailed):
+            return cuda.module_from_buffer(cubin)
 
-    def _meaning(self, error: Exception) -> GpubenchError:
-        """Of an error: it was this call alone, or the context is dead for good.
+    @contextlib.contextmanager
+    def _calls(self, doing: str, refusal: type[GpubenchError] = DeviceLost) -> Iterator[None]:
+        """Driver calls, whose failure becomes ours: no memory, a refusal, or the end of the device.
 
-        After a sticky error (700, 719 and others) every later call fails too, so the next one tells.
+        After an illegal access, a failed launch or a time-out of the driver every further call fails
+        in the same way (cuda.h at the errors 700, 719 and 702), so a context that still answers has
+        refused one call and no more.
         """
         try:
-            cuda.Context.synchronize()
-        except cuda.Error:
-            return DeviceLost(f"{self._info.name} failed while it was used: {error}")
-        if isinstance(error, cuda.MemoryError):
-            return OutOfDeviceMemory(f"{self._info.name} has too little memory free ({error}); ask for less")
-        return BenchmarkFailed(f"{self._info.name} refused it: {error}")
+            yield
+        except cuda.MemoryError as error:
+            raise OutOfDeviceMemory(
+                f"{self._info.name}, {doing}, has too little memory free ({error})"
+            ) from None
+        except cuda.Error as error:
+            kind = refusal if _context_answers() else DeviceLost
+            raise kind(f"{self._info.name} failed when it was {doing}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -147,48 +176,73 @@ class _Allocation:
         return _View(int(self._memory) + offset_bytes, nbytes)
 
     def release(self) -> None:
-        self._memory.free()
+        with contextlib.suppress(cuda.Error):  # of a lost device: its memory is gone already
+            self._memory.free()
 
 
 class _Program:
-    def __init__(self, module: Any) -> None:
+    def __init__(self, device: CudaDevice, module: Any) -> None:
+        self._device = device
         self._module = module
 
     def kernel(self, name: str) -> _Kernel:
-        return _Kernel(self._module.get_function(name))
+        with self._device._calls(f"asked for the kernel {name}"):
+            return _Kernel(self._module.get_function(name))
 
 
 class _Kernel:
     """A function whose arguments are all of 64 bits: pointers and numbers."""
 
     def __init__(self, function: Any) -> None:
+        # Drivers load a kernel late, at its first use, for which they may wait until the device is
+        # idle; that would be behind our own hold. To ask for an attribute loads it now (CUDA's
+        # programming guide, lazy loading).
+        _ = function.num_regs
         self._function = function
-        self._prepared = 0
 
     def launch(self, launch: Launch, stream: Any) -> None:
         arguments = [each.pointer if isinstance(each, _View) else each for each in launch.arguments]
-        if self._prepared != len(arguments):
-            self._function.prepare("Q" * len(arguments))
-            self._prepared = len(arguments)
+        self._function.prepare("Q" * len(arguments))
         self._function.prepared_async_call((launch.groups, 1), (launch.group_size, 1, 1), stream, *arguments)
 
 
+def _context_answers() -> bool:
+    try:
+        cuda.Context.synchronize()
+    except cuda.Error:
+        return False
+    return True
+
+
+def _cuda_major() -> int:
+    return int(cuda.get_driver_version()) // 1000
+
+
+def _architecture(info: DeviceInfo) -> str:
+    return f"sm_{(info.compute_capability or '').replace('.', '')}"
+
+
 def _describe(index: int) -> DeviceInfo:
-    """Without a context: looking for devices costs no memory on them."""
     device = cuda.Device(index)
     attribute = cuda.device_attribute
-    address = pci.parse_address(device.pci_bus_id())
 
-    def known(name: str) -> int | None:
-        """Of an attribute; drivers say 0 where they do not know."""
+    def asked(name: str) -> int | None:
         try:
-            return int(device.get_attribute(getattr(attribute, name))) or None
+            return int(device.get_attribute(getattr(attribute, name)))
         except cuda.Error:
             return None
 
+    def known(name: str) -> int | None:
+        """Of a size or a rate; drivers say 0 where they do not know."""
+        return asked(name) or None
+
+    address = pci.parse_address(device.pci_bus_id())
+    nvml = Nvml(address)
     kilohertz = known("MEMORY_CLOCK_RATE")
     version = cuda.get_driver_version()
-    return DeviceInfo(
+    ecc = asked("ECC_ENABLED")
+    total, used = int(device.total_memory()), nvml.memory_used_bytes()
+    info = DeviceInfo(
         id=f"cuda:{_uuid(index) or address}",
         alias=f"cuda-gpu{index}",
         runtime="cuda",
@@ -196,24 +250,35 @@ def _describe(index: int) -> DeviceInfo:
         name=device.name(),
         hardware_id=address,
         vendor="NVIDIA",
-        driver=Nvml(address).driver(),
+        driver=nvml.driver(),
         runtime_version=f"CUDA {version // 1000}.{version % 1000 // 10}",
         compute_units=known("MULTIPROCESSOR_COUNT"),
         compute_capability=".".join(str(part) for part in device.compute_capability()),
-        memory_bytes=int(device.total_memory()),
+        memory_bytes=total,
+        # Of a part of a GPU (MIG), NVML may tell the use of the whole.
+        memory_used_bytes=used if used is not None and used <= total else None,
         last_level_cache_bytes=known("L2_CACHE_SIZE"),
-        bus_width_bits=known("GLOBAL_MEMORY_BUS_WIDTH"),
-        memory_clock_hz=kilohertz * 1000 if kilohertz else None,
-        ecc_enabled=bool(device.get_attribute(attribute.ECC_ENABLED)),
+        bus_width_bits=known("GLOBAL_MEMORY_BUS_WIDTH") or nvml.bus_width_bits(),
+        memory_clock_hz=kilohertz * 1000 if kilohertz else nvml.max_memory_clock_hz(),
+        ecc_enabled=None if ecc is None else bool(ecc),
         pci_bus_id=address,
     )
+    try:
+        if asked("COMPUTE_MODE") == _PROHIBITED:
+            raise GpubenchError("its compute mode is `prohibited`; nvidia-smi -c DEFAULT allows its use")
+        cuda_compile.find_compiler(_architecture(info), _cuda_major())
+    except GpubenchError as error:
+        return msgspec.structs.replace(info, unavailable=error.message)
+    return info
 
 
 def _uuid(index: int) -> str | None:
     """``GPU-`` and the UUID; PyCUDA has no call for it."""
     driver = ctypes.CDLL("libcuda.so.1")
     handle, uuid = ctypes.c_int(), (ctypes.c_ubyte * 16)()
-    if driver.cuDeviceGet(ctypes.byref(handle), index) or driver.cuDeviceGetUuid(uuid, handle):
+    # The second version tells the parts of a GPU (MIG) apart; it is of CUDA 11.4.
+    ask = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
+    if driver.cuDeviceGet(ctypes.byref(handle), index) or ask(uuid, handle):
         return None
     digits = bytes(uuid).hex()
     return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

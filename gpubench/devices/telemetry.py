@@ -1,34 +1,43 @@
 """What NVML tells of a GPU while it is measured: clocks, power, temperature, limits.
 
 Every call may be missing on some card, driver or permission: each is asked alone, and what is not
-answered is null. Not yet seen on a GPU.
+answered is null. Names and units are those of nvml.h; not yet seen on a GPU, nor what a look costs
+the timed section.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from gpubench.results.document import Clocks, Telemetry, TelemetrySample
 
 PERIOD_SECONDS = 0.05
 
-Value = TypeVar("Value")
+MIN_ENERGY_SECONDS = 1.0
+"""The energy counter moves in coarse steps; over less than this its difference says little."""
 
-_LIMITS = (
+_IDLE = "nvmlClocksEventReasonGpuIdle"
+_LIMITS = {
     # Names of NVML's clock event reasons, and what they mean to a reader of the figure.
-    ("nvmlClocksEventReasonSwPowerCap", "power"),
-    ("nvmlClocksThrottleReasonHwPowerBrakeSlowdown", "power"),
-    ("nvmlClocksEventReasonSwThermalSlowdown", "thermal"),
-    ("nvmlClocksThrottleReasonHwThermalSlowdown", "thermal"),
-)
+    "nvmlClocksEventReasonSwPowerCap": "power",
+    "nvmlClocksThrottleReasonHwPowerBrakeSlowdown": "power",
+    "nvmlClocksEventReasonSwThermalSlowdown": "thermal",
+    "nvmlClocksThrottleReasonHwThermalSlowdown": "thermal",
+    # Heat, power or a hand on a switch: NVML does not tell which.
+    "nvmlClocksThrottleReasonHwSlowdown": "hardware_slowdown",
+    "nvmlClocksEventReasonApplicationsClocksSetting": "application_clocks",
+    "nvmlClocksEventReasonSyncBoost": "sync_boost",
+    "nvmlClocksEventReasonDisplayClockSetting": "display",
+}
 
 
 class Nvml:
-    """NVML's view of one GPU; all null where the library or the module is missing."""
+    """NVML's view of one GPU; all null where the library or the module is missing (``absent``).
+
+    May be used from several threads, as NVML itself.
+    """
 
     def __init__(self, pci_bus_id: str) -> None:
         self._nvml: Any = None
@@ -45,71 +54,96 @@ class Nvml:
         except Exception as error:  # NVMLError and its many subclasses, made at run time
             self.absent = f"NVML: {error}"
 
-    def clocks(self) -> Clocks:
-        return Clocks(memory_hz=self._clock("NVML_CLOCK_MEM"), compute_hz=self._clock("NVML_CLOCK_SM"))
+    def driver(self) -> str | None:
+        """Such as ``580.65.06``."""
+        version = self._ask("nvmlSystemGetDriverVersion", of_device=False)
+        return version.decode() if isinstance(version, bytes) else version
 
-    def sample(self, seconds: float) -> TelemetrySample:
-        nvml, clocks = self._nvml, self.clocks()
-        power = self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(self._handle))
-        temperature = self._ask(
-            lambda: nvml.nvmlDeviceGetTemperature(self._handle, nvml.NVML_TEMPERATURE_GPU)
+    def memory_used_bytes(self) -> int | None:
+        """By all programs, and by the driver itself."""
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        return int(memory.used) if memory is not None else None
+
+    def bus_width_bits(self) -> int | None:
+        return self._ask("nvmlDeviceGetMemoryBusWidth") or None
+
+    def max_memory_clock_hz(self) -> int | None:
+        return self._hertz("nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_MEM")
+
+    def clocks(self) -> Clocks:
+        return Clocks(
+            memory_hz=self._hertz("nvmlDeviceGetClockInfo", "NVML_CLOCK_MEM"),
+            compute_hz=self._hertz("nvmlDeviceGetClockInfo", "NVML_CLOCK_SM"),
         )
+
+    def sample(self, seconds: float) -> TelemetrySample | None:
+        """One look; null where the GPU idles, which says nothing of what is measured."""
+        reasons = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if reasons is None:  # the name before R535
+            reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+        reasons = reasons or 0
+        if reasons & self._constant(_IDLE):
+            return None
+        clocks, milliwatts = self.clocks(), self._ask("nvmlDeviceGetPowerUsage")
         return TelemetrySample(
-            seconds=seconds,
+            seconds=round(seconds, 4),
             memory_clock_hz=clocks.memory_hz,
             compute_clock_hz=clocks.compute_hz,
-            power_watts=power / 1000 if power is not None else None,
-            temperature_celsius=temperature,
-            limits=self._limits(),
+            power_watts=milliwatts / 1000 if milliwatts is not None else None,
+            temperature_celsius=self._temperature(),
+            limits=sorted({word for name, word in _LIMITS.items() if reasons & self._constant(name)}),
         )
 
     def energy_joules(self) -> float | None:
         """Since the driver was loaded."""
-        millijoules = self._ask(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+        millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         return millijoules / 1000 if millijoules is not None else None
 
     def other_processes(self) -> int | None:
-        """Programs beside this one that compute on the GPU."""
-        found = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
-        return sum(each.pid != os.getpid() for each in found) if found is not None else None
+        """Programs beside this one, which holds a context, that compute on the GPU.
+
+        One is taken off the count and not its own number off the list: in a container NVML may tell
+        the numbers of the host. An empty list does not know us, and so tells nothing of others.
+        """
+        found = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        return len({each.pid for each in found}) - 1 if found else None
 
     def ecc_errors_uncorrected(self) -> int | None:
-        nvml = self._nvml
-        count = self._ask(
-            lambda: nvml.nvmlDeviceGetTotalEccErrors(
-                self._handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
-            )
-        )
+        """Since the driver was loaded."""
+        kind, since = "NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"
+        count = self._ask("nvmlDeviceGetTotalEccErrors", self._constant(kind), self._constant(since))
         return int(count) if count is not None else None
 
-    def driver(self) -> str | None:
-        version = self._ask(lambda: self._nvml.nvmlSystemGetDriverVersion())
-        return version.decode() if isinstance(version, bytes) else version
+    def _temperature(self) -> float | None:
+        sensor = self._constant("NVML_TEMPERATURE_GPU")
+        found = self._ask("nvmlDeviceGetTemperatureV", sensor)
+        if found is None:  # its name in older drivers
+            found = self._ask("nvmlDeviceGetTemperature", sensor)
+        return float(found) if found is not None else None
 
-    def _clock(self, domain: str) -> int | None:
-        nvml = self._nvml
-        megahertz = self._ask(lambda: nvml.nvmlDeviceGetClockInfo(self._handle, getattr(nvml, domain)))
+    def _hertz(self, function: str, domain: str) -> int | None:
+        megahertz = self._ask(function, self._constant(domain))
         return megahertz * 1_000_000 if megahertz else None
 
-    def _limits(self) -> list[str]:
-        nvml = self._nvml
-        reasons = self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle))
-        if reasons is None:
-            reasons = self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle))
-        found = {word for name, word in _LIMITS if (reasons or 0) & getattr(nvml, name, 0)}
-        return sorted(found)
+    def _constant(self, name: str) -> int:
+        return int(getattr(self._nvml, name, 0))
 
-    def _ask(self, call: Callable[[], Value]) -> Value | None:
+    def _ask(self, function: str, *arguments: int, of_device: bool = True) -> Any:
         if self._nvml is None:
             return None
         try:
-            return call()
-        except Exception:  # not supported, no permission, not in this driver
+            call = getattr(self._nvml, function)
+            return call(self._handle, *arguments) if of_device else call(*arguments)
+        except Exception:  # not supported, no permission, not in this driver, not in this module
             return None
 
 
 class NvmlWatch:
-    """Looks at a GPU on a timer, from its making until ``stop``."""
+    """Looks at a GPU on a timer, from its making until ``stop``, and once more then.
+
+    A benchmark may be over before the timer's first turn; the last look is taken while the clocks
+    still stand where the kernels had them.
+    """
 
     def __init__(self, nvml: Nvml) -> None:
         self._nvml = nvml
@@ -117,24 +151,35 @@ class NvmlWatch:
         self._energy = nvml.energy_joules()
         self._samples: list[TelemetrySample] = []
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="telemetry", daemon=True)
+        self._thread = threading.Thread(target=self._look_on, name="telemetry", daemon=True)
         if nvml.absent is None:
             self._thread.start()
 
     def stop(self) -> Telemetry:
+        """May be called once."""
+        if self._nvml.absent is not None:
+            return Telemetry(absent=self._nvml.absent)
         self._ended.set()
-        if self._nvml.absent is None:
-            self._thread.join()
-        energy = self._nvml.energy_joules()
-        known = energy is not None and self._energy is not None
+        self._thread.join()
+        self._look()
         return Telemetry(
             samples=self._samples,
-            energy_joules=energy - self._energy if known else None,  # type: ignore[operator]
+            energy_joules=self._energy_joules(),
             other_processes=self._nvml.other_processes(),
             ecc_errors_uncorrected=self._nvml.ecc_errors_uncorrected(),
-            absent=self._nvml.absent,
         )
 
-    def _look(self) -> None:
+    def _energy_joules(self) -> float | None:
+        now = self._nvml.energy_joules()
+        if now is None or self._energy is None or time.monotonic() - self._begin < MIN_ENERGY_SECONDS:
+            return None
+        return now - self._energy
+
+    def _look_on(self) -> None:
         while not self._ended.wait(PERIOD_SECONDS):
-            self._samples.append(self._nvml.sample(time.monotonic() - self._begin))
+            self._look()
+
+    def _look(self) -> None:
+        sample = self._nvml.sample(time.monotonic() - self._begin)
+        if sample is not None:
+            self._samples.append(sample)

@@ -1,0 +1,198 @@
+"""The CUDA runtime on a stand-in for the driver: real workers, real PyCUDA, kernels on the processor."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpubench.benchmarks.table import BENCHMARKS, plan
+from gpubench.errors import DeadlineExceeded
+from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.results.document import DeviceInfo, RunDocument
+from gpubench.worker.conduct import CANCEL_GRACE_SECONDS, Recorder, Stop, conduct, now
+from gpubench.worker.handle import Worker, probe
+from gpubench.worker.messages import Run
+from tests.devices import standin
+
+MIB = 1 << 20
+DEVICE = "cuda:GPU-10111213-1415-1617-1819-1a1b1c1d1e1f"
+PINNED = {
+    "vector_bytes": 16,
+    "unroll": 4,
+    "group_size": 256,
+    "order": "grid",
+    "streaming_stores": True,
+    "groups": 8,
+}
+QUICK = {"footprint_bytes": 2 * MIB, "time_limit_seconds": 0.05}
+
+Place = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def pycuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pycuda")
+    standin.unpack_pycuda(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def driver(pycuda: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("driver")
+    standin.build_driver(pycuda, folder)
+    return folder
+
+
+@pytest.fixture
+def in_place(pycuda: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Puts the stand-in where processes started from now on look for the driver."""
+
+    def place(**more: str) -> None:
+        for name in ("STANDIN_FAULT", "STANDIN_ARCHITECTURE"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in standin.environment(pycuda, driver, **more).items():
+            monkeypatch.setenv(name, value)
+
+    return place
+
+
+@pytest.fixture
+def start(in_place: Place) -> Iterator[Callable[..., Worker]]:
+    """Workers on the stand-in, with a fault or none."""
+    workers: list[Worker] = []
+
+    def started(**more: str) -> Worker:
+        in_place(**more)
+        workers.append(Worker())
+        return workers[-1]
+
+    yield started
+    for worker in workers:
+        worker.end()
+
+
+def measure(worker: Worker, *names: str, stop: Stop | None = None, **parameters: Any) -> RunDocument:
+    run = Run(DEVICE, plan([BenchmarkRequest(name, {**QUICK, **parameters}) for name in names]))
+    recorder = Recorder("run-1", key=None, created_at=now(), requested=[])
+    return conduct(worker, run, recorder, stop or Stop(), lambda progress: None)
+
+
+def test_the_device_is_described(in_place: Place) -> None:
+    in_place()
+    probed = probe(["cuda"])
+    assert [status.reason for status in probed.runtimes] == [None]
+    assert probed.devices == [
+        DeviceInfo(
+            id=DEVICE,
+            alias="cuda-gpu0",
+            runtime="cuda",
+            kind="gpu",
+            name="Stand-in",
+            hardware_id="00000000:3b:00.0",
+            vendor="NVIDIA",
+            runtime_version="CUDA 13.0",
+            compute_units=2,
+            compute_capability="9.0",
+            memory_bytes=512 * MIB,
+            last_level_cache_bytes=MIB // 4,
+            bus_width_bits=32,
+            memory_clock_hz=1_000_000_000,
+            ecc_enabled=True,
+            pci_bus_id="00000000:3b:00.0",
+        )
+    ]
+
+
+@pytest.mark.parametrize(("dtype", "order"), [("double", "grid"), ("float", "tile")])
+def test_the_suite_is_measured_and_verified(start: Callable[..., Worker], dtype: str, order: str) -> None:
+    document = measure(start(), "stream", **{**PINNED, "order": order}, dtype=dtype)
+    assert document.outcome == "ok", document.error
+    assert [m.benchmark for m in document.measurements] == list(BENCHMARKS)
+    assert all(m.verified and m.mismatches == 0 for m in document.measurements)
+    assert document.environment and "NVRTC" in (document.environment.compiler or "")
+    assert document.theory and document.theory.peak_bytes_per_second == 8e9
+
+
+def test_every_shape_of_a_gpu_is_tried(start: Callable[..., Worker]) -> None:
+    document = measure(start(), "copy", "read", "write")
+    assert document.outcome == "ok", document.error
+    assert all(m.verified for m in document.measurements)
+    assert [(t.access, len(t.trials)) for t in document.tuning] == [("copy", 6), ("read", 6), ("write", 6)]
+    assert all(trial.reason is None for t in document.tuning for trial in t.trials)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(700, "illegal memory access"), (702, "timed out"), (719, "launch failure"), (999, "unknown")],
+)
+def test_an_error_that_ends_the_context_is_a_lost_device(
+    start: Callable[..., Worker], code: int, said: str
+) -> None:
+    worker = start(STANDIN_FAULT=f"cuLaunchKernel:{code}:20")
+    document = measure(worker, "copy", **PINNED)
+    assert document.outcome == "device_lost"
+    assert document.error and said in document.error.message
+    assert not worker.alive
+    assert measure(start(), "copy", **PINNED).outcome == "ok"
+
+
+def test_memory_that_is_not_there_ends_the_run_and_not_the_worker(start: Callable[..., Worker]) -> None:
+    # PyCUDA tries again once, after it has collected its garbage.
+    worker = start(STANDIN_FAULT="cuMemAlloc_v2:2:0:2")
+    document = measure(worker, "copy", **PINNED)
+    assert document.error and document.error.kind == "out_of_device_memory"
+    assert measure(worker, "copy", **PINNED).outcome == "ok"
+
+
+def test_a_launch_that_is_refused_fails_its_benchmark_alone(start: Callable[..., Worker]) -> None:
+    worker = start(STANDIN_FAULT="cuLaunchKernel:701:3")
+    document = measure(worker, "copy", "read", **PINNED)
+    assert [m.status for m in document.measurements] == ["failed", "ok"]
+    assert "too many resources" in (document.measurements[0].reason or "")
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"STANDIN_FAULT": "cuModuleLoadDataEx:200:0"}, "kernel image is invalid"),
+        ({"STANDIN_ARCHITECTURE": "sm_80"}, "no kernel image is available"),
+    ],
+)
+def test_machine_code_that_the_driver_refuses(
+    start: Callable[..., Worker], faults: dict[str, str], said: str
+) -> None:
+    document = measure(start(**faults), "copy", **PINNED)
+    assert document.error and document.error.kind == "benchmark_failed"
+    assert said in document.error.message
+
+
+def test_a_driver_that_hangs_costs_its_worker(start: Callable[..., Worker]) -> None:
+    worker, stop = start(STANDIN_FAULT="cuEventSynchronize:-1:5"), Stop()
+    threading.Timer(3, stop.set, [DeadlineExceeded("the deadline of the run has passed")]).start()
+    begin = time.monotonic()
+    document = measure(worker, "copy", stop=stop, **PINNED)
+    assert document.outcome == "timeout"
+    assert time.monotonic() - begin < 3 + CANCEL_GRACE_SECONDS + 6
+    assert not worker.alive
+
+
+def test_a_machine_without_a_device(pycuda: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    standin.build_driver_without_device(pycuda, tmp_path)
+    for name, value in standin.environment(pycuda, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    probed = probe(["cuda", "opencl"])
+    reasons = {status.name: status.reason for status in probed.runtimes}
+    assert "no CUDA-capable device is detected" in (reasons["cuda"] or "")
+    assert reasons["opencl"] is None
+
+
+def test_a_machine_without_a_driver(pycuda: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{pycuda}:{Path(__file__).parents[2]}")
+    [status] = probe(["cuda"]).runtimes
+    assert not status.available
+    assert "driver is not installed" in (status.reason or "") or "no device" in (status.reason or "")

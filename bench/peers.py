@@ -29,7 +29,7 @@ from gpubench.measure.statistics import median, summarize
 from gpubench.measure.tuning import best, try_shapes
 from gpubench.measure.validity import required_footprint_bytes
 
-ROUNDS = 21
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 21
 SECONDS = 0.5
 KERNELS = ("read", "write", "copy", "triad")
 LIKWID = {

@@ -1,0 +1,127 @@
+"""Telemetry on an NVML that answers as cards do: all of it, some of it, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gpubench.devices.telemetry import PERIOD_SECONDS, Nvml, NvmlWatch
+from gpubench.results.document import Clocks, Telemetry
+
+IDLE, POWER, SLOWDOWN, THERMAL = 0x1, 0x4, 0x8, 0x40
+
+
+class NotSupported(Exception):
+    """As NVML's errors: no class that a module without NVML could name."""
+
+
+class FakeNvml(SimpleNamespace):
+    """The calls that are in ``answers``; everything else is not supported. Constants are nvml.h's."""
+
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    NVML_MEMORY_ERROR_TYPE_UNCORRECTED, NVML_VOLATILE_ECC = 1, 0
+    nvmlClocksEventReasonGpuIdle = IDLE  # noqa: N815
+    nvmlClocksEventReasonSwPowerCap = POWER  # noqa: N815
+    nvmlClocksThrottleReasonHwSlowdown = SLOWDOWN  # noqa: N815
+    nvmlClocksThrottleReasonHwThermalSlowdown = THERMAL  # noqa: N815
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__(answers={"Init": None, "DeviceGetHandleByPciBusId": "handle", **answers})
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith(("nvmlInit", "nvmlDevice", "nvmlSystem")):
+            raise AttributeError(name)
+
+        def call(*arguments: Any) -> Any:
+            answer = self.answers.get(name.removeprefix("nvml"), NotSupported("Not Supported"))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer(*arguments) if callable(answer) else answer
+
+        return call
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def answering(**answers: Any) -> Nvml:
+        monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(**answers))
+        return Nvml("00000000:3b:00.0")
+
+    return answering
+
+
+def watch(nvml: Nvml) -> Telemetry:
+    watching = NvmlWatch(nvml)
+    time.sleep(2.5 * PERIOD_SECONDS)
+    return watching.stop()
+
+
+def test_all_that_a_card_tells(nvml: Any) -> None:
+    telemetry = watch(
+        nvml(
+            DeviceGetClockInfo=lambda handle, domain: {1: 1980, 2: 3201}[domain],
+            DeviceGetPowerUsage=412_500,
+            DeviceGetTemperatureV=41,
+            DeviceGetCurrentClocksEventReasons=POWER | THERMAL | SLOWDOWN,
+            DeviceGetComputeRunningProcesses=[SimpleNamespace(pid=7), SimpleNamespace(pid=8)],
+            DeviceGetTotalEccErrors=lambda handle, kind, since: 3,
+        )
+    )
+    look = telemetry.samples[0]
+    assert len(telemetry.samples) >= 2
+    assert (look.memory_clock_hz, look.compute_clock_hz) == (3_201_000_000, 1_980_000_000)
+    assert (look.power_watts, look.temperature_celsius) == (412.5, 41)
+    assert look.limits == ["hardware_slowdown", "power", "thermal"]
+    assert telemetry.other_processes == 1
+    assert telemetry.ecc_errors_uncorrected == 3
+    assert telemetry.energy_joules is None
+    assert telemetry.absent is None
+
+
+def test_what_a_card_does_not_tell_is_null(nvml: Any) -> None:
+    silent = nvml()
+    assert silent.clocks() == Clocks()
+    telemetry = watch(silent)
+    assert all(look.power_watts is None and look.memory_clock_hz is None for look in telemetry.samples)
+    assert (telemetry.other_processes, telemetry.ecc_errors_uncorrected, telemetry.absent) == (
+        None,
+        None,
+        None,
+    )
+    assert (silent.driver(), silent.memory_used_bytes(), silent.bus_width_bits()) == (None, None, None)
+
+
+def test_names_of_older_drivers(nvml: Any) -> None:
+    look = nvml(DeviceGetCurrentClocksThrottleReasons=POWER, DeviceGetTemperature=50).sample(0.0)
+    assert look.limits == ["power"]
+    assert look.temperature_celsius == 50
+
+
+def test_a_clock_of_0_is_not_known(nvml: Any) -> None:
+    assert nvml(DeviceGetClockInfo=0).clocks() == Clocks()
+
+
+def test_an_idle_gpu_says_nothing_of_a_measurement(nvml: Any) -> None:
+    assert watch(nvml(DeviceGetCurrentClocksEventReasons=IDLE)).samples == []
+
+
+def test_a_list_without_us_says_nothing_of_others(nvml: Any) -> None:
+    assert nvml(DeviceGetComputeRunningProcesses=[]).other_processes() is None
+    assert nvml(DeviceGetComputeRunningProcesses=[SimpleNamespace(pid=1)]).other_processes() == 0
+
+
+def test_without_nvml_the_reason_is_told(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert watch(nvml(Init=NotSupported("Driver Not Loaded"))).absent == "NVML: Driver Not Loaded"
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert "nvidia-ml-py is not installed" in (watch(Nvml("00000000:3b:00.0")).absent or "")
+
+
+def test_the_names_are_those_of_the_real_module() -> None:
+    pynvml = pytest.importorskip("pynvml")
+    for name in vars(FakeNvml):
+        if name.startswith(("nvmlClocks", "NVML_")):
+            assert getattr(pynvml, name) == getattr(FakeNvml, name)

@@ -6,6 +6,7 @@ rests on NVIDIA's documents alone says so.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 from collections.abc import Iterator, Sequence
@@ -65,6 +66,7 @@ class CudaDevice:
 
     def __init__(self, index: int, info: DeviceInfo) -> None:
         self._info = info
+        self._closed = False
         self._compiler = cuda_compile.find_compiler(_architecture(info), _cuda_major())
         self._nvml = Nvml(info.pci_bus_id or "")
         with self._calls("opened"):
@@ -79,6 +81,8 @@ class CudaDevice:
         except GpubenchError:
             cuda.Context.pop()
             raise
+        # PyCUDA aborts the process where a context is left at its end.
+        atexit.register(self.close)
 
     @property
     def info(self) -> DeviceInfo:
@@ -131,7 +135,11 @@ class CudaDevice:
         return NvmlWatch(self._nvml)
 
     def close(self) -> None:
-        """May be called once. A context that nobody pops aborts the process at its end."""
+        """May be called again; the process does it at its end where nobody did."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
         with contextlib.suppress(cuda.Error):
             self._stream.synchronize()
         with contextlib.suppress(cuda.Error):

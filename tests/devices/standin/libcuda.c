@@ -267,6 +267,11 @@ int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
     if (!inside((void *)from, bytes)) return INVALID_VALUE;
     return later((Work){.kind = COPY, .to = to, .from = (char *)from, .bytes = bytes});
 }
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
+    FAULT(1);
+    if (!inside((void *)from, bytes) || !inside((void *)to, bytes)) return INVALID_VALUE;
+    return later((Work){.kind = COPY, .to = (char *)to, .from = (char *)from, .bytes = bytes});
+}
 
 int cuStreamCreate(void **stream, unsigned flags) { FAULT(1); *stream = malloc(1); return OK; }
 int cuStreamDestroy_v2(void *stream) { free(stream); return OK; }

@@ -23,7 +23,18 @@ def _host_code(text: str) -> Path:
     library = _FOLDER / f"{key}.so"
     if not library.exists():
         part = library.with_suffix(f".{os.getpid()}")
-        options = ["-x", "c++", "-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-include", str(_PRELUDE)]
+        options = [
+            "-x",
+            "c++",
+            "-std=c++17",
+            "-O1",
+            "-w",
+            "-Wno-psabi",
+            "-shared",
+            "-fPIC",
+            "-include",
+            str(_PRELUDE),
+        ]
         subprocess.run(["g++", *options, "-o", str(part), "-"], input=text, text=True, check=True)
         part.replace(library)
     return library

@@ -1,0 +1,119 @@
+"""What only a GPU can show: its description, its clock, its errors, and every shape on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gpubench.benchmarks.stream import Programs, StreamTask
+from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.devices.base import Device, Launch, Runtime
+from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
+from gpubench.measure.memory import Arena
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+
+MIB = 1 << 20
+FOOTPRINT_BYTES = 256 * MIB
+
+SPIN = """
+extern "C" __global__ void spin(unsigned long long cycles) {
+    const long long begin = clock64();
+    while (clock64() - begin < (long long)cycles) {}
+}
+"""
+
+LOSE = """
+from gpubench.devices.base import Launch
+from gpubench.devices.runtimes import load_runtime
+from gpubench.errors import DeviceLost
+runtime = load_runtime("cuda")
+device = runtime.open(runtime.devices()[0].id)
+text = 'extern "C" __global__ void wild(unsigned long long *p) { *p = 1; }'
+wild = device.compile(text).kernel("wild")
+try:
+    device.run([Launch(wild, 1, 1, (8,))])
+except DeviceLost as error:
+    print("lost:", error)
+device.close()
+"""
+
+
+def test_the_device_is_described(runtime: Runtime) -> None:
+    info = runtime.devices()[0]
+    assert info.id.startswith("cuda:GPU-")
+    assert info.unavailable is None
+    known = ("memory_bytes", "last_level_cache_bytes", "bus_width_bits", "memory_clock_hz", "compute_units")
+    assert {name: getattr(info, name) for name in known if not getattr(info, name)} == {}
+
+
+def test_free_memory_goes_down_with_an_allocation(device: Device) -> None:
+    before = device.free_bytes()
+    memory = device.allocate(FOOTPRINT_BYTES)
+    assert before - device.free_bytes() >= FOOTPRINT_BYTES
+    memory.release()
+
+
+def test_too_much_memory_is_refused_and_nothing_is_lost(device: Device) -> None:
+    with pytest.raises(OutOfDeviceMemory):
+        device.allocate(1 << 45)
+    device.allocate(MIB).release()
+
+
+@pytest.mark.parametrize("dtype", ELEMENT_BYTES)
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_shape_verifies(device: Device, name: str, dtype: str) -> None:
+    benchmark, arena, programs = BENCHMARKS[name], Arena(device), Programs(device)
+    shapes = candidates(device.info, benchmark.access, dtype, {})
+    segments = arena.cut(
+        FOOTPRINT_BYTES, benchmark.arrays, ELEMENT_BYTES[dtype], max(map(chunk_bytes, shapes))
+    )
+    task = StreamTask(device, programs, benchmark, dtype, segments, seed=1)
+    task.fill()
+    wrong = {shape: verdict for shape in shapes if (verdict := task.verify(shape)).mismatches}
+    task.release()
+    arena.release()
+    assert wrong == {}
+
+
+def test_the_clock_is_the_devices_and_launches_are_not_in_it(device: Device) -> None:
+    spin = device.compile(SPIN).kernel("spin")
+
+    def seconds(launches: int, cycles: int) -> float:
+        return min(device.run([Launch(spin, 1, 1, (cycles,))] * launches) for _ in range(10))
+
+    seconds(100, 1_000_000)
+    assert 2_000_000 / 4e9 < seconds(1, 2_000_000) < 2_000_000 / 0.2e9
+    # A launch from Python takes longer than that; what is queued already follows faster.
+    assert seconds(200, 500) / 200 < 4e-6
+
+
+def test_a_long_queue_is_not_stuck_behind_its_hold(device: Device) -> None:
+    spin = device.compile(SPIN).kernel("spin")
+    begin = time.monotonic()
+    device.run([Launch(spin, 1, 1, (1000,))] * 5000)
+    assert time.monotonic() - begin < 1
+
+
+def test_a_launch_that_is_refused_loses_nothing(device: Device) -> None:
+    spin = device.compile(SPIN).kernel("spin")
+    with pytest.raises(BenchmarkFailed):
+        device.run([Launch(spin, 1, 4096, (1,))])
+    assert device.run([Launch(spin, 1, 1, (1000,))]) > 0
+
+
+def test_a_wild_pointer_is_a_lost_device() -> None:
+    done = subprocess.run([sys.executable, "-c", LOSE], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("lost:"), done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_clocks_are_live(device: Device) -> None:
+    """Without NVML they are null, and nothing else is lost."""
+    watch = device.watch()
+    spin = device.compile(SPIN).kernel("spin")
+    device.run([Launch(spin, 1, 1, (300_000_000,))])
+    telemetry = watch.stop()
+    assert telemetry.absent is not None or telemetry.samples

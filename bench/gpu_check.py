@@ -21,9 +21,10 @@ from pathlib import Path
 
 from gpubench_client.local import LocalClient
 
-from gpubench.benchmarks.stream import Programs, StreamTask
-from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM
 from gpubench.devices.cuda import CudaRuntime
+from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.shapes import ELEMENT_BYTES, chunk_bytes
 from gpubench.measure.statistics import median
@@ -121,7 +122,7 @@ def _rate(measurement: Measurement) -> float:
 def _beside_peers(device_id: str, shape: Shape, footprint_bytes: int, rounds: int) -> dict[str, float]:
     """Bytes per second of copies that take turns; a copy counts twice, once read and once written."""
     device = CudaRuntime().open(device_id)
-    arena, row = Arena(device), BENCHMARKS["copy"]
+    arena, row = Arena(device), STREAM["copy"]
     segments = arena.cut(footprint_bytes, row.arrays, ELEMENT_BYTES["double"], chunk_bytes(shape))
     task = StreamTask(device, Programs(device), row, "double", segments, seed=1)
     task.fill()

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gpubench.benchmarks.stream import Programs, StreamTask
-from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM
 from gpubench.devices import host
 from gpubench.devices.opencl import OpenClRuntime
+from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.statistics import median, summarize
@@ -50,7 +51,7 @@ def gpubench(footprint: int) -> Contender:
     programs = Programs(device)
     tasks = {}
     for name in KERNELS:
-        row = BENCHMARKS[name]
+        row = STREAM[name]
         shapes = candidates(device.info, row.access, "double", {})
         segments = Arena(device).cut(footprint, row.arrays, 8, max(map(chunk_bytes, shapes)))
         task = StreamTask(device, programs, row, "double", segments, seed=1)

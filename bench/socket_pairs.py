@@ -14,12 +14,12 @@ from pathlib import Path
 
 from gpubench_client import Client
 
-from gpubench.benchmarks.table import plan
+from gpubench.benchmarks.plan import plan
 from gpubench.devices.runtimes import open_device
 from gpubench.measure.session import Session
 from gpubench.measure.statistics import median, summarize
 from gpubench.protocol.messages import BenchmarkRequest, Progress
-from gpubench.results.document import Measurement, Tuning
+from gpubench.results.document import Finding, Measurement, Tuning
 from gpubench.worker.messages import Run, Started
 
 PAIRS = int(sys.argv[1]) if len(sys.argv) > 1 else 24
@@ -37,6 +37,8 @@ class Quiet:
     def tuned(self, tuning: Tuning) -> None: ...
     def measured(self, measurement: Measurement) -> None:
         self.measurements.append(measurement)
+
+    def found(self, finding: Finding) -> None: ...
 
 
 def rate(measurement: Measurement) -> float:

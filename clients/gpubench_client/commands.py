@@ -41,7 +41,13 @@ def benchmarks(args: argparse.Namespace, output: Output) -> None:
     from gpubench.report.terminal import table
 
     rows = (
-        (row.name, row.summary, f"{row.bus_arrays} x array", row.explanation) for row in answer.benchmarks
+        (
+            row.name,
+            row.summary,
+            f"{row.bus_arrays} x array" if row.bus_arrays else "see there",
+            row.explanation,
+        )
+        for row in answer.benchmarks
     )
     suites = ((suite.name, suite.summary, ", ".join(suite.benchmarks)) for suite in answer.suites)
     output.show(

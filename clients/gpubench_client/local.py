@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from gpubench.benchmarks.table import describe, plan
+from gpubench.benchmarks.plan import describe, plan
 from gpubench.catalog.lookup import find_technology
 from gpubench.devices.choose import choose
 from gpubench.devices.runtimes import RUNTIMES

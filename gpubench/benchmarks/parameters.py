@@ -13,22 +13,27 @@ Dtype = Literal["float", "double"]
 Order = Literal["tile", "grid"]
 
 
-class StreamParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of the stream family; null means that the program chooses, and says what."""
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every benchmark can be told; null means that the program chooses, and says what."""
 
-    dtype: Annotated[Dtype, Meta(description="element type; its width alone for read and write")] = "double"
     footprint_bytes: Annotated[
         Annotated[int, Meta(ge=MIB, le=1 << 46)] | None,
         Meta(description="bytes touched in all, from 1 MiB; null: as much as keeps caches out"),
     ] = None
     time_limit_seconds: Annotated[
         Annotated[float, Meta(gt=0, le=600)] | None,
-        Meta(description="of sampling; null: 2 s on a processor, 1 s on a GPU"),
+        Meta(description="of sampling, for each point of a curve; null: what suits benchmark and device"),
     ] = None
     target_ratio: Annotated[
         float, Meta(ge=0.0001, le=0.5, description="stop when the median's interval is within +- this share")
     ] = 0.005
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of the pseudo-random data")] = 1
+
+
+class StreamParameters(Parameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of the stream family."""
+
+    dtype: Annotated[Dtype, Meta(description="element type; its width alone for read and write")] = "double"
     vector_bytes: Annotated[Literal[8, 16, 32, 64, 128] | None, Meta(description="pins the access shape")] = (
         None
     )

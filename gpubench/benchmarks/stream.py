@@ -1,253 +1,50 @@
-"""The stream family on a device: fill the arrays, launch a pass, check what it did."""
+"""The stream family: a pass over whole arrays, in the access shape that the memory likes best."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from gpubench.benchmarks.table import Benchmark
-from gpubench.devices.base import Allocation, Buffer, Device, Kernel, Launch, Program
-from gpubench.kernels.source import Family, ReadSource, program_text, read_source
-from gpubench.measure.memory import PAGE_BYTES, Segment
-from gpubench.measure.shapes import ELEMENT_BYTES, Geometry, geometry
-from gpubench.results.document import Mismatch, Shape
-
-MAX_REPORTS = 8
-"""So many mismatches are told with index, expected and actual bits; all are counted."""
-
-_SUM_BYTES = 8
-_GOLDEN = 0x9E3779B9
+from gpubench.benchmarks.parameters import StreamParameters
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM
+from gpubench.measure.points import Point, measure_points
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Workbench
+from gpubench.results.document import Measurement, Shape
+from gpubench.worker.messages import PlannedBenchmark
 
 
-@dataclass(frozen=True)
-class _Check:
-    """How a benchmark's result is checked.
-
-    Either the elements of array ``output`` by ``operation`` (a number of verify.cl), or the sums of
-    groups by the kernel ``sums``.
-    """
-
-    output: int | None = None
-    operation: int = 0
-    tolerance: int = 0
-    sums: str | None = None
-    words: bool = False
-
-
-_CHECKS = {
-    "copy": _Check(output=1, operation=0),
-    "scale": _Check(output=1, operation=1),
-    "add": _Check(output=2, operation=2),
-    "triad": _Check(output=2, operation=3, tolerance=1),
-    "write": _Check(output=0, operation=4, words=True),
-    "read": _Check(sums="check_word_sums", words=True),
-    "dot": _Check(sums="check_product_sums"),
-}
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement]:
+    """One figure; raises ``InvalidParameters`` where the shape or footprint asked for cannot be."""
+    row = STREAM[planned.name]
+    parameters = StreamParameters(**planned.parameters)
+    shapes = candidates(bench.device.info, row.access, parameters.dtype, planned.parameters)
+    segments = bench.arena.cut(
+        bench.footprint_bytes(parameters.footprint_bytes),
+        row.arrays,
+        ELEMENT_BYTES[parameters.dtype],
+        max(map(chunk_bytes, shapes)),
+    )
+    task = StreamTask(bench.device, bench.programs, row, parameters.dtype, segments, parameters.seed)
+    try:
+        task.fill()
+        shape = tuned_shape(bench, task, shapes, planned.parameters)
+        limit = parameters.time_limit_seconds or TIME_LIMIT_SECONDS[bench.device.info.kind]
+        yield from measure_points(bench, planned, [stream_point(task, shape)], limit)
+    finally:
+        task.release()
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """``mismatches`` over the whole array, or over all groups' sums; 0 is right."""
-
-    mismatches: int
-    first: list[Mismatch]
-
-
-class Programs:
-    """The compiled programs of one device, each compiled once."""
-
-    def __init__(self, device: Device, read: ReadSource = read_source) -> None:
-        self._device = device
-        self._read = read
-        self._programs: dict[str, Program] = {}
-
-    def stream(self, dtype: str, shape: Shape) -> Program:
-        return self._program(
-            "stream",
-            dtype,
-            group_size=shape.group_size,
-            VECTOR_ELEMENTS=shape.vector_bytes // ELEMENT_BYTES[dtype],
-            UNROLL=shape.unroll,
-            ORDER_TILE=int(shape.order == "tile"),
-            STREAMING_STORES=int(shape.streaming_stores),
-        )
-
-    def verify(self, dtype: str, group_size: int) -> Program:
-        return self._program(
-            "verify", dtype, group_size=group_size, VECTOR_ELEMENTS=1, STREAMING_STORES=0, REPORTS=MAX_REPORTS
-        )
-
-    def _program(self, family: Family, dtype: str, group_size: int, **definitions: int) -> Program:
-        element_bytes = ELEMENT_BYTES[dtype]
-        text = program_text(
-            family,
-            self._device.info.runtime,
-            {
-                "ELEMENT": dtype,
-                "WORD": "u32" if element_bytes == 4 else "u64",
-                "ELEMENT_BYTES": element_bytes,
-                "GROUP_SIZE": group_size,
-                **definitions,
-            },
-            self._read,
-        )
-        if text not in self._programs:
-            self._programs[text] = self._device.compile(text)
-        return self._programs[text]
-
-
-class StreamTask:
-    """One stream benchmark over one cut of memory."""
-
-    def __init__(
-        self,
-        device: Device,
-        programs: Programs,
-        benchmark: Benchmark,
-        dtype: str,
-        segments: Sequence[Segment],
-        seed: int,
-    ) -> None:
-        self._device = device
-        self._programs = programs
-        self._benchmark = benchmark
-        self._check = _CHECKS[benchmark.name]
-        self._dtype = dtype
-        self._segments = segments
-        self._salts = [(seed * 8 + array + 1) * _GOLDEN % 2**32 for array in range(benchmark.arrays)] + [0]
-        on_processor = device.info.kind == "cpu"
-        self._helper_size = 1 if on_processor else 256
-        self._helper_groups = (device.info.compute_units or 1) * (8 if on_processor else 32)
-        self._helpers = programs.verify(dtype, self._helper_size)
-        self._reports = device.allocate(2 * PAGE_BYTES)
-        self._sums: Allocation | None = None
-        self._sum_views: dict[Shape, list[Buffer]] = {}
-
-    @property
-    def footprint_bytes(self) -> int:
-        """Of all its arrays."""
-        return self._array_bytes * self._benchmark.arrays
-
-    @property
-    def _array_bytes(self) -> int:
-        return sum(segment.elements for segment in self._segments) * ELEMENT_BYTES[self._dtype]
-
-    def pass_bytes(self, shape: Shape) -> tuple[int, int]:
-        """Payload and bus bytes of one pass; the stores of sums count on the bus."""
-        stored = sum(g.groups for g in self._geometries(shape)) * _SUM_BYTES if self._check.sums else 0
-        row = self._benchmark
-        return row.payload_arrays * self._array_bytes, row.bus_arrays * self._array_bytes + stored
-
-    def fill(self) -> None:
-        """Write the pseudo-random inputs; the output, if any, is left to ``poison``."""
-        name = "fill_words" if self._check.words else "fill_elements"
-        launches = [
-            self._helper(name, array, segment.elements, segment.first, self._salts[k])
-            for segment in self._segments
-            for k, array in enumerate(segment.arrays)
-            if k != self._check.output
-        ]
-        if launches:
-            self._device.run(launches)
-
-    def launches(self, shape: Shape) -> list[Launch]:
-        """One pass: every array once, in this shape."""
-        kernel = self._programs.stream(self._dtype, shape).kernel(f"stream_{self._benchmark.name}")
-        return [
-            Launch(kernel, g.groups, shape.group_size, self._arguments(shape, index, segment, g))
-            for index, (segment, g) in enumerate(zip(self._segments, self._geometries(shape), strict=True))
-        ]
-
-    def poison(self, shape: Shape) -> None:
-        """Make the result wrong everywhere: what is right afterwards was written since."""
-        if self._check.output is not None:
-            self._device.run([self._poison(segment, self._check.output) for segment in self._segments])
-        else:
-            for view in self._views(shape):
-                self._device.write_zeros(view)
-
-    def verify(self, shape: Shape) -> Verdict:
-        """Poison the result, run one pass, and check it whole."""
-        self.poison(shape)
-        self._device.run(self.launches(shape))
-        return self.check(shape)
-
-    def check(self, shape: Shape) -> Verdict:
-        """Check what the last pass in this shape left behind, every element or every sum."""
-        found, reports = self._report_views()
-        self._device.write_zeros(found)
-        self._device.run(self._check_launches(shape, found, reports))
-        # The first word may wrap over 2^32 elements; the second counts the items that found any.
-        count = max(self._device.read_words(found, 2, 4))
-        if count == 0:
-            return Verdict(0, [])
-        if self._check.output is not None:
-            self._device.write_zeros(found)
-            self._device.run(self._element_launches("report_elements", found, reports))
-        words = self._device.read_words(reports, 3 * MAX_REPORTS, 8)
-        rows = sorted(list(zip(*[iter(words)] * 3, strict=True))[:count])
-        return Verdict(count, [Mismatch(index, f"{want:#x}", f"{got:#x}") for index, want, got in rows])
-
-    def release(self) -> None:
-        self._reports.release()
-        if self._sums:
-            self._sums.release()
-
-    def _geometries(self, shape: Shape) -> list[Geometry]:
-        return [geometry(shape, s.elements, ELEMENT_BYTES[self._dtype]) for s in self._segments]
-
-    def _arguments(self, shape: Shape, index: int, segment: Segment, g: Geometry) -> tuple[object, ...]:
-        if self._check.sums:
-            return (*segment.arrays, self._views(shape)[index], g.vectors, g.rounds)
-        if self._benchmark.name == "write":
-            return (*segment.arrays, g.vectors, g.rounds, segment.first, self._salts[0])
-        return (*segment.arrays, g.vectors, g.rounds)
-
-    def _views(self, shape: Shape) -> list[Buffer]:
-        """A place for the sums of every segment's groups, in this shape."""
-        if shape not in self._sum_views:
-            sizes = [-(-g.groups * _SUM_BYTES // PAGE_BYTES) * PAGE_BYTES for g in self._geometries(shape)]
-            if self._sums is None or self._sums.nbytes < sum(sizes):
-                if self._sums:
-                    self._sums.release()
-                self._sums = self._device.allocate(sum(sizes))
-                self._sum_views = {}
-            starts = [sum(sizes[:k]) for k in range(len(sizes))]
-            self._sum_views[shape] = [self._sums.view(s, n) for s, n in zip(starts, sizes, strict=True)]
-        return self._sum_views[shape]
-
-    def _check_launches(self, shape: Shape, found: Buffer, reports: Buffer) -> list[Launch]:
-        if self._check.sums is None:
-            return self._element_launches("check_elements", found)
-        kernel = self._helpers.kernel(self._check.sums)
-        tile = int(shape.order == "tile")
-        parts = zip(self._segments, self._geometries(shape), self._views(shape), strict=True)
-        return [
-            self._launch(
-                kernel, g.groups, sums, s.elements, s.first, g.rounds, g.chunk_elements, tile,
-                *self._salts[:2], found, reports,
-            )
-            for s, g, sums in parts
-        ]  # fmt: skip
-
-    def _element_launches(self, name: str, *places: Buffer) -> list[Launch]:
-        check = self._check
-        return [
-            self._helper(
-                name, s.arrays[check.output or 0], s.elements, s.first, check.operation,
-                *self._salts[:2], check.tolerance, *places,
-            )
-            for s in self._segments
-        ]  # fmt: skip
-
-    def _poison(self, segment: Segment, array: int) -> Launch:
-        return self._helper("poison", segment.arrays[array], segment.elements)
-
-    def _helper(self, name: str, *arguments: object) -> Launch:
-        return self._launch(self._helpers.kernel(name), self._helper_groups, *arguments)
-
-    def _launch(self, kernel: Kernel, groups: int, *arguments: object) -> Launch:
-        return Launch(kernel, groups, self._helper_size, arguments)
-
-    def _report_views(self) -> tuple[Buffer, Buffer]:
-        return self._reports.view(0, PAGE_BYTES), self._reports.view(PAGE_BYTES, PAGE_BYTES)
+def stream_point(task: StreamTask, shape: Shape) -> Point:
+    """A whole pass of a task, checked whole."""
+    payload_bytes, bus_bytes = task.pass_bytes(shape)
+    return Point(
+        operations=task.launches(shape),
+        payload_bytes=payload_bytes,
+        bus_bytes=bus_bytes,
+        footprint_bytes=task.footprint_bytes,
+        poison=lambda: task.poison(shape),
+        check=lambda: task.check(shape),
+        shape=shape,
+    )

@@ -46,6 +46,10 @@ class Launch:
     arguments: tuple[Buffer | int, ...]
 
 
+Operation = Launch
+"""What a device can be told to do, and times."""
+
+
 class Watch(Protocol):
     """Watches a device from its making until ``stop``."""
 
@@ -78,7 +82,7 @@ class Device(Protocol):
         """A program from the text of ``program_text``; raises ``BenchmarkFailed``."""
         ...
 
-    def run(self, launches: Sequence[Launch]) -> float:
+    def run(self, operations: Sequence[Operation]) -> float:
         """Run them back to back and wait.
 
         Returns seconds on the device's clock, from the begin of the first to the end of the last.

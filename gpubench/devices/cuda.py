@@ -18,7 +18,7 @@ import numpy as np
 import pycuda.driver as cuda
 
 from gpubench.devices import cuda_compile, pci
-from gpubench.devices.base import Launch
+from gpubench.devices.base import Launch, Operation
 from gpubench.devices.cuda_hold import MAX_HELD_LAUNCHES, Hold
 from gpubench.devices.telemetry import Nvml, NvmlWatch
 from gpubench.errors import (
@@ -104,10 +104,10 @@ class CudaDevice:
         """For the exact architecture of this GPU."""
         return _Program(self, self._load(text))
 
-    def run(self, launches: Sequence[Launch]) -> float:
+    def run(self, operations: Sequence[Operation]) -> float:
         with self._calls("given kernels", refusal=BenchmarkFailed), self._hold:
             self._begin.record(self._stream)
-            for number, launch in enumerate(launches):
+            for number, launch in enumerate(operations):
                 if number == MAX_HELD_LAUNCHES:
                     self._hold.release()
                 launch.kernel.launch(launch, self._stream)

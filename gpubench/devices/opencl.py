@@ -12,7 +12,7 @@ import numpy as np
 import pyopencl as cl
 
 from gpubench.devices import host, pci, pocl
-from gpubench.devices.base import Allocation, Launch, Watch
+from gpubench.devices.base import Allocation, Launch, Operation, Watch
 from gpubench.errors import BenchmarkFailed, DeviceLost, GpubenchError, NoSuchDevice, OutOfDeviceMemory
 from gpubench.results.document import Clocks, DeviceInfo, Telemetry
 
@@ -94,9 +94,9 @@ class OpenClDevice:
         except cl.Error as error:
             raise BenchmarkFailed(f"the kernels do not compile with {self.compiler}: {error}") from None
 
-    def run(self, launches: Sequence[Launch]) -> float:
+    def run(self, operations: Sequence[Operation]) -> float:
         try:
-            events = [self._enqueue(launch) for launch in launches]
+            events = [self._enqueue(launch) for launch in operations]
             events[-1].wait()
             nanoseconds = events[-1].profile.end - events[0].profile.start
         except cl.MemoryError as error:

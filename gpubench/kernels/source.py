@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Literal
 
-Family = Literal["stream", "verify"]
 RuntimeName = Literal["cuda", "opencl"]
 ReadSource = Callable[[str], str]
 
@@ -32,12 +31,12 @@ def source_hash() -> str:
 
 
 def program_text(
-    family: Family,
+    family: str,
     runtime: RuntimeName,
     definitions: Mapping[str, int | str],
     read: ReadSource = read_source,
 ) -> str:
-    """The whole program of ``family`` for ``runtime``, ready to be compiled."""
+    """The whole program of ``<family>.cl`` for ``runtime``, ready to be compiled."""
     defined = "".join(f"#define {name} {value}\n" for name, value in sorted(definitions.items()))
     parts = (read(f"prelude_{runtime}.h"), read("data.cl"), read(f"{family}.cl"))
     return defined + "\n".join(parts)

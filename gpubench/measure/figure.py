@@ -19,10 +19,10 @@ def flags_of(
     samples_seconds: Sequence[float],
     target_ratio: float,
     *,
-    footprint_bytes: int,
-    bus_bytes: int,
+    footprint_bytes: int | None,
+    bus_bytes: int | None,
 ) -> list[Flag]:
-    """The flags of a figure that was verified."""
+    """The flags of a figure that was verified; null where it means to measure caches."""
     return flags(
         Evidence(
             kind=info.kind,

@@ -1,4 +1,4 @@
-"""Take samples: warm up, then time passes on the device's clock until the rule says stop."""
+"""Warm up, and find how many passes make a sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from gpubench.devices.base import Device, Launch
 from gpubench.measure.statistics import median
-from gpubench.measure.stopping import StopDecision, StoppingRule
 from gpubench.results.document import Clocks
 
 MIN_SAMPLE_SECONDS = 0.001
@@ -34,12 +33,6 @@ class WarmUp:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Series:
-    samples_seconds: list[float]
-    decision: StopDecision
-
-
 def warm_up(device: Device, launches: Sequence[Launch], limit_seconds: float, check: Check) -> WarmUp:
     """Run passes until two windows of 100 ms agree within 1 % and the memory clock is steady."""
     begin = time.monotonic()
@@ -54,31 +47,6 @@ def warm_up(device: Device, launches: Sequence[Launch], limit_seconds: float, ch
             break
         before = now
     return WarmUp(passes, time.monotonic() - begin)
-
-
-def take_samples(
-    device: Device,
-    launches: Sequence[Launch],
-    passes: int,
-    rule: StoppingRule,
-    check: Check,
-    on_sample: Callable[[Sequence[float], float], None],
-) -> Series:
-    """Time samples of ``passes`` passes until ``rule`` ends the series.
-
-    ``on_sample`` is told the samples so far and the elapsed seconds.
-    """
-    sample = list(launches) * passes
-    samples: list[float] = []
-    begin = time.monotonic()
-    while True:
-        check()
-        samples.append(device.run(sample))
-        elapsed = time.monotonic() - begin
-        on_sample(samples, elapsed)
-        decision = rule.decide(samples, elapsed)
-        if decision:
-            return Series(samples, decision)
 
 
 def passes_for(pass_seconds: float) -> int:

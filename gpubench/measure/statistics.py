@@ -91,6 +91,18 @@ class SampleSummary:
             p95=sample_bytes / self.p5_seconds,
         )
 
+    def latency(self, accesses: int) -> Summary:
+        """Seconds of one of ``accesses`` accesses in a sample, each of which waits for the one before."""
+        return Summary(
+            median=self.median_seconds / accesses,
+            low=self.low_seconds / accesses,
+            high=self.high_seconds / accesses,
+            min=self.min_seconds / accesses,
+            max=self.max_seconds / accesses,
+            p5=self.p5_seconds / accesses,
+            p95=self.p95_seconds / accesses,
+        )
+
 
 def summarize(samples_seconds: Sequence[float]) -> SampleSummary:
     """Summarize ``samples_seconds``, in the order in which they were taken.
@@ -213,6 +225,18 @@ def drifting(samples: Sequence[float]) -> bool:
         return False
     slope = (end - start) / (len(samples) - third)
     return any(_apart(_tilted(first, tilt), _tilted(last, tilt)) for tilt in (0.0, slope))
+
+
+def trend(samples: Sequence[float]) -> float | None:
+    """How much longer the last third takes than the first, by their medians over the series' own.
+
+    Null where there are too few to tell; whether it is more than noise is for ``drifting`` to say.
+    """
+    middle = median(samples)
+    if len(samples) < _MIN_DRIFT_SAMPLES or middle <= 0:
+        return None
+    third = len(samples) // 3
+    return (median(samples[-third:]) - median(samples[:third])) / middle
 
 
 def _tilted(samples: Sequence[float], slope: float) -> list[float]:

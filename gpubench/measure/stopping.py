@@ -6,10 +6,10 @@ what it has seen. One object serves any number of series.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Protocol
+from typing import Any, Protocol
 
 from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES, SampleSummary, summarize
 
@@ -29,6 +29,11 @@ class StoppingRule(Protocol):
         ``elapsed_seconds`` is what the whole series has taken so far, pauses included.
         """
         ...
+
+
+def stopping_rule(parameters: Mapping[str, Any], time_limit_seconds: float) -> StoppingRule:
+    """The rule that a benchmark's parameters ask for, for one series."""
+    return MedianPrecision(float(parameters["target_ratio"]), time_limit_seconds)
 
 
 @dataclass(frozen=True)

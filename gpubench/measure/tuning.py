@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from gpubench.benchmarks.stream import StreamTask
+from gpubench.benchmarks.parameters import SHAPE_FIELDS
+from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.devices.base import Device, Launch
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.sampling import Check, passes_for
 from gpubench.measure.statistics import median
-from gpubench.results.document import Shape, Trial
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Shape, Trial, Tuning
 
 BUDGET_SECONDS = {"cpu": 1.5, "gpu": 0.15, "accelerator": 0.15}
 MIN_ROUNDS = 2
 MAX_ROUNDS = 9
+
+
+def tuned_shape(
+    bench: Workbench, task: StreamTask, shapes: Sequence[Shape], parameters: Mapping[str, Any]
+) -> Shape:
+    """The best shape for this class of access, tried once in a run for all its benchmarks."""
+    if len(shapes) == 1:
+        return shapes[0]
+    pins = tuple(parameters.get(name) for name in SHAPE_FIELDS)
+    key = (task.access, task.dtype, parameters["footprint_bytes"], pins)
+    if key not in bench.shapes:
+        trials = try_shapes(
+            bench.device, task, shapes, bench.check, lambda part: bench.tell.phase("tuning", part)
+        )
+        chosen = bench.shapes[key] = best(trials)
+        bench.tuned(Tuning(task.access, task.name, task.dtype, task.footprint_bytes, chosen, trials))
+    return bench.shapes[key]
 
 
 def try_shapes(

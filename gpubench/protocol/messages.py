@@ -120,15 +120,18 @@ class Devices(_Tolerant, frozen=True):
 
 
 class BenchmarkInfo(_Tolerant, frozen=True):
-    """A benchmark and what it takes; ``parameters`` is a JSON Schema."""
+    """A benchmark and what it takes; ``parameters`` is a JSON Schema.
+
+    The arrays are what one pass over whole arrays moves, null where it is no such pass.
+    """
 
     name: str
     family: str
     summary: str
     explanation: str
-    payload_arrays: int
-    bus_arrays: int
     parameters: dict[str, Any]
+    payload_arrays: int | None = None
+    bus_arrays: int | None = None
 
 
 class SuiteInfo(_Tolerant, frozen=True):

@@ -206,7 +206,9 @@ class Measurement(_Record, frozen=True):
     """One benchmark at one set of parameters.
 
     ``payload_bytes`` and ``bus_bytes`` are those of one sample: what the user moved, and what
-    must cross the memory bus. Bandwidth is ``bus_bytes`` over the sample's seconds.
+    must cross the memory bus. Bandwidth is ``bus_bytes`` over the sample's seconds. ``accesses`` are
+    those of one sample, where they are counted: dependent ones give ``latency_seconds``, the time of
+    one. ``trend_ratio`` is how much longer the last third's samples took than the first's.
     """
 
     benchmark: str
@@ -219,12 +221,16 @@ class Measurement(_Record, frozen=True):
     footprint_bytes: int | None = None
     payload_bytes: int | None = None
     bus_bytes: int | None = None
+    accesses: int | None = None
     passes_per_sample: int | None = None
     shape: Shape | None = None
     samples_seconds: list[float] = msgspec.field(default_factory=list)
     bandwidth_bytes_per_second: Summary | None = None
+    latency_seconds: Summary | None = None
     effective_samples: float | None = None
     autocorrelation: float | None = None
+    trend_ratio: float | None = None
+    bimodal: bool = False
     verified: bool = False
     mismatches: int | None = None
     first_mismatches: list[Mismatch] = msgspec.field(default_factory=list)
@@ -235,6 +241,19 @@ class Measurement(_Record, frozen=True):
     default_parameters: bool = True
 
 
+class Finding(_Record, frozen=True):
+    """What the points of a benchmark say together, such as where a curve has a step.
+
+    ``name`` is for programs, ``text`` for people; ``value`` is in ``unit``, null where it is no number.
+    """
+
+    benchmark: str
+    name: str
+    text: str
+    value: float | None = None
+    unit: str | None = None
+
+
 class ErrorInfo(_Record, frozen=True):
     kind: str
     code: int
@@ -243,7 +262,7 @@ class ErrorInfo(_Record, frozen=True):
 
 
 class RunDocument(_Record, frozen=True, kw_only=True):
-    """Everything that is kept of a run."""
+    """Everything that is kept of a run. ``explanations`` say what each of its benchmarks does."""
 
     schema: int = SCHEMA
     run_id: str
@@ -260,6 +279,8 @@ class RunDocument(_Record, frozen=True, kw_only=True):
     tuning: list[Tuning] = msgspec.field(default_factory=list)
     telemetry: Telemetry = msgspec.field(default_factory=Telemetry)
     measurements: list[Measurement] = msgspec.field(default_factory=list)
+    findings: list[Finding] = msgspec.field(default_factory=list)
+    explanations: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def encode_document(document: RunDocument) -> bytes:

@@ -22,7 +22,7 @@ from gpubench.errors import (
 from gpubench.protocol.messages import Progress
 from gpubench.results.document import ErrorInfo, Outcome, RunDocument
 from gpubench.worker.handle import Worker
-from gpubench.worker.messages import Cancel, Event, Finished, Measured, Progressed, Run, Started, Tuned
+from gpubench.worker.messages import Cancel, Event, Finished, Found, Measured, Progressed, Run, Started, Tuned
 
 CANCEL_GRACE_SECONDS = 2.0
 """A worker looks for a cancel between samples; one that does not is stuck in a driver call."""
@@ -76,11 +76,18 @@ class Recorder:
         document = self._document
         match event:
             case Started():
-                self._change(device=event.device, environment=event.environment, theory=event.theory)
+                self._change(
+                    device=event.device,
+                    environment=event.environment,
+                    theory=event.theory,
+                    explanations=event.explanations,
+                )
             case Tuned():
                 self._change(tuning=[*document.tuning, event.tuning])
             case Measured():
                 self._change(measurements=[*document.measurements, event.measurement])
+            case Found():
+                self._change(findings=[*document.findings, event.finding])
             case Finished() if document.environment is not None:
                 self._change(
                     telemetry=event.telemetry,

@@ -16,6 +16,7 @@ from gpubench.results.document import (
     DeviceInfo,
     Environment,
     ErrorInfo,
+    Finding,
     Measurement,
     RuntimeStatus,
     Telemetry,
@@ -66,6 +67,7 @@ class Started(_Message, frozen=True):
     device: DeviceInfo
     environment: Environment
     theory: Theory | None
+    explanations: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Progressed(_Message, frozen=True):
@@ -80,6 +82,10 @@ class Measured(_Message, frozen=True):
     measurement: Measurement
 
 
+class Found(_Message, frozen=True):
+    finding: Finding
+
+
 class Finished(_Message, frozen=True):
     """The run is over; ``error`` where the run as a whole failed."""
 
@@ -89,4 +95,4 @@ class Finished(_Message, frozen=True):
     error: ErrorInfo | None = None
 
 
-Event = Probed | Started | Progressed | Tuned | Measured | Finished
+Event = Probed | Started | Progressed | Tuned | Measured | Found | Finished

@@ -21,12 +21,13 @@ from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.errors import Cancelled, DeviceLost, GpubenchError, InternalError
 from gpubench.measure.session import Session
 from gpubench.protocol.messages import Progress
-from gpubench.results.document import Clocks, ErrorInfo, Measurement, Telemetry, Tuning
+from gpubench.results.document import Clocks, ErrorInfo, Finding, Measurement, Telemetry, Tuning
 from gpubench.worker.messages import (
     Cancel,
     Command,
     Event,
     Finished,
+    Found,
     Measured,
     Probe,
     Probed,
@@ -75,6 +76,9 @@ class _Owner:
 
     def measured(self, measurement: Measurement) -> None:
         self.send(Measured(measurement))
+
+    def found(self, finding: Finding) -> None:
+        self.send(Found(finding))
 
     def _listen(self) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 import gpubench
-from gpubench.benchmarks.table import describe, plan
+from gpubench.benchmarks.plan import describe, plan
 from gpubench.errors import (
     Cancelled,
     GpubenchError,

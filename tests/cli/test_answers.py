@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gpubench.benchmarks.table import BENCHMARKS, SUITES
+from gpubench.benchmarks.suites import SUITES
+from gpubench.benchmarks.table import BENCHMARKS
 from tests.cli.command import QUICK, gpubench
 
 

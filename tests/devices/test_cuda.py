@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gpubench.benchmarks.table import BENCHMARKS, plan
+from gpubench.benchmarks.plan import plan
+from gpubench.benchmarks.table import STREAM
 from gpubench.errors import DeadlineExceeded
 from gpubench.protocol.messages import BenchmarkRequest
 from gpubench.results.document import DeviceInfo, RunDocument
@@ -112,7 +113,7 @@ def test_the_device_is_described(in_place: Place) -> None:
 def test_the_suite_is_measured_and_verified(start: Callable[..., Worker], dtype: str, order: str) -> None:
     document = measure(start(), "stream", **{**PINNED, "order": order}, dtype=dtype)
     assert document.outcome == "ok", document.error
-    assert [m.benchmark for m in document.measurements] == list(BENCHMARKS)
+    assert [m.benchmark for m in document.measurements] == list(STREAM)
     assert all(m.verified and m.mismatches == 0 for m in document.measurements)
     assert document.environment and "NVRTC" in (document.environment.compiler or "")
     assert document.theory and document.theory.peak_bytes_per_second == 8e9

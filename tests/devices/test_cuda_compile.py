@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from gpubench.benchmarks.stream import Programs
-from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.benchmarks.table import STREAM
 from gpubench.devices import cuda_compile
 from gpubench.devices.cuda_compile import Compiler, Nvcc, Nvrtc, compile_cubin, find_compiler
 from gpubench.errors import BenchmarkFailed, MissingDependency
+from gpubench.kernels.programs import Programs
 from gpubench.measure.shapes import Access, candidates
 from gpubench.results.document import DeviceInfo, Shape
 from tests.devices.machine_code import Kernel, disassemble
@@ -71,7 +71,7 @@ def mistakes(case: Case, kernels: dict[str, Kernel]) -> list[str]:
     access, shape, _, architecture = case
     wide = {256} if shape.vector_bytes >= 32 and architecture in WITH_256_BITS else {128}
     found = []
-    for row in BENCHMARKS.values():
+    for row in STREAM.values():
         if row.access != access:
             continue
         kernel = kernels[f"stream_{row.name}"]

@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from gpubench.benchmarks.stream import Programs, StreamTask
-from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Device, Launch, Runtime
 from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
+from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 
@@ -63,9 +64,9 @@ def test_too_much_memory_is_refused_and_nothing_is_lost(device: Device) -> None:
 
 
 @pytest.mark.parametrize("dtype", ELEMENT_BYTES)
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", STREAM)
 def test_every_shape_verifies(device: Device, name: str, dtype: str) -> None:
-    benchmark, arena, programs = BENCHMARKS[name], Arena(device), Programs(device)
+    benchmark, arena, programs = STREAM[name], Arena(device), Programs(device)
     shapes = candidates(device.info, benchmark.access, dtype, {})
     segments = arena.cut(
         FOOTPRINT_BYTES, benchmark.arrays, ELEMENT_BYTES[dtype], max(map(chunk_bytes, shapes))

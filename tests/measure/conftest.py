@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from gpubench.benchmarks.table import plan
+from gpubench.benchmarks.plan import plan
 from gpubench.devices.base import Device
 from gpubench.devices.opencl import OpenClRuntime
 from gpubench.errors import Cancelled
 from gpubench.kernels.source import read_source
 from gpubench.measure.session import Session
 from gpubench.protocol.messages import BenchmarkRequest, Progress, StatedMemory
-from gpubench.results.document import Measurement, Tuning
+from gpubench.results.document import Finding, Measurement, Tuning
 from gpubench.worker.messages import Finished, Run, Started
 
 MIB = 1 << 20
@@ -39,6 +39,7 @@ class Collected:
     heard: list[Progress] = field(default_factory=list)
     tunings: list[Tuning] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def check(self) -> None:
         if self.cancel_when(self):
@@ -55,6 +56,9 @@ class Collected:
 
     def measured(self, measurement: Measurement) -> None:
         self.measurements.append(measurement)
+
+    def found(self, finding: Finding) -> None:
+        self.findings.append(finding)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from gpubench.benchmarks.stream import Programs
 from gpubench.devices.base import Device, Launch
+from gpubench.kernels.programs import Programs
 
 COUNT = 1 << 14
 MASK = 0xFFFFFFFF

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gpubench.benchmarks.table import BENCHMARKS, SUITES, plan
+from gpubench.benchmarks.plan import plan
+from gpubench.benchmarks.suites import SUITES
+from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.errors import InvalidParameters, InvalidRequest, ParseError, ProtocolError, UnknownBenchmark
 from gpubench.protocol.messages import PARAMETERS, BenchmarkRequest, RunParams
 from gpubench.protocol.validation import decode_params, decode_request

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpubench.benchmarks.table import plan
+from gpubench.benchmarks.plan import plan
 from gpubench.errors import Cancelled, DeadlineExceeded
 from gpubench.protocol.messages import BenchmarkRequest, Progress
 from gpubench.results.document import RunDocument

@@ -1,0 +1,21 @@
+"""Which module measures which family of benchmarks; imported by the worker alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gpubench.benchmarks import stream
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Finding, Measurement
+from gpubench.worker.messages import PlannedBenchmark
+
+Measure = Callable[[Workbench, PlannedBenchmark], Iterator[Measurement | Finding]]
+"""Measures a planned benchmark, and tells each measurement and finding as soon as it stands.
+
+Raises ``Skipped`` where the device cannot do it, ``BenchmarkFailed`` and ``InvalidParameters`` where
+this benchmark alone fails.
+"""
+
+FAMILIES: dict[str, Measure] = {
+    "stream": stream.measure,
+}

@@ -1,0 +1,214 @@
+"""The stream family on a device: fill the arrays, launch a pass, check what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpubench.benchmarks.table import StreamBenchmark
+from gpubench.devices.base import Allocation, Buffer, Device, Kernel, Launch
+from gpubench.kernels.programs import MAX_REPORTS, Programs
+from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.points import Verdict
+from gpubench.measure.shapes import ELEMENT_BYTES, Access, Geometry, geometry
+from gpubench.results.document import Mismatch, Shape
+
+_SUM_BYTES = 8
+_GOLDEN = 0x9E3779B9
+
+
+@dataclass(frozen=True)
+class _Check:
+    """How a benchmark's result is checked.
+
+    Either the elements of array ``output`` by ``operation`` (a number of verify.cl), or the sums of
+    groups by the kernel ``sums``.
+    """
+
+    output: int | None = None
+    operation: int = 0
+    tolerance: int = 0
+    sums: str | None = None
+    words: bool = False
+
+
+_CHECKS = {
+    "copy": _Check(output=1, operation=0),
+    "scale": _Check(output=1, operation=1),
+    "add": _Check(output=2, operation=2),
+    "triad": _Check(output=2, operation=3, tolerance=1),
+    "write": _Check(output=0, operation=4, words=True),
+    "read": _Check(sums="check_word_sums", words=True),
+    "dot": _Check(sums="check_product_sums"),
+}
+
+
+class StreamTask:
+    """One stream benchmark over one cut of memory."""
+
+    def __init__(
+        self,
+        device: Device,
+        programs: Programs,
+        benchmark: StreamBenchmark,
+        dtype: str,
+        segments: Sequence[Segment],
+        seed: int,
+    ) -> None:
+        self._device = device
+        self._programs = programs
+        self._benchmark = benchmark
+        self._check = _CHECKS[benchmark.name]
+        self._dtype = dtype
+        self._segments = segments
+        self._salts = [(seed * 8 + array + 1) * _GOLDEN % 2**32 for array in range(benchmark.arrays)] + [0]
+        on_processor = device.info.kind == "cpu"
+        self._helper_size = 1 if on_processor else 256
+        self._helper_groups = (device.info.compute_units or 1) * (8 if on_processor else 32)
+        self._helpers = programs.verify(dtype, self._helper_size)
+        self._reports = device.allocate(2 * PAGE_BYTES)
+        self._sums: Allocation | None = None
+        self._sum_views: dict[Shape, list[Buffer]] = {}
+
+    @property
+    def access(self) -> Access:
+        """The class that it is tuned in."""
+        return self._benchmark.access
+
+    @property
+    def name(self) -> str:
+        return self._benchmark.name
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    @property
+    def footprint_bytes(self) -> int:
+        """Of all its arrays."""
+        return self._array_bytes * self._benchmark.arrays
+
+    @property
+    def _array_bytes(self) -> int:
+        return sum(segment.elements for segment in self._segments) * ELEMENT_BYTES[self._dtype]
+
+    def pass_bytes(self, shape: Shape) -> tuple[int, int]:
+        """Payload and bus bytes of one pass; the stores of sums count on the bus."""
+        stored = sum(g.groups for g in self._geometries(shape)) * _SUM_BYTES if self._check.sums else 0
+        row = self._benchmark
+        return row.payload_arrays * self._array_bytes, row.bus_arrays * self._array_bytes + stored
+
+    def fill(self) -> None:
+        """Write the pseudo-random inputs; the output, if any, is left to ``poison``."""
+        name = "fill_words" if self._check.words else "fill_elements"
+        launches = [
+            self._helper(name, array, segment.elements, segment.first, self._salts[k])
+            for segment in self._segments
+            for k, array in enumerate(segment.arrays)
+            if k != self._check.output
+        ]
+        if launches:
+            self._device.run(launches)
+
+    def launches(self, shape: Shape) -> list[Launch]:
+        """One pass: every array once, in this shape."""
+        kernel = self._programs.stream(self._dtype, shape).kernel(f"stream_{self._benchmark.name}")
+        return [
+            Launch(kernel, g.groups, shape.group_size, self._arguments(shape, index, segment, g))
+            for index, (segment, g) in enumerate(zip(self._segments, self._geometries(shape), strict=True))
+        ]
+
+    def poison(self, shape: Shape) -> None:
+        """Make the result wrong everywhere: what is right afterwards was written since."""
+        if self._check.output is not None:
+            self._device.run([self._poison(segment, self._check.output) for segment in self._segments])
+        else:
+            for view in self._views(shape):
+                self._device.write_zeros(view)
+
+    def verify(self, shape: Shape) -> Verdict:
+        """Poison the result, run one pass, and check it whole."""
+        self.poison(shape)
+        self._device.run(self.launches(shape))
+        return self.check(shape)
+
+    def check(self, shape: Shape) -> Verdict:
+        """Check what the last pass in this shape left behind, every element or every sum."""
+        found, reports = self._report_views()
+        self._device.write_zeros(found)
+        self._device.run(self._check_launches(shape, found, reports))
+        # The first word may wrap over 2^32 elements; the second counts the items that found any.
+        count = max(self._device.read_words(found, 2, 4))
+        what = "group sums" if self._check.sums else "elements"
+        if count == 0:
+            return Verdict(0, [], what)
+        if self._check.output is not None:
+            self._device.write_zeros(found)
+            self._device.run(self._element_launches("report_elements", found, reports))
+        words = self._device.read_words(reports, 3 * MAX_REPORTS, 8)
+        rows = sorted(list(zip(*[iter(words)] * 3, strict=True))[:count])
+        return Verdict(count, [Mismatch(index, f"{want:#x}", f"{got:#x}") for index, want, got in rows], what)
+
+    def release(self) -> None:
+        self._reports.release()
+        if self._sums:
+            self._sums.release()
+
+    def _geometries(self, shape: Shape) -> list[Geometry]:
+        return [geometry(shape, s.elements, ELEMENT_BYTES[self._dtype]) for s in self._segments]
+
+    def _arguments(self, shape: Shape, index: int, segment: Segment, g: Geometry) -> tuple[object, ...]:
+        if self._check.sums:
+            return (*segment.arrays, self._views(shape)[index], g.vectors, g.rounds)
+        if self._benchmark.name == "write":
+            return (*segment.arrays, g.vectors, g.rounds, segment.first, self._salts[0])
+        return (*segment.arrays, g.vectors, g.rounds)
+
+    def _views(self, shape: Shape) -> list[Buffer]:
+        """A place for the sums of every segment's groups, in this shape."""
+        if shape not in self._sum_views:
+            sizes = [-(-g.groups * _SUM_BYTES // PAGE_BYTES) * PAGE_BYTES for g in self._geometries(shape)]
+            if self._sums is None or self._sums.nbytes < sum(sizes):
+                if self._sums:
+                    self._sums.release()
+                self._sums = self._device.allocate(sum(sizes))
+                self._sum_views = {}
+            starts = [sum(sizes[:k]) for k in range(len(sizes))]
+            self._sum_views[shape] = [self._sums.view(s, n) for s, n in zip(starts, sizes, strict=True)]
+        return self._sum_views[shape]
+
+    def _check_launches(self, shape: Shape, found: Buffer, reports: Buffer) -> list[Launch]:
+        if self._check.sums is None:
+            return self._element_launches("check_elements", found)
+        kernel = self._helpers.kernel(self._check.sums)
+        tile = int(shape.order == "tile")
+        parts = zip(self._segments, self._geometries(shape), self._views(shape), strict=True)
+        return [
+            self._launch(
+                kernel, g.groups, sums, s.elements, s.first, g.rounds, g.chunk_elements, tile,
+                *self._salts[:2], found, reports,
+            )
+            for s, g, sums in parts
+        ]  # fmt: skip
+
+    def _element_launches(self, name: str, *places: Buffer) -> list[Launch]:
+        check = self._check
+        return [
+            self._helper(
+                name, s.arrays[check.output or 0], s.elements, s.first, check.operation,
+                *self._salts[:2], check.tolerance, *places,
+            )
+            for s in self._segments
+        ]  # fmt: skip
+
+    def _poison(self, segment: Segment, array: int) -> Launch:
+        return self._helper("poison", segment.arrays[array], segment.elements)
+
+    def _helper(self, name: str, *arguments: object) -> Launch:
+        return self._launch(self._helpers.kernel(name), self._helper_groups, *arguments)
+
+    def _launch(self, kernel: Kernel, groups: int, *arguments: object) -> Launch:
+        return Launch(kernel, groups, self._helper_size, arguments)
+
+    def _report_views(self) -> tuple[Buffer, Buffer]:
+        return self._reports.view(0, PAGE_BYTES), self._reports.view(PAGE_BYTES, PAGE_BYTES)

@@ -1,0 +1,56 @@
+"""The compiled programs of one device, each compiled once."""
+
+from __future__ import annotations
+
+from gpubench.devices.base import Device, Program
+from gpubench.kernels.source import ReadSource, program_text, read_source
+from gpubench.measure.shapes import ELEMENT_BYTES
+from gpubench.results.document import Shape
+
+MAX_REPORTS = 8
+"""So many mismatches are told with index, expected and actual bits; all are counted."""
+
+
+class Programs:
+    def __init__(self, device: Device, read: ReadSource = read_source) -> None:
+        self._device = device
+        self._read = read
+        self._programs: dict[str, Program] = {}
+
+    def stream(self, dtype: str, shape: Shape) -> Program:
+        return self.program(
+            "stream",
+            dtype,
+            group_size=shape.group_size,
+            VECTOR_ELEMENTS=shape.vector_bytes // ELEMENT_BYTES[dtype],
+            UNROLL=shape.unroll,
+            ORDER_TILE=int(shape.order == "tile"),
+            STREAMING_STORES=int(shape.streaming_stores),
+        )
+
+    def verify(self, dtype: str, group_size: int) -> Program:
+        return self.program("verify", dtype, group_size=group_size, REPORTS=MAX_REPORTS)
+
+    def program(self, family: str, dtype: str, *, group_size: int, **definitions: int) -> Program:
+        """The program of ``kernels/<family>.cl``; ``definitions`` are its own constants.
+
+        Raises ``BenchmarkFailed`` where it does not compile.
+        """
+        element_bytes = ELEMENT_BYTES[dtype]
+        text = program_text(
+            family,
+            self._device.info.runtime,
+            {
+                "ELEMENT": dtype,
+                "WORD": "u32" if element_bytes == 4 else "u64",
+                "ELEMENT_BYTES": element_bytes,
+                "GROUP_SIZE": group_size,
+                "VECTOR_ELEMENTS": 1,
+                "STREAMING_STORES": 0,
+                **definitions,
+            },
+            self._read,
+        )
+        if text not in self._programs:
+            self._programs[text] = self._device.compile(text)
+        return self._programs[text]

@@ -1,0 +1,232 @@
+"""Measure the points of a benchmark: one figure, or a curve whose points are sampled in turns.
+
+What will be compared is sampled round robin, so that drift favours no point. There each sample
+follows one untimed pass of its own: what another point left in the caches is not its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpubench.devices.base import Operation
+from gpubench.errors import BenchmarkFailed
+from gpubench.measure.figure import efficiency, flags_of
+from gpubench.measure.sampling import passes_for, warm_up
+from gpubench.measure.statistics import bimodal, summarize, trend
+from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Measurement, Mismatch, Shape
+from gpubench.worker.messages import PlannedBenchmark
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``mismatches`` over all that was checked; 0 is right. ``what`` was counted: elements, sums."""
+
+    mismatches: int
+    first: list[Mismatch]
+    what: str = "elements"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One place on a curve, or the only one.
+
+    ``operations`` are one pass, ``poison`` makes its result wrong everywhere and ``check`` looks at
+    all of it afterwards. ``prepare``, untimed, restores what a pass needs and other points change.
+    The bytes are those of a pass; with ``dependent`` each of ``accesses`` waits for the one before,
+    and the point has a latency. Flags ask for a footprint that keeps caches out, unless
+    ``caches_wanted``.
+    """
+
+    operations: Sequence[Operation]
+    payload_bytes: int
+    bus_bytes: int
+    footprint_bytes: int
+    poison: Callable[[], None]
+    check: Callable[[], Verdict]
+    axes: Mapping[str, int | float | str] = field(default_factory=dict)
+    shape: Shape | None = None
+    accesses: int = 0
+    dependent: bool = False
+    caches_wanted: bool = False
+    prepare: Callable[[], None] | None = None
+
+
+@dataclass
+class _Series:
+    """A point while it is sampled."""
+
+    point: Point
+    rule: StoppingRule
+    passes: int = 1
+    warm_up_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+    samples_seconds: list[float] = field(default_factory=list)
+    decision: StopDecision | None = None
+    wrong: Verdict | None = None
+
+    @property
+    def sample(self) -> list[Operation]:
+        return list(self.point.operations) * self.passes
+
+    def take(self, bench: Workbench) -> None:
+        begin = time.monotonic()
+        self.samples_seconds.append(bench.device.run(self.sample))
+        self.elapsed_seconds += time.monotonic() - begin
+        self.decision = self.rule.decide(self.samples_seconds, self.elapsed_seconds)
+
+
+def measure_points(
+    bench: Workbench,
+    planned: PlannedBenchmark,
+    points: Sequence[Point],
+    time_limit_seconds: float,
+) -> list[Measurement]:
+    """Verify, warm up, sample and verify again; a measurement for each point, in their order.
+
+    Each point has a stopping rule of its own, with ``time_limit_seconds`` for its own samples. A
+    point whose data are wrong has no figure.
+    """
+    series = [_Series(point, stopping_rule(planned.parameters, time_limit_seconds)) for point in points]
+    bench.tell.phase("verifying")
+    for each in series:
+        bench.check()
+        each.wrong = _verify(bench, each)
+    running = [each for each in series if each.wrong is None]
+    bench.tell.phase("warming_up")
+    _warm_up(bench, running)
+    with bench.watching():
+        if len(running) == 1:
+            _sample_alone(bench, running[0], time_limit_seconds)
+        else:
+            _sample_in_turns(bench, running, time_limit_seconds)
+    return [_measurement(bench, planned, each) for each in series]
+
+
+def _verify(bench: Workbench, series: _Series) -> Verdict | None:
+    """Poison, run a sample, and check it whole; the verdict where something is wrong."""
+    _prepare(series.point)
+    series.point.poison()
+    bench.run(series.sample)
+    return _wrong(series.point.check())
+
+
+def _wrong(verdict: Verdict) -> Verdict | None:
+    return verdict if verdict.mismatches else None
+
+
+def _prepare(point: Point) -> None:
+    if point.prepare:
+        point.prepare()
+
+
+def _warm_up(bench: Workbench, running: Sequence[_Series]) -> None:
+    """The first one warms the device; a pass of each other tells how many make a sample."""
+    for number, each in enumerate(running):
+        _prepare(each.point)
+        if number == 0:
+            warm = warm_up(bench.device, each.point.operations, bench.warm_up_limit_seconds, bench.check)
+            each.passes, each.warm_up_seconds = warm.passes, warm.seconds
+            continue
+        bench.check()
+        bench.device.run(each.point.operations)
+        each.passes = passes_for(bench.device.run(each.point.operations))
+
+
+def _sample_alone(bench: Workbench, series: _Series, limit_seconds: float) -> None:
+    """One after the other; whatever the timed passes leave undone stays poisoned, and is found."""
+    series.point.poison()
+    while series.decision is None:
+        bench.check()
+        series.take(bench)
+        _tell(bench, series, series.elapsed_seconds / limit_seconds)
+    series.wrong = _wrong(series.point.check())
+
+
+def _sample_in_turns(bench: Workbench, running: Sequence[_Series], limit_seconds: float) -> None:
+    """Round robin; then each sample's very work once more, untimed, on poisoned results."""
+    budget = limit_seconds * max(len(running), 1)
+    while open_ones := [each for each in running if each.decision is None]:
+        for each in open_ones:
+            bench.check()
+            _prepare(each.point)
+            bench.device.run(each.point.operations)
+            each.take(bench)
+            _tell(bench, each, sum(one.elapsed_seconds for one in running) / budget)
+    for each in running:
+        bench.check()
+        each.wrong = _verify(bench, each)
+
+
+def _tell(bench: Workbench, series: _Series, part: float) -> None:
+    bench.tell.samples(series.samples_seconds, series.point.bus_bytes * series.passes, part)
+
+
+def _measurement(bench: Workbench, planned: PlannedBenchmark, series: _Series) -> Measurement:
+    point = series.point
+    common: dict[str, Any] = {
+        "axes": dict(point.axes),
+        "footprint_bytes": point.footprint_bytes,
+        "shape": point.shape,
+        "default_parameters": planned.default_parameters,
+        "quantity": "latency" if point.dependent else "bandwidth",
+        "unit": "s" if point.dependent else "byte/s",
+    }
+    if series.wrong:
+        # Without any figure: what was timed is not what was asked for.
+        return Measurement(
+            planned.name,
+            planned.parameters,
+            "unverified",
+            reason=f"{series.wrong.mismatches} {series.wrong.what} are wrong",
+            mismatches=series.wrong.mismatches,
+            first_mismatches=series.wrong.first,
+            flags=["unverified"],
+            **common,
+        )
+    summary = summarize(series.samples_seconds)
+    bus_bytes = point.bus_bytes * series.passes
+    accesses = point.accesses * series.passes
+    bandwidth = summary.bandwidth(bus_bytes) if bus_bytes else None
+    if summary.min_seconds <= 0:
+        raise BenchmarkFailed("the device's clock is too coarse: a sample lasted 0 s")
+    telemetry = bench.last_watched
+    return Measurement(
+        planned.name,
+        planned.parameters,
+        "ok",
+        payload_bytes=point.payload_bytes * series.passes,
+        bus_bytes=bus_bytes,
+        accesses=accesses or None,
+        passes_per_sample=series.passes,
+        samples_seconds=series.samples_seconds,
+        bandwidth_bytes_per_second=bandwidth,
+        latency_seconds=summary.latency(accesses) if point.dependent else None,
+        effective_samples=summary.effective_samples,
+        autocorrelation=summary.autocorrelation,
+        trend_ratio=trend(series.samples_seconds),
+        bimodal=bimodal(series.samples_seconds),
+        verified=True,
+        mismatches=0,
+        flags=flags_of(
+            bench.device.info,
+            bench.peak_bytes_per_second,
+            telemetry,
+            series.samples_seconds,
+            float(planned.parameters["target_ratio"]),
+            footprint_bytes=None if point.caches_wanted else point.footprint_bytes,
+            bus_bytes=None if point.caches_wanted else bus_bytes,
+        ),
+        efficiency_ratio=(
+            efficiency(bandwidth.median, bench.theory, telemetry)
+            if bandwidth and not point.caches_wanted
+            else efficiency(0.0, None, telemetry)
+        ),
+        stopped_because=series.decision.reason if series.decision else None,
+        warm_up_seconds=series.warm_up_seconds,
+        **common,
+    )

@@ -1,0 +1,107 @@
+"""What every benchmark of a run works with: the device, its memory and programs, and who is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from gpubench.catalog.theory import theory_for_device
+from gpubench.devices.base import Device, Operation
+from gpubench.kernels.programs import Programs
+from gpubench.kernels.source import ReadSource, read_source
+from gpubench.measure.figure import merge, since
+from gpubench.measure.memory import Arena
+from gpubench.measure.sampling import BUSY_LIMIT_SECONDS, COLD_LIMIT_SECONDS
+from gpubench.measure.telling import Teller
+from gpubench.measure.validity import required_footprint_bytes
+from gpubench.protocol.messages import StatedMemory
+from gpubench.results.document import Shape, Telemetry, Theory, Tuning
+
+TIME_LIMIT_SECONDS = {"cpu": 2.0, "gpu": 1.0, "accelerator": 1.0}
+"""Of sampling one figure; a curve's points get ``POINT_LIMIT_SECONDS`` each."""
+
+POINT_LIMIT_SECONDS = {"cpu": 0.5, "gpu": 0.15, "accelerator": 0.15}
+
+
+class Skipped(Exception):
+    """This device or runtime cannot do a benchmark; the message says why. No fault of anybody's."""
+
+
+class Control(Protocol):
+    """Who may end a run, and who is told of its tuning."""
+
+    def check(self) -> None:
+        """Raises ``Cancelled`` where the run is to end."""
+        ...
+
+    def tuned(self, tuning: Tuning) -> None: ...
+
+
+class Workbench:
+    """The state of one run, handed to each benchmark in turn; ``tell`` is the current one's teller."""
+
+    tell: Teller
+
+    def __init__(
+        self,
+        device: Device,
+        control: Control,
+        memory: StatedMemory | None = None,
+        read: ReadSource = read_source,
+    ) -> None:
+        self.device = device
+        self.check = control.check
+        self.tuned = control.tuned
+        self.programs = Programs(device, read)
+        self.arena = Arena(device)
+        self.theory: Theory | None = theory_for_device(device.info, memory)
+        # What a client states may not lift the bar that the device itself sets.
+        peaks = [t.peak_bytes_per_second for t in (self.theory, theory_for_device(device.info)) if t]
+        self.peak_bytes_per_second = min(peaks, default=None)
+        self.free_bytes = device.free_bytes()
+        self.shapes: dict[tuple[object, ...], Shape] = {}
+        """The access shapes that tuning found, by what they were tuned for."""
+        self._begin = time.monotonic()
+        self._watched: list[Telemetry] = []
+
+    @property
+    def on_processor(self) -> bool:
+        return self.device.info.kind == "cpu"
+
+    @property
+    def warm_up_limit_seconds(self) -> float:
+        return BUSY_LIMIT_SECONDS if self._watched else COLD_LIMIT_SECONDS
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Of all that was watched so far."""
+        return merge(self._watched)
+
+    @property
+    def last_watched(self) -> Telemetry:
+        return self._watched[-1]
+
+    def footprint_bytes(self, asked: int | None) -> int:
+        """What was asked for, or as much as keeps caches out."""
+        info = self.device.info
+        return asked or required_footprint_bytes(info.kind, info.last_level_cache_bytes, self.free_bytes)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the device meanwhile; ``last_watched`` has it afterwards."""
+        begin = time.monotonic() - self._begin
+        watch = self.device.watch()
+        try:
+            yield
+        finally:
+            self._watched.append(since(begin, watch.stop()))
+
+    def run(self, operations: Sequence[Operation]) -> float:
+        """Each on its own, so that a cancel is heard between them; the sum of their seconds."""
+        seconds = 0.0
+        for operation in operations:
+            self.check()
+            seconds += self.device.run([operation])
+        return seconds

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup test lint format peers bench cuda clean
+.PHONY: demo setup test lint format peers bench cuda gpu-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo
@@ -36,6 +36,10 @@ bench: $(VENV)/.ready-demo
 cuda: $(VENV)/.ready-demo
 	tools/build-pycuda.sh $(BIN)/python $(VENV)/wheels
 	$(BIN)/python -m pip install --quiet --find-links $(VENV)/wheels --editable '.[server,opencl,cuda]'
+
+# On a machine with a GPU, network or none: its tests, the suite twice, and copies by others in turns with ours.
+gpu-check:
+	@tools/gpu-check.sh $(VENV)
 
 $(VENV)/.ready-demo: pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV) server,opencl

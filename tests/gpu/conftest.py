@@ -8,12 +8,16 @@ import pytest
 
 from gpubench.devices.base import Device, Runtime
 from gpubench.devices.runtimes import load_runtime
+from gpubench.errors import GpubenchError
 
 
 @pytest.fixture(scope="session")
 def runtime() -> Runtime:
-    """Raises where there is no GPU: who asks for these tests says that there is one."""
-    return load_runtime("cuda")
+    """Ends the tests where there is no GPU: who asks for them says that there is one."""
+    try:
+        return load_runtime("cuda")
+    except GpubenchError as error:
+        pytest.exit(f"no GPU: {error.message}", returncode=2)
 
 
 @pytest.fixture(scope="session")

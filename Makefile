@@ -34,7 +34,7 @@ bench: $(VENV)/.ready-demo
 
 # PyCUDA has no wheels: build one, without a toolkit, and install the CUDA runtime with it.
 cuda: $(VENV)/.ready-demo
-	tools/build-pycuda.sh $(BIN)/python $(VENV)/wheels
+	$(BIN)/python -m gpubench.devices.build_pycuda $(VENV)/wheels
 	$(BIN)/python -m pip install --quiet --find-links $(VENV)/wheels --editable '.[server,opencl,cuda]'
 
 # On a machine with a GPU, network or none: its tests, the suite twice, and copies by others in turns with ours.

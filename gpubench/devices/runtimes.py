@@ -9,6 +9,14 @@ from gpubench.errors import GpubenchError, MissingDependency, NoSuchDevice
 from gpubench.results.document import DeviceInfo, RuntimeStatus
 
 RuntimeName = Literal["cuda", "opencl"]
+HOW_TO_INSTALL: dict[RuntimeName, str] = {
+    "opencl": "pip install 'gpubench[opencl]'",
+    # PyCUDA comes as source only, and building it fails in unhelpful words where there is no toolkit.
+    "cuda": (
+        "with a CUDA toolkit: pip install 'gpubench[cuda]'; with the driver alone: "
+        "python -m gpubench.devices.build_pycuda wheels && pip install --find-links wheels 'gpubench[cuda]'"
+    ),
+}
 RUNTIMES: tuple[RuntimeName, ...] = ("cuda", "opencl")
 
 
@@ -31,7 +39,7 @@ def load_runtime(name: RuntimeName) -> Runtime:
         if "libcuda" in str(error):
             raise GpubenchError(f"NVIDIA's driver is not installed here: {error}") from None
         raise MissingDependency(
-            f"the {name} runtime is not installed ({error}): pip install 'gpubench[{name}]'"
+            f"the {name} runtime is not installed ({error}); {HOW_TO_INSTALL[name]}"
         ) from None
 
 

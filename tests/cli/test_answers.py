@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from gpubench.benchmarks.suites import SUITES
+from gpubench.benchmarks.suites import suites
 from gpubench.benchmarks.table import BENCHMARKS
 from tests.cli.command import QUICK, gpubench
 
@@ -21,18 +22,22 @@ def test_devices() -> None:
         assert device["alias"] in ran.stdout
 
 
-def test_a_runtime_that_is_missing_is_told() -> None:
-    ran = gpubench("devices", "--runtime=cuda", PATH="", CUDA_VISIBLE_DEVICES="")
-    assert ran.returncode == 0
+def test_a_runtime_that_is_missing_says_how_to_install_it(tmp_path: Path) -> None:
+    """Also where it is installed: what stands first on the path is as good as absent."""
+    (tmp_path / "pycuda.py").write_text("raise ModuleNotFoundError(\"No module named 'pycuda'\")")
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    ran = gpubench("devices", "--runtime=cuda", PYTHONPATH=path)
+    assert (ran.returncode, ran.stdout) == (0, "")
     assert "cuda: " in ran.stderr
+    assert "python -m gpubench.devices.build_pycuda" in ran.stderr
 
 
 def test_benchmarks() -> None:
     ran = gpubench("benchmarks")
-    assert all(f" {name} " in ran.stdout for name in (*BENCHMARKS, *SUITES))
+    assert all(f" {name} " in ran.stdout for name in (*BENCHMARKS, *suites()))
     found = json.loads(gpubench("benchmarks", "--json").stdout)
     assert [benchmark["name"] for benchmark in found["benchmarks"]] == list(BENCHMARKS)
-    assert [suite["name"] for suite in found["suites"]] == list(SUITES)
+    assert [suite["name"] for suite in found["suites"]] == list(suites())
 
 
 def test_theory_needs_neither_device_nor_server() -> None:

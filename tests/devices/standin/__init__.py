@@ -1,6 +1,6 @@
 """A driver for tests: PyCUDA's own code runs on it, and the kernels on the processor.
 
-PyCUDA is built by ``tools/build-pycuda.sh``, once for a virtual environment, and unpacked beside the
+PyCUDA is built by ``gpubench.devices.build_pycuda``, once for a virtual environment, and unpacked beside the
 stand-in: it is not installed where the tests run.
 """
 
@@ -22,8 +22,8 @@ _NO_DEVICE_TEXT = "no CUDA-capable device is detected"
 def unpack_pycuda(folder: Path) -> None:
     """PyCUDA into ``folder``; built where it was not yet, in 2 minutes."""
     wheels = Path(sys.prefix, "wheels")
-    build = _ROOT / "tools" / "build-pycuda.sh"
-    subprocess.run([build, sys.executable, wheels], check=True, stdout=subprocess.DEVNULL)
+    build = [sys.executable, "-m", "gpubench.devices.build_pycuda", str(wheels)]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL, cwd=_ROOT)
     tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     [wheel] = wheels.glob(f"pycuda-*-{tag}-*.whl")
     zipfile.ZipFile(wheel).extractall(folder)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build-pycuda.sh PYTHON FOLDER
+# build_pycuda.sh PYTHON FOLDER
 #
 # Builds PyCUDA's wheel for PYTHON into FOLDER, for machines that have NVIDIA's driver or none, and no CUDA toolkit.
 # PyCUDA comes as source only, and building it asks for two headers and a libcuda to link against. The headers are in
@@ -18,7 +18,7 @@ mkdir -p "$2"
 folder=$(cd "$2" && pwd)
 tag=$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
 if compgen -G "$folder/pycuda-$PYCUDA-$tag-*.whl" >/dev/null; then exit 0; fi
-command -v g++ >/dev/null || { echo "build-pycuda: no g++; on Debian and Ubuntu: apt install g++" >&2; exit 1; }
+command -v g++ >/dev/null || { echo "build_pycuda: no g++; on Debian and Ubuntu: apt install g++" >&2; exit 1; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

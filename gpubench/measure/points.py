@@ -57,8 +57,8 @@ class Point:
 
 
 @dataclass
-class _Series:
-    """A point while it is sampled."""
+class Series:
+    """A point while it is sampled; ``wrong`` is what a check found, if anything."""
 
     point: Point
     rule: StoppingRule
@@ -85,29 +85,35 @@ def measure_points(
     planned: PlannedBenchmark,
     points: Sequence[Point],
     time_limit_seconds: float,
+    *,
+    rule: StoppingRule | None = None,
+    cold: bool = False,
 ) -> list[Measurement]:
     """Verify, warm up, sample and verify again; a measurement for each point, in their order.
 
-    Each point has a stopping rule of its own, with ``time_limit_seconds`` for its own samples. A
-    point whose data are wrong has no figure.
+    Each point has a stopping rule of its own, with ``time_limit_seconds`` for its own samples, unless
+    there is a ``rule`` for all. With ``cold`` a sample is one pass, and none goes before it untimed:
+    for points whose data are different, and which drive each other out of the caches. A point whose
+    data are wrong has no figure.
     """
-    series = [_Series(point, stopping_rule(planned.parameters, time_limit_seconds)) for point in points]
+    rule = rule or stopping_rule(planned.parameters, time_limit_seconds)
+    series = [Series(point, rule) for point in points]
     bench.tell.phase("verifying")
     for each in series:
         bench.check()
         each.wrong = _verify(bench, each)
     running = [each for each in series if each.wrong is None]
     bench.tell.phase("warming_up")
-    _warm_up(bench, running)
+    _warm_up(bench, running, cold)
     with bench.watching():
-        if len(running) == 1:
+        if len(running) == 1 and not cold:
             _sample_alone(bench, running[0], time_limit_seconds)
         else:
-            _sample_in_turns(bench, running, time_limit_seconds)
-    return [_measurement(bench, planned, each) for each in series]
+            _sample_in_turns(bench, running, time_limit_seconds, cold)
+    return [measurement_of(bench, planned, each) for each in series]
 
 
-def _verify(bench: Workbench, series: _Series) -> Verdict | None:
+def _verify(bench: Workbench, series: Series) -> Verdict | None:
     """Poison, run a sample, and check it whole; the verdict where something is wrong."""
     _prepare(series.point)
     series.point.poison()
@@ -124,20 +130,22 @@ def _prepare(point: Point) -> None:
         point.prepare()
 
 
-def _warm_up(bench: Workbench, running: Sequence[_Series]) -> None:
+def _warm_up(bench: Workbench, running: Sequence[Series], cold: bool) -> None:
     """The first one warms the device; a pass of each other tells how many make a sample."""
     for number, each in enumerate(running):
         _prepare(each.point)
         if number == 0:
             warm = warm_up(bench.device, each.point.operations, bench.warm_up_limit_seconds, bench.check)
-            each.passes, each.warm_up_seconds = warm.passes, warm.seconds
+            each.passes, each.warm_up_seconds = 1 if cold else warm.passes, warm.seconds
             continue
+        if cold:
+            break
         bench.check()
         bench.device.run(each.point.operations)
         each.passes = passes_for(bench.device.run(each.point.operations))
 
 
-def _sample_alone(bench: Workbench, series: _Series, limit_seconds: float) -> None:
+def _sample_alone(bench: Workbench, series: Series, limit_seconds: float) -> None:
     """One after the other; whatever the timed passes leave undone stays poisoned, and is found."""
     series.point.poison()
     while series.decision is None:
@@ -147,14 +155,15 @@ def _sample_alone(bench: Workbench, series: _Series, limit_seconds: float) -> No
     series.wrong = _wrong(series.point.check())
 
 
-def _sample_in_turns(bench: Workbench, running: Sequence[_Series], limit_seconds: float) -> None:
+def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds: float, cold: bool) -> None:
     """Round robin; then each sample's very work once more, untimed, on poisoned results."""
     budget = limit_seconds * max(len(running), 1)
     while open_ones := [each for each in running if each.decision is None]:
         for each in open_ones:
             bench.check()
             _prepare(each.point)
-            bench.device.run(each.point.operations)
+            if not cold:
+                bench.device.run(each.point.operations)
             each.take(bench)
             _tell(bench, each, sum(one.elapsed_seconds for one in running) / budget)
     for each in running:
@@ -162,11 +171,12 @@ def _sample_in_turns(bench: Workbench, running: Sequence[_Series], limit_seconds
         each.wrong = _verify(bench, each)
 
 
-def _tell(bench: Workbench, series: _Series, part: float) -> None:
+def _tell(bench: Workbench, series: Series, part: float) -> None:
     bench.tell.samples(series.samples_seconds, series.point.bus_bytes * series.passes, part)
 
 
-def _measurement(bench: Workbench, planned: PlannedBenchmark, series: _Series) -> Measurement:
+def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) -> Measurement:
+    """What a series says; its flags are of what was watched last. Raises ``BenchmarkFailed``."""
     point = series.point
     common: dict[str, Any] = {
         "axes": dict(point.axes),

@@ -84,11 +84,11 @@ def test_other_benchmarks_of_the_run_keep_their_figures(measure: Measure) -> Non
 def test_timed_passes_that_do_nothing_are_found(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
     """A right first pass must not stand for later ones: the result is poisoned again before them."""
 
-    def nothing(series: points._Series, bench: object) -> None:
+    def nothing(series: points.Series, bench: object) -> None:
         series.samples_seconds.append(0.001)
         series.decision = StopDecision(True, "nothing was run")
 
-    monkeypatch.setattr(points._Series, "take", nothing)
+    monkeypatch.setattr(points.Series, "take", nothing)
     for benchmark in ("copy", "write", "read", "dot"):
         _, told = measure(benchmark, **PINNED)
         [m] = told.measurements

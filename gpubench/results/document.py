@@ -195,11 +195,15 @@ class Efficiency(_Record, frozen=True):
 
 
 class Mismatch(_Record, frozen=True):
-    """An element that is not what it should be; the bits are hexadecimal."""
+    """An element that is not what it should be; the bits are hexadecimal.
+
+    ``reread`` is what a second read gave, null where there was none.
+    """
 
     index: int
     expected: str
     actual: str
+    reread: str | None = None
 
 
 class Measurement(_Record, frozen=True):

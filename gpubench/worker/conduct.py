@@ -20,7 +20,7 @@ from gpubench.errors import (
     from_wire,
 )
 from gpubench.protocol.messages import Progress
-from gpubench.results.document import ErrorInfo, Outcome, RunDocument
+from gpubench.results.document import ErrorInfo, Measurement, Outcome, RunDocument
 from gpubench.worker.handle import Worker
 from gpubench.worker.messages import Cancel, Event, Finished, Found, Measured, Progressed, Run, Started, Tuned
 
@@ -116,12 +116,16 @@ def _worst(document: RunDocument) -> GpubenchError | None:
     """What is wrong with a run that came to its end, by its measurements."""
     wrong = [m for m in document.measurements if m.status == "unverified"]
     if wrong:
-        names = ", ".join(m.benchmark for m in wrong)
-        return VerificationFailed(f"the data were wrong after {names}: {wrong[0].reason}")
+        return VerificationFailed(f"the data were wrong after {_names(wrong)}: {wrong[0].reason}")
     failed = [m for m in document.measurements if m.status == "failed"]
     if failed:
-        return BenchmarkFailed(f"{', '.join(m.benchmark for m in failed)} failed: {failed[0].reason}")
+        return BenchmarkFailed(f"{_names(failed)} failed: {failed[0].reason}")
     return None
+
+
+def _names(measurements: list[Measurement]) -> str:
+    """Each benchmark once, however many points it has."""
+    return ", ".join(dict.fromkeys(m.benchmark for m in measurements))
 
 
 def _outcome(error: GpubenchError | None) -> Outcome:

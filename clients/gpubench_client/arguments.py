@@ -31,7 +31,12 @@ def service(parser: argparse.ArgumentParser) -> None:
 
 def run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "benchmarks", nargs="+", metavar="BENCHMARK", help="a benchmark or a suite: see `gpubench benchmarks`"
+        "benchmarks", nargs="*", metavar="BENCHMARK", help="a benchmark or a suite: see `gpubench benchmarks`"
+    )
+    parser.add_argument(
+        "--suite-file",
+        metavar="FILE",
+        help="suites of your own, in TOML; without a BENCHMARK all of them: see docs/suites.md",
     )
     parser.add_argument(
         "--set",

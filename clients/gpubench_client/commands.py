@@ -23,7 +23,8 @@ def devices(args: argparse.Namespace, output: Output) -> None:
         return
     from gpubench.report import terminal
 
-    output.show(terminal.device_table(answer.devices))
+    if answer.devices:
+        output.show(terminal.device_table(answer.devices))
     for runtime in answer.runtimes:
         if not runtime.available:
             output.tell(f"{runtime.name}: {runtime.reason}")

@@ -9,7 +9,7 @@ import msgspec
 
 from gpubench.compare import compare
 from gpubench.errors import Cancelled, GpubenchError, InvalidParameters
-from gpubench.protocol.messages import BenchmarkRequest, StatedMemory
+from gpubench.protocol.messages import StatedMemory
 from gpubench.report.model import clean
 from gpubench.results.document import RunDocument, encode_document
 from gpubench.units import format_bytes, parse_bytes
@@ -19,11 +19,12 @@ from gpubench_client.interrupts import cancelling
 from gpubench_client.output import Output
 from gpubench_client.progress import view
 from gpubench_client.targets import open_server, open_service
+from gpubench_client.wanted import Wanted
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Whatever becomes of the run, what it finished is written and shown; then the error is raised."""
-    benchmarks = [BenchmarkRequest(name, parameters(args)) for name in args.benchmarks]
+    wanted = Wanted(args.benchmarks, args.suite_file, parameters(args))
     asked: dict[str, Any] = {
         "device": args.device,
         "key": args.key,
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     }
     out = out_file(args.out)
     if args.detach:
-        leave(args, output, benchmarks, asked)
+        leave(args, output, wanted, asked)
         return
     stop = Stop()
     error: GpubenchError | None = None
@@ -40,10 +41,10 @@ def run(args: argparse.Namespace, output: Output) -> None:
     with open_service(args, output) as service, view(output) as seen, cancelling(stop, seen.cancelling):
         try:
             document = service.run(
-                benchmarks, **asked, on_accepted=seen.accepted, on_progress=seen.progress, stop=stop
+                wanted.requests, **asked, on_accepted=seen.accepted, on_progress=seen.progress, stop=stop
             )
         except GpubenchError as failed:
-            error, document = failed, failed.details.get("document")
+            error, document = wanted.located(failed), failed.details.get("document")
     if document is not None:
         deliver(document, out, output)
     if isinstance(stop.reason, Cancelled):  # a deadline is a reason too
@@ -52,16 +53,17 @@ def run(args: argparse.Namespace, output: Output) -> None:
         raise error
 
 
-def leave(
-    args: argparse.Namespace, output: Output, benchmarks: list[BenchmarkRequest], asked: dict[str, Any]
-) -> None:
+def leave(args: argparse.Namespace, output: Output, wanted: Wanted, asked: dict[str, Any]) -> None:
     """Give the run to the server and go."""
     if args.out is not None:
         raise InvalidParameters(
             "--detach does not wait for a document to write; leave --out to `gpubench result`"
         )
     with open_server(args, output) as client:
-        accepted = client.submit(benchmarks, **asked)
+        try:
+            accepted = client.submit(wanted.requests, **asked)
+        except GpubenchError as failed:
+            raise wanted.located(failed) from None
     if output.json:
         output.data(accepted)
     else:

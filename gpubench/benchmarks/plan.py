@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from gpubench.benchmarks.parameters import is_default
-from gpubench.benchmarks.suites import SUITES
+from gpubench.benchmarks.parameters import Parameters, is_default
+from gpubench.benchmarks.suites import suites
 from gpubench.benchmarks.table import BENCHMARKS, Benchmark, StreamBenchmark
 from gpubench.errors import InvalidParameters, UnknownBenchmark
 from gpubench.protocol.messages import BenchmarkInfo, BenchmarkRequest, Benchmarks, SuiteInfo
@@ -26,9 +27,9 @@ def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
     planned: list[PlannedBenchmark] = []
     for index, request in enumerate(requests):
         asked = BenchmarkRequest(name=request) if isinstance(request, str) else request
-        for benchmark in _named(asked.name, f"$.params.benchmarks[{index}].name"):
+        for benchmark, own in _named(asked.name, f"$.params.benchmarks[{index}].name"):
             at = f"$.params.benchmarks[{index}].parameters"
-            parameters = convert(asked.parameters, benchmark.parameters, at)
+            parameters = _checked({**own, **asked.parameters}, benchmark, at)
             planned.append(
                 PlannedBenchmark(
                     name=benchmark.name,
@@ -44,17 +45,25 @@ def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
     return planned
 
 
-def _named(name: str, at: str) -> list[Benchmark]:
-    if name in SUITES:
-        return [BENCHMARKS[member] for member in SUITES[name].benchmarks]
+def _checked(parameters: dict[str, Any], benchmark: Benchmark, at: str) -> Parameters:
+    try:
+        return convert(parameters, benchmark.parameters, at)
+    except InvalidParameters as error:  # of which member of a suite is not in its path
+        raise InvalidParameters(f"{benchmark.name}: {error.message}", **error.details) from None
+
+
+def _named(name: str, at: str) -> list[tuple[Benchmark, dict[str, Any]]]:
+    """Benchmarks, each with what its suite says of it."""
+    known = suites()
+    if name in known:
+        return [(BENCHMARKS[member.name], member.parameters) for member in known[name].members]
     if name in BENCHMARKS:
-        return [BENCHMARKS[name]]
-    allowed = [*BENCHMARKS, *SUITES]
+        return [(BENCHMARKS[name], {})]
     raise UnknownBenchmark(
         f"no benchmark or suite {name!r}; allowed: benchmarks {', '.join(BENCHMARKS)}; "
-        f"suites {', '.join(SUITES)}",
+        f"suites {', '.join(known)}",
         path=at,
-        allowed=allowed,
+        allowed=[*BENCHMARKS, *known],
     )
 
 
@@ -73,5 +82,8 @@ def describe() -> Benchmarks:
             )
             for row in BENCHMARKS.values()
         ],
-        suites=[SuiteInfo(suite.name, suite.summary, list(suite.benchmarks)) for suite in SUITES.values()],
+        suites=[
+            SuiteInfo(suite.name, suite.summary, [member.name for member in suite.members])
+            for suite in suites().values()
+        ],
     )

@@ -1,20 +1,62 @@
-"""Suites: benchmarks that are asked for together, by one name."""
+"""Suites: benchmarks that are asked for together, by one name. Ours, and a user's own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated
 
-from gpubench.benchmarks.table import STREAM
+import msgspec
+from msgspec import Meta
+
+from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.errors import InvalidParameters
+from gpubench.protocol.messages import BenchmarkRequest, Identifier
+from gpubench.protocol.validation import convert
 
 
-@dataclass(frozen=True)
-class Suite:
-    name: str
-    summary: str
-    benchmarks: tuple[str, ...]
+class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Benchmarks, each with the parameters that are not the usual ones; with ``all`` every one."""
+
+    name: Annotated[Identifier, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    summary: str = ""
+    benchmarks: tuple[BenchmarkRequest, ...] = ()
+    all: bool = False
+
+    @property
+    def members(self) -> tuple[BenchmarkRequest, ...]:
+        return tuple(map(BenchmarkRequest, BENCHMARKS)) if self.all else self.benchmarks
 
 
-SUITES: dict[str, Suite] = {
-    suite.name: suite
-    for suite in (Suite("stream", "the sustained bandwidth of the memory, seven ways", tuple(STREAM)),)
-}
+@functools.cache
+def suites() -> Mapping[str, Suite]:
+    """Those that come with the program, by name; read when first asked for."""
+    text = resources.files("gpubench.benchmarks").joinpath("suites.toml").read_text(encoding="utf-8")
+    return parse_suites(text)
+
+
+def parse_suites(text: str) -> dict[str, Suite]:
+    """The suites of a TOML text, by name, in its order.
+
+    Raises ``InvalidParameters`` that names the line where it is no TOML, and else the field, such
+    as ``suite[0].benchmarks[2].parameters``. Benchmarks and what they take are for ``plan`` to check.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidParameters(f"not TOML: {error}") from None
+    rows = data.get("suite")
+    if not rows or not isinstance(rows, list) or len(data) > 1:
+        wrong = next((f"{name}: unknown" for name in data if name != "suite"), "no suite in it")
+        raise InvalidParameters(f"{wrong}; allowed: tables [[suite]], each with [[suite.benchmarks]]")
+    found: dict[str, Suite] = {}
+    for index, row in enumerate(rows):
+        suite = convert(row, Suite, f"suite[{index}]")
+        if suite.name in found:
+            raise InvalidParameters(f"suite[{index}].name: there is a suite {suite.name!r} above it already")
+        if suite.all == bool(suite.benchmarks):
+            raise InvalidParameters(f"suite[{index}]: {suite.name!r} needs either benchmarks or `all = true`")
+        found[suite.name] = suite
+    return found

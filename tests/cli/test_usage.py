@@ -16,8 +16,9 @@ from tests.cli.command import environment, gpubench
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["run"], "name a benchmark or a suite"),
         (["run", "nope"], "allowed: benchmarks copy"),
-        (["run", "triad", "--set=nope=1"], "allowed: dtype"),
+        (["run", "triad", "--set=nope=1"], "allowed: footprint_bytes"),
         (["run", "triad", "--set=dtype=half"], "allowed: float, double"),
         (["run", "triad", "--set=dtype"], "NAME=VALUE"),
         (["run", "triad", "--set=unroll=3"], "parameters.unroll"),
@@ -58,7 +59,6 @@ def test_usage(
     [
         [],
         ["nope"],
-        ["run"],
         ["run", "triad", "--deadline=soon"],
         ["run", "triad", "--bus-width=wide"],
         ["--nope"],

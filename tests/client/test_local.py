@@ -42,7 +42,7 @@ def test_a_run_on_this_machine() -> None:
     ("benchmarks", "options", "error", "said"),
     [
         ("nope", {}, errors.UnknownBenchmark, "triad"),
-        ([BenchmarkRequest("triad", {"nope": 1})], {}, errors.InvalidParameters, "allowed: dtype"),
+        ([BenchmarkRequest("triad", {"nope": 1})], {}, errors.InvalidParameters, "allowed: footprint_bytes"),
         ("triad", {"deadline_seconds": 0.0}, errors.InvalidParameters, r"\$\.params\.deadline_seconds"),
         ("triad", {"memory": StatedMemory("ddr9", 128)}, errors.CatalogError, "ddr9"),
         ("triad", {"memory": StatedMemory("ddr5-4800", 1)}, errors.InvalidParameters, "bus_width_bits"),

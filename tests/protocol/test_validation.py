@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpubench.benchmarks.plan import plan
-from gpubench.benchmarks.suites import SUITES
+from gpubench.benchmarks.suites import suites
 from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.errors import InvalidParameters, InvalidRequest, ParseError, ProtocolError, UnknownBenchmark
 from gpubench.protocol.messages import PARAMETERS, BenchmarkRequest, RunParams
@@ -64,7 +64,7 @@ parameter_names = st.sampled_from(
 
 @given(
     parameters=st.dictionaries(parameter_names, values, max_size=3),
-    name=st.sampled_from([*BENCHMARKS, *SUITES]),
+    name=st.sampled_from([*BENCHMARKS, *suites()]),
 )
 def test_parameters_of_a_benchmark_are_taken_or_named(parameters: dict[str, object], name: str) -> None:
     try:

@@ -27,7 +27,7 @@ def test_benchmarks_come_with_a_schema_of_their_parameters(server: RunningServer
     found = msgspec.convert(server.ask("benchmarks"), messages.Benchmarks)
     assert "triad" in [benchmark.name for benchmark in found.benchmarks]
     assert all("$defs" in benchmark.parameters for benchmark in found.benchmarks)
-    assert [suite.name for suite in found.suites] == ["stream"]
+    assert "stream" in [suite.name for suite in found.suites]
 
 
 def test_status_shows_each_device(server: RunningServer) -> None:

@@ -23,7 +23,7 @@ from gpubench_client.local import LocalClient
 
 from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
-from gpubench.devices.cuda import CudaRuntime
+from gpubench.devices.cuda import CudaDevice, CudaRuntime
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.shapes import ELEMENT_BYTES, chunk_bytes
@@ -53,8 +53,9 @@ def main() -> int:
     mistakes += _differences(*runs)
     copied = next((each for each in runs[1].measurements if each.benchmark == "copy"), None)
     if copied and copied.shape and copied.footprint_bytes:
-        rates = _beside_peers(gpus[0].id, copied.shape, copied.footprint_bytes, options.rounds)
+        rates, watched = _beside_peers(gpus[0].id, copied.shape, copied.footprint_bytes, options.rounds)
         lines += [f"- {name}: {rate / 1e9:.1f} GB/s" for name, rate in rates.items()]
+        lines.append(f"- copies while NVML is asked / while it is not: {watched:.5f} of the time")
         mistakes += [
             f"copy is below that of {name}" for name, rate in rates.items() if rate > rates["gpubench"]
         ]
@@ -119,8 +120,13 @@ def _rate(measurement: Measurement) -> float:
     return summary.median if summary else 0.0
 
 
-def _beside_peers(device_id: str, shape: Shape, footprint_bytes: int, rounds: int) -> dict[str, float]:
-    """Bytes per second of copies that take turns; a copy counts twice, once read and once written."""
+def _beside_peers(
+    device_id: str, shape: Shape, footprint_bytes: int, rounds: int
+) -> tuple[dict[str, float], float]:
+    """Bytes per second of copies that take turns, each counted twice, once read and once written.
+
+    The other figure is how much longer a copy takes while it is watched.
+    """
     device = CudaRuntime().open(device_id)
     arena, row = Arena(device), STREAM["copy"]
     segments = arena.cut(footprint_bytes, row.arrays, ELEMENT_BYTES["double"], chunk_bytes(shape))
@@ -139,10 +145,23 @@ def _beside_peers(device_id: str, shape: Shape, footprint_bytes: int, rounds: in
         for name, copy in copies.items():
             copy()  # what another left in the cache is not its own
             samples[name].append(copy())
+    watched = _watched_ratio(device, copies["gpubench"], rounds)
     task.release()
     arena.release()
     device.close()
-    return {name: 2 * array_bytes / median(seconds) for name, seconds in samples.items()}
+    return {name: 2 * array_bytes / median(seconds) for name, seconds in samples.items()}, watched
+
+
+def _watched_ratio(device: CudaDevice, copy: Copy, pairs: int) -> float:
+    """How much longer copies take while NVML is asked, in turns with copies while it is not."""
+    ratios = []
+    for _ in range(pairs):
+        alone = median([copy() for _ in range(20)])
+        watch = device.watch()
+        watched = median([copy() for _ in range(20)])
+        watch.stop()
+        ratios.append(watched / alone)
+    return median(ratios)
 
 
 def _driver_copy(source: int, target: int, array_bytes: int) -> Copy:

@@ -67,7 +67,7 @@ def test_the_same_key_is_the_same_run(url: str) -> None:
     ("benchmarks", "options", "error", "said"),
     [
         (["nope"], {}, errors.UnknownBenchmark, "triad"),
-        ([BenchmarkRequest("triad", {"nope": 1})], {}, errors.InvalidParameters, "allowed: dtype"),
+        ([BenchmarkRequest("triad", {"nope": 1})], {}, errors.InvalidParameters, "allowed: footprint_bytes"),
         ([BenchmarkRequest("triad", {"dtype": "half"})], {}, errors.InvalidParameters, "float, double"),
         ("triad", {"device": "nope"}, errors.NoSuchDevice, "opencl:"),
         ("triad", {"deadline_seconds": -1.0}, errors.InvalidParameters, "deadline_seconds"),

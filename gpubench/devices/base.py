@@ -28,6 +28,23 @@ class Allocation(Protocol):
     def release(self) -> None: ...
 
 
+class HostMemory(Protocol):
+    """Memory of the host, until it is released.
+
+    ``array`` is a numpy array of bytes over all of it, not to be touched after ``release``. ``pinned``
+    memory stays where it is, so that the device reaches it by itself; a transfer of pageable memory
+    goes through the driver's own and keeps the calling thread busy.
+    """
+
+    @property
+    def array(self) -> Any: ...
+
+    @property
+    def pinned(self) -> bool: ...
+
+    def release(self) -> None: ...
+
+
 class Program(Protocol):
     def kernel(self, name: str) -> Kernel: ...
 
@@ -46,7 +63,31 @@ class Launch:
     arguments: tuple[Buffer | int, ...]
 
 
-Operation = Launch
+Place = Any
+"""Where a copy begins or ends: a ``Buffer``, or ``HostMemory`` of the same device; not both of the host."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """``nbytes`` from the begin of one place to that of another, without a kernel."""
+
+    destination: Place
+    source: Place
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Together:
+    """Two rows of work that begin together, each in its order; it ends when both have ended.
+
+    Memory of the host must be pinned here: other transfers keep the only thread busy.
+    """
+
+    first: tuple[Launch | Copy, ...]
+    second: tuple[Launch | Copy, ...]
+
+
+Operation = Launch | Copy | Together
 """What a device can be told to do, and times."""
 
 
@@ -76,6 +117,10 @@ class Device(Protocol):
 
     def allocate(self, nbytes: int) -> Allocation:
         """Raises ``OutOfDeviceMemory``."""
+        ...
+
+    def host_memory(self, nbytes: int, *, pinned: bool) -> HostMemory:
+        """Raises ``BenchmarkFailed`` where the host gives none."""
         ...
 
     def compile(self, text: str) -> Program:

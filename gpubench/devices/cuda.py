@@ -18,7 +18,7 @@ import numpy as np
 import pycuda.driver as cuda
 
 from gpubench.devices import cuda_compile, pci
-from gpubench.devices.base import Launch, Operation
+from gpubench.devices.base import Copy, Launch, Operation, Together
 from gpubench.devices.cuda_hold import MAX_HELD_LAUNCHES, Hold
 from gpubench.devices.telemetry import Nvml, NvmlWatch
 from gpubench.errors import (
@@ -58,7 +58,7 @@ class CudaRuntime:
 
 
 class CudaDevice:
-    """One GPU with its primary context and one stream.
+    """One GPU with its primary context, a stream, and a second one for work beside it.
 
     Raises ``MissingDependency`` where nothing compiles for it, ``OutOfDeviceMemory`` where others
     left no memory for a context, and ``DeviceLost``.
@@ -75,8 +75,8 @@ class CudaDevice:
         try:
             with self._calls("opened"):
                 # Of its own: the default stream waits for others, and others for it.
-                self._stream = cuda.Stream(_NON_BLOCKING)
-                self._begin, self._end = cuda.Event(), cuda.Event()
+                self._stream, self._second = cuda.Stream(_NON_BLOCKING), cuda.Stream(_NON_BLOCKING)
+                self._begin, self._end, self._fork, self._join = (cuda.Event() for _ in range(4))
                 self._hold = Hold(self._load, self._stream)
         except GpubenchError:
             cuda.Context.pop()
@@ -100,19 +100,31 @@ class CudaDevice:
         with self._calls(f"asked for {nbytes} bytes in one piece"):
             return _Allocation(cuda.mem_alloc(nbytes), nbytes)
 
+    def host_memory(self, nbytes: int, *, pinned: bool) -> _PinnedMemory | _PageableMemory:
+        try:
+            return _PinnedMemory(nbytes) if pinned else _PageableMemory(nbytes)
+        except (cuda.Error, MemoryError) as error:
+            kind = "pinned" if pinned else "pageable"
+            raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
+
     def compile(self, text: str) -> _Program:
         """For the exact architecture of this GPU."""
         return _Program(self, self._load(text))
 
     def run(self, operations: Sequence[Operation]) -> float:
-        with self._calls("given kernels", refusal=BenchmarkFailed), self._hold:
+        # A transfer of pageable memory returns when it is done, which it never would be behind a hold.
+        hold: contextlib.AbstractContextManager[object]
+        hold = contextlib.nullcontext() if any(map(_pageable, operations)) else self._hold
+        with self._calls("given work", refusal=BenchmarkFailed), hold:
             self._begin.record(self._stream)
-            for number, launch in enumerate(operations):
-                if number == MAX_HELD_LAUNCHES:
+            queued = 0
+            for operation in operations:
+                queued += _entries(operation)
+                if queued > MAX_HELD_LAUNCHES:
                     self._hold.release()
-                launch.kernel.launch(launch, self._stream)
+                self._start(operation)
             self._end.record(self._stream)
-        with self._calls("running kernels"):
+        with self._calls("working"):
             self._end.synchronize()
             return float(self._end.time_since(self._begin)) * 1e-3
 
@@ -144,6 +156,18 @@ class CudaDevice:
             self._stream.synchronize()
         with contextlib.suppress(cuda.Error):
             cuda.Context.pop()
+
+    def _start(self, operation: Operation) -> None:
+        if not isinstance(operation, Together):
+            _enqueue(operation, self._stream)
+            return
+        self._fork.record(self._stream)
+        self._second.wait_for_event(self._fork)
+        for row, stream in ((operation.first, self._stream), (operation.second, self._second)):
+            for each in row:
+                _enqueue(each, stream)
+        self._join.record(self._second)
+        self._stream.wait_for_event(self._join)
 
     def _load(self, text: str) -> Any:
         cubin = cuda_compile.compile_cubin(text, _architecture(self._info), self._compiler)
@@ -186,6 +210,56 @@ class _Allocation:
     def release(self) -> None:
         with contextlib.suppress(cuda.Error):  # of a lost device: its memory is gone already
             self._memory.free()
+
+
+class _PageableMemory:
+    pinned = False
+
+    def __init__(self, nbytes: int) -> None:
+        self.array = np.empty(nbytes, np.uint8)
+
+    def release(self) -> None:
+        self.array = np.empty(0, np.uint8)
+
+
+class _PinnedMemory:
+    pinned = True
+
+    def __init__(self, nbytes: int) -> None:
+        self.array = cuda.pagelocked_empty(nbytes, np.uint8)
+
+    def release(self) -> None:
+        memory, self.array = self.array.base, np.empty(0, np.uint8)
+        with contextlib.suppress(cuda.Error):  # of a lost device
+            memory.free()
+
+
+def _enqueue(operation: Launch | Copy, stream: Any) -> None:
+    if isinstance(operation, Launch):
+        operation.kernel.launch(operation, stream)
+        return
+    destination, source, nbytes = operation.destination, operation.source, operation.nbytes
+    if isinstance(destination, _View) and isinstance(source, _View):
+        cuda.memcpy_dtod_async(destination.pointer, source.pointer, nbytes, stream)
+    elif isinstance(destination, _View):
+        cuda.memcpy_htod_async(destination.pointer, source.array[:nbytes], stream)
+    else:
+        cuda.memcpy_dtoh_async(destination.array[:nbytes], source.pointer, stream)
+
+
+def _pageable(operation: Operation) -> bool:
+    if isinstance(operation, Together):
+        return any(map(_pageable, (*operation.first, *operation.second)))
+    if isinstance(operation, Launch):
+        return False
+    return isinstance(operation.destination, _PageableMemory) or isinstance(operation.source, _PageableMemory)
+
+
+def _entries(operation: Operation) -> int:
+    """In the driver's queues: of two rows, also the two events and the two waits for them."""
+    if isinstance(operation, Together):
+        return len(operation.first) + len(operation.second) + 4
+    return 1
 
 
 class _Program:
@@ -249,6 +323,7 @@ def _describe(index: int) -> DeviceInfo:
     kilohertz = known("MEMORY_CLOCK_RATE")
     version = cuda.get_driver_version()
     ecc = asked("ECC_ENABLED")
+    generation, lanes = nvml.pcie_link()
     total, used = int(device.total_memory()), nvml.memory_used_bytes()
     info = DeviceInfo(
         id=f"cuda:{_uuid(index) or address}",
@@ -270,6 +345,8 @@ def _describe(index: int) -> DeviceInfo:
         memory_clock_hz=kilohertz * 1000 if kilohertz else nvml.max_memory_clock_hz(),
         ecc_enabled=None if ecc is None else bool(ecc),
         pci_bus_id=address,
+        pcie_generation=generation,
+        pcie_lanes=lanes,
     )
     try:
         if asked("COMPUTE_MODE") == _PROHIBITED:

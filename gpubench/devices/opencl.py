@@ -12,7 +12,7 @@ import numpy as np
 import pyopencl as cl
 
 from gpubench.devices import host, pci, pocl
-from gpubench.devices.base import Allocation, Launch, Operation, Watch
+from gpubench.devices.base import Allocation, Copy, Launch, Operation, Together, Watch
 from gpubench.errors import BenchmarkFailed, DeviceLost, GpubenchError, NoSuchDevice, OutOfDeviceMemory
 from gpubench.results.document import Clocks, DeviceInfo, Telemetry
 
@@ -47,7 +47,7 @@ class OpenClRuntime:
 
 
 class OpenClDevice:
-    """One OpenCL device with one in-order queue that keeps time."""
+    """One OpenCL device with an in-order queue that keeps time, and a second one for work beside it."""
 
     def __init__(self, device: Any, info: DeviceInfo) -> None:
         if info.unavailable:
@@ -56,9 +56,9 @@ class OpenClDevice:
         self._info = info
         try:
             self._context = cl.Context([device])
-            self._queue = cl.CommandQueue(
-                self._context, properties=cl.command_queue_properties.PROFILING_ENABLE
-            )
+            timed = cl.command_queue_properties.PROFILING_ENABLE
+            self._queue = cl.CommandQueue(self._context, properties=timed)
+            self._second = cl.CommandQueue(self._context, properties=timed)
         except cl.Error as error:
             raise DeviceLost(f"{info.id} cannot be opened: {error}") from None
 
@@ -86,6 +86,14 @@ class OpenClDevice:
                 f"{self._info.name} gives no {nbytes} bytes in one piece ({error}); ask for less"
             ) from None
 
+    def host_memory(self, nbytes: int, *, pinned: bool) -> _PinnedMemory | _PageableMemory:
+        """Pinned is what the driver itself allocates on the host, as NVIDIA's and AMD's guides say."""
+        try:
+            return _PinnedMemory(self._context, self._queue, nbytes) if pinned else _PageableMemory(nbytes)
+        except (cl.Error, MemoryError) as error:
+            kind = "pinned" if pinned else "pageable"
+            raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
+
     def compile(self, text: str) -> _Program:
         try:
             with warnings.catch_warnings():
@@ -96,9 +104,10 @@ class OpenClDevice:
 
     def run(self, operations: Sequence[Operation]) -> float:
         try:
-            events = [self._enqueue(launch) for launch in operations]
-            events[-1].wait()
-            nanoseconds = events[-1].profile.end - events[0].profile.start
+            done = [self._start(operation) for operation in operations]
+            cl.wait_for_events(done[-1][1])
+            begin = min(event.profile.start for event in done[0][0])
+            nanoseconds = max(event.profile.end for event in done[-1][1]) - begin
         except cl.MemoryError as error:
             raise OutOfDeviceMemory(
                 f"{self._info.name} has too little memory free ({error}); ask for less"
@@ -132,16 +141,49 @@ class OpenClDevice:
 
     def close(self) -> None:
         self._queue.finish()
+        self._second.finish()
 
-    def _enqueue(self, launch: Launch) -> Any:
-        arguments = [np.uint64(x) if isinstance(x, int) else x for x in launch.arguments]
-        launch.kernel.set_args(*arguments)
-        return cl.enqueue_nd_range_kernel(
-            self._queue, launch.kernel, (launch.groups * launch.group_size,), (launch.group_size,)
-        )
+    def _start(self, operation: Operation) -> tuple[list[Any], list[Any]]:
+        """Its events that may begin first, and those that may end last."""
+        if isinstance(operation, Together):
+            return self._start_together(operation)
+        event = _enqueue(operation, self._queue)
+        return [event], [event]
+
+    def _start_together(self, both: Together) -> tuple[list[Any], list[Any]]:
+        queues = (self._queue, self._second)
+        begin = cl.enqueue_marker(self._queue)
+        cl.enqueue_barrier(self._second, wait_for=[begin])
+        rows = [
+            [_enqueue(each, queue) for each in row]
+            for row, queue in zip((both.first, both.second), queues, strict=True)
+        ]
+        for queue in queues:  # one waits for the other, which must have been sent off
+            queue.flush()
+        cl.enqueue_barrier(self._queue, wait_for=[rows[1][-1]])
+        return [row[0] for row in rows], [row[-1] for row in rows]
 
     def _lost(self, error: Exception) -> NoReturn:
         raise DeviceLost(f"{self._info.name} failed while it was used: {error}") from None
+
+
+def _enqueue(operation: Launch | Copy, queue: Any) -> Any:
+    if isinstance(operation, Copy):
+        return _enqueue_copy(operation, queue)
+    arguments = [np.uint64(x) if isinstance(x, int) else x for x in operation.arguments]
+    operation.kernel.set_args(*arguments)
+    size = operation.group_size
+    return cl.enqueue_nd_range_kernel(queue, operation.kernel, (operation.groups * size,), (size,))
+
+
+def _enqueue_copy(copy: Copy, queue: Any) -> Any:
+    ends = [
+        end.array[: copy.nbytes] if isinstance(end, _PageableMemory | _PinnedMemory) else end
+        for end in (copy.destination, copy.source)
+    ]
+    if any(isinstance(end, np.ndarray) for end in ends):
+        return cl.enqueue_copy(queue, *ends, is_blocking=False)
+    return cl.enqueue_copy(queue, *ends, byte_count=copy.nbytes)
 
 
 class _Program:
@@ -182,6 +224,33 @@ class _HostAllocation(_DeviceAllocation):
         begin = -whole.ctypes.data % HUGE_PAGE_BYTES
         self._memory = whole[begin : begin + nbytes]
         super().__init__(context, nbytes, flags=cl.mem_flags.USE_HOST_PTR, hostbuf=self._memory)
+
+
+class _PageableMemory:
+    pinned = False
+
+    def __init__(self, nbytes: int) -> None:
+        self.array = np.empty(nbytes, np.uint8)
+
+    def release(self) -> None:
+        self.array = np.empty(0, np.uint8)
+
+
+class _PinnedMemory:
+    """A buffer in the host's memory, mapped from its making to its release."""
+
+    pinned = True
+
+    def __init__(self, context: Any, queue: Any, nbytes: int) -> None:
+        self._queue = queue
+        self._buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE | cl.mem_flags.ALLOC_HOST_PTR, nbytes)
+        flags = cl.map_flags.READ | cl.map_flags.WRITE
+        self.array, _ = cl.enqueue_map_buffer(queue, self._buffer, flags, 0, (nbytes,), np.uint8)
+
+    def release(self) -> None:
+        mapped, self.array = self.array.base, np.empty(0, np.uint8)
+        mapped.release(self._queue).wait()
+        self._buffer.release()
 
 
 class _NoWatch:

@@ -70,6 +70,12 @@ class Nvml:
     def max_memory_clock_hz(self) -> int | None:
         return self._hertz("nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_MEM")
 
+    def pcie_link(self) -> tuple[int | None, int | None]:
+        """Generation and lanes, as the GPU and its slot allow at most: an idle link is slowed down."""
+        generation = self._ask("nvmlDeviceGetMaxPcieLinkGeneration")
+        lanes = self._ask("nvmlDeviceGetMaxPcieLinkWidth")
+        return generation or None, lanes or None
+
     def clocks(self) -> Clocks:
         return Clocks(
             memory_hz=self._hertz("nvmlDeviceGetClockInfo", "NVML_CLOCK_MEM"),

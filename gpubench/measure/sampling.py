@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gpubench.devices.base import Device, Launch
+from gpubench.devices.base import Device, Operation
 from gpubench.measure.statistics import median
 from gpubench.results.document import Clocks
 
@@ -22,7 +22,7 @@ BUSY_LIMIT_SECONDS = 0.5
 """For a device that another benchmark of the same run has just kept busy."""
 
 Check = Callable[[], None]
-"""Called between launches; raises ``Cancelled`` where the run is to end."""
+"""Called between operations; raises ``Cancelled`` where the run is to end."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class WarmUp:
     seconds: float
 
 
-def warm_up(device: Device, launches: Sequence[Launch], limit_seconds: float, check: Check) -> WarmUp:
+def warm_up(device: Device, operations: Sequence[Operation], limit_seconds: float, check: Check) -> WarmUp:
     """Run passes until two windows of 100 ms agree within 1 % and the memory clock is steady."""
     begin = time.monotonic()
     passes = 1
     before: tuple[float, Clocks] | None = None
     while True:
-        seconds, passes = _window(device, launches, passes, check)
+        seconds, passes = _window(device, operations, passes, check)
         now = (seconds, device.clocks())
         if before and _agree(before, now):
             break
@@ -56,13 +56,13 @@ def passes_for(pass_seconds: float) -> int:
     return max(1, math.ceil(MIN_SAMPLE_SECONDS / pass_seconds))
 
 
-def _window(device: Device, launches: Sequence[Launch], passes: int, check: Check) -> tuple[float, int]:
+def _window(device: Device, operations: Sequence[Operation], passes: int, check: Check) -> tuple[float, int]:
     """Run for ``WINDOW_SECONDS``; the median seconds of a pass, and how many make a sample."""
     spent, each = 0.0, []
     begin = time.monotonic()
     while spent < WINDOW_SECONDS and time.monotonic() - begin < COLD_LIMIT_SECONDS:
         check()
-        seconds = device.run(list(launches) * passes)
+        seconds = device.run(list(operations) * passes)
         spent += seconds
         each.append(seconds / passes)
         passes = max(passes, passes_for(seconds / passes))

@@ -58,6 +58,8 @@ class DeviceInfo(_Record, frozen=True):
     memory_clock_hz: int | None = None
     ecc_enabled: bool | None = None
     pci_bus_id: str | None = None
+    pcie_generation: int | None = None
+    pcie_lanes: int | None = None
     unavailable: str | None = None
 
 

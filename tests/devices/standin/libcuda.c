@@ -70,7 +70,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static Work *queue, **queue_end = &queue;
 static int busy, started, dead;
-static Allocation *allocations;
+static Allocation *allocations, *pinned;
 static uint64_t allocated;
 static char host_code[4096];
 static __thread int contexts;
@@ -162,11 +162,12 @@ static int fault(const char *function, int needs_context) {
         if (code_) return code_;                                                                              \
     } while (0)
 
-static int inside(const void *pointer, uint64_t bytes) {
-    for (Allocation *each = allocations; each; each = each->next)
-        if ((char *)pointer >= each->begin && (char *)pointer + bytes <= each->begin + each->bytes) return 1;
+static int within(const Allocation *list, const void *pointer, uint64_t bytes) {
+    for (; list; list = list->next)
+        if ((char *)pointer >= list->begin && (char *)pointer + bytes <= list->begin + list->bytes) return 1;
     return 0;
 }
+static int inside(const void *pointer, uint64_t bytes) { return within(allocations, pointer, bytes); }
 
 /* What tests call: the shared library with the code of the next module that is loaded. */
 void standin_host_code(const char *path) { snprintf(host_code, sizeof host_code, "%s", path); }
@@ -249,10 +250,23 @@ int cuMemFree_v2(uint64_t pointer) {
 }
 int cuMemHostAlloc(void **pointer, size_t bytes, unsigned flags) {
     FAULT(1);
+    Allocation *kept = malloc(sizeof *kept);
     *pointer = malloc(bytes);
+    *kept = (Allocation){*pointer, bytes, pinned};
+    pinned = kept;
     return *pointer ? OK : OUT_OF_MEMORY;
 }
-int cuMemFreeHost(void *pointer) { free(pointer); return OK; }
+int cuMemFreeHost(void *pointer) {
+    for (Allocation **each = &pinned; *each; each = &(*each)->next)
+        if ((*each)->begin == pointer) {
+            Allocation *gone = *each;
+            *each = gone->next;
+            free(gone);
+            free(pointer);
+            return OK;
+        }
+    return INVALID_VALUE;
+}
 int cuMemHostGetDevicePointer_v2(uint64_t *pointer, void *host, unsigned flags) {
     *pointer = (uint64_t)host;
     return OK;
@@ -262,10 +276,18 @@ int cuMemsetD8Async(uint64_t pointer, unsigned char value, size_t count, void *s
     if (!inside((void *)pointer, count)) return INVALID_VALUE;
     return later((Work){.kind = SET, .to = (char *)pointer, .value = value, .bytes = count});
 }
+/* Of pinned memory later; of any other the caller waits, as the manual says of DtoH and large HtoD. */
+static int transfer(void *to, const void *from, size_t bytes, const void *host) {
+    later((Work){.kind = COPY, .to = to, .from = from, .bytes = bytes});
+    return within(pinned, host, bytes) ? OK : wait_for_all();
+}
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
     FAULT(1);
-    if (!inside((void *)from, bytes)) return INVALID_VALUE;
-    return later((Work){.kind = COPY, .to = to, .from = (char *)from, .bytes = bytes});
+    return inside((void *)from, bytes) ? transfer(to, (void *)from, bytes, to) : INVALID_VALUE;
+}
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream) {
+    FAULT(1);
+    return inside((void *)to, bytes) ? transfer((void *)to, from, bytes, from) : INVALID_VALUE;
 }
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
     FAULT(1);
@@ -274,6 +296,8 @@ int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream)
 }
 
 int cuStreamCreate(void **stream, unsigned flags) { FAULT(1); *stream = malloc(1); return OK; }
+/* All streams are one row of work here. */
+int cuStreamWaitEvent(void *stream, Event *event, unsigned flags) { FAULT(1); return OK; }
 int cuStreamDestroy_v2(void *stream) { free(stream); return OK; }
 int cuStreamSynchronize(void *stream) { FAULT(1); return wait_for_all(); }
 int cuEventCreate(Event **event, unsigned flags) { FAULT(1); *event = calloc(1, sizeof **event); return OK; }

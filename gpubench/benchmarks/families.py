@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gpubench.benchmarks import stream
+from gpubench.benchmarks import memory_map, stream
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement
 from gpubench.worker.messages import PlannedBenchmark
@@ -17,5 +17,6 @@ this benchmark alone fails.
 """
 
 FAMILIES: dict[str, Measure] = {
+    "memory_map": memory_map.measure,
     "stream": stream.measure,
 }

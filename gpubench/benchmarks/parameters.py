@@ -13,6 +13,12 @@ Dtype = Literal["float", "double"]
 Order = Literal["tile", "grid"]
 
 
+MemoryShare = Annotated[
+    Annotated[float, Meta(gt=0, le=0.95)] | None,
+    Meta(description="of free memory; null: 0.9, on a processor 0.25, where the rest belongs to others"),
+]
+
+
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What every benchmark can be told; null means that the program chooses, and says what."""
 
@@ -46,6 +52,19 @@ class StreamParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     groups: Annotated[
         Annotated[int, Meta(ge=1, le=1 << 20)] | None, Meta(description="pins the access shape")
     ] = None
+
+
+class MapParameters(StreamParameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``map``; a ``footprint_bytes`` takes the place of ``memory_share_ratio``."""
+
+    memory_share_ratio: MemoryShare = None
+    slices: Annotated[int, Meta(ge=4, le=256, description="of equal size, each with a figure of its own")] = (
+        256
+    )
+    rounds: Annotated[int, Meta(ge=3, le=100, description="through all slices, and so samples of each")] = 9
+    kernel: Annotated[Literal["read", "write", "copy", "triad"], Meta(description="what goes through")] = (
+        "read"
+    )
 
 
 SHAPE_FIELDS = ("vector_bytes", "unroll", "group_size", "order", "streaming_stores", "groups")

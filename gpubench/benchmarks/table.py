@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gpubench.benchmarks.parameters import Parameters, StreamParameters
+from gpubench.benchmarks.parameters import MapParameters, Parameters, StreamParameters
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,19 @@ _STREAM_ROWS = (
     ),
 )  # fmt: skip
 
+_WHOLE_MEMORY_ROWS = (
+    Benchmark(
+        "map", "bandwidth of each of 256 slices of nearly all free memory",
+        "Nearly all free memory is taken and cut into equal slices, and each is read in turn, round after "
+        "round, so that drift favours none. A slice may be smaller than the caches: the round over all the "
+        "others drives it out, and no untimed pass of its own comes before a sample. Bytes are those of a "
+        "slice. A slow region is a row of slices of which even the best sample is below 90 % of the median "
+        "slice, as on a card whose last half gigabyte is slow. Offsets count in the memory taken: runtimes "
+        "do not tell where it lies in the chips.",
+        "memory_map", MapParameters,
+    ),
+)  # fmt: skip
+
 STREAM: dict[str, StreamBenchmark] = {row.name: row for row in _STREAM_ROWS}
 
-BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in (*_STREAM_ROWS,)}
+BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in (*_STREAM_ROWS, *_WHOLE_MEMORY_ROWS)}

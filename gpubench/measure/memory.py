@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpubench.devices.base import Allocation, Buffer, Device
@@ -9,6 +10,9 @@ from gpubench.errors import InvalidParameters, OutOfDeviceMemory
 from gpubench.units import format_bytes
 
 PAGE_BYTES = 4096
+
+_MIN_PIECE_BYTES = 64 << 20
+"""Where allocations fail, smaller ones are tried down to this; the rest is not worth the search."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,36 @@ class Arena:
             )
             for index, allocation in enumerate(self._allocations)
         ]
+
+    def take(self, nbytes: int, step_bytes: int, touch: Callable[[Allocation], None]) -> list[Allocation]:
+        """As much of ``nbytes`` as there is, in allocations of whole steps; less where one fails.
+
+        Some runtimes give what they do not have, and fail where it is first used: so ``touch`` is to
+        use all of an allocation. Raises ``OutOfDeviceMemory`` where there is not one step.
+        """
+        self.release()
+        piece = min(nbytes, self._device.info.max_allocation_bytes or nbytes)
+        left = nbytes
+        while size := min(piece, left) // step_bytes * step_bytes:
+            try:
+                self._take(size, touch)
+                left -= size
+            except OutOfDeviceMemory:
+                piece = size // 2 if size // 2 >= _MIN_PIECE_BYTES else 0
+        if not self._allocations:
+            raise OutOfDeviceMemory(
+                f"the device has not {format_bytes(step_bytes)} free in one piece of {format_bytes(nbytes)}"
+            )
+        return list(self._allocations)
+
+    def _take(self, nbytes: int, touch: Callable[[Allocation], None]) -> None:
+        allocation = self._device.allocate(nbytes)
+        try:
+            touch(allocation)
+        except BaseException:
+            allocation.release()
+            raise
+        self._allocations.append(allocation)
 
     def release(self) -> None:
         for allocation in self._allocations:

@@ -1,0 +1,193 @@
+"""The map: the bandwidth of each slice of nearly all free memory, and which regions are slow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gpubench.benchmarks.parameters import MapParameters
+from gpubench.benchmarks.stream import stream_point
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM, StreamBenchmark
+from gpubench.devices.base import Allocation
+from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.points import Point, measure_points
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.statistics import median
+from gpubench.measure.stopping import StopDecision
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.whole import take, wanted_bytes
+from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
+from gpubench.worker.messages import PlannedBenchmark
+
+SLOW_RATIO = 0.9
+"""Of the median slice. A slice is slow where even its best sample is below: noise meets some of the
+samples of a slice, which lie a round apart, and a bad region all of them."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Stop after so many samples, or at the time limit with those that there are."""
+
+    count: int
+    time_limit_seconds: float
+
+    def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
+        if len(samples_seconds) >= self.count:
+            return StopDecision(True, f"{self.count} rounds")
+        if elapsed_seconds >= self.time_limit_seconds:
+            return StopDecision(False, f"time limit of {self.time_limit_seconds:g} s")
+        return None
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A figure for each slice, then what they say together; raises ``OutOfDeviceMemory``."""
+    parameters = MapParameters(**planned.parameters)
+    row = STREAM[parameters.kernel]
+    shapes = candidates(bench.device.info, row.access, parameters.dtype, planned.parameters)
+    wanted = wanted_bytes(bench, planned.parameters)
+    step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
+    largest = min(bench.device.info.max_allocation_bytes or wanted, wanted // parameters.slices)
+    slice_bytes = max(largest // step, 1) * step
+    limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+    tasks: list[StreamTask] = []
+    try:
+        allocations = take(bench, max(wanted, slice_bytes), slice_bytes)
+        shape = _shape(bench, planned, row, shapes, allocations)
+        for segment in _segments(allocations, row, parameters.dtype, slice_bytes)[: parameters.slices]:
+            bench.check()
+            tasks.append(
+                StreamTask(bench.device, bench.programs, row, parameters.dtype, [segment], parameters.seed)
+            )
+            tasks[-1].fill()
+        points = [_point(task, shape, number, len(tasks)) for number, task in enumerate(tasks)]
+        rule = Rounds(parameters.rounds, limit)
+        measured = measure_points(bench, planned, points, limit, rule=rule, cold=True)
+    finally:
+        for task in tasks:
+            task.release()
+        bench.arena.release()
+    yield from measured
+    yield from findings(planned.name, measured, slice_bytes, bench.device.info.memory_bytes)
+
+
+def findings(
+    benchmark: str, measured: Sequence[Measurement], slice_bytes: int, memory_bytes: int | None
+) -> Iterator[Finding]:
+    """Slow regions, the slowest slice, how much was looked at, and how long all memory takes.
+
+    A slice without a figure, since its data were wrong, is in none of them.
+    """
+    seconds = [median(m.samples_seconds) for m in measured if m.samples_seconds]
+    if not seconds:
+        return
+    usual = median([m.bandwidth_bytes_per_second.median for m in measured if m.bandwidth_bytes_per_second])
+    regions = list(_slow_regions(measured, usual))
+    yield Finding(
+        benchmark,
+        "slow_regions",
+        f"{len(regions)} slow regions, in which every sample is below {format_percent(SLOW_RATIO)} of the "
+        f"median slice with its {format_bandwidth(usual)}",
+        len(regions),
+    )
+    for begin, end, ratio in regions:
+        yield Finding(
+            benchmark,
+            "slow_region",
+            f"slices {begin} to {end - 1}, from {format_bytes(begin * slice_bytes)} to "
+            f"{format_bytes(end * slice_bytes)} of the memory taken, reach {format_percent(ratio)} of the "
+            "median slice",
+            ratio,
+            "ratio",
+        )
+    slowest = max(seconds) / median(seconds)
+    yield Finding(
+        benchmark,
+        "slowest_slice",
+        f"the slowest slice reaches {format_percent(1 / slowest)} of the median slice",
+        1 / slowest,
+        "ratio",
+    )
+    if memory_bytes is None:
+        return
+    covered = slice_bytes * len(seconds)
+    yield Finding(
+        benchmark,
+        "covered_memory",
+        f"{format_bytes(covered)} of {format_bytes(memory_bytes)} were looked at",
+        covered / memory_bytes,
+        "ratio",
+    )
+    sweep = sum(seconds) * memory_bytes / covered
+    yield Finding(
+        benchmark,
+        "sweep_time",
+        f"all {format_bytes(memory_bytes)} once at the pace of these slices: {format_seconds(sweep)}",
+        sweep,
+        "s",
+    )
+
+
+def _slow_regions(measured: Sequence[Measurement], usual: float) -> Iterator[tuple[int, int, float]]:
+    """First slice, the one after the last, and the median share of ``usual``, of each row of slow slices."""
+    row: list[float] = []
+    for number, each in enumerate([*measured, None]):
+        figure = each.bandwidth_bytes_per_second if each else None
+        if figure and figure.max < SLOW_RATIO * usual:
+            row.append(figure.median)
+        elif row:
+            yield number - len(row), number, median(row) / usual
+            row = []
+
+
+def _segments(
+    allocations: Sequence[Allocation], row: StreamBenchmark, dtype: str, nbytes: int
+) -> list[Segment]:
+    """Pieces of ``nbytes`` with all arrays of a benchmark in each; an allocation's rest is left."""
+    starts = [(each, at) for each in allocations for at in range(0, each.nbytes - nbytes + 1, nbytes)]
+    array_bytes = nbytes // row.arrays
+    elements = array_bytes // ELEMENT_BYTES[dtype]
+    return [
+        Segment(
+            arrays=tuple(each.view(at + k * array_bytes, array_bytes) for k in range(row.arrays)),
+            elements=elements,
+            first=number * elements,
+            allocation=each,
+        )
+        for number, (each, at) in enumerate(starts)
+    ]
+
+
+def _shape(
+    bench: Workbench,
+    planned: PlannedBenchmark,
+    row: StreamBenchmark,
+    shapes: Sequence[Shape],
+    allocations: Sequence[Allocation],
+) -> Shape:
+    """Tuned on as much of what was taken as keeps caches out, in long pieces."""
+    dtype = planned.parameters["dtype"]
+    needed = bench.footprint_bytes(None)
+    step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
+    piece = min(needed, *(each.nbytes for each in allocations)) // step * step
+    segments = _segments(allocations, row, dtype, piece)[: -(-needed // piece)]
+    task = StreamTask(bench.device, bench.programs, row, dtype, segments, planned.parameters["seed"])
+    try:
+        if len(shapes) > 1:
+            task.fill()
+        return tuned_shape(bench, task, shapes, planned.parameters)
+    finally:
+        task.release()
+
+
+def _point(task: StreamTask, shape: Shape, number: int, slices: int) -> Point:
+    """A slice; what keeps caches out is the round over all of them."""
+    point = stream_point(task, shape)
+    offset_bytes = number * task.footprint_bytes
+    return replace(
+        point,
+        axes={"slice": number, "offset_bytes": offset_bytes},
+        footprint_bytes=slices * task.footprint_bytes,
+    )

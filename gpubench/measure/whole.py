@@ -1,0 +1,48 @@
+"""Nearly all memory of a device, for what looks at all of it: as much as there is, touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gpubench.devices.base import Allocation, Launch
+from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.workbench import Workbench
+
+MEMORY_SHARE_RATIO = {"cpu": 0.25, "gpu": 0.9, "accelerator": 0.9}
+"""Of free memory, where nobody asks for another share: a processor's belongs to other programs too."""
+
+PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
+"""What one launch goes through: above 5 GB/s it ends in time for a cancel."""
+
+
+def wanted_bytes(bench: Workbench, parameters: dict[str, Any]) -> int:
+    """The footprint asked for, or the share of what is free once the arena has nothing."""
+    if parameters["footprint_bytes"]:
+        return int(parameters["footprint_bytes"])
+    bench.arena.release()
+    share = parameters["memory_share_ratio"] or MEMORY_SHARE_RATIO[bench.device.info.kind]
+    return int(bench.device.free_bytes() * share)
+
+
+def take(bench: Workbench, nbytes: int, step_bytes: int) -> list[Allocation]:
+    """Up to ``nbytes`` in whole steps, every byte of it written; it is the arena's.
+
+    Raises ``OutOfDeviceMemory`` where there is not one step.
+    """
+    size = 1 if bench.on_processor else 256
+    groups = (bench.device.info.compute_units or 1) * (8 if bench.on_processor else 32)
+    poison = bench.programs.verify("double", size).kernel("poison")
+
+    def touch(allocation: Allocation) -> None:
+        for offset, nbytes in parts(allocation.nbytes, PART_BYTES[bench.device.info.kind]):
+            bench.check()
+            bench.device.run([Launch(poison, groups, size, (allocation.view(offset, nbytes), nbytes // 8))])
+
+    return bench.arena.take(nbytes, max(step_bytes, PAGE_BYTES), touch)
+
+
+def parts(nbytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:
+    """Offset and size of each part; the last may be smaller."""
+    for offset in range(0, nbytes, part_bytes):
+        yield offset, min(part_bytes, nbytes - offset)

@@ -35,6 +35,18 @@ template <typename T, int N> FUNCTION pack<T, N> operator*(pack<T, N> a, const p
     UNROLLED for (int k = 0; k < N; ++k) a.lane[k] *= b.lane[k];
     return a;
 }
+template <typename T, int N> FUNCTION pack<T, N> operator&(pack<T, N> a, const pack<T, N> &b) {
+    UNROLLED for (int k = 0; k < N; ++k) a.lane[k] &= b.lane[k];
+    return a;
+}
+template <typename T, int N> FUNCTION pack<T, N> operator^(pack<T, N> a, const pack<T, N> &b) {
+    UNROLLED for (int k = 0; k < N; ++k) a.lane[k] ^= b.lane[k];
+    return a;
+}
+template <typename T, int N> FUNCTION pack<T, N> operator>>(pack<T, N> a, int bits) {
+    UNROLLED for (int k = 0; k < N; ++k) a.lane[k] >>= bits;
+    return a;
+}
 template <typename T, int N> FUNCTION void operator+=(pack<T, N> &a, const pack<T, N> &b) { a = a + b; }
 
 #define VECTOR_OF(type) pack<type, VECTOR_ELEMENTS>

@@ -29,7 +29,7 @@ class Programs:
         )
 
     def verify(self, dtype: str, group_size: int) -> Program:
-        return self.program("verify", dtype, group_size=group_size, REPORTS=MAX_REPORTS)
+        return self.program("verify", dtype, group_size=group_size)
 
     def program(self, family: str, dtype: str, *, group_size: int, **definitions: int) -> Program:
         """The program of ``kernels/<family>.cl``; ``definitions`` are its own constants.
@@ -47,6 +47,7 @@ class Programs:
                 "GROUP_SIZE": group_size,
                 "VECTOR_ELEMENTS": 1,
                 "STREAMING_STORES": 0,
+                "REPORTS": MAX_REPORTS,
                 **definitions,
             },
             self._read,

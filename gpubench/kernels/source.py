@@ -1,4 +1,4 @@
-"""The text of a kernel program: a runtime's prelude, the data, and one family.
+"""The text of a kernel program: a runtime's prelude, the data, the ways through memory, and one family.
 
 The definitions stand in the text itself and not among compiler options, so that a hash of the text
 is all that a cache of compiled kernels needs.
@@ -14,7 +14,7 @@ from typing import Literal
 RuntimeName = Literal["cuda", "opencl"]
 ReadSource = Callable[[str], str]
 
-_FILES = ("prelude_opencl.h", "prelude_cuda.h", "data.cl", "stream.cl", "verify.cl")
+_FILES = ("prelude_opencl.h", "prelude_cuda.h", "data.cl", "walk.cl", "stream.cl", "verify.cl", "latency.cl")
 
 
 def read_source(name: str) -> str:
@@ -38,5 +38,5 @@ def program_text(
 ) -> str:
     """The whole program of ``<family>.cl`` for ``runtime``, ready to be compiled."""
     defined = "".join(f"#define {name} {value}\n" for name, value in sorted(definitions.items()))
-    parts = (read(f"prelude_{runtime}.h"), read("data.cl"), read(f"{family}.cl"))
+    parts = (read(f"prelude_{runtime}.h"), read("data.cl"), read("walk.cl"), read(f"{family}.cl"))
     return defined + "\n".join(parts)

@@ -1,25 +1,10 @@
 /* The stream family: every kernel walks through its arrays in the same way and differs in one line.
 
-   An array is a row of chunks; a chunk is UNROLL times GROUP_SIZE vectors. In the order TILE each group
-   owns a contiguous row of chunks; otherwise all groups stride together (with one chunk for each group
-   where there are as many groups as chunks). All loads of a chunk stand before its first use, so that
-   UNROLL of them are in flight for each thread.
-
-   The names have a prefix because OpenCL has a `dot` of its own. `vectors` is a multiple of a chunk. Sums go to one place for each group, each checked on its own. */
+   The names have a prefix because OpenCL has a `dot` of its own. Sums go to one place for each group, each
+   checked on its own. */
 
 typedef VECTOR_OF(ELEMENT) vec;
 typedef VECTOR_OF(WORD) wordvec;
-
-#define CHUNK_VECTORS ((u64)GROUP_SIZE * UNROLL)
-#if ORDER_TILE
-#define CHUNK(round) (GROUP_ID * rounds + (round))
-#else
-#define CHUNK(round) ((round) * GROUP_COUNT + GROUP_ID)
-#endif
-#define FIRST(round) (CHUNK(round) * CHUNK_VECTORS + LOCAL_ID)
-#define EACH_CHUNK for (u64 round = 0, i = FIRST(0); round < rounds && i < vectors; ++round, i = FIRST(round))
-#define EACH_UNROLLED UNROLLED for (u32 u = 0; u < UNROLL; ++u)
-#define AT(u) (i + (u) * GROUP_SIZE)
 
 KERNEL(stream_copy)(GLOBAL const vec *RESTRICT a, GLOBAL vec *RESTRICT b, u64 vectors, u64 rounds) {
     EACH_CHUNK {
@@ -67,15 +52,6 @@ KERNEL(stream_write)(GLOBAL wordvec *RESTRICT a, u64 vectors, u64 rounds, u64 fi
         EACH_UNROLLED STORE(a + AT(u), start + SPLAT(WORD, (WORD)(AT(u) * VECTOR_ELEMENTS) * COUNTER_STEP));
     }
 }
-
-/* The sum over a group, in every item of `scratch[0]`; the group's first item stores it. */
-#define STORE_GROUP_SUM(value, sums)                                                                          \
-    scratch[LOCAL_ID] = value;                                                                                \
-    for (u32 step = GROUP_SIZE / 2; step > 0; step /= 2) {                                                    \
-        BARRIER;                                                                                              \
-        if (LOCAL_ID < step) scratch[LOCAL_ID] += scratch[LOCAL_ID + step];                                   \
-    }                                                                                                         \
-    if (LOCAL_ID == 0) sums[GROUP_ID] = scratch[0];
 
 KERNEL(stream_read)(GLOBAL const wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums, u64 vectors, u64 rounds) {
     LOCAL WORD scratch[GROUP_SIZE];

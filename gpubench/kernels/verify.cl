@@ -9,12 +9,6 @@
 #define OPERATION_TRIAD 3
 #define OPERATION_WRITE 4
 
-/* The elements of an array, of which each group owns a contiguous part: good for processors and GPUs alike. */
-#define EACH_ELEMENT                                                                                          \
-    const u64 part = (count + GROUP_COUNT - 1) / GROUP_COUNT;                                                 \
-    const u64 end = (GROUP_ID + 1) * part < count ? (GROUP_ID + 1) * part : count;                            \
-    for (u64 i = GROUP_ID * part + LOCAL_ID; i < end; i += GROUP_SIZE)
-
 KERNEL(fill_elements)(GLOBAL ELEMENT *a, u64 count, u64 first, u64 salt) {
     EACH_ELEMENT a[i] = element_at(first + i, (u32)salt);
 }

@@ -1,0 +1,71 @@
+/* How kernels walk through memory, shared by all families.
+
+   An array is a row of chunks; a chunk is UNROLL times GROUP_SIZE vectors. In the order TILE each group
+   owns a contiguous row of chunks; otherwise all groups stride together (with one chunk for each group
+   where there are as many groups as chunks). All loads of a chunk stand before its first use, so that
+   UNROLL of them are in flight for each thread. `vectors` is a multiple of a chunk. */
+
+#define CHUNK_VECTORS ((u64)GROUP_SIZE * UNROLL)
+#if ORDER_TILE
+#define CHUNK(round) (GROUP_ID * rounds + (round))
+#else
+#define CHUNK(round) ((round) * GROUP_COUNT + GROUP_ID)
+#endif
+#define FIRST(round) (CHUNK(round) * CHUNK_VECTORS + LOCAL_ID)
+#define EACH_CHUNK for (u64 round = 0, i = FIRST(0); round < rounds && i < vectors; ++round, i = FIRST(round))
+#define EACH_UNROLLED UNROLLED for (u32 u = 0; u < UNROLL; ++u)
+#define EACH_LANE UNROLLED for (u32 lane = 0; lane < VECTOR_ELEMENTS; ++lane)
+#define AT(u) (i + (u) * GROUP_SIZE)
+
+/* The sum over a group, in every item of `scratch[0]`; the group's first item stores it. */
+#define STORE_GROUP_SUM(value, sums)                                                                          \
+    scratch[LOCAL_ID] = value;                                                                                \
+    for (u32 step = GROUP_SIZE / 2; step > 0; step /= 2) {                                                    \
+        BARRIER;                                                                                              \
+        if (LOCAL_ID < step) scratch[LOCAL_ID] += scratch[LOCAL_ID + step];                                   \
+    }                                                                                                         \
+    if (LOCAL_ID == 0) sums[GROUP_ID] = scratch[0];
+
+/* The elements of an array, of which each group owns a contiguous part: good for processors and GPUs alike. */
+#define EACH_ELEMENT                                                                                          \
+    const u64 part = (count + GROUP_COUNT - 1) / GROUP_COUNT;                                                 \
+    const u64 end = (GROUP_ID + 1) * part < count ? (GROUP_ID + 1) * part : count;                            \
+    for (u64 i = GROUP_ID * part + LOCAL_ID; i < end; i += GROUP_SIZE)
+
+/* Kernels that check an array against `expected`, the right word at `i` as made from the numbers p, q, r and s:
+   `check_` counts wrong elements, modulo 2^32, and the items that found any, so that no wrap hides both;
+   `report_` tells the first few as (`told` index, expected, actual), and is run only where there are any. */
+#define CHECK_KERNELS(name, told, expected)                                                                   \
+    KERNEL(check_##name)                                                                                      \
+    (GLOBAL const WORD *a, u64 count, u64 p, u64 q, u64 r, u64 s, GLOBAL u32 *found) {                        \
+        u32 wrong = 0;                                                                                        \
+        EACH_ELEMENT wrong += (expected) != a[i];                                                             \
+        if (wrong) {                                                                                          \
+            ATOMIC_ADD(found, wrong);                                                                         \
+            ATOMIC_ADD(found + 1, 1u);                                                                        \
+        }                                                                                                     \
+    }                                                                                                         \
+    KERNEL(report_##name)                                                                                     \
+    (GLOBAL const WORD *a, u64 count, u64 p, u64 q, u64 r, u64 s, GLOBAL u32 *found, GLOBAL u64 *reports) {   \
+        EACH_ELEMENT {                                                                                        \
+            const WORD right = expected;                                                                      \
+            if (right != a[i]) {                                                                              \
+                const u32 place = ATOMIC_ADD(found, 1u);                                                      \
+                if (place < REPORTS) {                                                                        \
+                    reports[3 * place] = told;                                                                \
+                    reports[3 * place + 1] = right;                                                           \
+                    reports[3 * place + 2] = a[i];                                                            \
+                }                                                                                             \
+            }                                                                                                 \
+        }                                                                                                     \
+    }
+
+/* A kernel that adds up `term` over all `i` below `count`: what the sums of all groups must come to. Integers,
+   whose sum is exact in any order; one element left out or taken twice shows, since they are pseudo-random. */
+#define TOTAL_KERNEL(name, term)                                                                              \
+    KERNEL(total_##name)(GLOBAL WORD *totals, u64 count, u64 p, u64 q, u64 r, u64 s) {                        \
+        LOCAL WORD scratch[GROUP_SIZE];                                                                       \
+        WORD sum = 0;                                                                                         \
+        EACH_ELEMENT sum += (term);                                                                           \
+        STORE_GROUP_SUM(sum, totals)                                                                          \
+    }

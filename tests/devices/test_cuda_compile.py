@@ -6,6 +6,7 @@ A sample runs here: every shape of every kernel, each for one architecture and e
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import shutil
@@ -60,6 +61,14 @@ def nvrtc() -> Compiler:
     return Nvrtc(cuda_compile.nvrtc_libraries()[0])
 
 
+@pytest.fixture(scope="module")
+def nvcc() -> Compiler:
+    """The toolkit's, else that of the wheel."""
+    folders = importlib.import_module("nvidia").__path__
+    [*wheels] = (str(path) for folder in folders for path in Path(folder).glob("*/bin/nvcc"))
+    return Nvcc(shutil.which("nvcc") or wheels[0])
+
+
 def machine_code(compiler: Compiler, case: Case) -> dict[str, Kernel]:
     _, shape, dtype, architecture = case
     text = programs().stream(dtype, shape)
@@ -111,13 +120,16 @@ def test_the_programs_that_check_compile(nvrtc: Compiler, architecture: str) -> 
         assert {"fill_elements", "check_elements", "report_elements", "check_word_sums"} <= set(kernels)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_nvcc_makes_such_code_too(dtype: str) -> None:
-    path = shutil.which("nvcc")
-    if path is None:
-        pytest.skip("no nvcc here: NVRTC is what these machines use")
-    case: Case = ("copy", candidates(GPU, "copy", dtype, {})[0], dtype, "sm_90")
-    assert mistakes(case, machine_code(Nvcc(path), case)) == []
+@pytest.mark.parametrize(
+    ("dtype", "architecture"), [("double", "sm_75"), ("float", "sm_90"), ("double", "sm_120")]
+)
+def test_nvcc_makes_the_same_loads_and_stores(
+    nvrtc: Compiler, nvcc: Compiler, dtype: str, architecture: str
+) -> None:
+    case: Case = ("copy", candidates(GPU, "copy", dtype, {})[0], dtype, architecture)
+    made = machine_code(nvcc, case)
+    assert mistakes(case, made) == []
+    assert made == machine_code(nvrtc, case)
 
 
 def test_what_does_not_compile_is_told_in_the_compilers_words(nvrtc: Compiler) -> None:

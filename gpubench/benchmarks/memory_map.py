@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from gpubench.benchmarks.parameters import MapParameters
@@ -16,7 +17,7 @@ from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import StopDecision
 from gpubench.measure.tuning import tuned_shape
-from gpubench.measure.whole import take, wanted_bytes
+from gpubench.measure.whole import taken, wanted_bytes
 from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
@@ -52,23 +53,18 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
     largest = min(bench.device.info.max_allocation_bytes or wanted, wanted // parameters.slices)
     slice_bytes = max(largest // step, 1) * step
     limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
-    tasks: list[StreamTask] = []
-    try:
-        allocations = take(bench, max(wanted, slice_bytes), slice_bytes)
+    rule = Rounds(parameters.rounds, limit)
+    with taken(bench, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
         shape = _shape(bench, planned, row, shapes, allocations)
-        for segment in _segments(allocations, row, parameters.dtype, slice_bytes)[: parameters.slices]:
+        segments = _segments(allocations, row, parameters.dtype, slice_bytes)[: parameters.slices]
+        points = []
+        for number, segment in enumerate(segments):
             bench.check()
-            tasks.append(
-                StreamTask(bench.device, bench.programs, row, parameters.dtype, [segment], parameters.seed)
-            )
-            tasks[-1].fill()
-        points = [_point(task, shape, number, len(tasks)) for number, task in enumerate(tasks)]
-        rule = Rounds(parameters.rounds, limit)
+            task = StreamTask(bench.device, bench.programs, row, parameters.dtype, [segment], parameters.seed)
+            stack.callback(task.release)
+            task.fill()
+            points.append(_point(task, shape, number, len(segments)))
         measured = measure_points(bench, planned, points, limit, rule=rule, cold=True)
-    finally:
-        for task in tasks:
-            task.release()
-        bench.arena.release()
     yield from measured
     yield from findings(planned.name, measured, slice_bytes, bench.device.info.memory_bytes)
 

@@ -14,6 +14,9 @@ PAGE_BYTES = 4096
 _MIN_PIECE_BYTES = 64 << 20
 """Where allocations fail, smaller ones are tried down to this; the rest is not worth the search."""
 
+_TAKEN_TOLERANCE_RATIO = 0.02
+"""Allocations that miss so little are kept: processors take seconds to give gigabytes."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -36,6 +39,11 @@ class Arena:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._allocations: list[Allocation] = []
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds."""
+        return sum(each.nbytes for each in self._allocations)
 
     def cut(self, footprint_bytes: int, arrays: int, element_bytes: int, chunk_bytes: int) -> list[Segment]:
         """``arrays`` arrays of ``footprint_bytes`` in all, rounded up to whole chunks and pages.
@@ -66,11 +74,14 @@ class Arena:
         ]
 
     def take(self, nbytes: int, step_bytes: int, touch: Callable[[Allocation], None]) -> list[Allocation]:
-        """As much of ``nbytes`` as there is, in allocations of whole steps; less where one fails.
+        """As much of ``nbytes`` as there is, in allocations of a step or more; less where one fails.
 
         Some runtimes give what they do not have, and fail where it is first used: so ``touch`` is to
         use all of an allocation. Raises ``OutOfDeviceMemory`` where there is not one step.
         """
+        usable = sum(each.nbytes // step_bytes * step_bytes for each in self._allocations)
+        if abs(usable - nbytes) <= _TAKEN_TOLERANCE_RATIO * nbytes:
+            return list(self._allocations)
         self.release()
         piece = min(nbytes, self._device.info.max_allocation_bytes or nbytes)
         left = nbytes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gpubench.devices.base import Allocation, Launch
-from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.workbench import Workbench
 
 MEMORY_SHARE_RATIO = {"cpu": 0.25, "gpu": 0.9, "accelerator": 0.9}
@@ -17,18 +17,19 @@ PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
 
 
 def wanted_bytes(bench: Workbench, parameters: dict[str, Any]) -> int:
-    """The footprint asked for, or the share of what is free once the arena has nothing."""
+    """The footprint asked for, or the share of what was free before the run and still is."""
     if parameters["footprint_bytes"]:
         return int(parameters["footprint_bytes"])
-    bench.arena.release()
     share = parameters["memory_share_ratio"] or MEMORY_SHARE_RATIO[bench.device.info.kind]
-    return int(bench.device.free_bytes() * share)
+    return int(min(bench.free_bytes, bench.device.free_bytes() + bench.arena.nbytes) * share)
 
 
-def take(bench: Workbench, nbytes: int, step_bytes: int) -> list[Allocation]:
-    """Up to ``nbytes`` in whole steps, every byte of it written; it is the arena's.
+@contextmanager
+def taken(bench: Workbench, nbytes: int, step_bytes: int) -> Iterator[list[Allocation]]:
+    """Up to ``nbytes`` in allocations of a step or more, every byte of it written once.
 
-    Raises ``OutOfDeviceMemory`` where there is not one step.
+    Raises ``OutOfDeviceMemory`` where there is not one step. Afterwards a processor's stay with the
+    arena, for the next benchmark that looks at all memory; a GPU's are free for others.
     """
     size = 1 if bench.on_processor else 256
     groups = (bench.device.info.compute_units or 1) * (8 if bench.on_processor else 32)
@@ -39,7 +40,11 @@ def take(bench: Workbench, nbytes: int, step_bytes: int) -> list[Allocation]:
             bench.check()
             bench.device.run([Launch(poison, groups, size, (allocation.view(offset, nbytes), nbytes // 8))])
 
-    return bench.arena.take(nbytes, max(step_bytes, PAGE_BYTES), touch)
+    try:
+        yield bench.arena.take(nbytes, step_bytes, touch)
+    finally:
+        if not bench.on_processor:
+            bench.arena.release()
 
 
 def parts(nbytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:

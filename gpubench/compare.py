@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
-from typing import get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
 
 from gpubench.catalog.load import Claim, Series, Technology, claims
 from gpubench.catalog.lookup import find_board, find_technology, published_for
@@ -20,6 +21,7 @@ from gpubench.catalog.theory import (
     per_module_bytes_per_second,
     per_pin_bits_per_second,
 )
+from gpubench.curves import Curve, curves, parameters_apart, told_apart
 from gpubench.errors import CatalogError
 from gpubench.results.document import Flag, Measurement, RunDocument, Summary, Theory
 from gpubench.units import GB
@@ -134,6 +136,8 @@ class Result:
     projections: tuple[Projection, ...]
     published: tuple[PublishedFigure, ...]
     no_projection: str | None
+    apart: Mapping[str, Any] = field(default_factory=dict)
+    """Its parameters that the run's other figures of the same benchmark do not share."""
 
     @property
     def benchmark(self) -> str:
@@ -147,12 +151,20 @@ class Excluded:
     measurement: Measurement
     reason: str
 
+    @property
+    def skipped(self) -> bool:
+        """The device or the runtime cannot do it, which is nobody's fault."""
+        return self.measurement.status == "skipped"
+
 
 @dataclass(frozen=True)
 class Comparison:
+    """``results`` are of the memory as a whole; ``curves`` are of caches and links too."""
+
     document: RunDocument
     theory: Theory | None
     results: tuple[Result, ...]
+    curves: tuple[Curve, ...]
     excluded: tuple[Excluded, ...]
     published: tuple[PublishedFigure, ...]
     claims: tuple[Claim, ...]
@@ -163,24 +175,31 @@ class Comparison:
 def compare(document: RunDocument) -> Comparison:
     """Hold each verified bandwidth of a run against theory, references and published figures.
 
-    Never raises for what a document holds: what cannot be compared is listed with its reason.
+    Latencies and points of curves are held against nothing: a cache is no memory, and neither is a
+    link. Never raises for what a document holds: what cannot be compared is listed with its reason.
     """
     theory = document.theory if document.theory and _sound(document.theory) else None
     family = theory.family if theory else None
     others = _published(theory)
+    apart = told_apart(document.measurements)
     results: list[Result] = []
+    points: list[Measurement] = []
     excluded: list[Excluded] = []
     for measurement in document.measurements:
         reason = why_unusable(measurement)
         if reason:
             excluded.append(Excluded(measurement, reason))
+        elif measurement.axes or measurement.quantity != "bandwidth":
+            points.append(measurement)
         else:
-            results.append(_result(measurement, document, theory, others))
+            result = _result(measurement, document, theory, others)
+            results.append(replace(result, apart=parameters_apart(measurement, apart)))
     is_hbm = family is not None and family.startswith("HBM")
     return Comparison(
         document=document,
         theory=theory,
         results=tuple(results),
+        curves=curves(points, apart),
         excluded=tuple(excluded),
         published=others,
         claims=tuple(claim for claim in claims() if claim.family in ("GDDR7", family)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
@@ -29,14 +29,15 @@ NOT_OF_THE_MEMORY: frozenset[Flag] = frozenset({"over_theory", "cached_footprint
 """Flags that say that the figure is of something else than the memory."""
 
 
-NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed"})
+NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples"})
 """Parameters that change how long is measured and with which data, not what a figure means."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Side b against side a: ``ratio`` is b's bandwidth over a's, with its interval.
+    """Side b against side a: ``ratio`` is b's speed over a's, with its interval.
 
+    The speed is the bandwidth, or of a latency its inverse. ``axes`` are the place on a curve.
     ``differences`` name the settings that differ, as "name: a's value, b's value".
     """
 
@@ -50,28 +51,37 @@ class Verdict:
     runs_a: int = 0
     runs_b: int = 0
     differences: tuple[str, ...] = ()
+    axes: Mapping[str, int | float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Side:
-    """One benchmark's figures in the runs of one side, in byte/s."""
+    """One benchmark's figures in the runs of one side, in byte/s or accesses per second."""
 
     median: float
     low: float
     high: float
 
 
+def figure_of(measurement: Measurement) -> Summary | None:
+    """The figure in the measurement's own quantity: byte/s, or seconds of a latency."""
+    return {
+        "bandwidth": measurement.bandwidth_bytes_per_second,
+        "latency": measurement.latency_seconds,
+    }.get(measurement.quantity)
+
+
 def why_unusable(measurement: Measurement) -> str | None:
     """Why a measurement gives no figure that may be compared; null where it does."""
-    summary = measurement.bandwidth_bytes_per_second
+    summary = figure_of(measurement)
     if measurement.status != "ok":
         return measurement.reason or measurement.status
     if not measurement.verified or "unverified" in measurement.flags:
         return "the data were not verified: an unverified figure is no figure"
-    if measurement.quantity != "bandwidth" or summary is None:
-        return "not a bandwidth"
+    if summary is None:
+        return "neither a bandwidth nor a latency"
     if not all(math.isfinite(value) and value > 0 for value in (summary.median, summary.low, summary.high)):
-        return "the bandwidth is not a positive number"
+        return f"the {measurement.quantity} is not a positive number"
     return None
 
 
@@ -104,7 +114,7 @@ def _by_settings(documents: Sequence[RunDocument]) -> dict[tuple[str, str, str],
     grouped: dict[tuple[str, str, str], list[_Figure]] = {}
     for document in documents:
         for m in document.measurements:
-            key = (m.benchmark, _text(_meant(m.parameters)), _text(m.axes))
+            key = (m.benchmark, _text(meant(m.parameters)), _text(m.axes))
             grouped.setdefault(key, []).append((document, m))
     return grouped
 
@@ -115,6 +125,7 @@ def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
         parameters=(a or b)[0][1].parameters,
         verdict="NOT COMPARABLE",
         reason="",
+        axes=(a or b)[0][1].axes,
         runs_a=_runs(a),
         runs_b=_runs(b),
         differences=_differences(a, b) if a and b else (),
@@ -152,13 +163,17 @@ def _judge(ratio: float, low: float, high: float, runs: int) -> tuple[Word, str]
 
 
 def _side(figures: list[_Figure]) -> _Side:
-    found = [m.bandwidth_bytes_per_second for _, m in figures]
-    summaries: list[Summary] = [summary for summary in found if summary is not None]
-    return _Side(
-        median=statistics.median(summary.median for summary in summaries),
-        low=min(summary.low for summary in summaries),
-        high=max(summary.high for summary in summaries),
-    )
+    medians, lows, highs = zip(*(_speed(m) for _, m in figures), strict=True)
+    return _Side(median=statistics.median(medians), low=min(lows), high=max(highs))
+
+
+def _speed(measurement: Measurement) -> tuple[float, float, float]:
+    """Median, low and high, of which more is better: a latency is turned into accesses per second."""
+    found = figure_of(measurement)
+    assert found is not None  # noqa: S101  (why_unusable has seen it)
+    if measurement.quantity == "latency":
+        return 1 / found.median, 1 / found.high, 1 / found.low
+    return found.median, found.low, found.high
 
 
 def _not_of_the_memory(measurement: Measurement) -> str | None:
@@ -180,7 +195,7 @@ def _differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:
 def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]:
     """What must be equal for two figures to be of the same thing, each as text."""
     return {
-        **{f"parameters.{name}": _text(value) for name, value in _meant(measurement.parameters).items()},
+        **{f"parameters.{name}": _text(value) for name, value in meant(measurement.parameters).items()},
         "axes": _text(measurement.axes),
         "quantity": measurement.quantity,
         "runtime": document.device.runtime if document.device else "unknown",
@@ -188,7 +203,8 @@ def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]
     }
 
 
-def _meant(parameters: dict[str, Any]) -> dict[str, Any]:
+def meant(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that say what a figure is of."""
     return {name: value for name, value in parameters.items() if name not in NO_SETTINGS}
 
 

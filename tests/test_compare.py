@@ -157,7 +157,7 @@ def test_unverified_and_failed_figures_are_in_no_ratio() -> None:
     assert reasons["add"] == reasons["dot"] == "the data were not verified: an unverified figure is no figure"
     assert reasons["triad"] == "3 mismatches"
     assert reasons["read"] == "timeout"
-    assert reasons["chase"] == reasons["scale"] == "not a bandwidth"
+    assert reasons["chase"] == reasons["scale"] == "neither a bandwidth nor a latency"
 
 
 def bare(**fields: object) -> RunDocument:

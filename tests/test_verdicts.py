@@ -1,7 +1,7 @@
 import pytest
 
 from gpubench.compare import compare_runs
-from gpubench.results.document import Flag, RunDocument
+from gpubench.results.document import Flag, RunDocument, Summary
 from gpubench.verdicts import Verdict
 from tests.documents import document, measurement, processor
 
@@ -98,3 +98,32 @@ def test_figures_of_something_else_than_the_memory_get_no_verdict(flag: Flag) ->
     found = verdict(runs(1500, 1500, 1500), runs(1900, 1900, 1900, flag=flag))
     assert found.verdict == "NOT COMPARABLE"
     assert found.ratio is None
+
+
+def test_a_shorter_latency_is_faster_and_each_place_on_a_curve_is_judged_alone() -> None:
+    def side(name: str, seconds: float) -> list[RunDocument]:
+        return [
+            document(
+                *(
+                    measurement(
+                        1.0,
+                        "latency",
+                        axes={"footprint_bytes": size},
+                        quantity="latency",
+                        latency_seconds=Summary(*[size * seconds] * 7),
+                        bandwidth_bytes_per_second=None,
+                    )
+                    for size in (1, 2)
+                ),
+                run_id=f"{name}{number}",
+            )
+            for number in range(3)
+        ]
+
+    found = compare_runs(side("a", 100e-9), side("b", 80e-9))
+    assert [(each.axes, each.verdict) for each in found] == [
+        ({"footprint_bytes": 1}, "FASTER"),
+        ({"footprint_bytes": 2}, "FASTER"),
+    ]
+    assert found[0].ratio == pytest.approx(1.25)
+    assert [each.verdict for each in compare_runs(side("a", 100e-9), side("b", 125e-9))] == ["SLOWER"] * 2

@@ -6,13 +6,18 @@ import re
 from collections.abc import Iterable, Sequence
 
 from gpubench.compare import Comparison, Result, compare
+from gpubench.curves import Curve
 from gpubench.report import model
+from gpubench.report.curves import shown_curves, title
 from gpubench.report.words import FLAGS
 from gpubench.results.document import RunDocument
 from gpubench.units import format_bandwidth, format_percent
 
 _ADDRESS = re.compile(r"https?://[\w./:?=&%+,-]+", re.ASCII)
 _MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
+
+MAX_ROWS = 64
+"""Of a curve; a longer one is a line for each of its series."""
 
 _HOW_TO_READ = (
     "Bandwidth is what crossed the memory bus, in GB/s = 10^9 byte/s: the median of the samples, with the "
@@ -34,6 +39,7 @@ _PUBLISHED = (
     "Measured by others with other programs, drivers and clocks. Grade A is a complete log, B a partial one. "
     "The same test on one kind of board differs by 7 to 8 % between hosts."
 )
+_SKIPPED = "This device, or its runtime, cannot do these; nothing is wrong with it."
 _CLAIMS = "What vendors said, on the day they said it. None of it was measured here."
 
 
@@ -69,16 +75,43 @@ def _run(comparison: Comparison) -> list[str]:
         _bullets(_escape(model.clean(note)) for note in comparison.notes),
     ]
     parts += _section(model.measurements(comparison))
+    parts += _curves(comparison)
     parts += _section(model.excluded(comparison))
+    parts += _section(model.skipped(comparison), _SKIPPED)
     parts += _section(model.references(comparison, comparison.results), _REFERENCES)
     parts += _projection(comparison)
     parts += _section(model.published(comparison), _PUBLISHED)
+    parts += _explanations(document)
     parts += _section(model.environment_facts(document))
     return parts
 
 
+def _curves(comparison: Comparison) -> list[str]:
+    parts: list[str] = []
+    for shown in shown_curves(comparison, MAX_ROWS):
+        for each in shown.tables:
+            parts += _section(each)
+        if not shown.tables:
+            parts.append(f"### {_escape(shown.benchmark)}")
+        parts.append(_bullets(map(_escape, shown.findings)))
+        if shown.shortened:
+            parts.append("The run document has all points.")
+    return parts
+
+
+def _explanations(document: RunDocument) -> list[str]:
+    """What the program that measured said of its benchmarks."""
+    lines = [
+        f"**{_escape(model.clean(name))}**: {_escape(model.clean(text))}"
+        for name, text in document.explanations.items()
+    ]
+    return ["### What was measured", _bullets(lines)] if lines else []
+
+
 def _headline(comparison: Comparison) -> str:
     best = max(comparison.results, key=_standing, default=None)
+    if best is None and comparison.curves:
+        return f"**No figure of the memory as a whole; {_counted(comparison.curves)}.**"
     if best is None:
         return "**This run gave no figure.**"
     text = f"**{_escape(model.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
@@ -87,6 +120,10 @@ def _headline(comparison: Comparison) -> str:
     if best.live_clock_ratio is not None:
         text += f", {format_percent(best.live_clock_ratio)} of the peak at the live clock"
     return f"{text}. Flagged: {', '.join(best.flags)}." if best.flags else f"{text}."
+
+
+def _counted(curves: Sequence[Curve]) -> str:
+    return ", ".join(f"{_escape(title(curve))}: {len(curve.points)} points" for curve in curves)
 
 
 def _standing(result: Result) -> tuple[bool, float]:
@@ -139,7 +176,7 @@ def _not_allowed(comparisons: Sequence[Comparison]) -> Iterable[str]:
 
 
 def _section(table: model.Table, introduction: str = "") -> list[str]:
-    return [f"### {table.title}", introduction, _table(table)] if table.rows else []
+    return [f"### {_escape(table.title)}", introduction, _table(table)] if table.rows else []
 
 
 def _table(table: model.Table) -> str:

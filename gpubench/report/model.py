@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpubench import units
 from gpubench.compare import Comparison, Reference, Result
-from gpubench.results.document import DeviceInfo, Flag, RunDocument, Theory
+from gpubench.results.document import DeviceInfo, Flag, Measurement, RunDocument, Theory
 from gpubench.verdicts import Verdict
 
 UNKNOWN = "–"
@@ -134,11 +134,21 @@ def measurements(comparison: Comparison) -> Table:
 
 
 def excluded(comparison: Comparison) -> Table:
+    """What should have given a figure and did not."""
     rows = tuple(
-        (clean(each.measurement.benchmark), clean(each.measurement.status), clean(each.reason))
+        (point_label(each.measurement), clean(each.measurement.status), clean(each.reason))
         for each in comparison.excluded
+        if not each.skipped
     )
     return Table("Without a figure", ("benchmark", "status", "why"), rows, 3)
+
+
+def skipped(comparison: Comparison) -> Table:
+    """What this device or runtime cannot do."""
+    rows = tuple(
+        (point_label(each.measurement), clean(each.reason)) for each in comparison.excluded if each.skipped
+    )
+    return Table("Skipped here", ("benchmark", "why"), rows, 2)
 
 
 def references(comparison: Comparison, results: Sequence[Result]) -> Table:
@@ -207,7 +217,7 @@ def verdicts(found: Sequence[Verdict]) -> Table:
     """Side b over side a."""
     rows = tuple(
         (
-            clean(each.benchmark),
+            clean(f"{each.benchmark}{in_brackets(each.axes)}"),
             each.verdict,
             clean(each.reason),
             _or(each.ratio, lambda ratio: f"{ratio:.4f}"),
@@ -228,6 +238,7 @@ def flags_in(comparisons: Iterable[Comparison]) -> list[Flag]:
         for comparison in comparisons
         for flags in (
             *(result.flags for result in comparison.results),
+            *(curve.flags for curve in comparison.curves),
             *(each.measurement.flags for each in comparison.excluded),
         )
         for flag in flags
@@ -237,8 +248,18 @@ def flags_in(comparisons: Iterable[Comparison]) -> list[Flag]:
 
 def label(result: Result) -> str:
     """The benchmark, with what tells it from the run's other figures of the same."""
-    axes = ", ".join(f"{name} {value}" for name, value in result.measurement.axes.items())
-    return clean(f"{result.benchmark} ({axes})" if axes else result.benchmark)
+    return clean(f"{result.benchmark}{in_brackets(result.apart)}")
+
+
+def point_label(measurement: Measurement) -> str:
+    """The benchmark, and which point of it."""
+    return clean(f"{measurement.benchmark}{in_brackets(measurement.axes)}")
+
+
+def in_brackets(named: Mapping[str, object]) -> str:
+    """`` (dtype float, unroll 4)``; nothing where there is nothing to name."""
+    words = ", ".join(f"{name} {value}" for name, value in named.items())
+    return f" ({words})" if words else ""
 
 
 def _reference_row(same: Sequence[Reference]) -> tuple[str, ...]:

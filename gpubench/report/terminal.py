@@ -11,11 +11,15 @@ from rich.text import Text
 
 from gpubench.compare import Comparison, Result
 from gpubench.report import model
+from gpubench.report.curves import Shown, shown_curves
 from gpubench.report.words import FLAGS
 from gpubench.results.document import DeviceInfo
 from gpubench.verdicts import Verdict
 
 _COLORS = {"FASTER": "green", "SLOWER": "red", "AMBIGUOUS": "yellow", "NOT COMPARABLE": "yellow"}
+
+MAX_ROWS = 12
+"""Of a curve; a longer one is a line for each of its series."""
 
 _FIGURES = ("benchmark", "GB/s", "95 % interval", "of theory", "at live clock", "flags")
 _SHARES = ("benchmark", "Gbit/s per pin", "GB/s per module", "whole memory", "samples")
@@ -28,14 +32,26 @@ def device_table(infos: Iterable[DeviceInfo]) -> RenderableType:
 
 
 def measurement_table(comparison: Comparison) -> RenderableType:
-    """The figures of a run, what gave none, and what the flags mean."""
-    figures = _with(model.measurements(comparison), _FIGURES)
-    parts = [table(figures)] if figures.rows else []
-    if comparison.excluded:
-        parts.append(table(model.excluded(comparison), style="red"))
+    """The figures and curves of a run, what gave none, and what the flags mean."""
+    parts: list[RenderableType] = [
+        table(_with(model.measurements(comparison), _FIGURES)),
+        *(part for shown in shown_curves(comparison, MAX_ROWS) for part in _curves(shown)),
+        table(model.excluded(comparison), style="red"),
+        table(model.skipped(comparison), style="dim"),
+    ]
     return Group(
-        *parts, *_flags(comparison), *(Text(model.clean(note), style="dim") for note in comparison.notes)
+        *(part for part in parts if not isinstance(part, Table) or part.row_count),
+        *_flags(comparison),
+        *(Text(model.clean(note), style="dim") for note in comparison.notes if comparison.results),
     )
+
+
+def _curves(shown: Shown) -> list[RenderableType]:
+    parts: list[RenderableType] = [table(each) for each in shown.tables]
+    parts += [Text(f"{shown.benchmark}: {line}") for line in shown.findings]
+    if shown.shortened:
+        parts.append(Text("The run document has all points.", style="dim"))
+    return parts
 
 
 def comparison_tables(comparison: Comparison) -> RenderableType:

@@ -1,0 +1,175 @@
+"""Curves as tables: every point of a short one, a line for each series of a long one, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gpubench import units
+from gpubench.compare import Comparison
+from gpubench.curves import Axis, Curve, Series, value_of
+from gpubench.report.model import UNKNOWN, Table, clean, in_brackets
+from gpubench.results.document import Measurement
+
+_BARS = "▁▂▃▄▅▆▇█"
+_SPARK_WIDTH = 24
+"""Characters; of more points than that each character is the mean of its neighbours."""
+
+_AXIS_UNITS: dict[str, Callable[[float], str]] = {
+    "_bytes": units.format_bytes,
+    "_seconds": units.format_seconds,
+    "_ratio": units.format_percent,
+    "_bytes_per_second": units.format_bandwidth,
+}
+
+
+def curve_table(curve: Curve, max_rows: int) -> Table:
+    """A row for each point, or where there are more than ``max_rows`` one for each series of them."""
+    return _points(curve) if len(curve.points) <= max_rows else _summary(curve)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A benchmark's curves and what its points say together; ``shortened`` where points are left out."""
+
+    benchmark: str
+    tables: tuple[Table, ...]
+    findings: tuple[str, ...]
+    shortened: bool
+
+
+def shown_curves(comparison: Comparison, max_rows: int) -> list[Shown]:
+    """Every benchmark that has curves or findings, in the order of the run."""
+    names = [curve.benchmark for curve in comparison.curves]
+    names += [finding.benchmark for finding in comparison.document.findings]
+    return [_shown(name, comparison, max_rows) for name in dict.fromkeys(names)]
+
+
+def _shown(benchmark: str, comparison: Comparison, max_rows: int) -> Shown:
+    own = [curve for curve in comparison.curves if curve.benchmark == benchmark]
+    found = (each for each in comparison.document.findings if each.benchmark == benchmark)
+    return Shown(
+        clean(benchmark),
+        tuple(curve_table(curve, max_rows) for curve in own),
+        tuple(clean(finding.text) for finding in found),
+        any(len(curve.points) > max_rows for curve in own),
+    )
+
+
+def title(curve: Curve) -> str:
+    return clean(f"{curve.benchmark}{in_brackets(curve.apart)}")
+
+
+def _points(curve: Curve) -> Table:
+    most = max(value_of(point).median for point in curve.points)
+    figure = "latency" if curve.is_latency else "GB/s"
+    columns = (*map(_axis_name, curve.axes), "", figure, "95 % interval")
+    also = [(name, show) for name, show in _ALSO if any(show(point) for point in curve.points)]
+    if curve.is_latency and any(point.bandwidth_bytes_per_second for point in curve.points):
+        also.insert(0, ("GB/s", _bandwidth))
+    rows = tuple(
+        (
+            *(_place(name, point.axes.get(name)) for name in curve.axes),
+            _bar(value_of(point).median / most),
+            _figure(curve, value_of(point).median),
+            _interval(curve, point),
+            *(show(point) or UNKNOWN for _, show in also),
+            ", ".join(point.flags) or "none",
+        )
+        for point in curve.points
+    )
+    return Table(
+        title(curve), (*columns, *(name for name, _ in also), "flags"), rows, len(curve.axes) + 1, last_text=1
+    )
+
+
+def _summary(curve: Curve) -> Table:
+    series = curve.series()
+    fixed = [name for name in curve.axes if name != curve.along]
+    columns = (*map(_axis_name, fixed), _axis_name(curve.along or "point"), "", "first", "last")
+    rows = tuple(
+        (
+            *(_place(name, each.fixed.get(name)) for name in fixed),
+            _range(each),
+            _sparkline([value_of(point).median for point in each.points]),
+            _figure(curve, value_of(each.points[0]).median),
+            _figure(curve, value_of(each.points[-1]).median),
+            _extreme(curve, each, min),
+            _extreme(curve, each, max),
+            ", ".join(dict.fromkeys(flag for point in each.points for flag in point.flags)) or "none",
+        )
+        for each in series
+    )
+    unit = "" if curve.is_latency else ", GB/s"
+    return Table(
+        f"{title(curve)}, {len(curve.points)} points{unit}",
+        (*columns, "lowest", "highest", "flags"),
+        rows,
+        len(fixed) + 2,
+        last_text=3,
+    )
+
+
+def _range(series: Series) -> str:
+    if series.along is None:
+        return str(len(series.points))
+    first, last = (_place(series.along, series.place(series.points[end])) for end in (0, -1))
+    return f"{first} to {last}" if first != last else first
+
+
+def _extreme(curve: Curve, series: Series, choose: Callable[..., Measurement]) -> str:
+    point = choose(series.points, key=lambda each: value_of(each).median)
+    shown = _figure(curve, value_of(point).median)
+    return f"{shown} at {_place(series.along, series.place(point))}" if series.along else shown
+
+
+def _sparkline(values: Sequence[float]) -> str:
+    """A character for each value, or for each group of neighbours; the highest bar is the highest value."""
+    count = min(len(values), _SPARK_WIDTH)
+    ends = [len(values) * number // count for number in range(count + 1)]
+    groups = [values[begin:end] for begin, end in pairwise(ends)]
+    means = [sum(group) / len(group) for group in groups]
+    most = max(means)
+    return "".join(_BARS[min(int(mean / most * len(_BARS)), len(_BARS) - 1)] for mean in means)
+
+
+def _bar(share: float) -> str:
+    """Of 8 characters at most."""
+    return "█" * int(8 * share) + ("▌" if 8 * share % 1 >= 0.5 else "")
+
+
+def _figure(curve: Curve, value: float) -> str:
+    return units.format_seconds(value) if curve.is_latency else units.number(units.to_gb_per_second(value))
+
+
+def _interval(curve: Curve, point: Measurement) -> str:
+    found = value_of(point)
+    return f"{_figure(curve, found.low)} to {_figure(curve, found.high)}"
+
+
+def _bandwidth(point: Measurement) -> str | None:
+    found = point.bandwidth_bytes_per_second
+    return units.number(units.to_gb_per_second(found.median)) if found else None
+
+
+def _of_theory(point: Measurement) -> str | None:
+    ratio = point.efficiency_ratio.nominal
+    return units.format_percent(ratio) if ratio is not None else None
+
+
+_ALSO: tuple[tuple[str, Callable[[Measurement], str | None]], ...] = (("of theory", _of_theory),)
+
+
+def _axis_name(axis: str) -> str:
+    unit = next((unit for unit in _AXIS_UNITS if axis.endswith(unit) and axis != unit), "")
+    return clean(axis.removesuffix(unit).replace("_", " "))
+
+
+def _place(axis: str | None, value: Axis | None) -> str:
+    if axis is None or value is None:
+        return UNKNOWN
+    show = next((show for unit, show in _AXIS_UNITS.items() if axis.endswith(unit)), None)
+    if show is None or isinstance(value, str):
+        return clean(f"{value:g}" if isinstance(value, float) else value)
+    return show(value)

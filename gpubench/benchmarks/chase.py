@@ -1,0 +1,111 @@
+"""A walk through memory from pointer to pointer: link its nodes, follow them, check where it ended."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gpubench.devices.base import Buffer, Kernel, Launch
+from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.points import Verdict
+from gpubench.measure.reports import Reports
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Mismatch
+
+Order = Literal["random", "paged"]
+
+LINE_BYTES = {"cpu": 64, "gpu": 128, "accelerator": 128}
+
+STEPS_UNROLLED = 16
+"""As in latency.cl: steps are counted in multiples of this."""
+
+_SLOT_WORDS: dict[Order, int] = {"random": 0, "paged": 2}
+"""Where an order's words begin in a node, so that both walk through the same lines."""
+
+_GOLDEN = 0x9E3779B9
+_SLICE_SECONDS = 0.1
+_SLICE_NODES = 1 << 21
+"""Linked or checked by one launch, so that a cancel is heard soon."""
+
+
+class Chase:
+    """One walk over the first ``nbytes`` of ``memory``, a node for each line.
+
+    ``page_bytes`` is what the order "paged" goes through before it takes the next.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        memory: Buffer,
+        nbytes: int,
+        *,
+        line_bytes: int,
+        order: Order = "random",
+        page_bytes: int = 0,
+        seed: int = 1,
+    ) -> None:
+        self._bench = bench
+        self._memory = memory
+        self.nodes = nbytes // line_bytes
+        self.order: Order = order
+        page_nodes = min(page_bytes // line_bytes, self.nodes) if order == "paged" else self.nodes
+        bits = (page_nodes - 1).bit_length()
+        salt = (seed * 8 + _SLOT_WORDS[order]) * _GOLDEN % 2**32
+        self._walk = (self.nodes, page_nodes, (1 << bits) - 1, max(1, (bits + 1) // 2), salt, _SLOT_WORDS[order])
+        helper_size = 1 if bench.on_processor else 256
+        self._groups = (bench.device.info.compute_units or 1) * (8 if bench.on_processor else 32)
+        words = line_bytes // 8
+        self._helper_size = helper_size
+        self._helpers = bench.programs.program("latency", "double", group_size=helper_size, NODE_WORDS=words)
+        alone = bench.programs.program("latency", "double", group_size=1, NODE_WORDS=words)
+        self._chase: Kernel = alone.kernel("chase")
+        self._own = bench.device.allocate(2 * PAGE_BYTES)
+        self.state: Buffer = self._own.view(0, PAGE_BYTES)
+        self._ended: Buffer = self._own.view(PAGE_BYTES, PAGE_BYTES)
+
+    def link(self, reports: Reports) -> Verdict:
+        """Write the nodes and prove that they are one single cycle; only then may they be followed."""
+        reports.clear()
+        for name, told in (("link_nodes", ()), ("check_links", (reports.found, reports.rows))):
+            for first in range(0, self.nodes, _SLICE_NODES):
+                count = min(_SLICE_NODES, self.nodes - first)
+                self._bench.run([self._helper(name, self._memory, *self._walk, first, count, *told)])
+        return reports.verdict("links")
+
+    def begin(self) -> None:
+        """Put the walk back to its begin: what ends right afterwards was walked since."""
+        self._bench.device.run([self._helper("begin_walk", self._memory, *self._walk, self.state)])
+
+    def steps(self, count: int) -> Launch:
+        """So many steps on from where the walk is; a multiple of ``STEPS_UNROLLED``."""
+        return Launch(self._chase, 1, 1, (self.state, count))
+
+    def settle(self, steps: int) -> float:
+        """Walk ``steps``, untimed, in slices; the seconds of one step at the end."""
+        count, done, each = STEPS_UNROLLED * 64, 0, 0.0
+        while True:
+            self._bench.check()
+            each = self._bench.device.run([self.steps(count)]) / count
+            done += count
+            if done >= steps and count * each > 1e-3:
+                return each
+            count = whole_steps(min(2 * count, _SLICE_SECONDS / max(each, 1e-10)))
+
+    def verdict(self, steps: int) -> Verdict:
+        """Whether the walk is where its steps lead, a positive multiple of ``steps``."""
+        self._bench.device.run([self._helper("end_walk", self.state, self._ended)])
+        ended, walked = self._bench.device.read_words(self._ended, 2, 8)
+        expected = walked % self.nodes
+        if walked and walked % steps == 0 and ended == expected:
+            return Verdict(0, [], "ends of walks")
+        return Verdict(1, [Mismatch(walked, f"{expected:#x}", f"{ended:#x}")], "ends of walks")
+
+    def release(self) -> None:
+        self._own.release()
+
+    def _helper(self, name: str, *arguments: Buffer | int) -> Launch:
+        return Launch(self._helpers.kernel(name), self._groups, self._helper_size, arguments)
+
+
+def whole_steps(steps: float) -> int:
+    return max(1, round(steps / STEPS_UNROLLED)) * STEPS_UNROLLED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gpubench.benchmarks import memory_map, stream
+from gpubench.benchmarks import memory_map, mix, stream, transfer
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement
 from gpubench.worker.messages import PlannedBenchmark
@@ -18,5 +18,7 @@ this benchmark alone fails.
 
 FAMILIES: dict[str, Measure] = {
     "memory_map": memory_map.measure,
+    "mix": mix.measure,
     "stream": stream.measure,
+    "transfer": transfer.measure,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gpubench.benchmarks.parameters import MapParameters, Parameters, StreamParameters
+from gpubench.benchmarks.parameters import MapParameters, Parameters, StreamParameters, TransferParameters
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,36 @@ _WHOLE_MEMORY_ROWS = (
     ),
 )  # fmt: skip
 
+_TRANSFER_ROWS = (
+    Benchmark(
+        "transfer", "between host and device, and within the device by its copy engine",
+        "Data are copied from the host to the device, back, and both ways at once, in sizes from 4 KiB on, "
+        "each four times the one before; the host's memory is pinned, where the device reaches it by itself, "
+        "or pageable, as programs usually have it. Both at once needs pinned memory. A figure counts the "
+        "bytes that are sent, once, in both directions together where there are two; it is that of transfers "
+        "back to back, timed on the device. What arrives is compared with what was sent, whole: on the device "
+        "by a kernel, on the host with values that it computed itself. Beside it stand the copies of an array "
+        "within the device, by the runtime's copy command and by the copy kernel, where bytes count twice, "
+        "once read and once written. Findings: the time of a small transfer, the size that reaches half of the "
+        "highest bandwidth, and the share of what the PCIe link could carry. On a processor the device's "
+        "memory is the host's: its transfers are copies in memory.",
+        "transfer", TransferParameters,
+    ),
+)  # fmt: skip
+
+_ACCESS_ROWS = (
+    Benchmark(
+        "mix", "reads and writes mixed, from 1:0 to 0:1",
+        "Reads and writes stand mixed in one kernel, in six proportions over the same memory: GDDR and DDR buses "
+        "carry one direction at a time and lose a moment with each turn. All bytes read and all bytes written "
+        "count, each once. Mixes are sampled in turns, in one access shape; the finding says what the worst mix "
+        "loses against the mean of reading alone and writing alone.",
+        "mix", Parameters,
+    ),
+)  # fmt: skip
+
 STREAM: dict[str, StreamBenchmark] = {row.name: row for row in _STREAM_ROWS}
 
-BENCHMARKS: dict[str, Benchmark] = {row.name: row for row in (*_STREAM_ROWS, *_WHOLE_MEMORY_ROWS)}
+BENCHMARKS: dict[str, Benchmark] = {
+    row.name: row for row in (*_STREAM_ROWS, *_ACCESS_ROWS, *_TRANSFER_ROWS, *_WHOLE_MEMORY_ROWS)
+}

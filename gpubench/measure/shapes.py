@@ -12,7 +12,7 @@ from gpubench.benchmarks.parameters import SHAPE_FIELDS
 from gpubench.errors import InvalidParameters
 from gpubench.results.document import DeviceInfo, Shape
 
-Access = Literal["read", "write", "copy"]
+Access = Literal["read", "write", "copy", "mix"]
 
 ELEMENT_BYTES = {"float": 4, "double": 8}
 
@@ -33,6 +33,7 @@ _PROCESSOR: dict[Access, tuple[tuple[int, int, bool], ...]] = {
     ),
     "write": ((32, 8, True), (32, 16, True), (64, 4, True), (64, 8, True), (128, 4, True), (64, 4, False)),
     "copy": ((32, 8, True), (32, 16, True), (64, 4, True), (64, 8, True), (128, 4, True), (64, 4, False)),
+    "mix": ((32, 2, True), (32, 4, True), (32, 8, True), (64, 2, True), (64, 4, True), (64, 2, False)),
 }
 
 # A GPU wants at least four loads of 16 bytes in flight for each thread (GH200: one load of 8 bytes
@@ -63,6 +64,14 @@ _GPU: dict[Access, tuple[_Row, ...]] = {
         (16, 4, 512, "grid", True, None),
         (32, 4, 256, "grid", False, None),
         (16, 8, 512, "grid", True, 4),
+    ),
+    "mix": (
+        (16, 4, 256, "grid", True, 8),
+        (16, 4, 256, "grid", False, 8),
+        (16, 2, 512, "grid", True, 4),
+        (16, 4, 512, "grid", True, 4),
+        (16, 4, 256, "grid", True, 32),
+        (32, 2, 256, "grid", False, 8),
     ),
 }
 

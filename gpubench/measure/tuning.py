@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from gpubench.benchmarks.parameters import SHAPE_FIELDS
-from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.devices.base import Device, Launch
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.sampling import Check, passes_for
+from gpubench.measure.shapes import Access
 from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Shape, Trial, Tuning
@@ -20,8 +20,28 @@ MIN_ROUNDS = 2
 MAX_ROUNDS = 9
 
 
+class Tunable(Protocol):
+    """What is timed in each shape: a benchmark of a class of access, over one cut of memory."""
+
+    @property
+    def access(self) -> Access: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def footprint_bytes(self) -> int: ...
+    def launches(self, shape: Shape) -> list[Launch]:
+        """One pass."""
+        ...
+
+    def pass_bytes(self, shape: Shape) -> tuple[int, int]:
+        """Payload and bus bytes of one pass."""
+        ...
+
+
 def tuned_shape(
-    bench: Workbench, task: StreamTask, shapes: Sequence[Shape], parameters: Mapping[str, Any]
+    bench: Workbench, task: Tunable, shapes: Sequence[Shape], parameters: Mapping[str, Any]
 ) -> Shape:
     """The best shape for this class of access, tried once in a run for all its benchmarks."""
     if len(shapes) == 1:
@@ -38,7 +58,7 @@ def tuned_shape(
 
 
 def try_shapes(
-    device: Device, task: StreamTask, shapes: Sequence[Shape], check: Check, on_round: Callable[[float], None]
+    device: Device, task: Tunable, shapes: Sequence[Shape], check: Check, on_round: Callable[[float], None]
 ) -> list[Trial]:
     """Time each shape in turn, round after round, so that drift favours none.
 
@@ -79,7 +99,7 @@ def best(trials: Sequence[Trial]) -> Shape:
 
 
 def _trial(
-    task: StreamTask, shape: Shape, launches: list[Launch] | None, samples: list[float], reason: str | None
+    task: Tunable, shape: Shape, launches: list[Launch] | None, samples: list[float], reason: str | None
 ) -> Trial:
     if launches is None or not samples or min(samples) <= 0:
         return Trial(shape, None, samples, reason or "the device's clock is too coarse")

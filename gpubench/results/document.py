@@ -169,7 +169,7 @@ class Trial(_Record, frozen=True):
 class Tuning(_Record, frozen=True):
     """The table of trials for one class of kernels, and what was chosen from it."""
 
-    access: Literal["read", "write", "copy"]
+    access: Literal["read", "write", "copy", "mix"]
     benchmark: str
     dtype: str
     footprint_bytes: int

@@ -1,0 +1,183 @@
+"""Reads and writes mixed in one stream of accesses: what turning the bus round costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Literal
+
+from gpubench.benchmarks.parameters import Parameters
+from gpubench.devices.base import Launch, Program
+from gpubench.measure.checks import Checks, SumPlaces, salt_of, together
+from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.shapes import candidates, chunk_bytes, geometry
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.worker.messages import PlannedBenchmark
+
+MIXES = ((1, 0), (3, 1), (2, 1), (1, 1), (1, 2), (0, 1))
+"""Reads to writes."""
+
+_TUNED_ON = (1, 1)
+_PARTS = math.lcm(*map(sum, MIXES))
+_WORD_BYTES = 8
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A point for each mix, all over the same memory and in the same access shape."""
+    parameters = Parameters(**planned.parameters)
+    shapes = candidates(bench.device.info, "mix", "double", {})
+    step = _PARTS * max(PAGE_BYTES, *map(chunk_bytes, shapes))
+    segments = bench.arena.cut(bench.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, step)
+    checks = Checks(bench, "double")
+    sums = SumPlaces(bench.device, len(segments), max(shape.groups or 1 for shape in shapes))
+    try:
+        tasks = {mix: MixTask(bench, checks, segments, sums, mix, parameters.seed) for mix in MIXES}
+        tasks[_TUNED_ON].fill()
+        shape = tuned_shape(bench, tasks[_TUNED_ON], shapes, planned.parameters)
+        limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+        measured = measure_points(bench, planned, [task.point(shape) for task in tasks.values()], limit)
+    finally:
+        checks.release()
+        sums.release()
+    yield from measured
+    yield from findings(measured)
+
+
+class MixTask:
+    """One mix over one cut of memory; every shape must state its groups."""
+
+    access: Literal["mix"] = "mix"
+    name = "mix"
+    dtype = "double"
+
+    def __init__(
+        self,
+        bench: Workbench,
+        checks: Checks,
+        segments: Sequence[Segment],
+        sums: SumPlaces,
+        mix: tuple[int, int],
+        seed: int,
+    ) -> None:
+        self._bench = bench
+        self._checks = checks
+        self._segments = segments
+        self._sums = sums
+        self._reads, self._writes = mix
+        self._salt = salt_of(seed)
+        # Reads come first in each segment, writes after them.
+        part_bytes = segments[0].elements * _WORD_BYTES // sum(mix)
+        self._part_bytes = part_bytes
+        self._written_from = self._reads * part_bytes // _WORD_BYTES
+
+    @property
+    def footprint_bytes(self) -> int:
+        return sum(segment.elements for segment in self._segments) * _WORD_BYTES
+
+    def pass_bytes(self, shape: Shape) -> tuple[int, int]:
+        """All is payload; the stores of sums count on the bus."""
+        stored = sum(launch.groups for launch in self.launches(shape)) * _WORD_BYTES if self._reads else 0
+        return self.footprint_bytes, self.footprint_bytes + stored
+
+    def launches(self, shape: Shape) -> list[Launch]:
+        """One pass: every part once."""
+        kernel = self._program(shape).kernel("read_and_write")
+        g = geometry(shape, self._part_bytes // _WORD_BYTES, _WORD_BYTES)
+        read_bytes, written_bytes = self._reads * self._part_bytes, self._writes * self._part_bytes
+        launches = []
+        for segment, sums in zip(self._segments, self._sums.places, strict=True):
+            # Of a mix that does not read or write at all, the place is not used.
+            read = segment.allocation.view(0, read_bytes or written_bytes)
+            written = segment.allocation.view(read_bytes, written_bytes) if written_bytes else sums
+            first = segment.first + self._written_from
+            arguments = (read, written, sums, g.vectors, g.rounds, first, self._salt)
+            launches.append(Launch(kernel, g.groups, shape.group_size, arguments))
+        return launches
+
+    def point(self, shape: Shape) -> Point:
+        payload_bytes, bus_bytes = self.pass_bytes(shape)
+        return Point(
+            operations=self.launches(shape),
+            payload_bytes=payload_bytes,
+            bus_bytes=bus_bytes,
+            footprint_bytes=self.footprint_bytes,
+            poison=self.poison,
+            check=self.check,
+            axes={"reads": self._reads, "writes": self._writes},
+            shape=shape,
+        )
+
+    def fill(self) -> None:
+        kernel = self._check_program.kernel("fill")
+        self._bench.run(
+            [self._checks.launch(kernel, s.arrays[0], s.elements, s.first, self._salt) for s in self._segments]
+        )
+
+    def poison(self) -> None:
+        """What is read is right and what is written is not: what another mix left here is its own."""
+        self.fill()
+        self._sums.clear()
+        for s in self._segments:
+            if self._writes:
+                view = s.allocation.view(self._reads * self._part_bytes, self._writes * self._part_bytes)
+                self._checks.poison(view, s.elements - self._written_from)
+
+    def check(self) -> Verdict:
+        """The whole footprint, and what was summed of it."""
+        arrays = [(s.arrays[0], s.elements, s.first, self._salt, 0, 0) for s in self._segments]
+        elements = self._checks.elements(self._check_program, "mix", arrays)
+        return together([elements, self._checks.sums(self._expected_sum, self._sums)])
+
+    @cached_property
+    def _expected_sum(self) -> int:
+        parts = [(self._written_from, s.first, self._salt, 0, 0) for s in self._segments]
+        return self._checks.total(self._check_program, "mix", parts)
+
+    @cached_property
+    def _check_program(self) -> Program:
+        size = self._checks.group_size
+        return self._bench.programs.program(
+            "mix", self.dtype, group_size=size, UNROLL=1, READS=1, WRITES=1, ORDER_TILE=0
+        )
+
+    def _program(self, shape: Shape) -> Program:
+        return self._bench.programs.program(
+            "mix",
+            self.dtype,
+            group_size=shape.group_size,
+            VECTOR_ELEMENTS=shape.vector_bytes // _WORD_BYTES,
+            UNROLL=shape.unroll,
+            ORDER_TILE=int(shape.order == "tile"),
+            STREAMING_STORES=int(shape.streaming_stores),
+            READS=self._reads,
+            WRITES=self._writes,
+        )
+
+
+def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
+    """What the worst mix loses against the mean of reading alone and writing alone."""
+    rates = {
+        (int(m.axes["reads"]), int(m.axes["writes"])): m.bandwidth_bytes_per_second.median
+        for m in measured
+        if m.bandwidth_bytes_per_second
+    }
+    pure = [rate for (reads, writes), rate in rates.items() if not (reads and writes)]
+    mixed = {mix: rate for mix, rate in rates.items() if all(mix)}
+    if len(pure) < 2 or not mixed:
+        return
+    mean = sum(pure) / len(pure)
+    worst = min(mixed, key=lambda mix: mixed[mix])
+    cost = 1 - mixed[worst] / mean
+    name = f"{worst[0]} to {worst[1]}"
+    said = f"{cost:.1%} less than" if cost > 0 else "no less than"
+    yield Finding(
+        "mix",
+        "turnaround_cost",
+        f"{name} reads to writes is the slowest mix: {said} the mean of reading alone and writing alone",
+        cost,
+        "ratio",
+    )

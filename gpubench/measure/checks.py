@@ -1,0 +1,127 @@
+"""Fill, poison and check arrays of integers on the device, and add up what groups summed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gpubench.devices.base import Allocation, Buffer, Device, Launch, Program
+from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.points import Verdict
+from gpubench.measure.reports import Reports
+from gpubench.measure.shapes import ELEMENT_BYTES
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Mismatch
+
+Arguments = tuple[Buffer | int, ...]
+
+
+def salt_of(seed: int) -> int:
+    """Of the hash, for a benchmark's data."""
+    return (seed * 8 + 1) * 0x9E3779B9 % 2**32
+
+
+class Checks:
+    """Whole arrays of words as wide as ``dtype``; the checks are those of walk.cl's macros."""
+
+    def __init__(self, bench: Workbench, dtype: str) -> None:
+        self._bench = bench
+        self._word_bytes = ELEMENT_BYTES[dtype]
+        self.group_size = 1 if bench.on_processor else 256
+        self._groups = (bench.device.info.compute_units or 1) * (8 if bench.on_processor else 32)
+        self._helpers = bench.programs.verify(dtype, self.group_size)
+        self._reports = Reports(bench.device)
+        self._totals = SumPlaces(bench.device, 1, self._groups)
+
+    def release(self) -> None:
+        self._reports.release()
+        self._totals.release()
+
+    def fill(self, words: Buffer, count: int, first: int, salt: int) -> None:
+        """With the words of the hash from index ``first`` on."""
+        self._bench.run([self._helper("fill_words", words, count, first, salt)])
+
+    def poison(self, words: Buffer, count: int) -> None:
+        """All bits set."""
+        self._bench.run([self._helper("poison", words, count)])
+
+    def elements(self, program: Program, name: str, arrays: Iterable[Arguments]) -> Verdict:
+        """Run ``check_<name>`` on each array, and ``report_<name>`` where anything is wrong.
+
+        ``program`` has groups of ``group_size``. An array is the words, their number, and the four
+        numbers from which the right ones are made.
+        """
+        arrays = list(arrays)
+        self._reports.clear()
+        check, report = program.kernel(f"check_{name}"), program.kernel(f"report_{name}")
+        found, rows = self._reports.found, self._reports.rows
+        self._bench.run([self.launch(check, *array, found) for array in arrays])
+        verdict = self._reports.verdict("elements")
+        if verdict.mismatches:
+            # Reporting counts as well, in one word.
+            self._reports.clear()
+            self._bench.run([self.launch(report, *array, found, rows) for array in arrays])
+            told = self._reports.verdict("elements")
+            verdict = Verdict(verdict.mismatches, told.first)
+        return verdict
+
+    def total(self, program: Program, name: str, parts: Iterable[Arguments]) -> int:
+        """What ``total_<name>`` says of all parts together, each a number of elements and four more."""
+        kernel, total = program.kernel(f"total_{name}"), 0
+        [place] = self._totals.places
+        for part in parts:
+            self._bench.run([self.launch(kernel, place, *part)])
+            total += self._totals.total(self._word_bytes)
+        return total % self._modulus
+
+    def sums(self, expected: int, sums: SumPlaces) -> Verdict:
+        """Whether what the groups summed comes to ``expected``."""
+        actual = sums.total(self._word_bytes) % self._modulus
+        if actual == expected:
+            return Verdict(0, [], "sums")
+        return Verdict(1, [Mismatch(0, f"{expected:#x}", f"{actual:#x}")], "sums")
+
+    def launch(self, kernel: object, *arguments: Buffer | int) -> Launch:
+        """Of a kernel that goes through any number of elements with any number of groups."""
+        return Launch(kernel, self._groups, self.group_size, arguments)
+
+    @property
+    def _modulus(self) -> int:
+        return 1 << (8 * self._word_bytes)
+
+    def _helper(self, name: str, *arguments: Buffer | int) -> Launch:
+        return self.launch(self._helpers.kernel(name), *arguments)
+
+
+class SumPlaces:
+    """A word for each of ``groups`` of each of ``count`` launches."""
+
+    def __init__(self, device: Device, count: int, groups: int) -> None:
+        self._device = device
+        self._groups = groups
+        nbytes = -(-groups * 8 // PAGE_BYTES) * PAGE_BYTES
+        self._memory: Allocation = device.allocate(count * nbytes)
+        self._whole = self._memory.view(0, count * nbytes)
+        self.places: list[Buffer] = [self._memory.view(k * nbytes, nbytes) for k in range(count)]
+        self.clear()
+
+    def clear(self) -> None:
+        self._device.write_zeros(self._whole)
+
+    def total(self, word_bytes: int) -> int:
+        """Of all words, those that no group wrote being 0."""
+        return sum(
+            sum(self._device.read_words(place, self._groups, word_bytes)) for place in self.places
+        )
+
+    def release(self) -> None:
+        self._memory.release()
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """One verdict of several checks; ``what`` is that of the first that found anything."""
+    wrong = [each for each in verdicts if each.mismatches]
+    return Verdict(
+        sum(each.mismatches for each in wrong),
+        [mismatch for each in wrong for mismatch in each.first],
+        wrong[0].what if wrong else verdicts[0].what,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gpubench.benchmarks import memory_map, mix, stream, transfer
+from gpubench.benchmarks import memory_map, mix, stream, sustained, transfer
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement
 from gpubench.worker.messages import PlannedBenchmark
@@ -20,5 +20,6 @@ FAMILIES: dict[str, Measure] = {
     "memory_map": memory_map.measure,
     "mix": mix.measure,
     "stream": stream.measure,
+    "sustained": sustained.measure,
     "transfer": transfer.measure,
 }

@@ -54,6 +54,14 @@ class StreamParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class TransferParameters(Parameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``transfer``; the footprint is that of the device's own copies."""
+
+    max_transfer_bytes: Annotated[
+        int, Meta(ge=4096, le=1 << 30, description="the largest transfer, if the memories hold it")
+    ] = 256 * MIB
+
+
 class MapParameters(StreamParameters, frozen=True, forbid_unknown_fields=True):
     """Parameters of ``map``; a ``footprint_bytes`` takes the place of ``memory_share_ratio``."""
 
@@ -65,6 +73,41 @@ class MapParameters(StreamParameters, frozen=True, forbid_unknown_fields=True):
     kernel: Annotated[Literal["read", "write", "copy", "triad"], Meta(description="what goes through")] = (
         "read"
     )
+
+
+class SustainedParameters(StreamParameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``sustained``."""
+
+    duration_seconds: Annotated[
+        Annotated[float, Meta(ge=0.1, le=600)] | None,
+        Meta(description="of all windows; null: 10 windows, on a processor 8"),
+    ] = None
+    window_seconds: Annotated[
+        Annotated[float, Meta(ge=0.01, le=10)] | None,
+        Meta(description="of each figure; null: time_limit_seconds, else 1"),
+    ] = None
+
+
+class ChaseParameters(Parameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of what follows pointers."""
+
+    line_bytes: Annotated[
+        Literal[32, 64, 128, 256, 512, 1024, 4096] | None,
+        Meta(description="from one node to the next; null: a line, 64 on a processor and 128 elsewhere"),
+    ] = None
+
+
+class LatencyParameters(ChaseParameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``latency``; ``footprint_bytes`` is the largest footprint of the curve."""
+
+    order: Annotated[
+        Literal["random", "paged"] | None,
+        Meta(description="of the walk: random over all, or page after page; null: both"),
+    ] = None
+    page_bytes: Annotated[
+        Literal[4096, 16384, 65536, 2097152],
+        Meta(description="what the order `paged` goes through before it takes the next"),
+    ] = 2097152
 
 
 SHAPE_FIELDS = ("vector_bytes", "unroll", "group_size", "order", "streaming_stores", "groups")

@@ -8,7 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gpubench.benchmarks.parameters import MapParameters, Parameters, StreamParameters, TransferParameters
+from gpubench.benchmarks.parameters import (
+    MapParameters,
+    Parameters,
+    StreamParameters,
+    SustainedParameters,
+    TransferParameters,
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,16 @@ _WHOLE_MEMORY_ROWS = (
         "slice, as on a card whose last half gigabyte is slow. Offsets count in the memory taken: runtimes "
         "do not tell where it lies in the chips.",
         "memory_map", MapParameters,
+    ),
+    Benchmark(
+        "sustained", "triad over seconds to minutes, as a time series with power and heat",
+        "Triad runs without a rest, and each window of a second is a figure of its own, so that a memory "
+        "which is fast for a moment and slow when warm is seen. Bytes are those of triad: three times the "
+        "array. A window below 95 % of the median one is a dip: GDDR7 sends again what arrived wrong, so "
+        "that a bad link shows as lost bandwidth and not as wrong data. Where the device tells them: "
+        "clocks, limits, energy for a byte, energy for a bit above the idle board's, and heating for a "
+        "watt. All data are checked before the first window and after the last.",
+        "sustained", SustainedParameters,
     ),
 )  # fmt: skip
 

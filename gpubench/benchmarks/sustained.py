@@ -1,0 +1,138 @@
+"""Sustained: triad for seconds to minutes, window after window, and what it costs in power and heat."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gpubench.benchmarks.parameters import SustainedParameters
+from gpubench.benchmarks.stream import stream_point
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.sustained_findings import Window, findings
+from gpubench.benchmarks.table import STREAM
+from gpubench.errors import InvalidParameters
+from gpubench.measure.points import Point, Series, Verdict, measurement_of
+from gpubench.measure.sampling import warm_up
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.statistics import median
+from gpubench.measure.stopping import StopDecision
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Finding, Measurement
+from gpubench.worker.messages import PlannedBenchmark
+
+WINDOW_SECONDS = 1.0
+"""Energy counters move in coarse steps: over less than a second they say little."""
+
+WINDOWS = {"cpu": 8, "gpu": 10, "accelerator": 10}
+MAX_WINDOWS = 256
+SAMPLES_PER_WINDOW = 50
+"""At most, so that minutes of samples make no document that nobody takes."""
+
+IDLE_SECONDS = 1.5
+_WAIT_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class _UntilEnd:
+    """Ends a window: precision is not what it is about."""
+
+    seconds: float
+
+    def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
+        over = elapsed_seconds >= self.seconds
+        return StopDecision(True, f"window of {self.seconds:g} s") if over else None
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A figure for each window, then what they say together; raises ``InvalidParameters``."""
+    parameters = SustainedParameters(**planned.parameters)
+    window_seconds = parameters.window_seconds or parameters.time_limit_seconds or WINDOW_SECONDS
+    duration = parameters.duration_seconds or window_seconds * WINDOWS[bench.device.info.kind]
+    count = max(1, math.ceil(duration / window_seconds - 1e-9))
+    if count > MAX_WINDOWS:
+        raise InvalidParameters(
+            f"{duration:g} s are {count} windows of {window_seconds:g} s; allowed: {MAX_WINDOWS} windows"
+        )
+    row = STREAM["triad"]
+    shapes = candidates(bench.device.info, row.access, parameters.dtype, planned.parameters)
+    segments = bench.arena.cut(
+        bench.footprint_bytes(parameters.footprint_bytes),
+        row.arrays,
+        ELEMENT_BYTES[parameters.dtype],
+        max(map(chunk_bytes, shapes)),
+    )
+    idle_watts = _idle_watts(bench)
+    task = StreamTask(bench.device, bench.programs, row, parameters.dtype, segments, parameters.seed)
+    try:
+        task.fill()
+        point = stream_point(task, tuned_shape(bench, task, shapes, planned.parameters))
+        wrong, windows = _windows(bench, planned, point, window_seconds, count)
+    finally:
+        task.release()
+    if wrong:
+        yield measurement_of(bench, planned, Series(point, _UntilEnd(window_seconds), wrong=wrong))
+        return
+    yield from (window.measurement for window in windows)
+    yield from findings(planned.name, windows, idle_watts)
+
+
+def _windows(
+    bench: Workbench, planned: PlannedBenchmark, point: Point, window_seconds: float, count: int
+) -> tuple[Verdict | None, list[Window]]:
+    """What is wrong with the data before or after them, and all windows.
+
+    To check in between would let the device rest.
+    """
+    bench.tell.phase("verifying")
+    point.poison()
+    bench.run(point.operations)
+    verdict = point.check()
+    if verdict.mismatches:
+        return verdict, []
+    bench.tell.phase("warming_up")
+    warm = warm_up(bench.device, point.operations, bench.warm_up_limit_seconds, bench.check)
+    pass_seconds = median([bench.run(point.operations) for _ in range(3)])
+    passes = max(warm.passes, math.ceil(window_seconds / SAMPLES_PER_WINDOW / max(pass_seconds, 1e-6)))
+    point.poison()
+    windows: list[Window] = []
+    begin = time.monotonic()
+    for number in range(count):
+        at = time.monotonic() - begin
+        series = Series(
+            replace(point, axes={"begin_seconds": round(at, 4)}),
+            _UntilEnd(window_seconds),
+            passes,
+            warm.seconds,
+        )
+        with bench.watching():
+            while series.decision is None:
+                bench.check()
+                series.take(bench)
+                part = (number + series.elapsed_seconds / window_seconds) / count
+                bench.tell.samples(series.samples_seconds, point.bus_bytes * passes, part)
+        seconds = time.monotonic() - begin - at
+        measurement = measurement_of(bench, planned, series)
+        windows.append(Window(measurement, seconds, bench.last_watched))
+    verdict = point.check()
+    return (verdict if verdict.mismatches else None), windows
+
+
+def _idle_watts(bench: Workbench) -> float | None:
+    """Of the device that does nothing just before, its clocks perhaps still up; null where unknown."""
+    if bench.on_processor or bench.device.watch().stop().absent:
+        return None
+    begin, watch = time.monotonic(), bench.device.watch()
+    try:
+        while time.monotonic() - begin < IDLE_SECONDS:
+            bench.check()
+            time.sleep(_WAIT_SECONDS)
+    finally:
+        seconds = time.monotonic() - begin
+        telemetry = watch.stop()
+    if telemetry.energy_joules is not None:
+        return telemetry.energy_joules / seconds
+    watts = [look.power_watts for look in telemetry.samples if look.power_watts is not None]
+    return median(watts) if watts else None

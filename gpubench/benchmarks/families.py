@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gpubench.benchmarks import memory_map, mix, stream, sustained, transfer
+from gpubench.benchmarks import latency, memory_map, mix, stream, sustained, transfer
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement
 from gpubench.worker.messages import PlannedBenchmark
@@ -17,6 +17,7 @@ this benchmark alone fails.
 """
 
 FAMILIES: dict[str, Measure] = {
+    "latency": latency.measure,
     "memory_map": memory_map.measure,
     "mix": mix.measure,
     "stream": stream.measure,

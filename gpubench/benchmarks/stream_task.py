@@ -43,6 +43,11 @@ _CHECKS = {
 }
 
 
+def salt_of(seed: int, array: int) -> int:
+    """What tells the values of an array from those of the others, and of other seeds."""
+    return (seed * 8 + array + 1) * _GOLDEN % 2**32
+
+
 class StreamTask:
     """One stream benchmark over one cut of memory."""
 
@@ -61,7 +66,7 @@ class StreamTask:
         self._check = _CHECKS[benchmark.name]
         self._dtype = dtype
         self._segments = segments
-        self._salts = [(seed * 8 + array + 1) * _GOLDEN % 2**32 for array in range(benchmark.arrays)] + [0]
+        self._salts = [salt_of(seed, array) for array in range(benchmark.arrays)] + [0]
         on_processor = device.info.kind == "cpu"
         self._helper_size = 1 if on_processor else 256
         self._helper_groups = (device.info.compute_units or 1) * (8 if on_processor else 32)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpubench.benchmarks.parameters import (
+    LatencyParameters,
     MapParameters,
     Parameters,
     StreamParameters,
@@ -121,15 +122,16 @@ _TRANSFER_ROWS = (
     Benchmark(
         "transfer", "between host and device, and within the device by its copy engine",
         "Data are copied from the host to the device, back, and both ways at once, in sizes from 4 KiB on, "
-        "each four times the one before; the host's memory is pinned, where the device reaches it by itself, "
-        "or pageable, as programs usually have it. Both at once needs pinned memory. A figure counts the "
-        "bytes that are sent, once, in both directions together where there are two; it is that of transfers "
-        "back to back, timed on the device. What arrives is compared with what was sent, whole: on the device "
-        "by a kernel, on the host with values that it computed itself. Beside it stand the copies of an array "
-        "within the device, by the runtime's copy command and by the copy kernel, where bytes count twice, "
-        "once read and once written. Findings: the time of a small transfer, the size that reaches half of the "
-        "highest bandwidth, and the share of what the PCIe link could carry. On a processor the device's "
-        "memory is the host's: its transfers are copies in memory.",
+        "each four times the one before; the host's memory is pinned, where the device reaches it by "
+        "itself, or pageable, as programs usually have it. Both at once needs pinned memory. A figure "
+        "counts the bytes that are sent, once, of both directions together where there are two; it is that "
+        "of transfers back to back, timed on the device. What arrives is compared with what was sent, "
+        "whole: on the device by a kernel, on the host with values that it computed itself. Beside it stand "
+        "the copies of an array within the device, by the runtime's copy command and by the copy kernel, "
+        "where bytes count twice, once read and once written. Findings: the time of a small transfer, the "
+        "size that reaches half of the highest bandwidth, and the share of what the PCIe link could carry. "
+        "On a processor the device's memory is the host's: its transfers are copies in memory, and small "
+        "ones take as long as their calls.",
         "transfer", TransferParameters,
     ),
 )  # fmt: skip
@@ -145,8 +147,24 @@ _ACCESS_ROWS = (
     ),
 )  # fmt: skip
 
+_LATENCY_ROWS = (
+    Benchmark(
+        "latency", "time of one access that waits for the one before, over the footprint",
+        "One thread follows pointers through lines of memory, so that each access begins when the one before "
+        "has ended; the time of a step is the latency. The lines are linked into one single random cycle, "
+        "which is proven for every footprint before it is walked, and where a walk must have ended is checked "
+        "afterwards. Footprints are powers of two and the halves between, from 4 KiB up: far into memory on a "
+        "processor, to a quarter of free memory elsewhere. The order `random` goes through all of the "
+        "footprint at once and so also pays for the translation of addresses; `paged` goes through one page "
+        "after the other, in random order within each. No bytes are counted. Levels are named after the "
+        "caches that the device or its host tells of.",
+        "latency", LatencyParameters,
+    ),
+)  # fmt: skip
+
 STREAM: dict[str, StreamBenchmark] = {row.name: row for row in _STREAM_ROWS}
 
 BENCHMARKS: dict[str, Benchmark] = {
-    row.name: row for row in (*_STREAM_ROWS, *_ACCESS_ROWS, *_TRANSFER_ROWS, *_WHOLE_MEMORY_ROWS)
+    row.name: row
+    for row in (*_STREAM_ROWS, *_ACCESS_ROWS, *_TRANSFER_ROWS, *_WHOLE_MEMORY_ROWS, *_LATENCY_ROWS)
 }

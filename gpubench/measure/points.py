@@ -39,7 +39,7 @@ class Point:
     all of it afterwards. ``prepare``, untimed, restores what a pass needs and other points change.
     The bytes are those of a pass; with ``dependent`` each of ``accesses`` waits for the one before,
     and the point has a latency. Flags ask for a footprint that keeps caches out, unless
-    ``caches_wanted``.
+    ``caches_wanted``. A sample is as many passes as last a millisecond, but ``max_passes`` at most.
     """
 
     operations: Sequence[Operation]
@@ -54,6 +54,7 @@ class Point:
     dependent: bool = False
     caches_wanted: bool = False
     prepare: Callable[[], None] | None = None
+    max_passes: int | None = None
 
 
 @dataclass
@@ -73,6 +74,10 @@ class Series:
     def sample(self) -> list[Operation]:
         return list(self.point.operations) * self.passes
 
+    def settle(self, passes: int) -> None:
+        """So many make a sample, if the point allows it."""
+        self.passes = min(passes, self.point.max_passes or passes)
+
     def take(self, bench: Workbench) -> None:
         begin = time.monotonic()
         self.samples_seconds.append(bench.device.run(self.sample))
@@ -88,13 +93,14 @@ def measure_points(
     *,
     rule: StoppingRule | None = None,
     cold: bool = False,
+    warm: bool = False,
 ) -> list[Measurement]:
     """Verify, warm up, sample and verify again; a measurement for each point, in their order.
 
     Each point has a stopping rule of its own, with ``time_limit_seconds`` for its own samples, unless
     there is a ``rule`` for all. With ``cold`` a sample is one pass, and none goes before it untimed:
-    for points whose data are different, and which drive each other out of the caches. A point whose
-    data are wrong has no figure.
+    for points whose data are different, and which drive each other out of the caches. ``warm`` says
+    that the device is busy already. A point whose data are wrong has no figure.
     """
     rule = rule or stopping_rule(planned.parameters, time_limit_seconds)
     series = [Series(point, rule) for point in points]
@@ -104,7 +110,7 @@ def measure_points(
         each.wrong = _verify(bench, each)
     running = [each for each in series if each.wrong is None]
     bench.tell.phase("warming_up")
-    _warm_up(bench, running, cold)
+    _warm_up(bench, running, cold, warm)
     with bench.watching():
         if len(running) == 1 and not cold:
             _sample_alone(bench, running[0], time_limit_seconds)
@@ -130,19 +136,20 @@ def _prepare(point: Point) -> None:
         point.prepare()
 
 
-def _warm_up(bench: Workbench, running: Sequence[Series], cold: bool) -> None:
+def _warm_up(bench: Workbench, running: Sequence[Series], cold: bool, warm: bool) -> None:
     """The first one warms the device; a pass of each other tells how many make a sample."""
     for number, each in enumerate(running):
         _prepare(each.point)
-        if number == 0:
-            warm = warm_up(bench.device, each.point.operations, bench.warm_up_limit_seconds, bench.check)
-            each.passes, each.warm_up_seconds = 1 if cold else warm.passes, warm.seconds
+        if number == 0 and not warm:
+            done = warm_up(bench.device, each.point.operations, bench.warm_up_limit_seconds, bench.check)
+            each.settle(1 if cold else done.passes)
+            each.warm_up_seconds = done.seconds
             continue
         if cold:
             break
         bench.check()
         bench.device.run(each.point.operations)
-        each.passes = passes_for(bench.device.run(each.point.operations))
+        each.settle(passes_for(bench.device.run(each.point.operations)))
 
 
 def _sample_alone(bench: Workbench, series: Series, limit_seconds: float) -> None:

@@ -1,0 +1,195 @@
+"""The transfer family: between host and device, and within the device by its copy engine and by a kernel."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+from gpubench.benchmarks.parameters import TransferParameters
+from gpubench.benchmarks.stream import stream_point
+from gpubench.benchmarks.stream_task import StreamTask, salt_of
+from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.transfer_findings import engine_findings, link_findings
+from gpubench.benchmarks.transfer_host import HostEnd
+from gpubench.devices import host
+from gpubench.devices.base import Copy, Together
+from gpubench.measure.memory import Segment
+from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Workbench
+from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.worker.messages import PlannedBenchmark
+
+MIN_TRANSFER_BYTES = 4096
+MAX_HOST_SHARE = 4
+"""No more than this part of the host's free memory, for all of its arrays."""
+
+BUDGET_SECONDS = {"cpu": 6.0, "gpu": 5.0, "accelerator": 5.0}
+"""Of all transfers together, untimed passes included."""
+
+MAX_BACK_TO_BACK = 40
+"""Transfers in a sample: a runtime's queue takes them all before the first begins, also in two rows."""
+
+_DTYPE = "double"
+_HOST_ARRAYS = 4
+_PAGEABLE_TOGETHER = (
+    "a transfer of pageable memory keeps the calling thread busy until it is done, so that two cannot run "
+    "at once"
+)
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """Curves over the size for each direction and kind of host memory, then the device's own copies.
+
+    Raises ``InvalidParameters`` where the footprint is too small, ``BenchmarkFailed`` where the host
+    has no memory to give.
+    """
+    parameters = TransferParameters(**planned.parameters)
+    row = STREAM["copy"]
+    shapes = candidates(bench.device.info, row.access, _DTYPE, {})
+    segments = bench.arena.cut(
+        bench.footprint_bytes(parameters.footprint_bytes),
+        row.arrays,
+        ELEMENT_BYTES[_DTYPE],
+        max(map(chunk_bytes, shapes)),
+    )
+    with ExitStack() as held:
+        task = _task(bench, segments, parameters.seed, held)
+        task.fill()
+        yield from _over_the_link(bench, planned, parameters, segments[0], shapes[0])
+        shape = tuned_shape(bench, task, shapes, planned.parameters)
+        yield from _within(bench, planned, parameters, task, segments, shape)
+
+
+def sizes(largest_bytes: int) -> list[int]:
+    """Each four times the one before, from 4 KiB on."""
+    found = [MIN_TRANSFER_BYTES]
+    while found[-1] * 4 <= largest_bytes:
+        found.append(found[-1] * 4)
+    return found
+
+
+def _over_the_link(
+    bench: Workbench,
+    planned: PlannedBenchmark,
+    parameters: TransferParameters,
+    segment: Segment,
+    any_shape: Shape,
+) -> Iterator[Measurement | Finding]:
+    array_bytes = segment.elements * ELEMENT_BYTES[_DTYPE]
+    available = (host.available_memory_bytes() or 0) // (_HOST_ARRAYS * MAX_HOST_SHARE)
+    chosen = sizes(min(parameters.max_transfer_bytes, array_bytes, max(available, MIN_TRANSFER_BYTES)))
+    with ExitStack() as held:
+        ends = []
+        for pinned in (True, False):
+            ends.append(HostEnd(bench.device, chosen[-1], pinned=pinned, check=bench.check))
+            held.callback(ends[-1].release)
+        ends[0].fill(salt_of(parameters.seed, 0))
+        ends[1].fill_like(ends[0])
+        points = []
+        for nbytes in chosen:
+            # The first bytes of both arrays, to be poisoned and checked; no kernel of a shape runs.
+            part = dataclasses.replace(segment, elements=nbytes // ELEMENT_BYTES[_DTYPE])
+            task = _task(bench, [part], parameters.seed, held)
+            for end in ends:
+                points += _directions(end, segment, nbytes, task, any_shape)
+        limit = parameters.time_limit_seconds or BUDGET_SECONDS[bench.device.info.kind] / (2 * len(points))
+        measured = measure_points(bench, planned, points, limit)
+    yield from measured
+    yield _skipped(planned, {"direction": "both", "memory": "pageable"}, _PAGEABLE_TOGETHER)
+    yield from link_findings(planned.name, measured, bench.device.info)
+
+
+def _directions(
+    end: HostEnd, segment: Segment, nbytes: int, task: StreamTask, any_shape: Shape
+) -> list[Point]:
+    source, target = segment.arrays
+    axes: dict[str, int | float | str] = {"memory": end.memory, "size_bytes": nbytes}
+    to_device, to_host = Copy(target, end.source, nbytes), Copy(end.target, source, nbytes)
+    into_device = Point(
+        operations=[to_device],
+        payload_bytes=nbytes,
+        bus_bytes=nbytes,
+        footprint_bytes=nbytes,
+        poison=lambda: task.poison(any_shape),
+        check=lambda: task.check(any_shape),
+        axes={"direction": "host to device", **axes},
+        caches_wanted=True,
+        max_passes=MAX_BACK_TO_BACK,
+    )
+    into_host = dataclasses.replace(
+        into_device,
+        operations=[to_host],
+        poison=lambda: end.poison(nbytes),
+        check=lambda: end.check(nbytes),
+        axes={"direction": "device to host", **axes},
+    )
+    if end.memory == "pageable":
+        return [into_device, into_host]
+    return [into_device, into_host, _both(into_device, into_host, Together((to_device,), (to_host,)))]
+
+
+def _both(one: Point, other: Point, operation: Together) -> Point:
+    def poison() -> None:
+        one.poison()
+        other.poison()
+
+    def check() -> Verdict:
+        verdicts = (one.check(), other.check())
+        return Verdict(
+            sum(each.mismatches for each in verdicts), [first for each in verdicts for first in each.first]
+        )
+
+    return dataclasses.replace(
+        one,
+        operations=[operation],
+        payload_bytes=one.payload_bytes + other.payload_bytes,
+        bus_bytes=one.bus_bytes + other.bus_bytes,
+        footprint_bytes=one.footprint_bytes + other.footprint_bytes,
+        poison=poison,
+        check=check,
+        axes={"direction": "both", **{name: one.axes[name] for name in ("memory", "size_bytes")}},
+    )
+
+
+def _within(
+    bench: Workbench,
+    planned: PlannedBenchmark,
+    parameters: TransferParameters,
+    task: StreamTask,
+    segments: Sequence[Segment],
+    shape: Shape,
+) -> Iterator[Measurement | Finding]:
+    """The device's copy engine beside the kernel, over the same arrays."""
+    width = ELEMENT_BYTES[_DTYPE]
+    axes: dict[str, int | float | str] = {"memory": "device", "size_bytes": task.footprint_bytes // 2}
+    kernel = dataclasses.replace(stream_point(task, shape), axes={"direction": "local kernel", **axes})
+    engine = dataclasses.replace(
+        kernel,
+        operations=[Copy(s.arrays[1], s.arrays[0], s.elements * width) for s in segments],
+        axes={"direction": "local engine", **axes},
+        shape=None,
+    )
+    limit = parameters.time_limit_seconds or TIME_LIMIT_SECONDS[bench.device.info.kind] / 2
+    measured = measure_points(bench, planned, [engine, kernel], limit)
+    yield from measured
+    yield from engine_findings(planned.name, measured)
+
+
+def _task(bench: Workbench, segments: Sequence[Segment], seed: int, held: ExitStack) -> StreamTask:
+    task = StreamTask(bench.device, bench.programs, STREAM["copy"], _DTYPE, segments, seed)
+    held.callback(task.release)
+    return task
+
+
+def _skipped(planned: PlannedBenchmark, axes: dict[str, int | float | str], reason: str) -> Measurement:
+    return Measurement(
+        planned.name,
+        planned.parameters,
+        "skipped",
+        reason=reason,
+        axes=axes,
+        default_parameters=planned.default_parameters,
+    )

@@ -1,0 +1,97 @@
+"""What the transfer curves say: latency, the size that reaches half the bandwidth, the share of the link."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from gpubench.catalog.links import pcie_bytes_per_second
+from gpubench.results.document import DeviceInfo, Finding, Measurement
+from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
+
+Curve = Mapping[int, float]
+"""Bytes per second by the size of a transfer in bytes."""
+
+
+def link_findings(benchmark: str, measured: Sequence[Measurement], info: DeviceInfo) -> Iterator[Finding]:
+    """Of each direction and kind of memory; curves of fewer than two verified points say nothing."""
+    peak = pcie_bytes_per_second(info.pcie_generation, info.pcie_lanes)
+    if peak:
+        yield Finding(
+            benchmark,
+            "link_theory",
+            f"PCIe {info.pcie_generation} x{info.pcie_lanes} carries {format_bandwidth(peak)} in each "
+            "direction, packet headers of 5 to 10 % included",
+            peak,
+            "byte/s",
+        )
+    for (direction, memory), curve in _curves(measured).items():
+        if len(curve) < 2:
+            continue
+        name, of = f"{direction}_{memory}".replace(" ", "_"), f"{direction}, {memory} memory"
+        yield _latency(benchmark, name, of, curve, 2 if direction == "both" else 1)
+        yield _half(benchmark, name, of, curve)
+        if peak:
+            yield _link_share(benchmark, name, of, curve, peak * (2 if direction == "both" else 1))
+
+
+def engine_findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
+    """The copy engine's bandwidth over the kernel's, where both are known."""
+    rates = [each.bandwidth_bytes_per_second for each in measured]
+    if len(rates) == 2 and rates[0] and rates[1]:
+        engine, kernel = (rate.median for rate in rates if rate)
+        yield Finding(
+            benchmark,
+            "engine_ratio",
+            f"the runtime's copy within the device moves {format_bandwidth(engine)}, the copy kernel "
+            f"{format_bandwidth(kernel)}",
+            engine / kernel,
+            "ratio",
+        )
+
+
+def half_size_bytes(curve: Curve) -> float:
+    """The size at which half of the curve's highest bandwidth is reached first (Hockney's n1/2).
+
+    Between two sizes of the curve by interpolation over the logarithm of the size; the smallest size
+    where that has it already.
+    """
+    points = sorted(curve.items())
+    half = max(curve.values()) / 2
+    if points[0][1] >= half:
+        return points[0][0]
+    after = next(k for k, (_, rate) in enumerate(points) if rate >= half)
+    (small, slow), (large, fast) = points[after - 1 : after + 1]
+    return float(small * math.exp(math.log(large / small) * (half - slow) / (fast - slow)))
+
+
+def _curves(measured: Sequence[Measurement]) -> dict[tuple[str, str], dict[int, float]]:
+    curves: dict[tuple[str, str], dict[int, float]] = {}
+    for each in measured:
+        if each.bandwidth_bytes_per_second:
+            key = (str(each.axes["direction"]), str(each.axes["memory"]))
+            curves.setdefault(key, {})[int(each.axes["size_bytes"])] = each.bandwidth_bytes_per_second.median
+    return curves
+
+
+def _latency(benchmark: str, name: str, of: str, curve: Curve, directions: int) -> Finding:
+    smallest = min(curve)
+    seconds = smallest * directions / curve[smallest]
+    text = f"{of}: {format_seconds(seconds)} for {format_bytes(smallest)}, back to back"
+    return Finding(benchmark, f"latency_{name}", text, seconds, "s")
+
+
+def _half(benchmark: str, name: str, of: str, curve: Curve) -> Finding:
+    size, peak = half_size_bytes(curve), max(curve.values())
+    at_most = "at most " if size <= min(curve) else ""
+    text = (
+        f"{of}: half of the highest bandwidth of {format_bandwidth(peak)} from "
+        f"{at_most}{format_bytes(size)} on (between two sizes by interpolation)"
+    )
+    return Finding(benchmark, f"half_size_{name}", text, size, "byte")
+
+
+def _link_share(benchmark: str, name: str, of: str, curve: Curve, peak: float) -> Finding:
+    rate = max(curve.values())
+    text = f"{of}: {format_bandwidth(rate)} is {format_percent(rate / peak)} of the link's theory"
+    return Finding(benchmark, f"link_ratio_{name}", text, rate / peak, "ratio")

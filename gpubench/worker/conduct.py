@@ -154,7 +154,8 @@ def conduct(
 ) -> RunDocument:
     """Run it to its end and return the document; never raises for what became of the run.
 
-    ``on_change`` is told the document whenever a measurement was added to it. After a
+    ``on_change`` is told the document when measurements were added to it; the points of a curve
+    come together and are told as one. After a
     ``device_lost`` outcome, or a ``stop`` that the worker did not obey, the worker is gone.
     """
     recorder.started()
@@ -184,6 +185,7 @@ def _listen(
     on_change: Callable[[RunDocument], None],
 ) -> Finished | None:
     give_up_at: float | None = None
+    untold = False
     while True:
         if stop.reason and give_up_at is None:
             worker.send(Cancel())
@@ -191,13 +193,15 @@ def _listen(
         if give_up_at is not None and time.monotonic() > give_up_at:
             return None
         event = worker.receive(_POLL_SECONDS)
+        if untold and not isinstance(event, Measured | Found):
+            on_change(recorder.document)
+            untold = False
         if event is None:
             continue
         if isinstance(event, Progressed):
             on_progress(event.progress)
             continue
         recorder.take(event)
-        if isinstance(event, Measured):
-            on_change(recorder.document)
+        untold = untold or isinstance(event, Measured)
         if isinstance(event, Finished):
             return event

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import accumulate
 
-from gpubench.results.document import Flag, Measurement, RunDocument, Theory
+from gpubench.benchmarks.table import STREAM
+from gpubench.results.document import Flag, Measurement, RunDocument, Status, Theory
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -149,10 +150,10 @@ def with_figures(snapshot: Snapshot, document: RunDocument) -> Snapshot:
     if document.theory is not None and not stated:
         theories[document.device.id] = document.theory
     for measurement in document.measurements:
-        if measurement.quantity != "bandwidth" or measurement.axes:
-            continue
         precision = str(measurement.parameters.get("dtype", ""))
         series = Series(document.device.id, measurement.benchmark, precision)
+        if not _is_of_the_memory(measurement, known=series in figures):
+            continue
         run_at[series] = at
         # What a client says its memory is, is its own matter: such a run is not the default one.
         figure = None if stated else valid_figure(measurement)
@@ -160,6 +161,16 @@ def with_figures(snapshot: Snapshot, document: RunDocument) -> Snapshot:
             figures[series] = figure
             success_at[series] = at
     return replace(snapshot, figures=figures, run_at=run_at, success_at=success_at, theories=theories)
+
+
+def _is_of_the_memory(measurement: Measurement, known: bool) -> bool:
+    """Whether it is, or should have been, one figure of the memory as a whole, and no point of a curve.
+
+    Where it has no figure, ``known`` says that an earlier one had.
+    """
+    if measurement.axes or measurement.quantity != "bandwidth":
+        return False
+    return measurement.bandwidth_bytes_per_second is not None or known or measurement.benchmark in STREAM
 
 
 def valid_figure(measurement: Measurement) -> Figure | None:
@@ -196,11 +207,16 @@ def _moved_bytes(measurement: Measurement) -> int:
     return (measurement.bus_bytes or 0) * len(measurement.samples_seconds)
 
 
+_SEVERITY: tuple[Status, ...] = ("skipped", "ok", "cancelled", "timeout", "failed", "unverified")
+
+
 def _outcomes(document: RunDocument, benchmarks: list[str]) -> Counter[tuple[str, str]]:
-    """Each benchmark of a run with what became of it; one never reached shares the run's outcome."""
-    own = {measurement.benchmark: measurement.status for measurement in document.measurements}
-    ended: Counter[tuple[str, str]] = Counter()
-    for benchmark in benchmarks:
-        status = own.get(benchmark, document.outcome)
-        ended[benchmark, "failed" if status == "skipped" else status] += 1
-    return ended
+    """Each benchmark of a run with what became of it; one never reached shares the run's outcome.
+
+    Of several measurements the worst counts: a curve with one wrong point is no good curve.
+    """
+    own: dict[str, Status] = {}
+    for measurement in document.measurements:
+        before = own.get(measurement.benchmark, "skipped")
+        own[measurement.benchmark] = max(before, measurement.status, key=_SEVERITY.index)
+    return Counter((benchmark, own.get(benchmark, document.outcome)) for benchmark in benchmarks)

@@ -26,7 +26,7 @@ from gpubench.protocol.messages import PROTOCOL
 from gpubench.results.document import DeviceInfo, Theory
 from gpubench_server.ledger import Figure, Snapshot
 
-_OUTCOMES = ("ok", "failed", "cancelled", "timeout", "device_lost", "unverified")
+_OUTCOMES = ("ok", "failed", "cancelled", "timeout", "device_lost", "unverified", "skipped")
 _REFERENCE_FAMILIES = ("GDDR6", "GDDR6X", "GDDR7")
 _SERIES = ("device", "benchmark", "precision")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from gpubench.protocol.messages import Progress
@@ -28,6 +29,7 @@ class LiveRun:
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float | None = None
     measured_at: float = 0.0
+    took_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @property
     def abandoned(self) -> bool:

@@ -252,8 +252,8 @@ class Scheduler:
             self._changed.notify_all()  # another deadline counts from now on
 
     def _measured(self, run: LiveRun, document: RunDocument) -> None:
-        at = time.monotonic()
-        self._tally.measured(document.measurements[-1].benchmark, at - run.measured_at)
+        at, benchmark = time.monotonic(), document.measurements[-1].benchmark
+        run.took_seconds[benchmark] += at - run.measured_at
         run.measured_at = at
         try:
             self._store.checkpoint(document)
@@ -269,6 +269,8 @@ class Scheduler:
             log.exception("run %s could not be stored", run.id)
             unstored = error
             data = msgspec.json.encode(document)
+        for benchmark, seconds in run.took_seconds.items():
+            self._tally.measured(benchmark, seconds)
         self._tally.run_ended(document, [each.name for each in run.work.benchmarks])
         log.info("run %s: %s", run.id, document.outcome)
         with self._lock:

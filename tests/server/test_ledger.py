@@ -114,3 +114,38 @@ def test_histograms_count_upwards() -> None:
         ledger.run_started(seconds)
     wait = dict(ledger.snapshot().queue_wait.cumulative)
     assert (wait["0.1"], wait["2.5"], wait["5.0"], wait["600.0"], wait["+Inf"]) == (2, 2, 3, 3, 4)
+
+
+def point(place: int, **fields: Any) -> Any:
+    return measurement(9000, "map", axes={"slice": place}, **{**DOUBLE, **fields})
+
+
+def test_of_a_curve_the_worst_point_counts_wherever_it_stands() -> None:
+    ledger = Ledger()
+    wrong = point(1, status="unverified", verified=False)
+    ledger.run_ended(ended(point(0), wrong, point(2)), ["map"])
+    ledger.run_ended(ended(point(0), point(1, status="skipped"), point(2)), ["map"])
+    assert ledger.snapshot().runs == {("map", "unverified"): 1, ("map", "ok"): 1}
+
+
+def test_what_a_device_cannot_do_has_an_outcome_of_its_own_and_makes_no_series() -> None:
+    ledger = Ledger()
+    skipped = measurement(1, "map", status="skipped", bandwidth_bytes_per_second=None)
+    ledger.run_ended(ended(skipped), ["map"])
+    assert ledger.snapshot().runs == {("map", "skipped"): 1}
+    assert ledger.snapshot().run_at == {}
+
+
+def test_points_of_a_curve_move_no_gauge() -> None:
+    ledger = Ledger()
+    latency = measurement(1, "latency", quantity="latency", **DOUBLE)
+    ledger.run_ended(ended(point(0), latency), ["map", "latency"])
+    assert (ledger.snapshot().figures, ledger.snapshot().run_at) == ({}, {})
+
+
+def test_a_benchmark_of_the_memory_that_never_gave_a_figure_shows_that_it_was_tried() -> None:
+    ledger = Ledger()
+    failed = measurement(1, "triad", status="failed", bandwidth_bytes_per_second=None, **DOUBLE)
+    ledger.run_ended(ended(failed), ["triad"])
+    assert list(ledger.snapshot().run_at) == [TRIAD]
+    assert ledger.snapshot().success_at == {}

@@ -45,12 +45,25 @@ class Curve:
 
     def series(self) -> list[Series]:
         """The points of equal places on all other axes, along ``along``."""
-        along = self.along
         found: dict[tuple[tuple[str, Axis], ...], list[Measurement]] = {}
+        others = self.others
         for point in self.points:
-            others = tuple((name, value) for name, value in point.axes.items() if name != along)
-            found.setdefault(others, []).append(point)
-        return [Series(dict(others), along, points) for others, points in found.items()]
+            place = tuple((name, value) for name, value in point.axes.items() if name in others)
+            found.setdefault(place, []).append(point)
+        return [Series(dict(place), self.along, points) for place, points in found.items()]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The axes beside ``along``, without those that only say the same in other units."""
+        return tuple(name for name in self.axes if name != self.along and not self._follows(name))
+
+    def _follows(self, axis: str) -> bool:
+        """Whether the place on ``along`` tells the place on this axis, which is not always the same."""
+        if self.along is None:
+            return False
+        places = {(point.axes.get(self.along), point.axes.get(axis)) for point in self.points}
+        steps = {along for along, _ in places}
+        return len(places) == len(steps) and len({own for _, own in places}) > 1
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _points(curve: Curve) -> Table:
 
 def _summary(curve: Curve) -> Table:
     series = curve.series()
-    fixed = [name for name in curve.axes if name != curve.along]
+    fixed = curve.others
     columns = (*map(_axis_name, fixed), _axis_name(curve.along or "point"), "", "first", "last")
     rows = tuple(
         (

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import ctypes
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,6 +19,8 @@ import pycuda.driver as cuda
 from gpubench.devices import cuda_compile, pci
 from gpubench.devices.base import Copy, Launch, Operation, Together
 from gpubench.devices.cuda_hold import MAX_HELD_LAUNCHES, Hold
+from gpubench.devices.cuda_memory import Allocation, PinnedMemory, View
+from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.telemetry import Nvml, NvmlWatch
 from gpubench.errors import (
     BenchmarkFailed,
@@ -28,7 +29,7 @@ from gpubench.errors import (
     NoSuchDevice,
     OutOfDeviceMemory,
 )
-from gpubench.results.document import Clocks, DeviceInfo
+from gpubench.results.document import Clocks, DeviceInfo, Usage
 
 _NON_BLOCKING = 1
 """Of a stream's flags; PyCUDA has no name for it."""
@@ -96,13 +97,13 @@ class CudaDevice:
         with self._calls("asked for its memory"):
             return int(cuda.mem_get_info()[0])
 
-    def allocate(self, nbytes: int) -> _Allocation:
+    def allocate(self, nbytes: int) -> Allocation:
         with self._calls(f"asked for {nbytes} bytes in one piece"):
-            return _Allocation(cuda.mem_alloc(nbytes), nbytes)
+            return Allocation(cuda.mem_alloc(nbytes), nbytes)
 
-    def host_memory(self, nbytes: int, *, pinned: bool) -> _PinnedMemory | _PageableMemory:
+    def host_memory(self, nbytes: int, *, pinned: bool) -> PinnedMemory | PageableMemory:
         try:
-            return _PinnedMemory(nbytes) if pinned else _PageableMemory(nbytes)
+            return PinnedMemory(nbytes) if pinned else PageableMemory(nbytes)
         except (cuda.Error, MemoryError) as error:
             kind = "pinned" if pinned else "pageable"
             raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
@@ -114,7 +115,7 @@ class CudaDevice:
     def run(self, operations: Sequence[Operation]) -> float:
         # A transfer of pageable memory returns when it is done, which it never would be behind a hold.
         hold: contextlib.AbstractContextManager[object]
-        hold = contextlib.nullcontext() if any(map(_pageable, operations)) else self._hold
+        hold = contextlib.nullcontext() if any(map(moves_pageable, operations)) else self._hold
         with self._calls("given work", refusal=BenchmarkFailed), hold:
             self._begin.record(self._stream)
             queued = 0
@@ -128,20 +129,24 @@ class CudaDevice:
             self._end.synchronize()
             return float(self._end.time_since(self._begin)) * 1e-3
 
-    def read_words(self, buffer: _View, count: int, word_bytes: int) -> list[int]:
+    def read_words(self, buffer: View, count: int, word_bytes: int) -> list[int]:
         words = np.empty(count, np.dtype(f"u{word_bytes}"))
         with self._calls("read"):
             cuda.memcpy_dtoh_async(words, buffer.pointer, self._stream)
             self._stream.synchronize()
         return [int(word) for word in words]
 
-    def write_zeros(self, buffer: _View) -> None:
+    def write_zeros(self, buffer: View) -> None:
         with self._calls("written"):
             cuda.memset_d8_async(buffer.pointer, 0, buffer.nbytes, self._stream)
             self._stream.synchronize()
 
     def clocks(self) -> Clocks:
         return self._nvml.clocks()
+
+    def usage(self, window_seconds: float) -> Usage:
+        """What NVML tells at once, of its own last sampling period of 1/6 to 1 s."""
+        return self._nvml.usage()
 
     def watch(self) -> NvmlWatch:
         return NvmlWatch(self._nvml)
@@ -193,66 +198,17 @@ class CudaDevice:
             raise kind(f"{self._info.name} failed when it was {doing}: {error}") from None
 
 
-@dataclass(frozen=True)
-class _View:
-    pointer: int
-    nbytes: int
-
-
-class _Allocation:
-    def __init__(self, memory: Any, nbytes: int) -> None:
-        self._memory = memory
-        self.nbytes = nbytes
-
-    def view(self, offset_bytes: int, nbytes: int) -> _View:
-        return _View(int(self._memory) + offset_bytes, nbytes)
-
-    def release(self) -> None:
-        with contextlib.suppress(cuda.Error):  # of a lost device: its memory is gone already
-            self._memory.free()
-
-
-class _PageableMemory:
-    pinned = False
-
-    def __init__(self, nbytes: int) -> None:
-        self.array = np.empty(nbytes, np.uint8)
-
-    def release(self) -> None:
-        self.array = np.empty(0, np.uint8)
-
-
-class _PinnedMemory:
-    pinned = True
-
-    def __init__(self, nbytes: int) -> None:
-        self.array = cuda.pagelocked_empty(nbytes, np.uint8)
-
-    def release(self) -> None:
-        memory, self.array = self.array.base, np.empty(0, np.uint8)
-        with contextlib.suppress(cuda.Error):  # of a lost device
-            memory.free()
-
-
 def _enqueue(operation: Launch | Copy, stream: Any) -> None:
     if isinstance(operation, Launch):
         operation.kernel.launch(operation, stream)
         return
     destination, source, nbytes = operation.destination, operation.source, operation.nbytes
-    if isinstance(destination, _View) and isinstance(source, _View):
+    if isinstance(destination, View) and isinstance(source, View):
         cuda.memcpy_dtod_async(destination.pointer, source.pointer, nbytes, stream)
-    elif isinstance(destination, _View):
+    elif isinstance(destination, View):
         cuda.memcpy_htod_async(destination.pointer, source.array[:nbytes], stream)
     else:
         cuda.memcpy_dtoh_async(destination.array[:nbytes], source.pointer, stream)
-
-
-def _pageable(operation: Operation) -> bool:
-    if isinstance(operation, Together):
-        return any(map(_pageable, (*operation.first, *operation.second)))
-    if isinstance(operation, Launch):
-        return False
-    return isinstance(operation.destination, _PageableMemory) or isinstance(operation.source, _PageableMemory)
 
 
 def _entries(operation: Operation) -> int:
@@ -283,7 +239,7 @@ class _Kernel:
         self._function = function
 
     def launch(self, launch: Launch, stream: Any) -> None:
-        arguments = [each.pointer if isinstance(each, _View) else each for each in launch.arguments]
+        arguments = [each.pointer if isinstance(each, View) else each for each in launch.arguments]
         self._function.prepare("Q" * len(arguments))
         self._function.prepared_async_call((launch.groups, 1), (launch.group_size, 1, 1), stream, *arguments)
 

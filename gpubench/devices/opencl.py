@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 import warnings
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ import pyopencl as cl
 
 from gpubench.devices import host, pci, pocl
 from gpubench.devices.base import Allocation, Copy, Launch, Operation, Together, Watch
+from gpubench.devices.host_memory import PageableMemory, moves_pageable
+from gpubench.devices.opencl_memory import DeviceAllocation, HostAllocation, PinnedMemory
 from gpubench.errors import BenchmarkFailed, DeviceLost, GpubenchError, NoSuchDevice, OutOfDeviceMemory
-from gpubench.results.document import Clocks, DeviceInfo, Telemetry
-
-HUGE_PAGE_BYTES = 2 << 20
+from gpubench.results.document import Clocks, DeviceInfo, Telemetry, Usage
 
 MAX_HELD = 256
 """Operations that are queued before the first begins; nobody says how many a driver's queue holds."""
@@ -82,17 +81,17 @@ class OpenClDevice:
     def allocate(self, nbytes: int) -> Allocation:
         try:
             if self._info.kind == "cpu":
-                return _HostAllocation(self._context, nbytes)
-            return _DeviceAllocation(self._context, nbytes)
+                return HostAllocation(self._context, nbytes)
+            return DeviceAllocation(self._context, nbytes)
         except (cl.Error, OSError) as error:
             raise OutOfDeviceMemory(
                 f"{self._info.name} gives no {nbytes} bytes in one piece ({error}); ask for less"
             ) from None
 
-    def host_memory(self, nbytes: int, *, pinned: bool) -> _PinnedMemory | _PageableMemory:
+    def host_memory(self, nbytes: int, *, pinned: bool) -> PinnedMemory | PageableMemory:
         """Pinned is what the driver itself allocates on the host, as NVIDIA's and AMD's guides say."""
         try:
-            return _PinnedMemory(self._context, self._queue, nbytes) if pinned else _PageableMemory(nbytes)
+            return PinnedMemory(self._context, self._queue, nbytes) if pinned else PageableMemory(nbytes)
         except (cl.Error, MemoryError) as error:
             kind = "pinned" if pinned else "pageable"
             raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
@@ -139,6 +138,10 @@ class OpenClDevice:
         """OpenCL tells no live clock."""
         return Clocks()
 
+    def usage(self, window_seconds: float) -> Usage:
+        """Of a processor; of other devices OpenCL tells nothing."""
+        return host.usage(window_seconds) if self._info.kind == "cpu" else Usage()
+
     def watch(self) -> Watch:
         return host.HostWatch() if self._info.kind == "cpu" else _NoWatch()
 
@@ -164,7 +167,7 @@ class OpenClDevice:
 
     def _can_hold(self, operations: Sequence[Operation]) -> bool:
         """A GPU's driver may move pageable memory while it is asked to, and would wait for itself."""
-        return self._info.kind == "cpu" or not any(map(_pageable, operations))
+        return self._info.kind == "cpu" or not any(map(moves_pageable, operations))
 
     def _start(self, operation: Operation) -> tuple[list[Any], list[Any]]:
         """Its events that may begin first, and those that may end last."""
@@ -201,18 +204,12 @@ def _enqueue(operation: Launch | Copy, queue: Any) -> Any:
 
 def _enqueue_copy(copy: Copy, queue: Any) -> Any:
     ends = [
-        end.array[: copy.nbytes] if isinstance(end, _PageableMemory | _PinnedMemory) else end
+        end.array[: copy.nbytes] if isinstance(end, PageableMemory | PinnedMemory) else end
         for end in (copy.destination, copy.source)
     ]
     if any(isinstance(end, np.ndarray) for end in ends):
         return cl.enqueue_copy(queue, *ends, is_blocking=False)
     return cl.enqueue_copy(queue, *ends, byte_count=copy.nbytes)
-
-
-def _pageable(operation: Operation) -> bool:
-    if not isinstance(operation, Copy):
-        return False
-    return isinstance(operation.destination, _PageableMemory) or isinstance(operation.source, _PageableMemory)
 
 
 class _Program:
@@ -221,65 +218,6 @@ class _Program:
 
     def kernel(self, name: str) -> Any:
         return cl.Kernel(self._program, name)
-
-
-class _DeviceAllocation:
-    """A buffer, and views of it as sub-buffers."""
-
-    def __init__(self, context: Any, nbytes: int, **options: Any) -> None:
-        flags = cl.mem_flags.READ_WRITE | options.pop("flags", 0)
-        self._buffer = cl.Buffer(context, flags, nbytes, **options)
-        self.nbytes = nbytes
-
-    def view(self, offset_bytes: int, nbytes: int) -> Any:
-        return self._buffer.get_sub_region(offset_bytes, nbytes)
-
-    def release(self) -> None:
-        self._buffer.release()
-
-
-class _HostAllocation(_DeviceAllocation):
-    """Host memory on huge pages, used in place.
-
-    Buffers that PoCL allocates itself lie on small pages anywhere, which costs 14 to 22 % of the
-    bandwidth.
-    """
-
-    def __init__(self, context: Any, nbytes: int) -> None:
-        self._pages = mmap.mmap(-1, nbytes + HUGE_PAGE_BYTES)
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            self._pages.madvise(mmap.MADV_HUGEPAGE)
-        whole = np.frombuffer(self._pages, np.uint8)
-        begin = -whole.ctypes.data % HUGE_PAGE_BYTES
-        self._memory = whole[begin : begin + nbytes]
-        super().__init__(context, nbytes, flags=cl.mem_flags.USE_HOST_PTR, hostbuf=self._memory)
-
-
-class _PageableMemory:
-    pinned = False
-
-    def __init__(self, nbytes: int) -> None:
-        self.array = np.empty(nbytes, np.uint8)
-
-    def release(self) -> None:
-        self.array = np.empty(0, np.uint8)
-
-
-class _PinnedMemory:
-    """A buffer in the host's memory, mapped from its making to its release."""
-
-    pinned = True
-
-    def __init__(self, context: Any, queue: Any, nbytes: int) -> None:
-        self._queue = queue
-        self._buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE | cl.mem_flags.ALLOC_HOST_PTR, nbytes)
-        flags = cl.map_flags.READ | cl.map_flags.WRITE
-        self.array, _ = cl.enqueue_map_buffer(queue, self._buffer, flags, 0, (nbytes,), np.uint8)
-
-    def release(self) -> None:
-        mapped, self.array = self.array.base, np.empty(0, np.uint8)
-        mapped.release(self._queue).wait()
-        self._buffer.release()
 
 
 class _NoWatch:

@@ -1,0 +1,110 @@
+/* Memory written with a pattern, and read back: every wrong word is counted, the first ones are told.
+
+   A pattern is a value for each index: a counter with an odd step, which is another number for every address; a
+   one that walks through the bits; or the folded counter, as good as random. The counters are invertible, so
+   that a wrong value tells whether it belongs to another address. `flip` is all ones for the pattern's complement,
+   else 0. `first` is the index of the part's first word, of a multiple of 16 words. */
+
+#define ADDRESS 0
+#define WALKING 1
+#define RANDOM 2
+
+typedef VECTOR_OF(WORD) wordvec;
+
+#define PATTERN_ARGUMENTS u64 vectors, u64 rounds, u64 first, u64 salt, u64 flip
+
+#if PATTERN == WALKING
+/* `salt` is a multiple of 16, and no lane walks over the end of a word within a vector. */
+#define VALUE_AT(index) ((WORD)1 << (((index) + salt) % 64))
+#define START(lane) ((WORD)1 << (lane))
+#define VALUES(at) (start << (int)((first + (at) * VECTOR_ELEMENTS + salt) % 64))
+#else
+#if PATTERN == RANDOM
+#define SHOWN(counter) FOLDED(counter)
+#define VALUE_AT(index) folded_at(index, (u32)salt)
+#else
+#define SHOWN(counter) (counter)
+#define VALUE_AT(index) counter_at(index, (u32)salt)
+#endif
+#define START(lane) counter_at(first + (lane), (u32)salt)
+#define COUNTERS(at) (start + SPLAT(WORD, (WORD)((at) * VECTOR_ELEMENTS) * COUNTER_STEP))
+#define VALUES(at) SHOWN(COUNTERS(at))
+#endif
+
+#define BEGIN_VALUES                                                                                          \
+    const wordvec turned = SPLAT(WORD, (WORD)flip);                                                           \
+    wordvec start;                                                                                            \
+    EACH_LANE LANE(WORD, start, lane) = START(lane);
+
+KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
+    BEGIN_VALUES
+    EACH_CHUNK {
+        EACH_UNROLLED STORE(a + AT(u), VALUES(AT(u)) ^ turned);
+    }
+}
+
+/* The wrong words of a chunk, as (index, expected, actual, second read) behind those that were `told` before, of
+   which there is room for ROWS. `found` counts this launch's. The second read is at once: it may come from a cache,
+   and `integrity_reread` comes later where nothing has been written over. */
+#define TELL_WRONG                                                                                            \
+    WORD seen[UNROLL * VECTOR_ELEMENTS];                                                                      \
+    EACH_UNROLLED {                                                                                           \
+        EACH_LANE seen[u * VECTOR_ELEMENTS + lane] = LANE(WORD, x[u], lane);                                  \
+    }                                                                                                         \
+    for (u32 k = 0; k < UNROLL * VECTOR_ELEMENTS; ++k) {                                                      \
+        const u64 at = AT(k / VECTOR_ELEMENTS) * VECTOR_ELEMENTS + k % VECTOR_ELEMENTS;                       \
+        const WORD right = VALUE_AT(first + at) ^ (WORD)flip;                                                 \
+        if (seen[k] != right) {                                                                               \
+            const u64 place = told + ATOMIC_ADD(found, 1u);                                                   \
+            if (place < ROWS) {                                                                               \
+                rows[4 * place] = first + at;                                                                 \
+                rows[4 * place + 1] = right;                                                                  \
+                rows[4 * place + 2] = seen[k];                                                                \
+                rows[4 * place + 3] = ((GLOBAL const volatile WORD *)a)[at];                                  \
+            }                                                                                                 \
+        }                                                                                                     \
+    }
+
+#define CHECK_CHUNK                                                                                           \
+    wordvec x[UNROLL], wrong[UNROLL];                                                                         \
+    EACH_UNROLLED x[u] = a[AT(u)];                                                                            \
+    EACH_UNROLLED wrong[u] = x[u] ^ VALUES(AT(u)) ^ turned;                                                   \
+    WORD any = 0;                                                                                             \
+    EACH_UNROLLED {                                                                                           \
+        EACH_LANE any |= LANE(WORD, wrong[u], lane);                                                          \
+    }                                                                                                         \
+    if (any) { TELL_WRONG }
+
+KERNEL(integrity_check)
+(GLOBAL const wordvec *RESTRICT a, PATTERN_ARGUMENTS, u64 told, GLOBAL u32 *found, GLOBAL u64 *rows) {
+    BEGIN_VALUES
+    EACH_CHUNK { CHECK_CHUNK }
+}
+
+/* Check, and write the complement where it was read. */
+KERNEL(integrity_turn)
+(GLOBAL wordvec *a, PATTERN_ARGUMENTS, u64 told, GLOBAL u32 *found, GLOBAL u64 *rows) {
+    BEGIN_VALUES
+    EACH_CHUNK {
+        CHECK_CHUNK
+        EACH_UNROLLED STORE(a + AT(u), VALUES(AT(u)) ^ turned ^ SPLAT(WORD, ~(WORD)0));
+    }
+}
+
+/* The second read of those rows that lie in this part of `count` words. */
+KERNEL(integrity_reread)(GLOBAL const volatile WORD *a, u64 first, u64 words, u64 count, GLOBAL u64 *rows) {
+    EACH_ELEMENT {
+        const u64 at = rows[4 * i] - first;
+        if (at < words) rows[4 * i + 3] = a[at];
+    }
+}
+
+/* One bit wrong in `count` words of a part, spread over all of it with the first and the last among them: what a
+   check must find. */
+KERNEL(integrity_spoil)(GLOBAL WORD *a, u64 words, u64 count) {
+    EACH_ELEMENT {
+        const u64 stride = words / count;
+        const u64 at = i == 0 ? 0 : i == count - 1 ? words - 1 : i * stride + hash(i, 1) % stride;
+        a[at] ^= (WORD)1 << (hash(i, 2) % 64);
+    }
+}

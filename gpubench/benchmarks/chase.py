@@ -51,7 +51,14 @@ class Chase:
         page_nodes = min(page_bytes // line_bytes, self.nodes) if order == "paged" else self.nodes
         bits = (page_nodes - 1).bit_length()
         salt = (seed * 8 + _SLOT_WORDS[order]) * _GOLDEN % 2**32
-        self._walk = (self.nodes, page_nodes, (1 << bits) - 1, max(1, (bits + 1) // 2), salt, _SLOT_WORDS[order])
+        self._walk = (
+            self.nodes,
+            page_nodes,
+            (1 << bits) - 1,
+            max(1, (bits + 1) // 2),
+            salt,
+            _SLOT_WORDS[order],
+        )
         helper_size = 1 if bench.on_processor else 256
         self._groups = (bench.device.info.compute_units or 1) * (8 if bench.on_processor else 32)
         words = line_bytes // 8
@@ -108,4 +115,5 @@ class Chase:
 
 
 def whole_steps(steps: float) -> int:
-    return max(1, round(steps / STEPS_UNROLLED)) * STEPS_UNROLLED
+    """About so many, as an odd multiple: a half or a quarter of them is then no whole lap, and shows."""
+    return (2 * round(steps / STEPS_UNROLLED / 2) + 1) * STEPS_UNROLLED

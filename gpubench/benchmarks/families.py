@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gpubench.benchmarks import latency, memory_map, mix, stream, sustained, transfer
+from gpubench.benchmarks import (
+    latency,
+    memory_map,
+    mix,
+    pattern,
+    random_access,
+    stream,
+    strided,
+    sustained,
+    transfer,
+)
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement
 from gpubench.worker.messages import PlannedBenchmark
@@ -20,7 +30,10 @@ FAMILIES: dict[str, Measure] = {
     "latency": latency.measure,
     "memory_map": memory_map.measure,
     "mix": mix.measure,
+    "pattern": pattern.measure,
+    "random": random_access.measure,
     "stream": stream.measure,
+    "strided": strided.measure,
     "sustained": sustained.measure,
     "transfer": transfer.measure,
 }

@@ -10,10 +10,11 @@ import os
 import platform
 import re
 import resource
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpubench.results.document import Host, Telemetry
+from gpubench.results.document import Host, Telemetry, Usage
 
 _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -41,8 +42,17 @@ def available_memory_bytes() -> int | None:
     return _least(_meminfo("MemAvailable"), left)
 
 
-def last_level_cache_bytes(root: Path = Path("/sys/devices/system/cpu")) -> int | None:
-    """The largest cache level, all its instances together: a footprint spreads over all of them."""
+@dataclass(frozen=True)
+class DataCache:
+    """``instances`` of ``nbytes`` each, shared or one for each core."""
+
+    level: int
+    nbytes: int
+    instances: int
+
+
+def data_caches(root: Path = Path("/sys/devices/system/cpu")) -> list[DataCache]:
+    """The processor's caches that hold data, nearest first; empty where the system does not tell."""
     sizes: dict[tuple[int, str], int] = {}
     for index in root.glob("cpu[0-9]*/cache/index[0-9]*"):
         level, kind, size = (_read(index / name) for name in ("level", "type", "size"))
@@ -50,10 +60,14 @@ def last_level_cache_bytes(root: Path = Path("/sys/devices/system/cpu")) -> int 
         if level and found and kind != "Instruction":
             shared_by = _read(index / "shared_cpu_list") or str(index)
             sizes[int(level), shared_by] = int(found[1]) * _SIZE_UNITS[found[2]]
-    if not sizes:
-        return None
-    last = max(level for level, _ in sizes)
-    return sum(size for (level, _), size in sizes.items() if level == last)
+    by_level = {level: [size for (at, _), size in sizes.items() if at == level] for level, _ in sizes}
+    return [DataCache(level, max(each), len(each)) for level, each in sorted(by_level.items())]
+
+
+def last_level_cache_bytes(root: Path = Path("/sys/devices/system/cpu")) -> int | None:
+    """The largest cache level, all its instances together: a footprint spreads over all of them."""
+    caches = data_caches(root)
+    return caches[-1].nbytes * caches[-1].instances if caches else None
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,13 @@ class HostWatch:
         if busy + idle <= 0:
             return Telemetry()
         return Telemetry(others_busy_ratio=round(min(1.0, max(0.0, (busy - own) / (busy + idle))), 4))
+
+
+def usage(window_seconds: float) -> Usage:
+    """What others use of the processor in the next ``window_seconds``."""
+    watch = HostWatch()
+    time.sleep(window_seconds)
+    return Usage(others_busy_ratio=watch.stop().others_busy_ratio)
 
 
 def _processor_time() -> _ProcessorTime | None:

@@ -82,7 +82,7 @@ KERNEL(check_links)
         const u64 node = first + i, next = WORDS_OF(node)[0], k = WORDS_OF(node)[1];
         const u64 known = k < nodes && PLACE(k) == node;
         const u64 expected = known ? (u64)WORDS_OF(PLACE(k + 1)) : 0;
-        if (next != expected) {
+        if (!known || next != expected) {
             const u32 number = ATOMIC_ADD(found, 1u);
             ATOMIC_ADD(found + 1, 1u);
             if (number < REPORTS) {

@@ -30,6 +30,11 @@ class Teller:
         self._index = index
         self._count = count
         self._next = 0.0
+        self._part = (0, 1)
+
+    def part(self, index: int, count: int) -> None:
+        """What is told from now on is of the ``index``-th of ``count`` parts of the benchmark."""
+        self._part = (index, count)
 
     def phase(self, phase: Phase, part: float = 0.0) -> None:
         """``part`` of the phase is done, 0 to 1."""
@@ -48,11 +53,13 @@ class Teller:
                 benchmark=self._benchmark,
                 done_ratio=self._ratio("measuring", part),
                 samples=len(samples),
-                bandwidth_bytes_per_second=bus_bytes / middle if middle > 0 else None,
+                bandwidth_bytes_per_second=bus_bytes / middle if bus_bytes and middle > 0 else None,
                 interval_ratio=summarize(samples).interval_ratio,
             )
         )
 
     def _ratio(self, phase: Phase, part: float) -> float:
         begin, end = _PHASES[phase]
-        return (self._index + begin + (end - begin) * min(1.0, part)) / self._count
+        index, count = self._part
+        done = begin + (end - begin) * min(1.0, part)
+        return (self._index + (index + done) / count) / self._count

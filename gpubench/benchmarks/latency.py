@@ -1,0 +1,170 @@
+"""Latency over footprint: a walk from pointer to pointer, and the levels that its curve shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpubench.benchmarks.chase import LINE_BYTES, Chase, Order, whole_steps
+from gpubench.benchmarks.parameters import LatencyParameters
+from gpubench.devices.base import Buffer
+from gpubench.measure.levels import known_caches, ladder, level_findings, levels
+from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.points import Point, Series, Verdict, measure_points, measurement_of
+from gpubench.measure.reports import Reports
+from gpubench.measure.statistics import median
+from gpubench.measure.stopping import stopping_rule
+from gpubench.measure.validity import FREE_MEMORY_SHARE
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Finding, Measurement
+from gpubench.units import format_seconds
+from gpubench.worker.messages import PlannedBenchmark
+
+LEAST_BYTES = 4096
+MIN_LARGEST_BYTES = 256 << 20
+CACHE_MULTIPLE = 4
+
+LIMIT_SECONDS = {"cpu": 0.15, "gpu": 0.06, "accelerator": 0.06}
+PASS_SECONDS = {"cpu": 5e-3, "gpu": 2e-3, "accelerator": 2e-3}
+"""Launches cost some 10 us, which is nothing beside it."""
+
+SETTLED_CACHE_MULTIPLE = 32
+"""Beyond so many caches, what the check of the links left in them is no matter."""
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """One figure for each footprint and order; then the levels of each order's curve."""
+    parameters = LatencyParameters(**planned.parameters)
+    line_bytes = parameters.line_bytes or LINE_BYTES[bench.device.info.kind]
+    footprints = ladder(max(LEAST_BYTES, 4 * line_bytes), _largest_bytes(bench, parameters.footprint_bytes))
+    [segment] = bench.arena.cut(footprints[-1], 1, 8, line_bytes)
+    orders: list[Order] = [parameters.order] if parameters.order else ["random", "paged"]
+    curves: dict[Order, list[tuple[int, float]]] = {order: [] for order in orders}
+    reports = Reports(bench.device)
+    try:
+        for number, footprint in enumerate(footprints):
+            bench.tell.part(number, len(footprints))
+            # Within one page there is one order only.
+            walked = [order for order in orders if order == "random" or footprint > parameters.page_bytes]
+            measured = _footprint(
+                bench,
+                planned,
+                parameters,
+                segment.arrays[0],
+                footprint,
+                line_bytes,
+                walked,
+                reports,
+                number > 0,
+            )
+            for order, each in zip(walked, measured, strict=True):
+                yield each
+                if each.latency_seconds:
+                    # What disturbs a walk makes it longer, never shorter.
+                    curves[order].append((footprint, each.latency_seconds.p5))
+    finally:
+        reports.release()
+    yield from _findings(bench, planned.name, curves)
+
+
+def _largest_bytes(bench: Workbench, asked: int | None) -> int:
+    """Of the curve: as asked, or far enough into memory; in one allocation, for a kernel takes no more."""
+    info = bench.device.info
+    share = bench.free_bytes // FREE_MEMORY_SHARE
+    if bench.on_processor:
+        share = min(share, max(CACHE_MULTIPLE * (info.last_level_cache_bytes or 0), MIN_LARGEST_BYTES))
+    limit = info.max_allocation_bytes
+    return min(asked or share, limit - 2 * PAGE_BYTES if limit else 1 << 62)
+
+
+def _footprint(
+    bench: Workbench,
+    planned: PlannedBenchmark,
+    parameters: LatencyParameters,
+    memory: Buffer,
+    footprint: int,
+    line_bytes: int,
+    orders: list[Order],
+    reports: Reports,
+    warm: bool,
+) -> list[Measurement]:
+    """All orders walk through the same lines, in turns; nodes that are no cycle are not walked at all."""
+    limit = parameters.time_limit_seconds or LIMIT_SECONDS[bench.device.info.kind]
+    chases: list[Chase] = []
+    try:
+        points, wrong = [], []
+        for order in orders:
+            chase = Chase(
+                bench,
+                memory,
+                footprint,
+                line_bytes=line_bytes,
+                order=order,
+                page_bytes=parameters.page_bytes,
+                seed=parameters.seed,
+            )
+            chases.append(chase)
+            wrong.append(chase.link(reports))
+            points.append(_point(bench, chase, footprint, wrong[-1]))
+        if any(verdict.mismatches for verdict in wrong):
+            rule = stopping_rule(planned.parameters, limit)
+            return [
+                measurement_of(bench, planned, Series(point, rule, wrong=verdict))
+                for point, verdict in zip(points, wrong, strict=True)
+            ]
+        return measure_points(bench, planned, points, limit, cold=True, warm=warm)
+    finally:
+        for chase in chases:
+            chase.release()
+
+
+def _point(bench: Workbench, chase: Chase, footprint: int, linked: Verdict) -> Point:
+    steps = 0
+    if not linked.mismatches:
+        chase.begin()
+        each = chase.settle(_settling_steps(bench, chase, footprint))
+        steps = whole_steps(PASS_SECONDS[bench.device.info.kind] / each)
+    return Point(
+        operations=[chase.steps(steps)],
+        payload_bytes=0,
+        bus_bytes=0,
+        footprint_bytes=footprint,
+        poison=chase.begin,
+        check=lambda: chase.verdict(steps),
+        axes={"footprint_bytes": footprint, "order": chase.order},
+        accesses=steps,
+        dependent=True,
+        caches_wanted=True,
+    )
+
+
+def _settling_steps(bench: Workbench, chase: Chase, footprint: int) -> int:
+    """Once through all nodes, or until what the check of the links left in the caches is driven out."""
+    cache = bench.device.info.last_level_cache_bytes or MIN_LARGEST_BYTES
+    if footprint > SETTLED_CACHE_MULTIPLE * cache:
+        return 0
+    return min(chase.nodes, cache * chase.nodes // footprint)
+
+
+def _findings(
+    bench: Workbench, benchmark: str, curves: dict[Order, list[tuple[int, float]]]
+) -> Iterator[Finding]:
+    """The levels, and what walking at random over all costs beside them.
+
+    Within one page both orders are the same walk, and beyond it the one that stays in a page shows the
+    caches alone.
+    """
+    random, paged = curves.get("random", []), curves.get("paged", [])
+    curve = [each for each in random if not paged or each[0] < paged[0][0]] + paged
+    known = known_caches(bench.device.info, together=False)
+    yield from level_findings(benchmark, "", curve, known, _in_words)
+    found = levels(curve)
+    if len(found) > 1 and paged:
+        beyond = [latency for size, latency in random if size >= found[-1].first_bytes]
+        if beyond:
+            value, unit, words = _in_words(median(beyond))
+            text = f"memory at random over all: {words}, the translation of addresses included"
+            yield Finding(benchmark, "memory_random", text, value, unit)
+
+
+def _in_words(latency_seconds: float) -> tuple[float, str, str]:
+    return latency_seconds, "s", format_seconds(latency_seconds)

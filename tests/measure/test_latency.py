@@ -1,0 +1,205 @@
+"""Walks from pointer to pointer: one single cycle, walked to its end, and every fault in it found."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from gpubench.benchmarks.chase import Chase, Order
+from gpubench.devices.base import Device
+from gpubench.kernels.source import read_source
+from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.reports import Reports
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Measurement
+from tests.measure.conftest import MIB, Collected, Measure
+
+KIB = 1 << 10
+LINE = 64
+
+
+@pytest.fixture
+def bench(device: Device) -> Iterator[Workbench]:
+    made = Workbench(device, Collected())
+    yield made
+    made.arena.release()
+
+
+def linked(bench: Workbench, nbytes: int, order: Order, page_bytes: int = 0) -> list[tuple[int, int]]:
+    """Each node's (address of the next, number in the walk), as they lie in memory."""
+    [segment] = bench.arena.cut(MIB, 1, 8, LINE)
+    chase = Chase(bench, segment.arrays[0], nbytes, line_bytes=LINE, order=order, page_bytes=page_bytes)
+    reports = Reports(bench.device)
+    assert chase.link(reports).mismatches == 0
+    words = bench.device.read_words(segment.arrays[0], nbytes // 8, 8)
+    chase.release()
+    reports.release()
+    first = {"random": 0, "paged": 2}[order]
+    return list(zip(words[first :: LINE // 8], words[first + 1 :: LINE // 8], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "order", "page_bytes"),
+    [
+        (1, "random", 0),
+        (2, "random", 0),
+        (3, "random", 0),
+        (64, "random", 0),
+        (1000, "random", 0),
+        (12288, "random", 0),
+        (64, "paged", 4096),
+        (1024, "paged", 4096),
+        (1000, "paged", 4096),  # the last page is not whole
+        (12288, "paged", 65536),
+    ],
+)
+def test_all_nodes_are_one_cycle(bench: Workbench, nodes: int, order: Order, page_bytes: int) -> None:
+    """Walked by hand, by the addresses alone: every node once, and then the first one again."""
+    table = linked(bench, nodes * LINE, order, page_bytes)
+    lowest = min(address for address, _ in table)
+    at, seen = 0, []
+    for _ in range(nodes):
+        seen.append(at)
+        offset = table[at][0] - lowest
+        assert offset % LINE == 0
+        at = offset // LINE
+    assert at == 0
+    assert sorted(seen) == list(range(nodes))
+    assert [(table[each][1] - table[0][1]) % nodes for each in seen] == list(range(nodes))
+
+
+def test_a_random_order_goes_everywhere_and_a_paged_one_stays_in_its_page(bench: Workbench) -> None:
+    nodes, page_nodes = 8192, 64
+    lines: dict[Order, list[int]] = {}
+    orders: tuple[Order, ...] = ("random", "paged")
+    for order in orders:
+        table = linked(bench, nodes * LINE, order, page_nodes * LINE)
+        lines[order] = sorted(range(nodes), key=lambda node, t=table: t[node][1])  # type: ignore[misc]
+    steps = {order: [abs(b - a) for a, b in itertools.pairwise(each)] for order, each in lines.items()}
+    assert sum(step > page_nodes for step in steps["random"]) > 0.9 * nodes
+    assert max(steps["paged"]) < 2 * page_nodes
+    assert [node // page_nodes for node in lines["paged"]] == [k // page_nodes for k in range(nodes)]
+    # No step is so frequent that hardware could learn it.
+    for each in steps.values():
+        assert max(each.count(step) for step in set(each)) < 0.1 * nodes
+
+
+def test_the_order_is_made_from_the_seed(bench: Workbench) -> None:
+    [segment] = bench.arena.cut(MIB, 1, 8, LINE)
+    reports = Reports(bench.device)
+    numbers = []
+    for seed in (1, 2, 1):
+        chase = Chase(bench, segment.arrays[0], 64 * KIB, line_bytes=LINE, seed=seed)
+        assert chase.link(reports).mismatches == 0
+        numbers.append(bench.device.read_words(segment.arrays[0], 8192, 8)[1::8])
+        chase.release()
+    reports.release()
+    assert numbers[0] == numbers[2] != numbers[1]
+
+
+def test_a_walk_ends_where_its_steps_lead_and_goes_on_from_there(bench: Workbench) -> None:
+    [segment] = bench.arena.cut(MIB, 1, 8, LINE)
+    chase, reports = Chase(bench, segment.arrays[0], 6144, line_bytes=LINE), Reports(bench.device)
+    chase.link(reports)
+    chase.begin()
+    assert chase.verdict(16).mismatches == 1  # nothing was walked
+    for _ in range(9):
+        bench.device.run([chase.steps(32)])
+        assert chase.verdict(32).mismatches == 0
+    assert chase.verdict(64).mismatches == 1  # 288 steps are no whole number of launches
+    chase.begin()
+    bench.device.run([chase.steps(96)])
+    assert bench.device.read_words(chase.state, 2, 8)[1] == 96
+    assert chase.verdict(96).mismatches == 0
+    chase.release()
+    reports.release()
+
+
+def latency(measurement: Measurement) -> float:
+    assert measurement.latency_seconds
+    return measurement.latency_seconds.median
+
+
+def test_the_curve(measure: Measure) -> None:
+    _, told = measure("latency", time_limit_seconds=0.01, page_bytes=4096)
+    points = [(m.axes["footprint_bytes"], m.axes["order"]) for m in told.measurements]
+    assert points[:4] == [(4096, "random"), (6144, "random"), (6144, "paged"), (8192, "random")]
+    assert points[-2:] == [(8 * MIB, "random"), (8 * MIB, "paged")]
+    for m in told.measurements:
+        assert (m.status, m.verified, m.quantity, m.unit) == ("ok", True, "latency", "s"), m
+        assert m.accesses and m.accesses % 16 == 0
+        assert latency(m) == pytest.approx(
+            sorted(m.samples_seconds)[len(m.samples_seconds) // 2] / m.accesses, 0.5
+        )
+        assert m.bandwidth_bytes_per_second is None
+        assert m.footprint_bytes == m.axes["footprint_bytes"]
+        assert not {"cached_footprint", "cache_unknown"} & set(m.flags)
+    ratios = [p.done_ratio for p in told.heard]
+    assert ratios == sorted(ratios) and ratios[-1] <= 1
+    assert any(each.unit == "s" for each in told.findings)
+
+
+def test_one_order_lines_and_the_largest_footprint_as_asked(measure: Measure) -> None:
+    _, told = measure(
+        "latency",
+        footprint_bytes=MIB,
+        time_limit_seconds=0.005,
+        order="paged",
+        page_bytes=65536,
+        line_bytes=256,
+    )
+    footprints = [m.axes["footprint_bytes"] for m in told.measurements]
+    assert footprints[0] == 98304 and footprints[-1] == MIB  # within a page both orders are one
+    assert {m.axes["order"] for m in told.measurements} == {"paged"}
+    assert {m.status for m in told.measurements} == {"ok"}
+
+
+FAULTS = {
+    "the walk is one step short": ("for (u64 step = 0; step < steps;", "for (u64 step = 16; step < steps;"),
+    "steps are counted and not walked": ("at = (GLOBAL const u64 *)*at;", "at += 0;"),
+    "a link skips a node": (
+        "WORDS_OF(PLACE(k + 1));\n        WORDS_OF(node)[1]",
+        "WORDS_OF(PLACE((k + 2) % nodes));\n        WORDS_OF(node)[1]",
+    ),
+    "one node is left out": (
+        "const u64 k = step_at(node,",
+        "if (node == 50) continue;\n        const u64 k = step_at(node,",
+    ),
+    "two cycles": (
+        "const u64 k = step_at(node, nodes, page_nodes, mask, shift, salt);",
+        "const u64 k = step_at(node, nodes, page_nodes, mask, shift, salt) & ~(u64)32;",
+    ),
+    "the numbers are not those of the walk": ("WORDS_OF(node)[1] = k;", "WORDS_OF(node)[1] = k ^ 1;"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
+    old, new = FAULTS[fault]
+    _, told = measure(
+        "latency",
+        faults=(("latency.cl", old, new),),
+        footprint_bytes=MIB,
+        time_limit_seconds=0.001,
+    )
+    assert told.measurements
+    for m in told.measurements:
+        assert (m.status, m.verified) == ("unverified", False)
+        assert m.mismatches and m.first_mismatches
+        assert m.latency_seconds is None and m.samples_seconds == []
+    assert told.findings == []
+
+
+def test_cancel_is_heard_within_the_curve(measure: Measure) -> None:
+    told = Collected(cancel_when=lambda c: len(c.measurements) == 3)
+    finished, _ = measure("latency", reporter=told, time_limit_seconds=0.01)
+    assert finished.cancelled
+    assert len(told.measurements) == 3
+    assert told.measurements[0].footprint_bytes == PAGE_BYTES
+
+
+def test_the_faults_stand_in_the_source() -> None:
+    text = read_source("latency.cl")
+    assert all(text.count(old) == 1 for old, _ in FAULTS.values())

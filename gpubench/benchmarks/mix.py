@@ -16,6 +16,7 @@ from gpubench.measure.shapes import candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
 from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.units import format_bandwidth
 from gpubench.worker.messages import PlannedBenchmark
 
 MIXES = ((1, 0), (3, 1), (2, 1), (1, 1), (1, 2), (0, 1))
@@ -114,7 +115,10 @@ class MixTask:
     def fill(self) -> None:
         kernel = self._check_program.kernel("fill")
         self._bench.run(
-            [self._checks.launch(kernel, s.arrays[0], s.elements, s.first, self._salt) for s in self._segments]
+            [
+                self._checks.launch(kernel, s.arrays[0], s.elements, s.first, self._salt)
+                for s in self._segments
+            ]
         )
 
     def poison(self) -> None:
@@ -145,21 +149,11 @@ class MixTask:
         )
 
     def _program(self, shape: Shape) -> Program:
-        return self._bench.programs.program(
-            "mix",
-            self.dtype,
-            group_size=shape.group_size,
-            VECTOR_ELEMENTS=shape.vector_bytes // _WORD_BYTES,
-            UNROLL=shape.unroll,
-            ORDER_TILE=int(shape.order == "tile"),
-            STREAMING_STORES=int(shape.streaming_stores),
-            READS=self._reads,
-            WRITES=self._writes,
-        )
+        return self._bench.programs.shaped("mix", self.dtype, shape, READS=self._reads, WRITES=self._writes)
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """What the worst mix loses against the mean of reading alone and writing alone."""
+    """The worst mix against the mean of reading alone and writing alone."""
     rates = {
         (int(m.axes["reads"]), int(m.axes["writes"])): m.bandwidth_bytes_per_second.median
         for m in measured
@@ -171,13 +165,15 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
         return
     mean = sum(pure) / len(pure)
     worst = min(mixed, key=lambda mix: mixed[mix])
-    cost = 1 - mixed[worst] / mean
-    name = f"{worst[0]} to {worst[1]}"
-    said = f"{cost:.1%} less than" if cost > 0 else "no less than"
+    ratio = mixed[worst] / mean
+    said = (
+        f"{1 - ratio:.1%} less" if ratio < 1 else f"{ratio - 1:.1%} more: turning the bus round costs nothing"
+    )
     yield Finding(
         "mix",
-        "turnaround_cost",
-        f"{name} reads to writes is the slowest mix: {said} the mean of reading alone and writing alone",
-        cost,
+        "worst_mix_to_pure",
+        f"{worst[0]}:{worst[1]} is the slowest mix, {format_bandwidth(mixed[worst])}; reading alone and "
+        f"writing alone have {format_bandwidth(mean)} on average, so it moves {said}",
+        ratio,
         "ratio",
     )

@@ -139,54 +139,57 @@ _TRANSFER_ROWS = (
 _ACCESS_ROWS = (
     Benchmark(
         "mix", "reads and writes mixed, from 1:0 to 0:1",
-        "Reads and writes stand mixed in one kernel, in six proportions over the same memory: GDDR and DDR buses "
-        "carry one direction at a time and lose a moment with each turn. All bytes read and all bytes written "
-        "count, each once. Mixes are sampled in turns, in one access shape; the finding says what the worst mix "
-        "loses against the mean of reading alone and writing alone.",
+        "Reads and writes stand mixed in one kernel, in six proportions over the same memory: GDDR and "
+        "DDR buses carry one direction at a time and lose a moment with each turn. All bytes read and all "
+        "bytes written count, each once. Mixes are sampled in turns, in one access shape; the finding "
+        "sets the slowest mix against the mean of reading alone and writing alone.",
         "mix", Parameters,
     ),
     Benchmark(
         "pattern", "bandwidth by what the data hold: zeros, ones, checkerboard, walking bit, random",
-        "The same kernels write and copy words of 64 bits that hold zeros, ones, a checkerboard, a bit that walks "
-        "through each 32, or random bits, all in the same memory. Bytes count as in write and copy. Some memories "
-        "compress data and some processors write zeros faster than anything else: zeros against random data, the "
-        "pair of what can be compressed and what cannot, shows it, and the finding says how much faster than "
-        "random data the fastest pattern is. All other benchmarks use random data.",
+        "The same kernels write and copy words of 64 bits that hold zeros, ones, a checkerboard, a bit "
+        "that walks through each 32, or random bits, all in the same memory. Bytes count as in write and "
+        "copy. Some memories compress data and some processors write zeros faster than anything else: "
+        "zeros against random data, the pair of what can be compressed and what cannot, shows it, and the "
+        "finding says how much faster than random data the fastest pattern is. All other benchmarks use "
+        "random data.",
         "pattern", Parameters,
     ),
     Benchmark(
         "strided", "every 1st to 64th element read, and misaligned starts",
-        "Elements of 4 bytes are read with a stride of 1 to 64 of them, and one after the other from starts that "
-        "are 1 to 7 elements off. Payload is what was asked for, 4 bytes for each element; bus bytes are the "
-        "sectors it lies in, 64 bytes each on processors and 32 on GPUs. A pass touches every sector once, "
-        "through all of the memory before it comes back to a neighbour, so that caches cannot put together what "
-        "the stride takes apart. The finding says up to which stride the payload's bandwidth halves: that many "
-        "bytes are moved at least.",
+        "Elements of 4 bytes are read with a stride of 1 to 64 of them, and one after the other from "
+        "starts that are 1 to 7 elements off. Payload is what was asked for, 4 bytes for each element; "
+        "bus bytes are the sectors it lies in, 64 bytes each on processors and 32 on GPUs. A pass touches "
+        "every sector once, through all of the memory before it comes back to a neighbour, so that "
+        "caches cannot put together what the stride takes apart. The finding says up to which stride the "
+        "payload's bandwidth halves: that many bytes are moved at least.",
         "strided", Parameters,
     ),
     Benchmark(
         "gather", "pieces of 4 to 128 bytes read from random places",
-        "Pieces of memory are read at random places, each at most once in a pass, in an order that is computed as "
-        "it goes: no list of places disturbs the traffic. Payload counts the pieces, bus bytes whole sectors (64 "
-        "bytes on processors, 32 on GPUs) or the piece where it is larger. The rate is accesses over time; it "
-        "includes what translating random addresses costs.",
+        "Pieces of memory are read at random places, each at most once in a pass, in an order that is "
+        "computed as it goes: no list of places disturbs the traffic. Payload counts the pieces, bus "
+        "bytes whole sectors (64 bytes on processors, 32 on GPUs) or the piece where it is larger. The "
+        "rate is accesses over time; it includes what translating random addresses costs.",
         "random", Parameters,
     ),
     Benchmark(
         "scatter", "pieces of 4 to 128 bytes written to random places",
-        "Pieces of memory are written at random places, each at most once in a pass; afterwards every word of the "
-        "memory is checked, also those that were not to be touched. Payload counts the pieces, bus bytes whole "
-        "sectors (64 bytes on processors, 32 on GPUs) or the piece where it is larger; what is read to fill the "
-        "rest of a sector is not credited. The rate is accesses over time.",
+        "Pieces of memory are written at random places, each at most once in a pass; afterwards every "
+        "word of the memory is checked, also those that were not to be touched. Payload counts the "
+        "pieces, bus bytes whole sectors (64 bytes on processors, 32 on GPUs) or the piece where it is "
+        "larger; what is read to fill the rest of a sector is not credited. The rate is accesses over "
+        "time.",
         "random", Parameters,
     ),
     Benchmark(
         "update", "pieces of 4 to 128 bytes read, changed and written back at random places",
-        "Random places are read, added to and written back, as in the GUPS benchmark (giga-updates per second: "
-        "accesses over time, at pieces of 8 bytes). Each place is updated at most once in a pass, so that no two "
-        "threads meet, no atomic operation is needed and the result is exact; an exclusive or would undo itself "
-        "in every second pass, so it is an addition. Payload counts the pieces once; bus bytes are whole sectors "
-        "(64 bytes on processors, 32 on GPUs) or the piece where it is larger, read and written.",
+        "Random places are read, added to and written back, as in the GUPS benchmark (giga-updates per "
+        "second: accesses over time, at pieces of 8 bytes). Each place is updated at most once in a pass, "
+        "so that no two threads meet, no atomic operation is needed and the result is exact; an "
+        "exclusive or would undo itself in every second pass, so it is an addition. Payload counts the "
+        "pieces once; bus bytes are whole sectors (64 bytes on processors, 32 on GPUs) or the piece where "
+        "it is larger, read and written.",
         "random", Parameters,
     ),
 )  # fmt: skip

@@ -18,14 +18,19 @@ class Programs:
         self._programs: dict[str, Program] = {}
 
     def stream(self, dtype: str, shape: Shape) -> Program:
+        return self.shaped("stream", dtype, shape)
+
+    def shaped(self, family: str, dtype: str, shape: Shape, **definitions: int) -> Program:
+        """The program of a family in an access shape."""
         return self.program(
-            "stream",
+            family,
             dtype,
             group_size=shape.group_size,
             VECTOR_ELEMENTS=shape.vector_bytes // ELEMENT_BYTES[dtype],
             UNROLL=shape.unroll,
             ORDER_TILE=int(shape.order == "tile"),
             STREAMING_STORES=int(shape.streaming_stores),
+            **definitions,
         )
 
     def verify(self, dtype: str, group_size: int) -> Program:

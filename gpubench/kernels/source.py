@@ -14,7 +14,20 @@ from typing import Literal
 RuntimeName = Literal["cuda", "opencl"]
 ReadSource = Callable[[str], str]
 
-_FILES = ("prelude_opencl.h", "prelude_cuda.h", "data.cl", "walk.cl", "stream.cl", "verify.cl", "mix.cl", "latency.cl")
+_FILES = (
+    "prelude_opencl.h",
+    "prelude_cuda.h",
+    "data.cl",
+    "walk.cl",
+    "stream.cl",
+    "verify.cl",
+    "mix.cl",
+    "pattern.cl",
+    "strided.cl",
+    "random.cl",
+    "latency.cl",
+    "integrity.cl",
+)
 
 
 def read_source(name: str) -> str:

@@ -109,9 +109,11 @@ class SumPlaces:
 
     def total(self, word_bytes: int) -> int:
         """Of all words, those that no group wrote being 0."""
-        return sum(
-            sum(self._device.read_words(place, self._groups, word_bytes)) for place in self.places
-        )
+        return sum(sum(self._device.read_words(place, self._groups, word_bytes)) for place in self.places)
+
+    def word(self, index: int, word_bytes: int) -> int:
+        """What the first group of a launch wrote."""
+        return self._device.read_words(self.places[index], 1, word_bytes)[0]
 
     def release(self) -> None:
         self._memory.release()

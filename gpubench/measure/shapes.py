@@ -16,6 +16,9 @@ Access = Literal["read", "write", "copy", "mix"]
 
 ELEMENT_BYTES = {"float": 4, "double": 8}
 
+SECTOR_BYTES = {"cpu": 64, "gpu": 32, "accelerator": 64}
+"""What crosses the bus for a single element: a processor's line, a sector of a GPU's line."""
+
 MAX_LANES = 16
 """OpenCL has vectors of up to 16 elements."""
 

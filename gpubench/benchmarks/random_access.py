@@ -1,0 +1,181 @@
+"""Pieces of memory read, written and updated at random places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from gpubench.benchmarks.parameters import Parameters
+from gpubench.devices.base import Launch, Program
+from gpubench.measure.checks import Checks, SumPlaces, salt_of, together
+from gpubench.measure.memory import Segment
+from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.shapes import SECTOR_BYTES, geometry
+from gpubench.measure.statistics import median
+from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.results.document import DeviceInfo, Finding, Measurement, Mismatch, Shape
+from gpubench.worker.messages import PlannedBenchmark
+
+PIECES_BYTES = (4, 8, 16, 32, 64, 128)
+
+BUS_CROSSINGS = {"gather": 1, "scatter": 1, "update": 2}
+"""Of a sector for each piece: an update reads it and writes it."""
+
+_WORD_BYTES = 4
+_BLOCK_PIECES = 1 << 12
+"""The number of pieces is a multiple of this: LOW_BITS of random.cl."""
+
+_MAX_VECTOR_BYTES = {"cpu": 64, "gpu": 16, "accelerator": 16}
+"""Of one item's access; on a GPU, neighbouring items share a larger piece."""
+
+_MAX_PIECES_PER_UNIT = 4 << 20
+"""Of a processor, in one pass: so many end in time for a cancel to be heard."""
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A point for each size of piece."""
+    parameters = Parameters(**planned.parameters)
+    segments = bench.arena.cut(
+        bench.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, _BLOCK_PIECES * max(PIECES_BYTES)
+    )
+    checks = Checks(bench, "float")
+    groups = max(shape_for(bench.device.info, piece).groups or 1 for piece in PIECES_BYTES)
+    sums = SumPlaces(bench.device, len(segments), groups)
+    salt = salt_of(parameters.seed)
+    try:
+        for segment in segments if planned.name == "gather" else ():
+            checks.fill(segment.arrays[0], segment.elements, 0, salt)
+        tasks = [
+            RandomTask(bench, checks, segments, sums, planned.name, piece, salt) for piece in PIECES_BYTES
+        ]
+        limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+        measured = measure_points(bench, planned, [task.point() for task in tasks], limit, cold=True)
+    finally:
+        checks.release()
+        sums.release()
+    yield from measured
+    yield from findings(measured)
+
+
+def shape_for(info: DeviceInfo, piece_bytes: int) -> Shape:
+    """Groups in plenty on a GPU, so that none waits long for the last ones."""
+    units = info.compute_units or 1
+    vector_bytes = min(piece_bytes, _MAX_VECTOR_BYTES[info.kind])
+    if info.kind == "cpu":
+        # Lines are written past the caches where whole ones are.
+        return Shape(vector_bytes, min(16, 512 // vector_bytes), 1, "tile", vector_bytes >= 64, 8 * units)
+    return Shape(vector_bytes, 4, 256, "grid", False, 64 * units)
+
+
+class RandomTask:
+    """Pieces of one size; each segment of memory has a permutation of its own pieces.
+
+    As many are accessed in a pass as the memory has sectors: all pieces of a sector and more, and of
+    smaller ones so many, here and there, that the sectors are seldom still in a cache.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        checks: Checks,
+        segments: Sequence[Segment],
+        sums: SumPlaces,
+        name: str,
+        piece_bytes: int,
+        salt: int,
+    ) -> None:
+        info = bench.device.info
+        self._bench = bench
+        self._checks = checks
+        self._segments = segments
+        self._sums = sums
+        self._name = name
+        self._piece_bytes = piece_bytes
+        self._moved_bytes = max(piece_bytes, SECTOR_BYTES[info.kind]) * BUS_CROSSINGS[name]
+        self._salt = salt
+        self._shape = shape_for(info, piece_bytes)
+        segment_bytes = segments[0].elements * _WORD_BYTES
+        self._blocks = segment_bytes // piece_bytes // _BLOCK_PIECES
+        pieces = min(segment_bytes // piece_bytes, segment_bytes // SECTOR_BYTES[info.kind])
+        if bench.on_processor:
+            pieces = min(pieces, _MAX_PIECES_PER_UNIT * (info.compute_units or 1) // len(segments))
+        self._pieces = pieces // _BLOCK_PIECES * _BLOCK_PIECES
+
+    def point(self) -> Point:
+        accesses = self._pieces * len(self._segments)
+        return Point(
+            operations=self._launches(),
+            payload_bytes=accesses * self._piece_bytes,
+            bus_bytes=accesses * self._moved_bytes,
+            footprint_bytes=sum(segment.elements for segment in self._segments) * _WORD_BYTES,
+            poison=self._poison,
+            check=self._check,
+            axes={"piece_bytes": self._piece_bytes},
+            shape=self._shape,
+            accesses=accesses,
+        )
+
+    def _launches(self) -> list[Launch]:
+        kernel = self._program.kernel(f"random_{self._name}")
+        g = geometry(self._shape, self._pieces * self._piece_bytes // _WORD_BYTES, _WORD_BYTES)
+        numbers = (g.vectors, g.rounds, self._blocks, self._salt)
+        return [
+            Launch(kernel, g.groups, self._shape.group_size, (segment.arrays[0], sums, *numbers))
+            for segment, sums in zip(self._segments, self._sums.places, strict=True)
+        ]
+
+    def _poison(self) -> None:
+        self._sums.clear()
+        for segment in self._segments:
+            if self._name == "scatter":
+                self._checks.poison(segment.arrays[0], segment.elements)
+            if self._name == "update":
+                self._checks.fill(segment.arrays[0], segment.elements, 0, self._salt)
+
+    def _check(self) -> Verdict:
+        if self._name == "gather":
+            return self._checks.sums(self._expected_sum, self._sums)
+        return together([self._check_segment(index) for index in range(len(self._segments))])
+
+    def _check_segment(self, index: int) -> Verdict:
+        """Every word, also those that were not to be touched."""
+        segment = self._segments[index]
+        passes = self._sums.word(index, _WORD_BYTES)
+        if self._name == "update" and not passes:
+            return Verdict(1, [Mismatch(0, "0x1", "0x0")], "counts of passes")
+        array = (segment.arrays[0], segment.elements, *self._numbers, passes)
+        return self._checks.elements(self._program, self._name, [array])
+
+    @cached_property
+    def _expected_sum(self) -> int:
+        parts = [(segment.elements, *self._numbers, 0) for segment in self._segments]
+        return self._checks.total(self._program, "gather", parts)
+
+    @property
+    def _numbers(self) -> tuple[int, int, int]:
+        return self._pieces, self._blocks, self._salt
+
+    @cached_property
+    def _program(self) -> Program:
+        return self._bench.programs.shaped(
+            "random",
+            "float",
+            self._shape,
+            PARTS=self._piece_bytes // self._shape.vector_bytes,
+            PIECE_WORDS=self._piece_bytes // _WORD_BYTES,
+        )
+
+
+def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
+    """The rate at 8 bytes, and the smallest piece that is worth its transfer."""
+    ok = {int(m.axes["piece_bytes"]): m for m in measured if m.status == "ok"}
+    seconds = {piece: median(m.samples_seconds) for piece, m in ok.items()}
+    if 8 in ok:
+        name, rate = ok[8].benchmark, (ok[8].accesses or 0) / seconds[8]
+        text = f"{rate / 1e9:.4g} giga-accesses per second with pieces of 8 B"
+        yield Finding(name, "accesses_per_second", text, rate, "1/s")
+    if len(ok) == len(PIECES_BYTES):
+        payload = {piece: (m.payload_bytes or 0) / seconds[piece] for piece, m in ok.items()}
+        half = min(piece for piece in ok if payload[piece] >= max(payload.values()) / 2)
+        text = f"pieces of {half} B are the smallest that reach half of the highest payload bandwidth"
+        yield Finding(ok[half].benchmark, "half_bandwidth_piece", text, half, "byte")

@@ -1,0 +1,194 @@
+"""Reading with strides and from misaligned starts: the piece that a memory moves at least."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from gpubench.benchmarks.parameters import Parameters
+from gpubench.devices.base import Launch, Program
+from gpubench.measure.checks import Checks, SumPlaces, salt_of
+from gpubench.measure.memory import Segment
+from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.shapes import SECTOR_BYTES, chunk_bytes, geometry
+from gpubench.measure.statistics import median
+from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape
+from gpubench.worker.messages import PlannedBenchmark
+
+STRIDES = (1, 2, 4, 8, 16, 32, 64)
+OFFSETS = tuple(range(8))
+"""In elements, at stride 1."""
+
+ELEMENT_BYTES = 4
+
+_SLACK = max(OFFSETS)
+_HALVED_RATIO = 0.75
+"""Below this, a doubled stride has halved the payload's bandwidth rather than left it as it was."""
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A point for each stride, and for each misaligned start."""
+    parameters = Parameters(**planned.parameters)
+    shape = shape_for(bench.device.info)
+    segments = bench.arena.cut(
+        bench.footprint_bytes(parameters.footprint_bytes), 1, ELEMENT_BYTES, max(STRIDES) * chunk_bytes(shape)
+    )
+    checks = Checks(bench, "float")
+    places = [(stride, 0) for stride in STRIDES] + [(1, offset) for offset in OFFSETS if offset]
+    launches = max(phases(stride, SECTOR_BYTES[bench.device.info.kind]) for stride in STRIDES) * len(segments)
+    sums = SumPlaces(bench.device, launches, shape.groups or 1)
+    try:
+        salt = salt_of(parameters.seed)
+        for segment in segments:
+            checks.fill(segment.arrays[0], segment.elements, segment.first, salt)
+        tasks = [StridedTask(bench, checks, segments, sums, shape, *place, salt) for place in places]
+        limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+        measured = measure_points(bench, planned, [task.point() for task in tasks], limit, cold=True)
+    finally:
+        checks.release()
+        sums.release()
+    yield from measured
+    yield from findings(measured)
+
+
+def shape_for(info: DeviceInfo) -> Shape:
+    """Elements are loaded one by one, and many of them at once."""
+    units = info.compute_units or 1
+    if info.kind == "cpu":
+        return Shape(ELEMENT_BYTES, 64, 1, "tile", False, 8 * units)
+    return Shape(ELEMENT_BYTES, 16, 256, "grid", False, 8 * units)
+
+
+def phases(stride: int, sector_bytes: int) -> int:
+    """Walks through memory until every sector of it was touched once."""
+    return max(1, stride * ELEMENT_BYTES // sector_bytes)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """``elements`` from ``start`` on, each a stride from the one before."""
+
+    segment: Segment
+    start: int
+    elements: int
+
+
+class StridedTask:
+    """One stride from one start.
+
+    A pass touches every sector once: with long strides it walks through all of the memory several
+    times, a sector farther each time, so that no sector is wanted again while a cache still has it.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        checks: Checks,
+        segments: Sequence[Segment],
+        sums: SumPlaces,
+        shape: Shape,
+        stride: int,
+        offset: int,
+        salt: int,
+    ) -> None:
+        self._bench = bench
+        self._checks = checks
+        self._sums = sums
+        self._shape = shape
+        self._stride = stride
+        self._offset = offset
+        self._salt = salt
+        self._sector_bytes = SECTOR_BYTES[bench.device.info.kind]
+        self._footprint_bytes = sum(segment.elements for segment in segments) * ELEMENT_BYTES
+        chunk = shape.unroll * shape.group_size
+        self._walks = [
+            _Walk(segment, offset + phase * self._sector_bytes // ELEMENT_BYTES, elements)
+            for segment in segments
+            for phase in range(phases(stride, self._sector_bytes))
+            if (elements := (segment.elements - _SLACK) // stride // chunk * chunk)
+        ]
+
+    def point(self) -> Point:
+        return Point(
+            operations=self._launches(),
+            payload_bytes=sum(walk.elements for walk in self._walks) * ELEMENT_BYTES,
+            bus_bytes=sum(self._sectors(walk) for walk in self._walks) * self._sector_bytes,
+            footprint_bytes=self._footprint_bytes,
+            poison=self._sums.clear,
+            check=self._check,
+            axes={"stride_elements": self._stride, "offset_elements": self._offset},
+            shape=self._shape,
+        )
+
+    def _launches(self) -> list[Launch]:
+        kernel = self._program.kernel("strided_read")
+        launches = []
+        for walk, sums in zip(self._walks, self._sums.places, strict=False):
+            g = geometry(self._shape, walk.elements, ELEMENT_BYTES)
+            arguments = (walk.segment.arrays[0], sums, walk.start, g.vectors, g.rounds)
+            launches.append(Launch(kernel, g.groups, self._shape.group_size, arguments))
+        return launches
+
+    def _sectors(self, walk: _Walk) -> int:
+        if self._stride * ELEMENT_BYTES >= self._sector_bytes:
+            return walk.elements
+        first = walk.start * ELEMENT_BYTES // self._sector_bytes
+        last = (walk.start + (walk.elements - 1) * self._stride) * ELEMENT_BYTES // self._sector_bytes
+        return last - first + 1
+
+    def _check(self) -> Verdict:
+        return self._checks.sums(self._expected_sum, self._sums)
+
+    @cached_property
+    def _expected_sum(self) -> int:
+        parts = [
+            (walk.elements, walk.segment.first + walk.start, self._stride, self._salt, 0)
+            for walk in self._walks
+        ]
+        return self._checks.total(self._program, "strided", parts)
+
+    @cached_property
+    def _program(self) -> Program:
+        return self._bench.programs.shaped("strided", "float", self._shape, STRIDE=self._stride)
+
+
+def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
+    """The access granularity, and what a misaligned start costs."""
+    rates = {
+        (int(m.axes["stride_elements"]), int(m.axes["offset_elements"])): (m.payload_bytes or 0)
+        / median(m.samples_seconds)
+        for m in measured
+        if m.status == "ok"
+    }
+    strides = [rates.get((stride, 0)) for stride in STRIDES]
+    if None not in strides:
+        yield _granularity([rate or 0.0 for rate in strides])
+    aligned = rates.get((1, 0))
+    if aligned and (
+        misaligned := {offset: rates[1, offset] for offset in OFFSETS[1:] if (1, offset) in rates}
+    ):
+        worst = min(misaligned, key=lambda offset: misaligned[offset])
+        cost = 1 - misaligned[worst] / aligned
+        said = f"costs {cost:.1%} at most" if cost >= 0.005 else "costs nothing"
+        yield Finding(
+            "strided", "misalignment_cost", f"a start off by 1 to {_SLACK} elements {said}", cost, "ratio"
+        )
+
+
+def _granularity(rates: Sequence[float]) -> Finding:
+    """Where doubling the stride no longer halves the payload: what is moved at least is that long."""
+    reached = len(STRIDES)
+    while reached > 1 and rates[reached - 1] > _HALVED_RATIO * rates[reached - 2]:
+        reached -= 1
+    nbytes = STRIDES[reached - 1] * ELEMENT_BYTES
+    if reached == len(STRIDES):
+        text = f"the payload's bandwidth still halves with the stride at {nbytes} B: no granularity is seen"
+        return Finding("strided", "access_granularity", text, None, "byte")
+    text = (
+        f"the payload's bandwidth halves with each doubling of the stride up to {nbytes} B and no further: "
+    )
+    return Finding(
+        "strided", "access_granularity", text + f"memory moves {nbytes} B at least", nbytes, "byte"
+    )

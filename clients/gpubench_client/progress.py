@@ -8,6 +8,7 @@ import time
 from typing import Protocol, Self
 
 from gpubench.protocol.messages import Accepted, Progress
+from gpubench.report.model import clean
 from gpubench.units import format_bandwidth, format_percent, format_seconds
 from gpubench_client.output import Output
 
@@ -149,7 +150,7 @@ def place(accepted: Accepted) -> str:
 
 def activity(progress: Progress) -> str:
     """What is being done now: ``triad, warming up``."""
-    phase = progress.phase.replace("_", " ")
+    phase = clean(progress.message) if progress.message else progress.phase.replace("_", " ")
     if progress.phase == "queued" and progress.position:
         phase = f"queued, {progress.position} before it"
     return f"{progress.benchmark}, {phase}" if progress.benchmark else phase

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gpubench.results.document import Clocks, DeviceInfo, Telemetry
+from gpubench.results.document import Clocks, DeviceInfo, Telemetry, Usage
 
 Buffer = Any
 """A part of an allocation, as a kernel's argument: whatever the runtime takes for one."""
@@ -142,6 +142,10 @@ class Device(Protocol):
 
     def clocks(self) -> Clocks:
         """The live clocks, null where they cannot be known."""
+        ...
+
+    def usage(self, window_seconds: float) -> Usage:
+        """How much others use it, told after a look of at most ``window_seconds``."""
         ...
 
     def watch(self) -> Watch: ...

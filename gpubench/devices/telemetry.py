@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from gpubench.results.document import Clocks, Telemetry, TelemetrySample
+from gpubench.results.document import Clocks, Telemetry, TelemetrySample, Usage
 
 PERIOD_SECONDS = 0.05
 
@@ -113,6 +113,12 @@ class Nvml:
         """
         found = self._ask("nvmlDeviceGetComputeRunningProcesses")
         return len({each.pid for each in found}) - 1 if found else None
+
+    def usage(self) -> Usage:
+        """How much others use the GPU while we give it no work."""
+        rates = self._ask("nvmlDeviceGetUtilizationRates")
+        busy = rates.gpu / 100 if rates is not None else None
+        return Usage(kernels_busy_ratio=busy, other_processes=self.other_processes())
 
     def ecc_errors_uncorrected(self) -> int | None:
         """Since the driver was loaded."""

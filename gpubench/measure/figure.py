@@ -37,6 +37,7 @@ def flags_of(
             telemetry=telemetry.samples,
             other_processes=telemetry.other_processes,
             others_busy_ratio=telemetry.others_busy_ratio,
+            busy_before=telemetry.before is not None and not telemetry.before.idle,
         )
     )
 

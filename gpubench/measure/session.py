@@ -12,10 +12,11 @@ from gpubench.devices import host
 from gpubench.devices.base import Device
 from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
 from gpubench.kernels.source import ReadSource, read_source, source_hash
+from gpubench.measure.idle import LIMIT_SECONDS, wait_for_idle
 from gpubench.measure.telling import Teller
-from gpubench.measure.workbench import Control, Skipped, Workbench
+from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Control, Skipped, Workbench
 from gpubench.protocol.messages import Progress, StatedMemory
-from gpubench.results.document import Environment, Finding, Measurement
+from gpubench.results.document import Environment, Finding, IdleGate, Measurement
 from gpubench.units import format_bytes
 from gpubench.worker.messages import Finished, PlannedBenchmark, Run, Started
 
@@ -55,6 +56,7 @@ class Session:
         cancelled = False
         try:
             self._refuse_too_large(run.benchmarks)
+            self._bench.before = self._wait_for_idle(run.benchmarks)
             for index, planned in enumerate(run.benchmarks):
                 self._report.check()
                 self._bench.tell = Teller(self._report.progress, planned.name, index, len(run.benchmarks))
@@ -65,6 +67,18 @@ class Session:
         finally:
             self._bench.arena.release()
         return Finished(self._device.clocks(), self._bench.telemetry, cancelled)
+
+    def _wait_for_idle(self, planned: Sequence[PlannedBenchmark]) -> IdleGate:
+        """For no longer than is measured then: who asks for a glance does not want to wait."""
+        kind = self._device.info.kind
+        limits = (each.parameters["time_limit_seconds"] or TIME_LIMIT_SECONDS[kind] for each in planned)
+
+        def tell(message: str) -> None:
+            self._report.progress(
+                Progress(phase="starting", benchmark=planned[0].name, done_ratio=0.0, message=message)
+            )
+
+        return wait_for_idle(self._device, min(sum(limits), LIMIT_SECONDS[kind]), self._report.check, tell)
 
     def _measure(self, planned: PlannedBenchmark) -> None:
         """One that cannot be done, or fails, does not end the others."""

@@ -70,7 +70,8 @@ class Evidence:
     the cache. ``sample_bytes`` is what a sample moves over the memory bus, None where the figure is
     no bandwidth; ``peak_bytes_per_second`` the nominal theoretical peak. ``telemetry`` are the looks
     while this was measured, without idle ones. ``others_busy_ratio`` (0 to 1) is the share of the
-    host's processor time that others used.
+    host's processor time that others used. ``busy_before``: others used the device when the run began,
+    and were waited for in vain.
     """
 
     kind: Kind
@@ -85,6 +86,7 @@ class Evidence:
     telemetry: Sequence[TelemetrySample] = field(default=())
     other_processes: int | None = None
     others_busy_ratio: float | None = None
+    busy_before: bool = False
 
 
 def flags(evidence: Evidence) -> list[Flag]:
@@ -135,7 +137,7 @@ def _limited_by(reason: str) -> Callable[[Evidence], bool]:
 
 def _contended(evidence: Evidence) -> bool:
     busy = (evidence.others_busy_ratio or 0.0) > CONTENDED_RATIO
-    return busy or (evidence.kind == "gpu" and (evidence.other_processes or 0) > 0)
+    return busy or evidence.busy_before or (evidence.kind == "gpu" and (evidence.other_processes or 0) > 0)
 
 
 _CONDITIONS: tuple[tuple[Flag, Callable[[Evidence], bool]], ...] = (

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+import msgspec
+
 from gpubench.catalog.theory import theory_for_device
 from gpubench.devices.base import Device, Operation
 from gpubench.kernels.programs import Programs
@@ -17,7 +19,7 @@ from gpubench.measure.sampling import BUSY_LIMIT_SECONDS, COLD_LIMIT_SECONDS
 from gpubench.measure.telling import Teller
 from gpubench.measure.validity import required_footprint_bytes
 from gpubench.protocol.messages import StatedMemory
-from gpubench.results.document import Shape, Telemetry, Theory, Tuning
+from gpubench.results.document import IdleGate, Shape, Telemetry, Theory, Tuning
 
 TIME_LIMIT_SECONDS = {"cpu": 2.0, "gpu": 1.0, "accelerator": 1.0}
 """Of sampling one figure; a curve's points get ``POINT_LIMIT_SECONDS`` each."""
@@ -63,6 +65,8 @@ class Workbench:
         self.free_bytes = device.free_bytes()
         self.shapes: dict[tuple[object, ...], Shape] = {}
         """The access shapes that tuning found, by what they were tuned for."""
+        self.before: IdleGate | None = None
+        """Whether the device was idle before the run."""
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
 
@@ -77,7 +81,7 @@ class Workbench:
     @property
     def telemetry(self) -> Telemetry:
         """Of all that was watched so far."""
-        return merge(self._watched)
+        return msgspec.structs.replace(merge(self._watched), before=self.before)
 
     @property
     def last_watched(self) -> Telemetry:
@@ -96,7 +100,8 @@ class Workbench:
         try:
             yield
         finally:
-            self._watched.append(since(begin, watch.stop()))
+            telemetry = since(begin, watch.stop())
+            self._watched.append(msgspec.structs.replace(telemetry, before=self.before))
 
     def run(self, operations: Sequence[Operation]) -> float:
         """Each on its own, so that a cancel is heard between them; the sum of their seconds."""

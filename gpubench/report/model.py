@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from gpubench import units
 from gpubench.compare import Comparison, Reference, Result
-from gpubench.results.document import DeviceInfo, Flag, Measurement, RunDocument, Theory
+from gpubench.measure.idle import in_words
+from gpubench.results.document import DeviceInfo, Flag, IdleGate, Measurement, RunDocument, Theory
 from gpubench.verdicts import Verdict
 
 UNKNOWN = "–"
@@ -107,7 +108,14 @@ def environment_facts(document: RunDocument) -> Table:
         facts.append(("Not watched", telemetry.absent))
     if telemetry.others_busy_ratio is not None:
         facts.append(("Processor time of others", units.format_percent(telemetry.others_busy_ratio)))
+    if telemetry.before is not None:
+        facts.append(("Before the run", _idle(telemetry.before)))
     return _facts("Environment", facts)
+
+
+def _idle(before: IdleGate) -> str:
+    state = "the device was idle" if before.idle else f"the device was busy: {in_words(before.usage)}"
+    return f"{state}, after a wait of {units.format_seconds(before.waited_seconds)}"
 
 
 def measurements(comparison: Comparison) -> Table:

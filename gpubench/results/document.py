@@ -129,8 +129,28 @@ class TelemetrySample(_Record, frozen=True):
     limits: list[str] = msgspec.field(default_factory=list)
 
 
+class Usage(_Record, frozen=True):
+    """How much others use a device while we do not; null where its runtime cannot tell.
+
+    ``others_busy_ratio`` is of the host's processor time, ``kernels_busy_ratio`` of the time in
+    which a GPU ran any kernel; both 0 to 1.
+    """
+
+    others_busy_ratio: float | None = None
+    kernels_busy_ratio: float | None = None
+    other_processes: int | None = None
+
+
+class IdleGate(_Record, frozen=True):
+    """Whether the device was idle before the run, how long that took, and the last look at it."""
+
+    idle: bool
+    waited_seconds: float
+    usage: Usage
+
+
 class Telemetry(_Record, frozen=True):
-    """What was watched while measuring.
+    """What was watched while measuring, and before it.
 
     ``others_busy_ratio`` is the share of the host's processor time that other programs (and, on
     a virtual machine, the host below) used during the run, 0 to 1.
@@ -142,6 +162,7 @@ class Telemetry(_Record, frozen=True):
     others_busy_ratio: float | None = None
     ecc_errors_uncorrected: int | None = None
     absent: str | None = None
+    before: IdleGate | None = None
 
 
 class Shape(_Record, frozen=True):

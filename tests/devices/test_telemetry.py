@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpubench.devices.telemetry import PERIOD_SECONDS, Nvml, NvmlWatch
-from gpubench.results.document import Clocks, Telemetry
+from gpubench.results.document import Clocks, Telemetry, Usage
 
 IDLE, POWER, SLOWDOWN, THERMAL = 0x1, 0x4, 0x8, 0x40
 
@@ -112,6 +112,15 @@ def test_an_idle_gpu_says_nothing_of_a_measurement(nvml: Any) -> None:
 def test_a_list_without_us_says_nothing_of_others(nvml: Any) -> None:
     assert nvml(DeviceGetComputeRunningProcesses=[]).other_processes() is None
     assert nvml(DeviceGetComputeRunningProcesses=[SimpleNamespace(pid=1)]).other_processes() == 0
+
+
+def test_who_else_uses_a_gpu(nvml: Any) -> None:
+    asked = nvml(
+        DeviceGetUtilizationRates=SimpleNamespace(gpu=37, memory=5),
+        DeviceGetComputeRunningProcesses=[SimpleNamespace(pid=1), SimpleNamespace(pid=2)],
+    )
+    assert asked.usage() == Usage(kernels_busy_ratio=0.37, other_processes=1)
+    assert nvml().usage() == Usage()
 
 
 def test_without_nvml_the_reason_is_told(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:

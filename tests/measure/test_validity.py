@@ -91,6 +91,7 @@ def test_what_is_not_known_is_not_held_against_a_figure() -> None:
         ({"other_processes": 1, "kind": "cpu"}, []),
         ({"others_busy_ratio": 0.11}, ["contended"]),
         ({"others_busy_ratio": 0.1}, []),
+        ({"busy_before": True}, ["contended"]),
         ({"verified": False}, ["unverified"]),
     ],
 )  # fmt: skip

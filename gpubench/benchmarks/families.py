@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 
 from gpubench.benchmarks import (
     latency,
+    launch,
     memory_map,
     mix,
+    occupancy,
     pattern,
     random_access,
     stream,
@@ -28,10 +30,12 @@ this benchmark alone fails.
 
 FAMILIES: dict[str, Measure] = {
     "latency": latency.measure,
+    "launch": launch.measure,
     "memory_map": memory_map.measure,
     "mix": mix.measure,
     "pattern": pattern.measure,
     "random": random_access.measure,
+    "occupancy": occupancy.measure,
     "stream": stream.measure,
     "strided": strided.measure,
     "sustained": sustained.measure,

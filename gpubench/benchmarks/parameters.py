@@ -11,6 +11,7 @@ MIB = 1 << 20
 
 Dtype = Literal["float", "double"]
 Order = Literal["tile", "grid"]
+Stop = Literal["median", "count", "time", "stdev"]
 
 
 MemoryShare = Annotated[
@@ -31,9 +32,30 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="of sampling, for each point of a curve; null: what suits benchmark and device"),
     ] = None
     target_ratio: Annotated[
-        float, Meta(ge=0.0001, le=0.5, description="stop when the median's interval is within +- this share")
+        float,
+        Meta(
+            ge=0.0001,
+            le=0.5,
+            description="stop when the median's interval is within +- this share; with stop=stdev the "
+            "standard deviation",
+        ),
     ] = 0.005
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="of the pseudo-random data")] = 1
+    stop: Annotated[
+        Stop,
+        Meta(
+            description="when a series of samples ends: at a precise median, after a count of samples, at the "
+            "time limit alone, or at a small standard deviation as in nvbench"
+        ),
+    ] = "median"
+    samples: Annotated[
+        Annotated[int, Meta(ge=2, le=10_000)] | None, Meta(description="of stop=count; null: 100")
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which msgspec makes its own, for fields that do not go together."""
+        if self.samples is not None and self.stop != "count":
+            raise ValueError("samples is for stop=count alone")
 
 
 class StreamParameters(Parameters, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +73,15 @@ class StreamParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     streaming_stores: Annotated[bool | None, Meta(description="pins the access shape")] = None
     groups: Annotated[
         Annotated[int, Meta(ge=1, le=1 << 20)] | None, Meta(description="pins the access shape")
+    ] = None
+
+
+class OccupancyParameters(Parameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``occupancy``; the access shape is the tuned one."""
+
+    kernel: Annotated[
+        Literal["read", "write", "copy", "triad"] | None,
+        Meta(description="what goes through the memory; null: read, then copy"),
     ] = None
 
 

@@ -154,6 +154,14 @@ class StreamTask:
         rows = sorted(list(zip(*[iter(words)] * 3, strict=True))[:count])
         return Verdict(count, [Mismatch(index, f"{want:#x}", f"{got:#x}") for index, want, got in rows], what)
 
+    def summed(self, shape: Shape) -> int:
+        """What all groups of the last pass in this shape summed together, modulo a word."""
+        width = ELEMENT_BYTES[self._dtype]
+        places = zip(self._views(shape), self._geometries(shape), strict=True)
+        return sum(sum(self._device.read_words(view, g.groups, width)) for view, g in places) % (
+            1 << 8 * width
+        )
+
     def release(self) -> None:
         self._reports.release()
         if self._sums:

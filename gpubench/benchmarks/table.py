@@ -11,6 +11,7 @@ from typing import Literal
 from gpubench.benchmarks.parameters import (
     LatencyParameters,
     MapParameters,
+    OccupancyParameters,
     Parameters,
     StreamParameters,
     SustainedParameters,
@@ -118,6 +119,28 @@ _WHOLE_MEMORY_ROWS = (
     ),
 )  # fmt: skip
 
+_DEVICE_ROWS = (
+    Benchmark(
+        "occupancy", "bandwidth over the number of groups of threads in flight",
+        "The same memory is read, and copied, by one group of threads, by more, and by as many as the "
+        "device likes best, in the access shape that suits it: one group stays on one compute unit and shows "
+        "what that can draw from the memory. Bytes are those of `read` and `copy`. The finding is the "
+        "fewest groups with 95 % of the highest bandwidth found, and how many bytes they have under way "
+        "at once. Not all groups launched are in flight together: a processor has one for each core.",
+        "occupancy", OccupancyParameters,
+    ),
+    Benchmark(
+        "launch", "time of a kernel that does next to nothing",
+        "A kernel whose groups store one word each, as proof that they ran, is launched by itself and in "
+        "batches, with one group and with enough of them to fill the device; the time of one launch is the "
+        "figure. By itself it is the timing floor, which every sample contains once; in a batch that is "
+        "queued before it begins it is what the device needs from one kernel to the next; in a batch too "
+        "long for that, what the host needs to launch one. No bytes are counted. A finding gives the "
+        "footprint below which a single pass is shorter than 100 floors.",
+        "launch", Parameters,
+    ),
+)  # fmt: skip
+
 _TRANSFER_ROWS = (
     Benchmark(
         "transfer", "between host and device, and within the device by its copy engine",
@@ -130,8 +153,7 @@ _TRANSFER_ROWS = (
         "the copies of an array within the device, by the runtime's copy command and by the copy kernel, "
         "where bytes count twice, once read and once written. Findings: the time of a small transfer, the "
         "size that reaches half of the highest bandwidth, and the share of what the PCIe link could carry. "
-        "On a processor the device's memory is the host's: its transfers are copies in memory, and small "
-        "ones take as long as their calls.",
+        "On a processor the device's memory is the host's: its transfers are copies in memory.",
         "transfer", TransferParameters,
     ),
 )  # fmt: skip
@@ -214,5 +236,12 @@ STREAM: dict[str, StreamBenchmark] = {row.name: row for row in _STREAM_ROWS}
 
 BENCHMARKS: dict[str, Benchmark] = {
     row.name: row
-    for row in (*_STREAM_ROWS, *_ACCESS_ROWS, *_TRANSFER_ROWS, *_WHOLE_MEMORY_ROWS, *_LATENCY_ROWS)
+    for row in (
+        *_STREAM_ROWS,
+        *_ACCESS_ROWS,
+        *_TRANSFER_ROWS,
+        *_DEVICE_ROWS,
+        *_WHOLE_MEMORY_ROWS,
+        *_LATENCY_ROWS,
+    )
 }

@@ -14,8 +14,9 @@ from gpubench.benchmarks.transfer_findings import engine_findings, link_findings
 from gpubench.benchmarks.transfer_host import HostEnd
 from gpubench.devices import host
 from gpubench.devices.base import Copy, Together
+from gpubench.measure.checks import together
 from gpubench.measure.memory import Segment
-from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Workbench
@@ -136,12 +137,6 @@ def _both(one: Point, other: Point, operation: Together) -> Point:
         one.poison()
         other.poison()
 
-    def check() -> Verdict:
-        verdicts = (one.check(), other.check())
-        return Verdict(
-            sum(each.mismatches for each in verdicts), [first for each in verdicts for first in each.first]
-        )
-
     return dataclasses.replace(
         one,
         operations=[operation],
@@ -149,7 +144,7 @@ def _both(one: Point, other: Point, operation: Together) -> Point:
         bus_bytes=one.bus_bytes + other.bus_bytes,
         footprint_bytes=one.footprint_bytes + other.footprint_bytes,
         poison=poison,
-        check=check,
+        check=lambda: together([one.check(), other.check()]),
         axes={"direction": "both", **{name: one.axes[name] for name in ("memory", "size_bytes")}},
     )
 

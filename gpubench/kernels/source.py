@@ -26,6 +26,8 @@ _FILES = (
     "strided.cl",
     "random.cl",
     "latency.cl",
+    "loaded.cl",
+    "launch.cl",
     "integrity.cl",
 )
 

@@ -1,0 +1,142 @@
+"""The launch family: what a kernel costs that does nothing, and so what a small sample means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from gpubench.benchmarks.parameters import Parameters
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM
+from gpubench.devices.base import Launch
+from gpubench.measure.checks import Checks, salt_of
+from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.points import Point, measure_points
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.results.document import Finding, Measurement
+from gpubench.units import format_bandwidth, format_bytes, format_seconds
+from gpubench.worker.messages import PlannedBenchmark
+
+GROUPS_PER_UNIT = 8
+"""Of 256 threads each they fill a GPU: 2048 threads on each multiprocessor."""
+
+BATCHES = (1, 16, 256)
+LONG_BATCH = 1024
+"""More than is held back until all is queued: the device gets them as the host comes to launch them."""
+
+FLOORS_OF_A_SOUND_PASS = 100
+_DTYPE = "double"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``launches`` one after the other, each of ``groups``; each group of each has a place for its mark."""
+
+    groups: int
+    launches: int
+
+    @property
+    def marks(self) -> int:
+        return self.groups * self.launches
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A latency for each batch, of one launch; a sample is one batch and no more.
+
+    Each batch is measured alone, for then the very launches that are timed are those that are checked.
+    """
+    parameters = Parameters(**planned.parameters)
+    limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+    measured: list[Measurement] = []
+    with ExitStack() as held:
+        checks = Checks(bench, _DTYPE)
+        held.callback(checks.release)
+        batches = _batches((bench.device.info.compute_units or 1) * GROUPS_PER_UNIT)
+        nbytes = max(batch.marks for batch in batches) * ELEMENT_BYTES[_DTYPE]
+        memory = bench.device.allocate(-(-nbytes // PAGE_BYTES) * PAGE_BYTES)
+        held.callback(memory.release)
+        marks = memory.view(0, memory.nbytes)
+        for batch in batches:
+            point = _point(bench, checks, marks, batch, salt_of(parameters.seed))
+            measured += measure_points(bench, planned, [point], limit, warm=bool(measured))
+            yield measured[-1]
+    yield from findings(planned.name, measured, _read_bytes_per_second(bench, parameters))
+
+
+def findings(
+    benchmark: str, measured: Sequence[Measurement], bytes_per_second: float | None
+) -> Iterator[Finding]:
+    """The floor, a launch in a row, and the pass that is long enough to be a figure."""
+    seconds = {
+        (each.axes["groups"], each.axes["launches"]): each.latency_seconds.median
+        for each in measured
+        if each.latency_seconds
+    }
+    names = {1: "floor", BATCHES[-1]: "queued", LONG_BATCH: "unqueued"}
+    texts = {
+        1: "one launch by itself, between two looks at the device's clock: what no sample can go below",
+        BATCHES[-1]: f"a launch among {BATCHES[-1]} that are queued before the first begins",
+        LONG_BATCH: f"a launch among {LONG_BATCH}, most of them as the host comes to launch them",
+    }
+    for launches, name in names.items():
+        if value := seconds.get((1, launches)):
+            text = f"{format_seconds(value)}: {texts[launches]}"
+            yield Finding(benchmark, name, text, value, "s")
+    floor = seconds.get((1, 1))
+    if floor and bytes_per_second:
+        size = FLOORS_OF_A_SOUND_PASS * floor * bytes_per_second
+        yield Finding(
+            benchmark,
+            "sound_footprint",
+            f"a pass over less than {format_bytes(size)} lasts less than {FLOORS_OF_A_SOUND_PASS} times the "
+            f"floor (reading at some {format_bandwidth(bytes_per_second)}): alone in a sample it would tell "
+            "more of its launch than of the memory",
+            size,
+            "byte",
+        )
+
+
+def _batches(full: int) -> list[Batch]:
+    few = [Batch(1, launches) for launches in (*BATCHES, LONG_BATCH)]
+    return few + [Batch(full, launches) for launches in BATCHES]
+
+
+def _point(bench: Workbench, checks: Checks, marks: object, batch: Batch, start: int) -> Point:
+    program = bench.programs.program("launch", _DTYPE, group_size=checks.group_size, UNROLL=1, ORDER_TILE=0)
+    kernel = program.kernel("launch_mark")
+    return Point(
+        operations=[
+            Launch(kernel, batch.groups, checks.group_size, (marks, number, start))
+            for number in range(batch.launches)
+        ],
+        payload_bytes=0,
+        bus_bytes=0,
+        footprint_bytes=batch.marks * ELEMENT_BYTES[_DTYPE],
+        poison=lambda: checks.poison(marks, batch.marks),
+        check=lambda: checks.elements(program, "marks", [(marks, batch.marks, start, 0, 0, 0)]),
+        axes={"groups": batch.groups, "launches": batch.launches},
+        accesses=batch.launches,
+        dependent=True,
+        caches_wanted=True,
+        max_passes=1,
+    )
+
+
+def _read_bytes_per_second(bench: Workbench, parameters: Parameters) -> float | None:
+    """Of one verified pass in an untuned shape, to give sizes for times; null where it was wrong."""
+    row = STREAM["read"]
+    shape = candidates(bench.device.info, row.access, _DTYPE, {})[0]
+    segments = bench.arena.cut(
+        bench.footprint_bytes(parameters.footprint_bytes), 1, ELEMENT_BYTES[_DTYPE], chunk_bytes(shape)
+    )
+    task = StreamTask(bench.device, bench.programs, row, _DTYPE, segments, parameters.seed)
+    try:
+        task.fill()
+        if task.verify(shape).mismatches:
+            return None
+        seconds = bench.device.run(task.launches(shape))
+        return task.pass_bytes(shape)[1] / seconds if seconds > 0 else None
+    finally:
+        task.release()

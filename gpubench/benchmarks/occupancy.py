@@ -1,0 +1,164 @@
+"""The occupancy family: bandwidth over the number of groups that are launched, from one on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+
+import msgspec
+
+from gpubench.benchmarks.parameters import OccupancyParameters
+from gpubench.benchmarks.stream import stream_point
+from gpubench.benchmarks.stream_task import StreamTask, salt_of
+from gpubench.benchmarks.table import STREAM, StreamBenchmark
+from gpubench.measure.checks import Checks
+from gpubench.measure.memory import Segment
+from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.results.document import Finding, Measurement, Mismatch, Shape
+from gpubench.units import format_bandwidth, format_bytes
+from gpubench.worker.messages import PlannedBenchmark
+
+KERNELS = ("read", "copy")
+ENOUGH_RATIO = 0.95
+MAX_PASS_SECONDS = 0.25
+"""Of one group alone: a cancel is heard between passes."""
+
+_PROBED_PART = 16
+_MAX_DOUBLINGS = 5
+_DTYPE = "double"
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A curve for each kernel, and what it takes to come near its highest point."""
+    parameters = OccupancyParameters(**planned.parameters)
+    for kernel in (parameters.kernel,) if parameters.kernel else KERNELS:
+        measured = _curve(bench, planned, parameters, STREAM[kernel])
+        yield from measured
+        yield from findings(planned.name, kernel, measured)
+
+
+def group_counts(compute_units: int, most: int) -> list[int]:
+    """Halves of the compute units down to 1, doubles up to 32 times as many, and ``most``; none above."""
+    halves = {compute_units >> k for k in range(compute_units.bit_length())}
+    doubles = {compute_units << k for k in range(_MAX_DOUBLINGS + 1)}
+    return sorted({count for count in halves | doubles if count < most} | {most})
+
+
+def findings(benchmark: str, kernel: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
+    """The fewest groups with 95 % of the highest bandwidth of the curve."""
+    curve = [
+        (int(each.axes["groups"]), each.bandwidth_bytes_per_second.median, each.shape)
+        for each in measured
+        if each.bandwidth_bytes_per_second and each.shape
+    ]
+    if not curve:
+        return
+    peak = max(rate for _, rate, _ in curve)
+    groups, rate, shape = next(each for each in sorted(curve, key=_groups) if each[1] >= ENOUGH_RATIO * peak)
+    threads = groups * shape.group_size
+    in_flight = threads * shape.vector_bytes * shape.unroll
+    text = (
+        f"{kernel}: {groups} groups, {threads} threads, reach {format_bandwidth(rate)}, which is "
+        f"{100 * ENOUGH_RATIO:.0f} % or more of the highest, {format_bandwidth(peak)}; each thread has "
+        f"{format_bytes(shape.vector_bytes * shape.unroll)} under way, all {format_bytes(in_flight)}"
+    )
+    yield Finding(benchmark, f"enough_groups_{kernel}", text, groups, "groups")
+
+
+def _groups(point: tuple[int, float, Shape]) -> int:
+    return point[0]
+
+
+def _curve(
+    bench: Workbench, planned: PlannedBenchmark, parameters: OccupancyParameters, row: StreamBenchmark
+) -> list[Measurement]:
+    shapes = candidates(bench.device.info, row.access, _DTYPE, {})
+    footprint_bytes = bench.footprint_bytes(parameters.footprint_bytes)
+    limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind] / 2
+    with ExitStack() as held:
+
+        def task_over(footprint_bytes: int) -> tuple[StreamTask, list[Segment]]:
+            segments = bench.arena.cut(
+                footprint_bytes, row.arrays, ELEMENT_BYTES[_DTYPE], max(map(chunk_bytes, shapes))
+            )
+            task = StreamTask(bench.device, bench.programs, row, _DTYPE, segments, parameters.seed)
+            held.callback(task.release)
+            task.fill()
+            return task, segments
+
+        task, segments = task_over(footprint_bytes)
+        shape = tuned_shape(bench, task, shapes, planned.parameters)
+        seconds = _seconds_of_one_group(bench, row, segments, shape, parameters.seed)
+        if seconds > MAX_PASS_SECONDS:
+            task, segments = task_over(int(footprint_bytes * MAX_PASS_SECONDS / seconds))
+        checks = Checks(bench, _DTYPE)
+        held.callback(checks.release)
+        totals = Totals(bench, checks, task, segments, parameters.seed)
+        most = min(geometry(shape, each.elements, ELEMENT_BYTES[_DTYPE]).groups for each in segments)
+        counts = group_counts(bench.device.info.compute_units or 1, most)
+        # The most groups first: they need the largest place for sums, of which the others take a part.
+        points = [_point(task, totals, shape, groups) for groups in reversed(counts)]
+        return measure_points(bench, planned, points[::-1], limit)
+
+
+class Totals:
+    """Checks reads by what all groups summed together.
+
+    A check of each group's own sum takes as long as its group alone would; of a few groups that is
+    seconds, in which no cancel would be heard.
+    """
+
+    def __init__(
+        self, bench: Workbench, checks: Checks, task: StreamTask, segments: Sequence[Segment], seed: int
+    ) -> None:
+        self._bench, self._checks, self._task, self._seed = bench, checks, task, seed
+        self._segments = segments
+
+    @cached_property
+    def _expected(self) -> int:
+        program = self._bench.programs.verify(_DTYPE, self._checks.group_size)
+        salt = salt_of(self._seed, 0)
+        return self._checks.total(
+            program, "words", [(each.elements, each.first, salt, 0, 0) for each in self._segments]
+        )
+
+    def check(self, shape: Shape) -> Verdict:
+        actual = self._task.summed(shape)
+        if actual == self._expected:
+            return Verdict(0, [], "sums")
+        return Verdict(1, [Mismatch(0, f"{self._expected:#x}", f"{actual:#x}")], "sums")
+
+    def suits(self, groups: int) -> bool:
+        return self._task.name == "read" and groups < (self._bench.device.info.compute_units or 1)
+
+
+def _point(task: StreamTask, totals: Totals, shape: Shape, groups: int) -> Point:
+    narrow = msgspec.structs.replace(shape, groups=groups)
+    point = dataclasses.replace(
+        stream_point(task, narrow),
+        axes={"kernel": task.name, "groups": groups, "threads": groups * shape.group_size},
+    )
+    if totals.suits(groups):
+        return dataclasses.replace(point, check=lambda: totals.check(narrow))
+    return point
+
+
+def _seconds_of_one_group(
+    bench: Workbench, row: StreamBenchmark, segments: Sequence[Segment], shape: Shape, seed: int
+) -> float:
+    """Of a pass, as a part of it tells."""
+    chunk_elements = chunk_bytes(shape) // ELEMENT_BYTES[_DTYPE]
+    chunks = max(segments[0].elements // chunk_elements // _PROBED_PART, 1)
+    part = dataclasses.replace(segments[0], elements=chunks * chunk_elements)
+    probe = StreamTask(bench.device, bench.programs, row, _DTYPE, [part], seed)
+    try:
+        launches = probe.launches(msgspec.structs.replace(shape, groups=1))
+        bench.run(launches)
+        return bench.run(launches) * sum(each.elements for each in segments) / part.elements
+    finally:
+        probe.release()

@@ -44,8 +44,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stop: Annotated[
         Stop,
         Meta(
-            description="when a series of samples ends: at a precise median, after a count of samples, at the "
-            "time limit alone, or at a small standard deviation as in nvbench"
+            description="when a series of samples ends: at a precise median, after a count of samples, at "
+            "the time limit alone, or at a small standard deviation as in nvbench"
         ),
     ] = "median"
     samples: Annotated[
@@ -128,6 +128,15 @@ class ChaseParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class LoadedLatencyParameters(ChaseParameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``loaded_latency``; the walk and the readers have half of ``footprint_bytes`` each."""
+
+    loads: Annotated[
+        Annotated[int, Meta(ge=2, le=41)],
+        Meta(description="points of the curve, from 0 to 100 % of what the readers can"),
+    ] = 11
+
+
 class LatencyParameters(ChaseParameters, frozen=True, forbid_unknown_fields=True):
     """Parameters of ``latency``; ``footprint_bytes`` is the largest footprint of the curve."""
 
@@ -139,6 +148,24 @@ class LatencyParameters(ChaseParameters, frozen=True, forbid_unknown_fields=True
         Literal[4096, 16384, 65536, 2097152],
         Meta(description="what the order `paged` goes through before it takes the next"),
     ] = 2097152
+
+
+IntegrityPattern = Literal["address", "walking_ones", "moving_inversions", "random", "retention"]
+
+
+class IntegrityParameters(Parameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``integrity``; a ``footprint_bytes`` takes the place of ``memory_share_ratio``."""
+
+    memory_share_ratio: MemoryShare = None
+    patterns: Annotated[
+        tuple[IntegrityPattern, ...], Meta(min_length=1, max_length=5, description="in this order")
+    ] = ("address", "walking_ones", "moving_inversions", "random", "retention")
+    passes: Annotated[
+        int, Meta(ge=1, le=1000, description="times through each pattern, with other values each time")
+    ] = 1
+    pause_seconds: Annotated[
+        float, Meta(ge=0, le=60, description="in which `retention` leaves memory alone")
+    ] = 1.0
 
 
 SHAPE_FIELDS = ("vector_bytes", "unroll", "group_size", "order", "streaming_stores", "groups")

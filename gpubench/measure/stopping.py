@@ -6,12 +6,20 @@ what it has seen. One object serves any number of series.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, Protocol
 
 from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES, SampleSummary, summarize
+
+DEFAULT_SAMPLES = 100
+"""As many as BabelStream takes."""
+
+# nvbench's: the last 512 values of the noise, from the 65th sample on, looked at every 16 samples.
+_NOISES, _NOISES_FROM, _NOISES_EVERY = 512, 64, 16
+_NOISE_SPREAD_RATIO = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +40,20 @@ class StoppingRule(Protocol):
 
 
 def stopping_rule(parameters: Mapping[str, Any], time_limit_seconds: float) -> StoppingRule:
-    """The rule that a benchmark's parameters ask for, for one series."""
-    return MedianPrecision(float(parameters["target_ratio"]), time_limit_seconds)
+    """The rule that a benchmark's parameters ask for, for one series.
+
+    A count of samples takes the time that it takes, unless a limit was asked for.
+    """
+    target_ratio = float(parameters["target_ratio"])
+    match parameters["stop"]:
+        case "count":
+            return FixedCount(parameters["samples"] or DEFAULT_SAMPLES, parameters["time_limit_seconds"])
+        case "time":
+            return FixedTime(time_limit_seconds)
+        case "stdev":
+            return RelativeDeviation(target_ratio, time_limit_seconds)
+        case _:
+            return MedianPrecision(target_ratio, time_limit_seconds)
 
 
 @dataclass(frozen=True)
@@ -88,7 +108,7 @@ class MedianPrecision:
     def _unmet(self, summary: SampleSummary) -> str | None:
         """The first condition that is not met, in words."""
         if summary.count < self.min_samples:
-            return f"{summary.count} samples are fewer than {self.min_samples}"
+            return _fewer(summary.count, self.min_samples)
         if not summary.interval_holds:
             return (
                 f"{summary.count} samples are worth {summary.effective_samples:.1f} independent ones, "
@@ -99,11 +119,110 @@ class MedianPrecision:
         return None
 
 
+@dataclass(frozen=True)
+class FixedCount:
+    """Stop after ``samples`` samples, or at a limit; how precise the figure is then does not matter."""
+
+    samples: int
+    time_limit_seconds: float | None = None
+
+    def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
+        count = len(samples_seconds)
+        if count >= self.samples:
+            return StopDecision(True, f"{count} samples, as many as were asked for")
+        if self.time_limit_seconds is not None and elapsed_seconds >= self.time_limit_seconds:
+            limit = f"time limit of {self.time_limit_seconds:g} s"
+            return StopDecision(False, f"{limit}: {_fewer(count, self.samples)}")
+        return None
+
+
+@dataclass(frozen=True)
+class FixedTime:
+    """Sample until ``seconds`` are over, however precise the figure is before."""
+
+    seconds: float
+
+    def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
+        if elapsed_seconds < self.seconds or not samples_seconds:
+            return None
+        return StopDecision(True, f"{self.seconds:g} s are over, after {len(samples_seconds)} samples")
+
+
+@dataclass(frozen=True)
+class RelativeDeviation:
+    """Stop when the samples' standard deviation is below ``target_ratio`` of their mean, as nvbench does.
+
+    Or when that ratio has settled above it: over the last 512 samples it stayed within 5 % of its
+    last value. It takes at least 10 samples and 0.5 s of them, and from the 65th on looks every 16
+    samples. This is nvbench's ``stdrel`` criterion (nvbench/stdrel_criterion.cxx), for figures that
+    are set beside nvbench's; the spread of samples says little of how well their median is known.
+    """
+
+    target_ratio: float = 0.005
+    time_limit_seconds: float = 15.0
+    min_samples: int = 10
+    min_seconds: float = 0.5
+
+    def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
+        """As ``StoppingRule.decide``."""
+        count = len(samples_seconds)
+        limit = f"time limit of {self.time_limit_seconds:g} s" if self._is_over(elapsed_seconds) else None
+        if count < self.min_samples:
+            return StopDecision(False, f"{limit}: {_fewer(count, self.min_samples)}") if limit else None
+        if limit is None and not self._looks(samples_seconds):
+            return None
+        noise = relative_deviations(samples_seconds, 1)[-1]
+        said, target = f"standard deviation {_percent(noise)}", _percent(self.target_ratio)
+        if noise < self.target_ratio:
+            return StopDecision(True, f"{said} is below {target} after {count} samples")
+        if limit:
+            return StopDecision(False, f"{limit}: {said} is not below {target}")
+        if count > _NOISES_FROM and _settled(samples_seconds):
+            return StopDecision(False, f"{said} has settled above {target} after {count} samples")
+        return None
+
+    def _is_over(self, elapsed_seconds: float) -> bool:
+        return elapsed_seconds >= self.time_limit_seconds
+
+    def _looks(self, samples_seconds: Sequence[float]) -> bool:
+        count = len(samples_seconds)
+        due = count <= _NOISES_FROM or count % _NOISES_EVERY == 0
+        return due and math.fsum(samples_seconds) >= self.min_seconds
+
+
+def _settled(samples_seconds: Sequence[float]) -> bool:
+    noises = relative_deviations(samples_seconds, _NOISES)
+    spread = math.sqrt(math.fsum((noise - noises[-1]) ** 2 for noise in noises) / (len(noises) - 1))
+    return spread < _NOISE_SPREAD_RATIO * noises[-1]
+
+
+def relative_deviations(samples: Sequence[float], last: int) -> list[float]:
+    """The standard deviation over the mean of the series as it was after each of its ``last`` samples.
+
+    From the fifth sample on; fewer say nothing. Infinite where the mean is 0.
+    """
+    origin = samples[0]  # sums of squares of large numbers lose the small differences
+    total = squares = 0.0
+    found: list[float] = []
+    for count, sample in enumerate(samples, start=1):
+        total += sample - origin
+        squares += (sample - origin) ** 2
+        if count >= 5 and count > len(samples) - last:
+            variance = max(squares - total * total / count, 0.0) / (count - 1)
+            mean = origin + total / count
+            found.append(math.sqrt(variance) / mean if mean > 0 else math.inf)
+    return found
+
+
 def growing(first: int) -> Iterator[int]:
     """``first`` and on without end, each half as much again, rounded up: 20, 30, 45, 68, 102 ..."""
     while True:
         yield first
         first = (3 * first + 1) // 2
+
+
+def _fewer(count: int, wanted: int) -> str:
+    return f"{count} samples are fewer than {wanted}"
 
 
 def _percent(ratio: float) -> str:

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import random
+import re
+import statistics
 from itertools import islice
 
+import msgspec
 import pytest
 
-from gpubench.measure.stopping import MedianPrecision, StopDecision, StoppingRule, growing
+from gpubench.benchmarks.parameters import StreamParameters
+from gpubench.benchmarks.plan import plan
+from gpubench.errors import InvalidParameters
+from gpubench.measure.stopping import (
+    FixedCount,
+    FixedTime,
+    MedianPrecision,
+    RelativeDeviation,
+    StopDecision,
+    StoppingRule,
+    growing,
+    relative_deviations,
+    stopping_rule,
+)
+from gpubench.protocol.messages import BenchmarkRequest
+from tests.measure.conftest import PINNED, Measure
 
 
 def noisy(spread: float, count: int) -> list[float]:
@@ -108,3 +126,113 @@ def test_one_rule_serves_many_series() -> None:
 def test_limits_that_no_series_can_meet_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         MedianPrecision(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_count_is_a_count() -> None:
+    count, decision = stop(FixedCount(37), noisy(0.5, 100), sample_seconds=10.0)
+    assert (count, decision) == (37, StopDecision(True, "37 samples, as many as were asked for"))
+    count, decision = stop(FixedCount(37, 2.0), noisy(0.5, 100), sample_seconds=0.1)
+    assert (count, decision) == (
+        20,
+        StopDecision(False, "time limit of 2 s: 20 samples are fewer than 37"),
+    )
+
+
+def test_a_time_is_a_time_however_steady_the_series_is() -> None:
+    count, decision = stop(FixedTime(2.0), [0.01] * 300, sample_seconds=0.01)
+    assert (count, decision) == (200, StopDecision(True, "2 s are over, after 200 samples"))
+    assert FixedTime(2.0).decide([], 3.0) is None
+
+
+class TestRelativeDeviation:
+    """Samples of 10 ms, so 0.5 s are about 50 of them."""
+
+    def test_it_takes_half_a_second_of_samples_at_least(self) -> None:
+        count, decision = stop(RelativeDeviation(), [0.01] * 100)
+        assert (count, decision.reached) == (50, True)
+        assert decision.reason == "standard deviation ±0 % is below ±0.5 % after 50 samples"
+        assert stop(RelativeDeviation(), [0.1] * 100)[0] == 10
+        assert stop(RelativeDeviation(time_limit_seconds=0.2), [0.01] * 100, 0.01)[0] == 20
+
+    def test_the_spread_of_the_samples_decides_and_not_how_well_the_median_is_known(self) -> None:
+        samples = noisy(0.03, 1000)
+        count, decision = stop(RelativeDeviation(), samples)
+        assert not decision.reached  # more samples do not make them less noisy: it gives up
+        assert decision.reason.startswith("standard deviation ±3") and "has settled above" in decision.reason
+        assert count % 16 == 0 and count > 64
+        assert statistics.stdev(samples[:count]) / statistics.mean(samples[:count]) > 0.005
+        assert stop(RelativeDeviation(target_ratio=0.05), samples)[0] == 50
+
+    def test_noise_that_falls_is_waited_for(self) -> None:
+        samples = [*noisy(0.2, 60), *[0.01] * 3000]
+        count, decision = stop(RelativeDeviation(target_ratio=0.05), samples)
+        assert count > 300
+        assert decision.reached
+
+    def test_noise_that_rises_has_not_settled(self) -> None:
+        rng = random.Random(1)
+        samples = [rng.gauss(0.01, 0.01 * (0.01 + 0.0002 * index)) for index in range(400)]
+        count, decision = stop(RelativeDeviation(), samples, sample_seconds=15.0 / 400)
+        assert count == 400
+        assert decision.reason.startswith("time limit of 15 s: standard deviation ±")
+
+    def test_at_the_limit_it_names_the_condition_that_is_not_met(self) -> None:
+        decision = RelativeDeviation().decide([0.01] * 4, 15.0)
+        assert decision == StopDecision(False, "time limit of 15 s: 4 samples are fewer than 10")
+
+    def test_the_deviations_of_every_beginning_of_a_series(self) -> None:
+        samples = [sample + 100 for sample in noisy(0.02, 40)]  # a large mean hides small differences
+        expected = [
+            statistics.stdev(samples[:count]) / statistics.mean(samples[:count]) for count in range(5, 41)
+        ]
+        assert relative_deviations(samples, 512) == pytest.approx(expected)
+        assert relative_deviations(samples, 7) == pytest.approx(expected[-7:])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({}, MedianPrecision(0.005, 7.0)),
+        ({"stop": "count"}, FixedCount(100, None)),
+        ({"stop": "count", "samples": 12, "time_limit_seconds": 3.0}, FixedCount(12, 3.0)),
+        ({"stop": "time"}, FixedTime(7.0)),
+        ({"stop": "stdev", "target_ratio": 0.02}, RelativeDeviation(0.02, 7.0)),
+    ],
+)
+def test_parameters_choose_the_rule(parameters: dict[str, object], rule: StoppingRule) -> None:
+    complete = msgspec.structs.asdict(msgspec.convert(parameters, StreamParameters))
+    assert stopping_rule(complete, 7.0) == rule
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"stop": "never"}, "allowed: median, count, time, stdev"),
+        ({"samples": 12}, "samples is for stop=count alone"),
+        ({"stop": "count", "samples": 1}, "parameters.samples"),
+        ({"stop": "count", "samples": 10**6}, "parameters.samples"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused(parameters: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidParameters, match=said):
+        plan([BenchmarkRequest("triad", parameters)])
+
+
+def test_another_rule_moves_no_gauge() -> None:
+    (planned,) = plan([BenchmarkRequest("triad", {"stop": "time"})])
+    assert not planned.default_parameters
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"stop": "count", "samples": 7}, "time limit of 0.05 s|7 samples, as many"),
+        ({"stop": "time"}, "0.05 s are over, after"),
+        ({"stop": "stdev", "target_ratio": 0.5}, "standard deviation .* below ±50 %|fewer than 10"),
+    ],
+)
+def test_the_document_says_which_condition_ended_a_series(
+    measure: Measure, parameters: dict[str, object], said: str
+) -> None:
+    _, told = measure("read", **parameters, **PINNED)
+    assert re.search(said, told.measurements[0].stopped_because or "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gpubench.benchmarks import (
+    integrity,
     latency,
+    loaded_latency,
     launch,
     memory_map,
     mix,
@@ -30,7 +32,9 @@ this benchmark alone fails.
 
 FAMILIES: dict[str, Measure] = {
     "latency": latency.measure,
+    "loaded_latency": loaded_latency.measure,
     "launch": launch.measure,
+    "integrity": integrity.measure,
     "memory_map": memory_map.measure,
     "mix": mix.measure,
     "pattern": pattern.measure,

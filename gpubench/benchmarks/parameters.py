@@ -76,8 +76,8 @@ class StreamParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-class OccupancyParameters(Parameters, frozen=True, forbid_unknown_fields=True):
-    """Parameters of ``occupancy``; the access shape is the tuned one."""
+class OccupancyParameters(StreamParameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``occupancy``; ``groups`` is the end of the curve."""
 
     kernel: Annotated[
         Literal["read", "write", "copy", "triad"] | None,

@@ -152,7 +152,7 @@ def _heat(looks: Sequence[TelemetrySample], idle_watts: float | None) -> _Said:
     if watts is not None and idle_watts is not None and watts > idle_watts:
         yield (
             "heating",
-            f"{rise / (watts - idle_watts):.3f} °C of the GPU's sensor for each watt of the board above idle, "
+            f"{rise / (watts - idle_watts):.3f} °C of the GPU's sensor for each watt above the idle board, "
             "in this time and with this cooler",
             rise / (watts - idle_watts),
             "degC/W",

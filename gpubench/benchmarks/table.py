@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpubench.benchmarks.parameters import (
+    IntegrityParameters,
     LatencyParameters,
+    LoadedLatencyParameters,
     MapParameters,
     OccupancyParameters,
     Parameters,
@@ -116,6 +118,18 @@ _WHOLE_MEMORY_ROWS = (
         "clocks, limits, energy for a byte, energy for a bit above the idle board's, and heating for a "
         "watt. All data are checked before the first window and after the last.",
         "sustained", SustainedParameters,
+    ),
+    Benchmark(
+        "integrity", "patterns over nearly all free memory, every wrong word found",
+        "Nearly all free memory is written with a pattern, read back on the device, turned into its "
+        "complement and read again; every wrong word is counted, and the first ones are told with what was "
+        "expected, what was read, and what a second read gave. A word that is right when read again was "
+        "lost on the way (transfer), one that holds another address's value was stored in the wrong place "
+        "(addressing), one that goes wrong in a pause was not kept (retention), and any other was stored "
+        "wrongly (storage). The second read may come from a cache where memory is turned over. Each "
+        "pattern's checks first have to find words that were spoiled on purpose. Bytes are those written "
+        "and read.",
+        "integrity", IntegrityParameters,
     ),
 )  # fmt: skip
 
@@ -229,6 +243,17 @@ _LATENCY_ROWS = (
         "found in the curve of the fastest 5 % of the samples, and named after the caches that the device "
         "or its host tells of.",
         "latency", LatencyParameters,
+    ),
+    Benchmark(
+        "loaded_latency", "latency of one thread while all others read, from idle to full bandwidth",
+        "One group of threads follows pointers as in `latency`, in random order over memory, while all other "
+        "groups read an array as fast as they are allowed: between two chunks each idles for a time that was "
+        "found by trying, so that they read 0 to 100 % of what they can. They begin and stop with the walk. "
+        "Each point has the latency of a step and the bandwidth that was moved meanwhile, both measured: the "
+        "curve shows at which bandwidth accesses begin to wait. Bytes are those of all chunks read, counted by "
+        "the groups that read them, and a line for each step; where the walk ended and what the readers summed "
+        "is checked. A processor needs a second core.",
+        "loaded_latency", LoadedLatencyParameters,
     ),
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gpubench.devices.base import Device, Program
 from gpubench.kernels.source import ReadSource, program_text, read_source
 from gpubench.measure.shapes import ELEMENT_BYTES
@@ -15,7 +17,7 @@ class Programs:
     def __init__(self, device: Device, read: ReadSource = read_source) -> None:
         self._device = device
         self._read = read
-        self._programs: dict[str, Program] = {}
+        self._programs: dict[tuple[object, ...], Program] = {}
 
     def stream(self, dtype: str, shape: Shape) -> Program:
         return self.shaped("stream", dtype, shape)
@@ -41,8 +43,15 @@ class Programs:
 
         Raises ``BenchmarkFailed`` where it does not compile.
         """
+        key = (family, dtype, group_size, *sorted(definitions.items()))
+        if key not in self._programs:
+            text = self._text(family, dtype, group_size, definitions)
+            self._programs[key] = self._device.compile(text)
+        return self._programs[key]
+
+    def _text(self, family: str, dtype: str, group_size: int, definitions: Mapping[str, int]) -> str:
         element_bytes = ELEMENT_BYTES[dtype]
-        text = program_text(
+        return program_text(
             family,
             self._device.info.runtime,
             {
@@ -57,6 +66,3 @@ class Programs:
             },
             self._read,
         )
-        if text not in self._programs:
-            self._programs[text] = self._device.compile(text)
-        return self._programs[text]

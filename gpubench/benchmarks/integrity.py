@@ -1,0 +1,138 @@
+"""Integrity: patterns over nearly all free memory, every wrong word counted, its kind of error told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from gpubench.benchmarks.integrity_errors import Errors, Rows, findings, kinds_of
+from gpubench.benchmarks.integrity_memory import MAX_ROWS, WORD_BYTES, Found, MemoryUnderTest
+from gpubench.benchmarks.integrity_patterns import PATTERNS, Pattern, Step
+from gpubench.benchmarks.parameters import IntegrityParameters
+from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.points import Point, Series, Verdict, measurement_of
+from gpubench.measure.sampling import warm_up
+from gpubench.measure.shapes import candidates, chunk_bytes
+from gpubench.measure.stopping import StopDecision, stopping_rule
+from gpubench.measure.whole import PART_BYTES, taken, wanted_bytes
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.worker.messages import PlannedBenchmark
+
+_PARTS = 128
+"""At least, so that the figure has samples, a cancel is heard, and little is left over."""
+
+_WAIT_SECONDS = 0.05
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A measurement for each pattern, then the errors of all; raises ``OutOfDeviceMemory``."""
+    parameters = IntegrityParameters(**planned.parameters)
+    shape = candidates(bench.device.info, "copy", "double", {})[0]
+    step = max(chunk_bytes(shape), PAGE_BYTES)
+    wanted = wanted_bytes(bench, planned.parameters)
+    part_bytes = max(min(wanted // _PARTS, PART_BYTES[bench.device.info.kind]) // step, 1) * step
+    errors = Errors()
+    with taken(bench, max(wanted, part_bytes), part_bytes) as allocations:
+        memory = MemoryUnderTest(bench, allocations, part_bytes, shape)
+        try:
+            patterns = [PATTERNS[name] for name in parameters.patterns]
+            bench.tell.phase("warming_up")
+            warm_up(bench.device, [memory.warming(patterns[0])], bench.warm_up_limit_seconds, bench.check)
+            for number, pattern in enumerate(patterns):
+                test = _Test(bench, memory, pattern, parameters)
+                with bench.watching():
+                    test.run(number / len(patterns), 1 / len(patterns))
+                errors.update(test.errors)
+                yield test.measurement(planned, shape)
+            yield from findings(planned.name, errors)
+        finally:
+            memory.release()
+
+
+class _Test:
+    """One pattern on all memory."""
+
+    def __init__(
+        self, bench: Workbench, memory: MemoryUnderTest, pattern: Pattern, parameters: IntegrityParameters
+    ) -> None:
+        self._bench = bench
+        self._memory = memory
+        self._parameters = parameters
+        self.pattern = pattern
+        self.errors = Errors()
+        self.samples_seconds: list[float] = []
+
+    def run(self, done: float, share: float) -> None:
+        """All steps, as often as was asked: a ``share`` of the whole, of which ``done`` lies behind."""
+        passes, steps = self._parameters.passes, self.pattern.steps
+        for turn in range(passes):
+            salt = self.pattern.salt(self._parameters.seed, turn)
+            self._memory.prove(self.pattern, salt)
+            seconds = np.zeros(self._memory.parts)
+
+            def add(number: int, spent: float, seconds: npt.NDArray[np.float64] = seconds) -> None:
+                seconds[number] += spent
+
+            before: Found | None = None
+            for number, step in enumerate(steps):
+                part = (turn + number / len(steps)) / passes
+                self._bench.tell.phase("measuring", done + share * part)
+                if step.pause:
+                    self._rest()
+                found = self._memory.run(self.pattern, step, salt, add)
+                if found.rows:
+                    self._judge(found, found.rows, step, salt, before)
+                before = found
+            self.samples_seconds += [float(each) for each in seconds]
+
+    def _judge(self, found: Found, rows: Rows, step: Step, salt: int, before: Found | None) -> None:
+        owners = self.pattern.owners(rows.actual, salt, step.flipped)
+        sound = _sound(rows, before) if step.pause and before else None
+        self.errors.add(found.words, rows, kinds_of(rows, owners, self._memory.words, sound))
+
+    def _rest(self) -> None:
+        end = time.monotonic() + self._parameters.pause_seconds
+        while (left := end - time.monotonic()) > 0:
+            self._bench.check()
+            time.sleep(min(left, _WAIT_SECONDS))
+
+    def measurement(self, planned: PlannedBenchmark, shape: Shape) -> Measurement:
+        """A sample is all that was done to one part."""
+        memory, errors = self._memory, self.errors
+        moved = sum(step.moves for step in self.pattern.steps) * memory.part_bytes
+        point = Point(
+            operations=(),
+            payload_bytes=moved,
+            bus_bytes=moved,
+            footprint_bytes=memory.words * WORD_BYTES,
+            poison=_nothing,  # each step has found what the one before wrote
+            check=lambda: wrong,
+            axes={"pattern": self.pattern.name},
+            shape=shape,
+        )
+        wrong = Verdict(errors.words, errors.first, "words")
+        series = Series(
+            point,
+            stopping_rule(planned.parameters, 1.0),
+            samples_seconds=self.samples_seconds,
+            decision=StopDecision(True, f"{self._parameters.passes} times through all memory"),
+            wrong=wrong if wrong.mismatches else None,
+        )
+        return measurement_of(self._bench, planned, series)
+
+
+def _sound(rows: Rows, before: Found) -> npt.NDArray[np.bool_]:
+    """Which rows were right at the look before; none for sure, where that did not tell all it found."""
+    if before.rows is None:
+        return np.ones(len(rows.index), bool)
+    if before.words > MAX_ROWS:
+        return np.zeros(len(rows.index), bool)
+    return ~np.isin(rows.index, before.rows.index)
+
+
+def _nothing() -> None:
+    """What a point needs no poison for."""

@@ -1,0 +1,125 @@
+"""What wrong words tell: in which bits, and whether a transfer, a cell or an address was at fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gpubench.results.document import Finding, Mismatch
+
+Kind = Literal["transfer", "addressing", "retention", "storage"]
+Words = npt.NDArray[np.uint64]
+
+KINDS: dict[Kind, str] = {
+    "transfer": "right when read again: lost on the way",
+    "addressing": "the value of another address",
+    "retention": "right before the pause and wrong after it",
+    "storage": "wrong when read again too",
+}
+
+MAX_MISMATCHES = 8
+_BITS = np.arange(64, dtype=np.uint64)
+
+# Of data.cl: the counter's step, its inverse modulo 2^64, and by how much the counter is folded.
+_STEP = 0x9E3779B97F4A7C15
+_INVERSE_STEP = np.uint64(pow(_STEP, -1, 2**64))
+_FOLD_BITS = np.uint64(23)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Wrong words: index, expected and actual value, and what a second read gave, of each."""
+
+    index: Words
+    expected: Words
+    actual: Words
+    reread: Words
+
+    @classmethod
+    def of(cls, words: list[int]) -> Rows:
+        """From rows of four, in the order of their index."""
+        table = np.array(words, np.uint64).reshape(-1, 4)
+        table = table[np.argsort(table[:, 0], kind="stable")]
+        return cls(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+
+
+@dataclass
+class Errors:
+    """All that was found by one pattern: every wrong word is counted, and the first ones looked at."""
+
+    words: int = 0
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    risen: Counter[int] = field(default_factory=Counter)
+    fallen: Counter[int] = field(default_factory=Counter)
+    first: list[Mismatch] = field(default_factory=list)
+
+    def add(self, words: int, rows: Rows, kinds: list[Kind]) -> None:
+        """``words`` of one pass over memory, of which ``rows`` were told."""
+        self.words += words
+        self.kinds.update(kinds)
+        flipped = rows.expected ^ rows.actual
+        for bits, counter in ((flipped & rows.actual, self.risen), (flipped & rows.expected, self.fallen)):
+            counts = ((bits[:, None] >> _BITS) & np.uint64(1)).sum(axis=0)
+            counter.update({bit: int(count) for bit, count in enumerate(counts) if count})
+        for row in zip(rows.index, rows.expected, rows.actual, rows.reread, strict=True):
+            if len(self.first) == MAX_MISMATCHES:
+                break
+            index, *values = (int(word) for word in row)
+            self.first.append(Mismatch(index, *(f"{value:#x}" for value in values)))
+
+    def update(self, other: Errors) -> None:
+        self.words += other.words
+        self.kinds.update(other.kinds)
+        self.risen.update(other.risen)
+        self.fallen.update(other.fallen)
+
+
+def kinds_of(
+    rows: Rows, owners: Words | None, total_words: int, sound_before: npt.NDArray[np.bool_] | None
+) -> list[Kind]:
+    """The kind of each row.
+
+    ``owners`` are the indices to which the values belong, null where a pattern's values belong to none.
+    ``sound_before`` says of each row whether it was right before a pause; null where there was none.
+    """
+    kinds = np.full(len(rows.index), "storage", dtype=object)
+    if sound_before is not None:
+        kinds[sound_before] = "retention"
+    if owners is not None:
+        kinds[(owners < np.uint64(total_words)) & (owners != rows.index)] = "addressing"
+    kinds[rows.reread == rows.expected] = "transfer"
+    return list(kinds)
+
+
+def owners_of_counters(values: Words, salt: int, *, folded: bool) -> Words:
+    """The index of which each value is the counter: any value has one, wrong ones a far one nearly always."""
+    if folded:
+        values = values ^ (values >> _FOLD_BITS) ^ (values >> (_FOLD_BITS + _FOLD_BITS))
+    return (values - np.uint64(_mix(salt))) * _INVERSE_STEP
+
+
+def findings(benchmark: str, errors: Errors) -> Iterator[Finding]:
+    """How many errors of what kind, and in which bits; nothing more where there are none."""
+    yield Finding(benchmark, "errors", f"{errors.words} words were wrong", errors.words, "words")
+    looked_at = errors.kinds.total()
+    for kind, meaning in KINDS.items():
+        if count := errors.kinds[kind]:
+            text = f"{count} of {looked_at} errors looked at: {kind}, {meaning}"
+            yield Finding(benchmark, f"{kind}_errors", text, count, "words")
+    for bit in sorted({*errors.risen, *errors.fallen}):
+        risen, fallen = errors.risen[bit], errors.fallen[bit]
+        text = f"bit {bit} was wrong {risen + fallen} times: {risen} times 1 for 0, {fallen} times 0 for 1"
+        yield Finding(benchmark, f"flipped_bit_{bit}", text, risen + fallen, "words")
+
+
+def _mix(salt: int) -> int:
+    """``mix`` of data.cl."""
+    x = salt & 0xFFFFFFFF
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+    return x ^ (x >> 16)

@@ -1,0 +1,77 @@
+"""The patterns of the memory test: what is written, read and turned over, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpubench.benchmarks.integrity_errors import Words, owners_of_counters
+
+_GOLDEN = 0x9E3779B9
+_WALK_LANES = 16
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass over all memory by ``integrity_<kernel>``; ``down`` goes from the last part to the first.
+
+    ``flipped`` memory holds the complement when the step begins. With ``pause`` the device rests first.
+    """
+
+    kernel: str
+    flipped: bool = False
+    down: bool = False
+    pause: bool = False
+
+    @property
+    def moves(self) -> int:
+        """How many times the memory's bytes cross the bus."""
+        return 2 if self.kernel == "turn" else 1
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """``number`` is that of integrity.cl."""
+
+    name: str
+    number: int
+    steps: tuple[Step, ...]
+
+    def salt(self, seed: int, turn: int) -> int:
+        """Of one time through the steps; each has values of its own."""
+        if self.name == "walking_ones":
+            return turn * _WALK_LANES % 64
+        return (seed * 8 + self.number * 64 + turn + 1) * _GOLDEN % 2**32
+
+    def owners(self, values: Words, salt: int, flipped: bool) -> Words | None:
+        """The indices to which values belong; null where that cannot be told."""
+        if self.name == "walking_ones":
+            return None
+        return owners_of_counters(~values if flipped else values, salt, folded=self.number == _RANDOM)
+
+
+_ADDRESS, _WALKING, _RANDOM = range(3)
+
+_TURNED_TWICE = (Step("write"), Step("turn"), Step("turn", flipped=True, down=True), Step("check"))
+
+# Most steps turn memory over: read and written at once, it is as busy as with a copy.
+PATTERNS = {
+    pattern.name: pattern
+    for pattern in (
+        Pattern("address", _ADDRESS, _TURNED_TWICE),
+        Pattern("walking_ones", _WALKING, _TURNED_TWICE),
+        Pattern(
+            "moving_inversions",
+            _RANDOM,
+            (
+                Step("write"),
+                Step("turn"),
+                Step("turn", flipped=True),
+                Step("turn", down=True),
+                Step("turn", flipped=True, down=True),
+                Step("check"),
+            ),
+        ),
+        Pattern("random", _RANDOM, _TURNED_TWICE),
+        Pattern("retention", _RANDOM, (Step("write"), Step("check"), Step("check", pause=True))),
+    )
+}

@@ -30,7 +30,6 @@ MAX_PASS_SECONDS = 0.25
 
 _PROBED_PART = 16
 _MAX_DOUBLINGS = 5
-_DTYPE = "double"
 
 
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -77,29 +76,30 @@ def _groups(point: tuple[int, float, Shape]) -> int:
 def _curve(
     bench: Workbench, planned: PlannedBenchmark, parameters: OccupancyParameters, row: StreamBenchmark
 ) -> list[Measurement]:
-    shapes = candidates(bench.device.info, row.access, _DTYPE, {})
+    dtype, element_bytes = parameters.dtype, ELEMENT_BYTES[parameters.dtype]
+    shapes = candidates(bench.device.info, row.access, dtype, planned.parameters)
     footprint_bytes = bench.footprint_bytes(parameters.footprint_bytes)
     limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind] / 2
     with ExitStack() as held:
 
         def task_over(footprint_bytes: int) -> tuple[StreamTask, list[Segment]]:
             segments = bench.arena.cut(
-                footprint_bytes, row.arrays, ELEMENT_BYTES[_DTYPE], max(map(chunk_bytes, shapes))
+                footprint_bytes, row.arrays, element_bytes, max(map(chunk_bytes, shapes))
             )
-            task = StreamTask(bench.device, bench.programs, row, _DTYPE, segments, parameters.seed)
+            task = StreamTask(bench.device, bench.programs, row, dtype, segments, parameters.seed)
             held.callback(task.release)
             task.fill()
             return task, segments
 
         task, segments = task_over(footprint_bytes)
         shape = tuned_shape(bench, task, shapes, planned.parameters)
-        seconds = _seconds_of_one_group(bench, row, segments, shape, parameters.seed)
+        seconds = _seconds_of_one_group(bench, row, segments, shape, parameters)
         if seconds > MAX_PASS_SECONDS:
             task, segments = task_over(int(footprint_bytes * MAX_PASS_SECONDS / seconds))
-        checks = Checks(bench, _DTYPE)
+        checks = Checks(bench, dtype)
         held.callback(checks.release)
         totals = Totals(bench, checks, task, segments, parameters.seed)
-        most = min(geometry(shape, each.elements, ELEMENT_BYTES[_DTYPE]).groups for each in segments)
+        most = min(geometry(shape, each.elements, element_bytes).groups for each in segments)
         counts = group_counts(bench.device.info.compute_units or 1, most)
         # The most groups first: they need the largest place for sums, of which the others take a part.
         points = [_point(task, totals, shape, groups) for groups in reversed(counts)]
@@ -121,7 +121,7 @@ class Totals:
 
     @cached_property
     def _expected(self) -> int:
-        program = self._bench.programs.verify(_DTYPE, self._checks.group_size)
+        program = self._bench.programs.verify(self._task.dtype, self._checks.group_size)
         salt = salt_of(self._seed, 0)
         return self._checks.total(
             program, "words", [(each.elements, each.first, salt, 0, 0) for each in self._segments]
@@ -149,13 +149,17 @@ def _point(task: StreamTask, totals: Totals, shape: Shape, groups: int) -> Point
 
 
 def _seconds_of_one_group(
-    bench: Workbench, row: StreamBenchmark, segments: Sequence[Segment], shape: Shape, seed: int
+    bench: Workbench,
+    row: StreamBenchmark,
+    segments: Sequence[Segment],
+    shape: Shape,
+    parameters: OccupancyParameters,
 ) -> float:
     """Of a pass, as a part of it tells."""
-    chunk_elements = chunk_bytes(shape) // ELEMENT_BYTES[_DTYPE]
+    chunk_elements = chunk_bytes(shape) // ELEMENT_BYTES[parameters.dtype]
     chunks = max(segments[0].elements // chunk_elements // _PROBED_PART, 1)
     part = dataclasses.replace(segments[0], elements=chunks * chunk_elements)
-    probe = StreamTask(bench.device, bench.programs, row, _DTYPE, [part], seed)
+    probe = StreamTask(bench.device, bench.programs, row, parameters.dtype, [part], parameters.seed)
     try:
         launches = probe.launches(msgspec.structs.replace(shape, groups=1))
         bench.run(launches)

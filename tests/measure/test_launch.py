@@ -1,0 +1,65 @@
+"""Launches are counted by their marks, and their time is that of one."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpubench.benchmarks.launch import BATCHES, LONG_BATCH, findings
+from gpubench.results.document import Measurement, Summary
+from tests.measure.conftest import MIB, Measure
+
+QUICK = {"footprint_bytes": 4 * MIB, "time_limit_seconds": 0.02}
+
+
+def test_each_batch_has_the_time_of_one_launch(measure: Measure) -> None:
+    _, told = measure("launch", **QUICK)
+    full = max(int(m.axes["groups"]) for m in told.measurements)
+    expected = [(1, n) for n in (*BATCHES, LONG_BATCH)] + [(full, n) for n in BATCHES]
+    assert [(m.axes["groups"], m.axes["launches"]) for m in told.measurements] == expected
+    for m in told.measurements:
+        assert (m.status, m.verified, m.quantity, m.unit) == ("ok", True, "latency", "s")
+        assert m.latency_seconds
+        assert m.passes_per_sample == 1
+        assert m.accesses == m.axes["launches"]
+        assert m.latency_seconds.min == min(m.samples_seconds) / int(m.axes["launches"])
+        assert m.bandwidth_bytes_per_second is None
+        assert "cached_footprint" not in m.flags
+    assert [f.name for f in told.findings] == ["floor", "queued", "unqueued", "sound_footprint"]
+    floor, *_, sound = told.findings
+    assert floor.value and sound.value and sound.value > 100 * floor.value
+
+
+FAULTS = {
+    "launch 7 does nothing": (
+        "if (LOCAL_ID == 0 && number != 7) marks",
+        lambda groups, launches: launches > 7,
+    ),
+    "the second group does nothing": (
+        "if (LOCAL_ID == 0 && GROUP_ID != 1) marks",
+        lambda groups, launches: groups > 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_launch_or_a_group_that_does_nothing_is_found(measure: Measure, fault: str) -> None:
+    new, is_wrong = FAULTS[fault]
+    _, told = measure("launch", faults=(("launch.cl", "if (LOCAL_ID == 0) marks", new),), **QUICK)
+    for m in told.measurements:
+        wrong = is_wrong(m.axes["groups"], m.axes["launches"])
+        assert m.status == ("unverified" if wrong else "ok"), m
+        assert bool(m.first_mismatches) == wrong
+        assert (m.latency_seconds is None) == wrong
+
+
+def point(groups: int, launches: int, seconds: float) -> Measurement:
+    summary = Summary(*[seconds] * 7)
+    axes: dict[str, int | float | str] = {"groups": groups, "launches": launches}
+    return Measurement("launch", {}, "ok", axes=axes, latency_seconds=summary)
+
+
+def test_the_sound_footprint_is_what_a_hundred_floors_read() -> None:
+    measured = [point(1, 1, 2e-6), point(16, 1, 3e-6), point(1, BATCHES[-1], 1e-6)]
+    found = {each.name: each.value for each in findings("launch", measured, 1e12)}
+    assert found == {"floor": 2e-6, "queued": 1e-6, "sound_footprint": pytest.approx(200e6)}
+    assert [f.name for f in findings("launch", measured, None)] == ["floor", "queued"]

@@ -1,0 +1,227 @@
+"""Transfers move what was sent, whole, and are found out where they do not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import msgspec
+import numpy as np
+import pytest
+
+from gpubench.benchmarks.stream_task import StreamTask, salt_of
+from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.transfer import sizes
+from gpubench.benchmarks.transfer_findings import half_size_bytes, link_findings
+from gpubench.benchmarks.transfer_host import HostEnd
+from gpubench.catalog.links import pcie_bytes_per_second
+from gpubench.devices import opencl
+from gpubench.devices.base import Copy, Device, Together
+from gpubench.kernels.programs import Programs
+from gpubench.measure.host_data import differences, fill_elements
+from gpubench.measure.memory import Arena, Segment
+from gpubench.results.document import DeviceInfo, Measurement, Summary
+from tests.measure.conftest import MIB, Collected, Measure
+
+DIRECTIONS = {
+    ("host to device", "pinned"),
+    ("device to host", "pinned"),
+    ("both", "pinned"),
+    ("host to device", "pageable"),
+    ("device to host", "pageable"),
+}
+QUICK = {"footprint_bytes": 2 * MIB, "time_limit_seconds": 0.01}
+
+
+def nothing() -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def arrays(device: Device) -> Iterator[Segment]:
+    """Two arrays of 1 MiB, the first filled by the device with the values of the seed 7."""
+    arena = Arena(device)
+    [segment] = arena.cut(2 * MIB, 2, 8, 4096)
+    task = StreamTask(device, Programs(device), STREAM["copy"], "double", [segment], seed=7)
+    task.fill()
+    yield segment
+    task.release()
+    arena.release()
+
+
+@pytest.fixture(params=[True, False], ids=["pinned", "pageable"])
+def end(device: Device, request: pytest.FixtureRequest) -> Iterator[HostEnd]:
+    made = HostEnd(device, MIB, pinned=request.param, check=nothing)
+    yield made
+    made.release()
+
+
+def test_every_direction_memory_and_size_is_measured_and_verified(measure: Measure) -> None:
+    _, told = measure("transfer", **QUICK)
+    curves: dict[tuple[object, object], list[object]] = defaultdict(list)
+    for m in told.measurements:
+        if m.status == "skipped":
+            assert m.axes == {"direction": "both", "memory": "pageable"}
+            assert "busy" in (m.reason or "")
+            continue
+        assert (m.status, m.verified, m.mismatches) == ("ok", True, 0), m
+        curves[m.axes["direction"], m.axes["memory"]].append(m.axes["size_bytes"])
+        ways = 2 if m.axes["direction"] == "both" or m.axes["memory"] == "device" else 1
+        assert m.bus_bytes == ways * int(m.axes["size_bytes"]) * (m.passes_per_sample or 0)
+    local = {("local engine", "device"), ("local kernel", "device")}
+    assert set(curves) == DIRECTIONS | local
+    assert all(curves[key] == [4096 * 4**k for k in range(5)] for key in DIRECTIONS)
+    names = {each.name for each in told.findings}
+    assert {"latency_host_to_device_pinned", "half_size_device_to_host_pageable", "engine_ratio"} <= names
+
+
+def test_the_host_and_the_device_compute_the_same_values(device: Device, arrays: Segment) -> None:
+    expected = np.empty(arrays.elements, np.uint64)
+    fill_elements(expected, salt_of(7, 0), nothing)
+    assert device.read_words(arrays.arrays[0], arrays.elements, 8) == expected.tolist()
+
+
+def test_both_ways_together_bring_all(device: Device, arrays: Segment, end: HostEnd) -> None:
+    source, target = arrays.arrays
+    end.fill(salt_of(7, 1))
+    end.poison(MIB)
+    both = Together((Copy(target, end.source, MIB),), (Copy(end.target, source, MIB),))
+    assert device.run([both, both]) > 0
+    assert device.read_words(target, MIB // 8, 8) == end.source.array.view(np.uint64).tolist()
+    assert device.read_words(source, MIB // 8, 8) == end.target.array.view(np.uint64).tolist()
+
+
+def test_the_engine_copies_a_part_and_no_more(device: Device, arrays: Segment) -> None:
+    source, target = arrays.arrays
+    device.write_zeros(target)
+    device.run([Copy(target, source, 8192)])
+    got = device.read_words(target, MIB // 8, 8)
+    assert got[:1024] == device.read_words(source, 1024, 8)
+    assert not any(got[1024:])
+
+
+def shortened(copy: Copy) -> Copy:
+    return Copy(copy.destination, copy.source, copy.nbytes - 8)
+
+
+Wrong = Callable[[Copy], bool]
+FAULTS: dict[str, tuple[Wrong, set[tuple[str, str]]]] = {
+    "to the device": (
+        lambda copy: not isinstance(copy.source, opencl.cl.Buffer),
+        {("host to device", "pinned"), ("host to device", "pageable"), ("both", "pinned")},
+    ),
+    "to the host": (
+        lambda copy: not isinstance(copy.destination, opencl.cl.Buffer),
+        {("device to host", "pinned"), ("device to host", "pageable"), ("both", "pinned")},
+    ),
+    "within the device": (
+        lambda copy: (
+            isinstance(copy.source, opencl.cl.Buffer) and isinstance(copy.destination, opencl.cl.Buffer)
+        ),
+        {("local engine", "device")},
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_transfer_that_leaves_out_its_last_word_is_found(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    is_wrong, expected = FAULTS[fault]
+    right = opencl._enqueue_copy
+
+    def wrong(copy: Copy, queue: object) -> object:
+        return right(shortened(copy) if is_wrong(copy) else copy, queue)
+
+    monkeypatch.setattr(opencl, "_enqueue_copy", wrong)
+    _, told = measure("transfer", **QUICK)
+    found = {(m.axes["direction"], m.axes["memory"]) for m in told.measurements if m.status == "unverified"}
+    assert found == expected
+    for m in told.measurements:
+        if m.status == "unverified":
+            assert m.mismatches == 1
+            assert m.first_mismatches[0].index == int(m.axes["size_bytes"]) // 8 - 1
+            assert m.bandwidth_bytes_per_second is None
+
+
+def test_where_the_host_differs_is_told() -> None:
+    expected = np.arange(1 << 20, dtype=np.uint64)
+    actual = expected.copy()
+    actual[[3, 600_000, 600_001]] = 2**64 - 1
+    count, first = differences(expected, actual, 2, nothing)
+    assert count == 3
+    assert [(each.index, each.expected) for each in first] == [(3, "0x3"), (600_000, "0x927c0")]
+    assert first[0].actual == "0x" + 16 * "f"
+
+
+def test_a_cancel_is_heard_between_the_parts_of_a_host_array(device: Device) -> None:
+    class Ended(Exception):
+        pass
+
+    heard = 0
+
+    def check() -> None:
+        nonlocal heard
+        heard += 1
+        if heard == 3:
+            raise Ended
+
+    end = HostEnd(device, 64 * MIB, pinned=False, check=check)
+    with pytest.raises(Ended):
+        end.fill(1)
+    end.release()
+
+
+def test_a_cancelled_transfer_leaves_the_device_usable(measure: Measure) -> None:
+    told = Collected(cancel_when=lambda c: any(p.phase == "measuring" for p in c.heard))
+    finished, _ = measure("transfer", reporter=told, **QUICK)
+    assert finished.cancelled
+    _, told = measure("transfer", **QUICK)
+    assert {m.status for m in told.measurements} == {"ok", "skipped"}
+
+
+def test_sizes_grow_by_four() -> None:
+    assert sizes(4096) == [4096]
+    assert sizes(70_000) == [4096, 16384, 65536]
+
+
+def test_half_of_the_peak_is_interpolated() -> None:
+    # t = t0 + n / b with t0 b = 64 KiB: half of b at 64 KiB.
+    curve = {n: 1e9 * n / (n + 65536) for n in sizes(1 << 30)}
+    assert half_size_bytes(curve) == pytest.approx(65536, rel=0.01)
+    assert half_size_bytes({4096: 9.0, 16384: 10.0}) == 4096
+
+
+@pytest.mark.parametrize(
+    ("generation", "lanes", "gb_per_second"), [(3, 16, 15.75), (4, 16, 31.51), (5, 16, 63.02), (5, 8, 31.51)]
+)
+def test_link_theory(generation: int, lanes: int, gb_per_second: float) -> None:
+    assert pcie_bytes_per_second(generation, lanes) == pytest.approx(gb_per_second * 1e9, rel=1e-3)
+
+
+def test_an_unknown_link_has_no_theory() -> None:
+    assert pcie_bytes_per_second(None, 16) is None
+    assert pcie_bytes_per_second(4, None) is None
+    assert pcie_bytes_per_second(99, 16) is None
+
+
+def point(direction: str, size: int, rate: float) -> Measurement:
+    summary = Summary(rate, rate, rate, rate, rate, rate, rate)
+    axes: dict[str, int | float | str] = {"direction": direction, "memory": "pinned", "size_bytes": size}
+    return Measurement("transfer", {}, "ok", axes=axes, bandwidth_bytes_per_second=summary)
+
+
+def test_findings_beside_the_link(device: Device) -> None:
+    info: DeviceInfo = msgspec.structs.replace(device.info, pcie_generation=4, pcie_lanes=16)
+    measured = [
+        point("host to device", 4096, 1e9),
+        point("host to device", 1 << 28, 25.2e9),
+        point("both", 4096, 2e9),
+        point("both", 1 << 28, 31.51e9),
+    ]
+    found = {each.name: each.value for each in link_findings("transfer", measured, info)}
+    assert found["link_theory"] == pytest.approx(31.51e9, rel=1e-3)
+    assert found["link_ratio_host_to_device_pinned"] == pytest.approx(0.8, rel=0.01)
+    assert found["link_ratio_both_pinned"] == pytest.approx(0.5, rel=0.01)
+    assert found["latency_host_to_device_pinned"] == pytest.approx(4.096e-6)
+    assert found["latency_both_pinned"] == pytest.approx(4.096e-6)

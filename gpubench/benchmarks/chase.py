@@ -98,6 +98,10 @@ class Chase:
                 return each
             count = whole_steps(min(2 * count, _SLICE_SECONDS / max(each, 1e-10)))
 
+    def walked(self) -> int:
+        """Steps since the begin."""
+        return self._bench.device.read_words(self.state, 2, 8)[1]
+
     def verdict(self, steps: int) -> Verdict:
         """Whether the walk is where its steps lead, a positive multiple of ``steps``."""
         self._bench.device.run([self._helper("end_walk", self.state, self._ended)])

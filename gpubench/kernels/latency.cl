@@ -8,8 +8,6 @@
    That every node j has a k with place(k) = j is what check_links counts out: then the nodes are one cycle,
    and a walk of n steps from the first one ends where the k is n modulo their number. */
 
-#define STEPS_UNROLLED 16
-
 #define WORDS_OF(node) (memory + (node) * NODE_WORDS + word)
 
 /* A bijection of 0 to `mask`, one less than a power of two, and another one for each `twist`. Odd factors and
@@ -104,11 +102,7 @@ KERNEL(begin_walk)(GLOBAL u64 *memory, WALK, GLOBAL u64 *state) {
 
 /* Goes on from where the last launch ended: what a short walk went through before lies in a cache. */
 KERNEL(chase)(GLOBAL u64 *state, u64 steps) {
-    GLOBAL const u64 *at = (GLOBAL const u64 *)state[0];
-    for (u64 step = 0; step < steps; step += STEPS_UNROLLED) {
-        UNROLLED for (u32 u = 0; u < STEPS_UNROLLED; ++u) at = (GLOBAL const u64 *)*at;
-    }
-    state[0] = (u64)at;
+    state[0] = (u64)follow((GLOBAL const u64 *)state[0], steps);
     state[1] += steps;
 }
 

@@ -69,3 +69,12 @@
         EACH_ELEMENT sum += (term);                                                                           \
         STORE_GROUP_SUM(sum, totals)                                                                          \
     }
+
+/* `steps` pointers on from `at`, a multiple of STEPS_UNROLLED; each is known only when the one before has come. */
+#define STEPS_UNROLLED 16
+FUNCTION GLOBAL const u64 *follow(GLOBAL const u64 *at, u64 steps) {
+    for (u64 step = 0; step < steps; step += STEPS_UNROLLED) {
+        UNROLLED for (u32 u = 0; u < STEPS_UNROLLED; ++u) at = (GLOBAL const u64 *)*at;
+    }
+    return at;
+}

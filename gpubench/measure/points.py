@@ -15,10 +15,10 @@ from gpubench.devices.base import Operation
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.figure import efficiency, flags_of
 from gpubench.measure.sampling import passes_for, warm_up
-from gpubench.measure.statistics import bimodal, summarize, trend
+from gpubench.measure.statistics import bimodal, median, summarize, trend
 from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import Measurement, Mismatch, Shape
+from gpubench.results.document import Measurement, Mismatch, Shape, Summary
 from gpubench.worker.messages import PlannedBenchmark
 
 
@@ -39,7 +39,9 @@ class Point:
     all of it afterwards. ``prepare``, untimed, restores what a pass needs and other points change.
     The bytes are those of a pass; with ``dependent`` each of ``accesses`` waits for the one before,
     and the point has a latency. Flags ask for a footprint that keeps caches out, unless
-    ``caches_wanted``. A sample is as many passes as last a millisecond, but ``max_passes`` at most.
+    ``caches_wanted``. Where passes do not always move as much, ``moved_bytes`` counts what was moved
+    so far, and takes the place of the bytes. A sample is as many passes as last a millisecond, but
+    ``max_passes`` at most.
     """
 
     operations: Sequence[Operation]
@@ -55,6 +57,7 @@ class Point:
     caches_wanted: bool = False
     prepare: Callable[[], None] | None = None
     max_passes: int | None = None
+    moved_bytes: Callable[[], int] | None = None
 
 
 @dataclass
@@ -67,6 +70,7 @@ class Series:
     warm_up_seconds: float = 0.0
     elapsed_seconds: float = 0.0
     samples_seconds: list[float] = field(default_factory=list)
+    samples_bytes: list[int] = field(default_factory=list)
     decision: StopDecision | None = None
     wrong: Verdict | None = None
 
@@ -80,9 +84,24 @@ class Series:
 
     def take(self, bench: Workbench) -> None:
         begin = time.monotonic()
+        moved = self.point.moved_bytes
+        before = moved() if moved else 0
         self.samples_seconds.append(bench.device.run(self.sample))
+        if moved:
+            self.samples_bytes.append(moved() - before)
         self.elapsed_seconds += time.monotonic() - begin
         self.decision = self.rule.decide(self.samples_seconds, self.elapsed_seconds)
+
+    def bandwidth(self) -> tuple[int, Summary | None]:
+        """Bus bytes of a sample, and the bandwidth; where samples differ, as if each moved the median."""
+        if not self.samples_bytes:
+            nbytes = self.point.bus_bytes * self.passes
+            return nbytes, summarize(self.samples_seconds).bandwidth(nbytes) if nbytes else None
+        usual = round(median(self.samples_bytes))
+        if min(self.samples_bytes) <= 0:
+            return usual, None
+        pairs = zip(self.samples_seconds, self.samples_bytes, strict=True)
+        return usual, summarize([seconds * usual / moved for seconds, moved in pairs]).bandwidth(usual)
 
 
 def measure_points(
@@ -206,17 +225,16 @@ def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) 
             **common,
         )
     summary = summarize(series.samples_seconds)
-    bus_bytes = point.bus_bytes * series.passes
     accesses = point.accesses * series.passes
-    bandwidth = summary.bandwidth(bus_bytes) if bus_bytes else None
     if summary.min_seconds <= 0:
         raise BenchmarkFailed("the device's clock is too coarse: a sample lasted 0 s")
+    bus_bytes, bandwidth = series.bandwidth()
     telemetry = bench.last_watched
     return Measurement(
         planned.name,
         planned.parameters,
         "ok",
-        payload_bytes=point.payload_bytes * series.passes,
+        payload_bytes=bus_bytes if point.moved_bytes else point.payload_bytes * series.passes,
         bus_bytes=bus_bytes,
         accesses=accesses or None,
         passes_per_sample=series.passes,

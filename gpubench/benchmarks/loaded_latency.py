@@ -1,0 +1,137 @@
+"""Latency under load: one group walks from pointer to pointer while all others read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gpubench.benchmarks.chase import LINE_BYTES, Chase, whole_steps
+from gpubench.benchmarks.parameters import LoadedLatencyParameters
+from gpubench.benchmarks.readers import Readers
+from gpubench.measure.points import Point, Series, Verdict, measure_points, measurement_of
+from gpubench.measure.reports import Reports
+from gpubench.measure.stopping import stopping_rule
+from gpubench.measure.workbench import Skipped, Workbench
+from gpubench.results.document import Finding, Measurement
+from gpubench.units import format_bandwidth, format_ratio, format_seconds
+from gpubench.worker.messages import PlannedBenchmark
+
+LIMIT_SECONDS = {"cpu": 0.5, "gpu": 0.2, "accelerator": 0.2}
+PASS_SECONDS = {"cpu": 10e-3, "gpu": 4e-3, "accelerator": 4e-3}
+"""Of an idle walk: what groups begin later than others is nothing beside it."""
+
+WAITING_RATIO = 1.5
+"""Accesses that take so much longer than idle ones wait for others."""
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A figure with latency and bandwidth for each load, and what they say together."""
+    if (bench.device.info.compute_units or 1) < 2:
+        raise Skipped("one core cannot walk and read at once")
+    parameters = LoadedLatencyParameters(**planned.parameters)
+    line_bytes = parameters.line_bytes or LINE_BYTES[bench.device.info.kind]
+    limit = bench.device.info.max_allocation_bytes
+    half = bench.footprint_bytes(parameters.footprint_bytes) // 2
+    half = min(half, limit // 2 - (1 << 20)) if limit else half
+    [segment] = bench.arena.cut(2 * half, 2, 8, line_bytes)
+    walk_memory, read_memory = segment.arrays
+    nbytes = segment.elements * 8
+    reports = Reports(bench.device)
+    chase = Chase(bench, walk_memory, nbytes, line_bytes=line_bytes, seed=parameters.seed)
+    readers: Readers | None = None
+    try:
+        readers = Readers(bench, chase, read_memory, nbytes, parameters.seed)
+        linked = chase.link(reports)
+        points = [
+            _point(bench, chase, readers, reports, 2 * nbytes, line_bytes, steps, load, delay)
+            for steps, load, delay in _plan(bench, chase, readers, linked, parameters.loads)
+        ]
+        seconds = parameters.time_limit_seconds or LIMIT_SECONDS[bench.device.info.kind]
+        if linked.mismatches:
+            rule = stopping_rule(planned.parameters, seconds)
+            yield from (measurement_of(bench, planned, Series(each, rule, wrong=linked)) for each in points)
+            return
+        # Walk and readers go on where the last sample ended, so no untimed pass is needed; trying has
+        # warmed the device.
+        measured = measure_points(bench, planned, points, seconds, cold=True, warm=True)
+        yield from measured
+        yield from findings(planned.name, measured)
+    finally:
+        if readers:
+            readers.release()
+        chase.release()
+        reports.release()
+
+
+def _plan(
+    bench: Workbench, chase: Chase, readers: Readers, linked: Verdict, loads: int
+) -> list[tuple[int, int, int]]:
+    """(steps of a pass, load in percent, turns of idling) for each point.
+
+    Raises ``Skipped`` where groups do not run beside each other.
+    """
+    if linked.mismatches:
+        return [(0, 0, 0)]
+    chase.begin()
+    each = chase.settle(0)
+    steps = whole_steps(PASS_SECONDS[bench.device.info.kind] / each)
+    chunk_seconds, turn_seconds = readers.calibrate(steps)
+    percents = [round(100 * number / (loads - 1)) for number in range(loads)]
+    return [
+        (steps, load, round(chunk_seconds * (100 / load - 1) / turn_seconds) if load else 0)
+        for load in percents
+    ]
+
+
+def _point(
+    bench: Workbench,
+    chase: Chase,
+    readers: Readers,
+    reports: Reports,
+    footprint_bytes: int,
+    line_bytes: int,
+    steps: int,
+    load: int,
+    delay: int,
+) -> Point:
+    def poison() -> None:
+        chase.begin()
+        readers.begin()
+
+    def check() -> Verdict:
+        ended = chase.verdict(steps)
+        return ended if ended.mismatches else readers.verdict(reports)
+
+    def moved_bytes() -> int:
+        return chase.walked() * line_bytes + readers.read_bytes()
+
+    return Point(
+        operations=[readers.launch(steps, delay, reading=load > 0)],
+        payload_bytes=0,
+        bus_bytes=0,
+        footprint_bytes=footprint_bytes,
+        poison=poison,
+        check=check,
+        axes={"load_percent": load},
+        accesses=steps,
+        dependent=True,
+        moved_bytes=moved_bytes,
+    )
+
+
+def findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
+    """Idle and full load side by side, and the bandwidth from which on accesses wait."""
+    curve = sorted(
+        (m.bandwidth_bytes_per_second.median, m.latency_seconds.median)
+        for m in measured
+        if m.bandwidth_bytes_per_second and m.latency_seconds
+    )
+    if len(curve) < 2:
+        return
+    (_, idle), (most, loaded) = curve[0], curve[-1]
+    yield Finding(benchmark, "idle_latency", f"idle: {format_seconds(idle)}", idle, "s")
+    text = f"at {format_bandwidth(most)}: {format_seconds(loaded)}, {format_ratio(loaded / idle)} of idle"
+    yield Finding(benchmark, "loaded_latency", text, loaded, "s")
+    waiting = next((bandwidth for bandwidth, each in curve if each > WAITING_RATIO * idle), None)
+    if waiting is not None:
+        share = f"{format_ratio(WAITING_RATIO)} of idle is passed at {format_bandwidth(waiting)}"
+        yield Finding(benchmark, "waiting_bandwidth", share, waiting, "byte/s")

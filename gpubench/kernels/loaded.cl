@@ -1,0 +1,104 @@
+/* Latency under load: the first group walks from pointer to pointer, and all others read until it has ended.
+
+   `ended` counts walks, and each reading group counts its launches: while both are equal, the walk of this
+   launch goes on. So a group that begins when it is over, or on a core that comes to it late, reads nothing and
+   waits for nobody; and `limit` ends one whose walk never begins.
+
+   A reading group goes round and round through `chunks` chunks of its own, from where its last launch ended;
+   a chunk is CHUNK_ROUNDS times UNROLL vectors for each item. Between two chunks it idles: `delay` times. */
+
+typedef VECTOR_OF(WORD) wordvec;
+
+#define ROUND_VECTORS ((u64)GROUP_SIZE * UNROLL)
+#define LOADED_VECTORS (ROUND_VECTORS * CHUNK_ROUNDS)
+#define CHUNK_WORDS (LOADED_VECTORS * VECTOR_ELEMENTS)
+
+/* Of a reading group, a line of words apart from its neighbours': */
+#define GROUP_WORDS 16
+#define READ_CHUNKS 0
+#define READ_SUM 1
+#define READ_LAUNCHES 2
+#define READ_CUT 3
+#define READ_IDLE 4
+
+KERNEL(loaded_walk)
+(GLOBAL u64 *state, u64 steps, GLOBAL u32 *ended, GLOBAL const wordvec *memory, GLOBAL u64 *groups, u64 chunks,
+ u64 delay, u64 limit) {
+    LOCAL WORD scratch[GROUP_SIZE];
+    LOCAL u32 going[1];
+    if (GROUP_ID == 0) {
+        if (LOCAL_ID == 0) {
+            state[0] = (u64)follow((GLOBAL const u64 *)state[0], steps);
+            state[1] += steps;
+            ATOMIC_ADD(ended, 1u);
+        }
+    } else {
+        const u64 reader = GROUP_ID - 1;
+        GLOBAL u64 *own = groups + reader * GROUP_WORDS;
+        const u64 before = own[READ_CHUNKS], launch = own[READ_LAUNCHES];
+        u64 done = 0, chunk = before % chunks;
+        u32 idle = LOCAL_ID;
+        wordvec sum[UNROLL];
+        EACH_UNROLLED sum[u] = SPLAT(WORD, (WORD)0);
+        for (; done < limit; ++done) {
+            BARRIER;
+            if (LOCAL_ID == 0) going[0] = ATOMIC_ADD(ended, 0u) == (u32)launch;
+            BARRIER;
+            if (!going[0]) break;
+            const u64 begin = (reader * chunks + chunk) * LOADED_VECTORS + LOCAL_ID;
+            for (u64 i = begin; i < begin + LOADED_VECTORS; i += ROUND_VECTORS) {
+                wordvec x[UNROLL];
+                EACH_UNROLLED x[u] = memory[AT(u)];
+                EACH_UNROLLED sum[u] += x[u];
+            }
+            chunk = chunk + 1 == chunks ? 0 : chunk + 1;
+            for (u64 turn = 0; turn < delay; ++turn) idle = mix(idle);
+        }
+        WORD total = 0;
+        EACH_UNROLLED {
+            EACH_LANE total += LANE(WORD, sum[u], lane);
+        }
+        BARRIER;
+        scratch[LOCAL_ID] = total;
+        for (u32 step = GROUP_SIZE / 2; step > 0; step /= 2) {
+            BARRIER;
+            if (LOCAL_ID < step) scratch[LOCAL_ID] += scratch[LOCAL_ID + step];
+        }
+        if (LOCAL_ID == 0) {
+            own[READ_CHUNKS] = before + done;
+            own[READ_SUM] += scratch[0];
+            own[READ_LAUNCHES] = launch + 1;
+            own[READ_CUT] += done == limit;
+            own[READ_IDLE] = idle; /* so that idling is not left out */
+        }
+    }
+}
+
+/* What each chunk comes to, from the hash. */
+KERNEL(sum_chunks)(GLOBAL u64 *sums, u64 count, u64 salt) {
+    EACH_ELEMENT {
+        u64 sum = 0;
+        for (u64 word = i * CHUNK_WORDS; word < (i + 1) * CHUNK_WORDS; ++word) sum += word_at(word, (u32)salt);
+        sums[i] = sum;
+    }
+}
+
+/* Whether each of `count` groups summed the chunks that it says it read. */
+KERNEL(check_readers)
+(GLOBAL const u64 *groups, u64 count, u64 chunks, GLOBAL const u64 *sums, GLOBAL u32 *found, GLOBAL u64 *reports) {
+    EACH_ELEMENT {
+        const u64 read = groups[i * GROUP_WORDS + READ_CHUNKS], sum = groups[i * GROUP_WORDS + READ_SUM];
+        u64 expected = 0;
+        for (u64 chunk = 0; chunk < chunks; ++chunk)
+            expected += sums[i * chunks + chunk] * (read / chunks + (chunk < read % chunks ? 1 : 0));
+        if (sum != expected) {
+            const u32 number = ATOMIC_ADD(found, 1u);
+            ATOMIC_ADD(found + 1, 1u);
+            if (number < REPORTS) {
+                reports[3 * number] = i;
+                reports[3 * number + 1] = expected;
+                reports[3 * number + 2] = sum;
+            }
+        }
+    }
+}

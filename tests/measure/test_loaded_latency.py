@@ -1,0 +1,196 @@
+"""A walk beside readers: both verified, the bytes of each sample counted by those who read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from gpubench.benchmarks.chase import Chase
+from gpubench.benchmarks.loaded_latency import findings
+from gpubench.benchmarks.readers import Readers
+from gpubench.devices.base import Device
+from gpubench.kernels.source import read_source
+from gpubench.measure.reports import Reports
+from gpubench.measure.statistics import median
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Measurement, Summary
+from tests.measure.conftest import MIB, Collected, Measure
+
+CHUNK_BYTES = 16384
+
+
+@dataclass
+class Beside:
+    """A walk and its readers in 1 MiB each, ready to be launched; ``faults`` as in a session."""
+
+    device: Device
+    faults: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        bench = Workbench(self.device, Collected(), None, self.read)
+        [segment] = bench.arena.cut(2 * MIB, 2, 8, 64)
+        self.arena, self.reports = bench.arena, Reports(self.device)
+        self.chase = Chase(bench, segment.arrays[0], MIB, line_bytes=64)
+        self.readers = Readers(bench, self.chase, segment.arrays[1], MIB, seed=1)
+        assert self.chase.link(self.reports).mismatches == 0
+        self.chase.begin()
+        self.readers.begin()
+
+    def read(self, name: str) -> str:
+        text = read_source(name)
+        for old, new in self.faults if name == "loaded.cl" else ():
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        return text
+
+    def walk(self, nbytes: int) -> None:
+        """Until the readers read so much: a busy host may come to them late."""
+        enough = self.readers.read_bytes() + nbytes
+        for _ in range(1000):
+            self.device.run([self.readers.launch(STEPS, 0)])
+            if self.readers.read_bytes() >= enough:
+                return
+        raise AssertionError("nothing was read beside 1000 walks")
+
+    def release(self) -> None:
+        for each in (self.readers, self.chase, self.reports, self.arena):
+            each.release()
+
+
+STEPS = 48016
+
+
+@pytest.fixture
+def beside(device: Device) -> Iterator[Callable[..., Beside]]:
+    made: list[Beside] = []
+
+    def make(*faults: tuple[str, str]) -> Beside:
+        made.append(Beside(device, faults))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.release()
+
+
+def test_every_load_has_a_latency_and_a_bandwidth(measure: Measure) -> None:
+    _, told = measure("loaded_latency", loads=3)
+    assert [m.axes for m in told.measurements] == [{"load_percent": load} for load in (0, 50, 100)]
+    for m in told.measurements:
+        assert (m.status, m.verified, m.quantity) == ("ok", True, "latency"), m
+        assert m.latency_seconds and m.bandwidth_bytes_per_second and m.accesses and m.bus_bytes
+        assert m.latency_seconds.median == pytest.approx(median(m.samples_seconds) / m.accesses)
+        assert m.bandwidth_bytes_per_second.low <= m.bandwidth_bytes_per_second.high
+        walked = m.accesses * 64
+        read_bytes = m.bus_bytes - walked
+        assert read_bytes % CHUNK_BYTES == 0 and (read_bytes == 0 or m.axes["load_percent"])
+    assert {"idle_latency", "loaded_latency"} <= {each.name for each in told.findings}
+
+
+def test_readers_go_on_where_they_were_and_sum_what_they_count(beside: Callable[..., Beside]) -> None:
+    both = beside()
+    for _ in range(4):
+        both.walk(5 * CHUNK_BYTES)
+        assert both.readers.verdict(both.reports).mismatches == 0
+        assert both.chase.verdict(STEPS).mismatches == 0
+    both.walk(3 * MIB)  # more than once round
+    assert both.readers.verdict(both.reports).mismatches == 0
+    before = both.readers.read_bytes()
+    both.device.run([both.readers.launch(STEPS, 0, reading=False)])
+    assert both.readers.read_bytes() == before
+    both.readers.begin()
+    assert both.readers.read_bytes() == 0
+
+
+FAULTS = {
+    "a chunk is counted twice": (
+        "own[READ_CHUNKS] = before + done;",
+        "own[READ_CHUNKS] = before + done + (done > 0);",
+    ),
+    "a vector is left out": (
+        "EACH_UNROLLED sum[u] += x[u];",
+        "EACH_UNROLLED if (i % 4096 != 64) sum[u] += x[u];",
+    ),
+    "readers begin at the first chunk again": ("chunk = before % chunks;", "chunk = 0;"),
+    "readers read nothing": ("x[u] = memory[AT(u)];", "x[u] = SPLAT(WORD, (WORD)7);"),
+    "a reader reads another's slice": ("(reader * chunks + chunk)", "(reader * chunks + chunk / 2)"),
+    "the walk is short": (
+        "(GLOBAL const u64 *)state[0], steps);",
+        "(GLOBAL const u64 *)state[0], steps - 16);",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(beside: Callable[..., Beside], fault: str) -> None:
+    both = beside(FAULTS[fault])
+    both.walk(MIB // 2)
+    both.walk(MIB)
+    walk, sums = both.chase.verdict(STEPS), both.readers.verdict(both.reports)
+    assert walk.mismatches + sums.mismatches > 0
+    assert walk.first or sums.first
+
+
+def test_a_fault_costs_the_figure(measure: Measure) -> None:
+    short = (
+        "loaded.cl",
+        "(GLOBAL const u64 *)state[0], steps);",
+        "(GLOBAL const u64 *)state[0], steps - 16);",
+    )
+    _, told = measure("loaded_latency", faults=(short,), loads=2, footprint_bytes=2 * MIB)
+    for m in told.measurements:
+        assert (m.status, m.verified, m.latency_seconds) == ("unverified", False, None)
+        assert m.mismatches and m.first_mismatches
+
+
+def test_nodes_that_are_no_cycle_are_not_walked(measure: Measure) -> None:
+    fault = ("latency.cl", "WORDS_OF(node)[1] = k;", "WORDS_OF(node)[1] = k ^ 1;")
+    _, told = measure("loaded_latency", faults=(fault,), loads=2)
+    assert {m.status for m in told.measurements} == {"unverified"}
+    assert told.findings == []
+
+
+def test_one_core_is_skipped(device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_info", msgspec.structs.replace(device.info, compute_units=1))
+    _, told = measure("loaded_latency")
+    [m] = told.measurements
+    assert (m.status, m.reason) == ("skipped", "one core cannot walk and read at once")
+
+
+def test_groups_that_do_not_run_beside_each_other_are_skipped(measure: Measure) -> None:
+    """As where one core runs all groups in turn: the walk is over before the readers begin."""
+    late = ("loaded.cl", "== (u32)launch;", "== (u32)launch + 7;")
+    _, told = measure("loaded_latency", faults=(late,))
+    [m] = told.measurements
+    assert m.status == "skipped"
+    assert "do not run beside each other" in (m.reason or "")
+
+
+def test_a_walk_that_never_begins_holds_nobody(measure: Measure) -> None:
+    """Readers end at their limit, and the run with them."""
+    stuck = ("loaded.cl", "ATOMIC_ADD(ended, 1u);", "")
+    _, told = measure("loaded_latency", faults=(stuck,), loads=2, time_limit_seconds=0.001)
+    assert told.measurements
+
+
+def point(load: int, latency: float, bandwidth: float) -> Measurement:
+    same = {"low": 0.0, "high": 0.0, "min": 0.0, "max": 0.0, "p5": 0.0, "p95": 0.0}
+    return Measurement(
+        "loaded_latency",
+        {},
+        "ok",
+        axes={"load_percent": load},
+        latency_seconds=Summary(median=latency, **same),
+        bandwidth_bytes_per_second=Summary(median=bandwidth, **same),
+    )
+
+
+def test_what_the_points_say_together() -> None:
+    curve = [point(0, 1e-7, 1e9), point(50, 1.2e-7, 10e9), point(80, 1.6e-7, 16e9), point(100, 4e-7, 20e9)]
+    said = {each.name: each.value for each in findings("loaded_latency", curve)}
+    assert said == {"idle_latency": 1e-7, "loaded_latency": 4e-7, "waiting_bandwidth": 16e9}
+    assert list(findings("loaded_latency", curve[:1])) == []
+    assert [each.name for each in findings("loaded_latency", curve[:2])] == ["idle_latency", "loaded_latency"]

@@ -10,7 +10,7 @@ import pytest
 from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Device
 from gpubench.errors import OutOfDeviceMemory
-from gpubench.measure.statistics import median
+from gpubench.measure.statistics import bimodal, median, summarize, trend
 from gpubench.protocol.messages import StatedMemory
 from gpubench.results.document import Measurement
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
@@ -139,6 +139,9 @@ def test_the_interval_holds_the_median_and_all_samples_are_kept(measure: Measure
     assert len(m.samples_seconds) >= 20
     assert all(math.isfinite(s) and s > 0 for s in m.samples_seconds)
     assert m.stopped_because
+    assert m.trend_ratio == trend(m.samples_seconds)
+    assert m.bimodal == bimodal(m.samples_seconds)
+    assert m.autocorrelation == summarize(m.samples_seconds).autocorrelation
 
 
 def test_every_benchmark_of_a_run_has_the_same_default_footprint(

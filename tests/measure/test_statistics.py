@@ -22,6 +22,7 @@ from gpubench.measure.statistics import (
     median_ranks,
     percentile,
     summarize,
+    trend,
 )
 
 # Triad over 1 GiB of host memory on a shared machine of two cores, milliseconds, as the program took them.
@@ -211,6 +212,20 @@ class TestDrift:
     def test_correlated_noise_is_rarely_taken_for_a_drift(self) -> None:
         assert share(drifting, autoregressive, 45) < 0.03
         assert share(drifting, autoregressive, 150) < 0.01
+
+
+class TestTrend:
+    def test_it_is_how_much_longer_the_last_third_takes(self) -> None:
+        assert trend([1.0] * 10 + [1.1] * 10 + [1.2] * 10) == pytest.approx(0.2 / 1.1)
+        assert trend([1.2] * 10 + [1.1] * 10 + [1.0] * 10) == pytest.approx(-0.2 / 1.1)
+        assert trend([1.0] * 30) == 0
+
+    def test_outliers_do_not_move_it(self) -> None:
+        assert trend([9.0, *[1.0] * 29, 9.0]) == 0
+
+    @pytest.mark.parametrize("samples", [[1.0] * 14, [0.0] * 30], ids=["too few", "no clock"])
+    def test_what_cannot_be_told_is_null(self, samples: list[float]) -> None:
+        assert trend(samples) is None
 
 
 class TestModes:

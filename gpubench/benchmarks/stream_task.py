@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpubench.benchmarks.table import StreamBenchmark
-from gpubench.devices.base import Allocation, Buffer, Device, Kernel, Launch
+from gpubench.devices.base import Allocation, Buffer, Copy, Device, Kernel, Launch
 from gpubench.kernels.programs import MAX_REPORTS, Programs
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import Verdict
@@ -122,6 +122,11 @@ class StreamTask:
             Launch(kernel, g.groups, shape.group_size, self._arguments(shape, index, segment, g))
             for index, (segment, g) in enumerate(zip(self._segments, self._geometries(shape), strict=True))
         ]
+
+    def engine_copies(self) -> list[Copy]:
+        """The first array into the second without a kernel, as a pass of ``copy`` does it."""
+        width = ELEMENT_BYTES[self._dtype]
+        return [Copy(s.arrays[1], s.arrays[0], s.elements * width) for s in self._segments]
 
     def poison(self, shape: Shape) -> None:
         """Make the result wrong everywhere: what is right afterwards was written since."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from gpubench.benchmarks.parameters import TransferParameters
 from gpubench.benchmarks.stream import stream_point
@@ -12,9 +13,10 @@ from gpubench.benchmarks.stream_task import StreamTask, salt_of
 from gpubench.benchmarks.table import STREAM
 from gpubench.benchmarks.transfer_findings import engine_findings, link_findings
 from gpubench.benchmarks.transfer_host import HostEnd
+from gpubench.benchmarks.transfer_peers import measure_peers
+from gpubench.benchmarks.transfer_points import both_ways, one_way
 from gpubench.devices import host
-from gpubench.devices.base import Copy, Together
-from gpubench.measure.checks import together
+from gpubench.devices.base import Copy
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
@@ -29,9 +31,6 @@ MAX_HOST_SHARE = 4
 
 BUDGET_SECONDS = {"cpu": 6.0, "gpu": 5.0, "accelerator": 5.0}
 """Of all transfers together, untimed passes included."""
-
-MAX_BACK_TO_BACK = 40
-"""Transfers in a sample: a runtime's queue takes them all before the first begins, also in two rows."""
 
 _DTYPE = "double"
 _HOST_ARRAYS = 4
@@ -60,8 +59,11 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         task = _task(bench, segments, parameters.seed, held)
         task.fill()
         yield from _over_the_link(bench, planned, parameters, segments[0], shapes[0])
+        array_bytes = segments[0].elements * ELEMENT_BYTES[_DTYPE]
+        largest_bytes = sizes(min(parameters.max_transfer_bytes, array_bytes))[-1]
+        yield from measure_peers(bench, planned, segments[0], (MIN_TRANSFER_BYTES, largest_bytes), shapes[0])
         shape = tuned_shape(bench, task, shapes, planned.parameters)
-        yield from _within(bench, planned, parameters, task, segments, shape)
+        yield from _within(bench, planned, parameters, task, shape)
 
 
 def sizes(largest_bytes: int) -> list[int]:
@@ -107,46 +109,20 @@ def _directions(
     end: HostEnd, segment: Segment, nbytes: int, task: StreamTask, any_shape: Shape
 ) -> list[Point]:
     source, target = segment.arrays
-    axes: dict[str, int | float | str] = {"memory": end.memory, "size_bytes": nbytes}
-    to_device, to_host = Copy(target, end.source, nbytes), Copy(end.target, source, nbytes)
-    into_device = Point(
-        operations=[to_device],
-        payload_bytes=nbytes,
-        bus_bytes=nbytes,
-        footprint_bytes=nbytes,
-        poison=lambda: task.poison(any_shape),
-        check=lambda: task.check(any_shape),
-        axes={"direction": "host to device", **axes},
-        caches_wanted=True,
-        max_passes=MAX_BACK_TO_BACK,
+    copies = Copy(target, end.source, nbytes), Copy(end.target, source, nbytes)
+    into_device = one_way(
+        "host to device",
+        end.memory,
+        copies[0],
+        partial(task.poison, any_shape),
+        partial(task.check, any_shape),
     )
-    into_host = dataclasses.replace(
-        into_device,
-        operations=[to_host],
-        poison=lambda: end.poison(nbytes),
-        check=lambda: end.check(nbytes),
-        axes={"direction": "device to host", **axes},
+    into_host = one_way(
+        "device to host", end.memory, copies[1], partial(end.poison, nbytes), partial(end.check, nbytes)
     )
     if end.memory == "pageable":
         return [into_device, into_host]
-    return [into_device, into_host, _both(into_device, into_host, Together((to_device,), (to_host,)))]
-
-
-def _both(one: Point, other: Point, operation: Together) -> Point:
-    def poison() -> None:
-        one.poison()
-        other.poison()
-
-    return dataclasses.replace(
-        one,
-        operations=[operation],
-        payload_bytes=one.payload_bytes + other.payload_bytes,
-        bus_bytes=one.bus_bytes + other.bus_bytes,
-        footprint_bytes=one.footprint_bytes + other.footprint_bytes,
-        poison=poison,
-        check=lambda: together([one.check(), other.check()]),
-        axes={"direction": "both", **{name: one.axes[name] for name in ("memory", "size_bytes")}},
-    )
+    return [into_device, into_host, both_ways(into_device, into_host, copies)]
 
 
 def _within(
@@ -154,16 +130,14 @@ def _within(
     planned: PlannedBenchmark,
     parameters: TransferParameters,
     task: StreamTask,
-    segments: Sequence[Segment],
     shape: Shape,
 ) -> Iterator[Measurement | Finding]:
     """The device's copy engine beside the kernel, over the same arrays."""
-    width = ELEMENT_BYTES[_DTYPE]
     axes: dict[str, int | float | str] = {"memory": "device", "size_bytes": task.footprint_bytes // 2}
     kernel = dataclasses.replace(stream_point(task, shape), axes={"direction": "local kernel", **axes})
     engine = dataclasses.replace(
         kernel,
-        operations=[Copy(s.arrays[1], s.arrays[0], s.elements * width) for s in segments],
+        operations=task.engine_copies(),
         axes={"direction": "local engine", **axes},
         shape=None,
     )

@@ -123,6 +123,17 @@ class Device(Protocol):
         """Raises ``BenchmarkFailed`` where the host gives none."""
         ...
 
+    def peers(self) -> list[DeviceInfo]:
+        """The other devices of its runtime; ``unavailable`` says of one why no copy goes between them."""
+        ...
+
+    def peer_memory(self, peer_id: str, nbytes: int) -> Allocation:
+        """Of a peer, for copies and for this device's kernels.
+
+        Raises ``OutOfDeviceMemory``, and ``BenchmarkFailed`` where it cannot be reached.
+        """
+        ...
+
     def compile(self, text: str) -> Program:
         """A program from the text of ``program_text``; raises ``BenchmarkFailed``."""
         ...

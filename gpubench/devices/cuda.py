@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from gpubench.devices import cuda_compile, pci
 from gpubench.devices.base import Copy, Launch, Operation, Together
 from gpubench.devices.cuda_hold import MAX_HELD_LAUNCHES, Hold
 from gpubench.devices.cuda_memory import Allocation, PinnedMemory, View
+from gpubench.devices.cuda_peers import Peers
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.telemetry import Nvml, NvmlWatch
 from gpubench.errors import (
@@ -55,7 +56,8 @@ class CudaRuntime:
     def open(self, device_id: str) -> CudaDevice:
         if device_id not in self._devices:
             raise NoSuchDevice(f"no CUDA device {device_id!r}; there are: {', '.join(self._devices)}")
-        return CudaDevice(*self._devices[device_id])
+        index, info = self._devices[device_id]
+        return CudaDevice(index, info, {k: other for k, other in self._devices.values() if k != index})
 
 
 class CudaDevice:
@@ -65,7 +67,7 @@ class CudaDevice:
     left no memory for a context, and ``DeviceLost``.
     """
 
-    def __init__(self, index: int, info: DeviceInfo) -> None:
+    def __init__(self, index: int, info: DeviceInfo, others: Mapping[int, DeviceInfo]) -> None:
         self._info = info
         self._closed = False
         self._compiler = cuda_compile.find_compiler(_architecture(info), _cuda_major())
@@ -73,6 +75,7 @@ class CudaDevice:
         with self._calls("opened"):
             context = cuda.Device(index).retain_primary_context()
             context.push()
+        self._peers = Peers(index, context, others)
         try:
             with self._calls("opened"):
                 # Of its own: the default stream waits for others, and others for it.
@@ -107,6 +110,14 @@ class CudaDevice:
         except (cuda.Error, MemoryError) as error:
             kind = "pinned" if pinned else "pageable"
             raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
+
+    def peers(self) -> list[DeviceInfo]:
+        with self._calls("asked for its peers"):
+            return self._peers.describe()
+
+    def peer_memory(self, peer_id: str, nbytes: int) -> Allocation:
+        with self._calls(f"asked for {nbytes} bytes of its peer {peer_id}", refusal=BenchmarkFailed):
+            return self._peers.allocate(peer_id, nbytes)
 
     def compile(self, text: str) -> _Program:
         """For the exact architecture of this GPU."""

@@ -96,6 +96,13 @@ class OpenClDevice:
             kind = "pinned" if pinned else "pageable"
             raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
 
+    def peers(self) -> list[DeviceInfo]:
+        """OpenCL has no copies between the devices of two contexts, but through the host."""
+        return []
+
+    def peer_memory(self, peer_id: str, nbytes: int) -> Allocation:
+        raise BenchmarkFailed(f"{self._info.name} has no peer {peer_id!r}")
+
     def compile(self, text: str) -> _Program:
         try:
             with warnings.catch_warnings():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from gpubench.worker.conduct import CANCEL_GRACE_SECONDS, Recorder, Stop, conduc
 from gpubench.worker.handle import Worker, probe
 from gpubench.worker.messages import Run
 from tests.devices import standin
+from tests.devices.conftest import Place
 
 MIB = 1 << 20
 DEVICE = "cuda:GPU-10111213-1415-1617-1819-1a1b1c1d1e1f"
@@ -31,50 +32,6 @@ PINNED = {
     "groups": 8,
 }
 QUICK = {"footprint_bytes": 2 * MIB, "time_limit_seconds": 0.05}
-
-Place = Callable[..., None]
-
-
-@pytest.fixture(scope="session")
-def pycuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pycuda")
-    standin.unpack_pycuda(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def driver(pycuda: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("driver")
-    standin.build_driver(pycuda, folder)
-    return folder
-
-
-@pytest.fixture
-def in_place(pycuda: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """Puts the stand-in where processes started from now on look for the driver."""
-
-    def place(**more: str) -> None:
-        for name in ("STANDIN_FAULT", "STANDIN_ARCHITECTURE"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in standin.environment(pycuda, driver, **more).items():
-            monkeypatch.setenv(name, value)
-
-    return place
-
-
-@pytest.fixture
-def start(in_place: Place) -> Iterator[Callable[..., Worker]]:
-    """Workers on the stand-in, with a fault or none."""
-    workers: list[Worker] = []
-
-    def started(**more: str) -> Worker:
-        in_place(**more)
-        workers.append(Worker())
-        return workers[-1]
-
-    yield started
-    for worker in workers:
-        worker.end()
 
 
 def measure(worker: Worker, *names: str, stop: Stop | None = None, **parameters: Any) -> RunDocument:

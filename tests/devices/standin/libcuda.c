@@ -1,6 +1,7 @@
-/* A stand-in for NVIDIA's driver, for tests: one device whose memory is the host's and whose kernels run
-   on the processor, late and in order, as those of a real one do. What PyCUDA binds and gpubench does not
-   use is made beside this (see __init__.py) and answers "not supported".
+/* A stand-in for NVIDIA's driver, for tests: one device, or as many as STANDIN_DEVICES says, whose memory is
+   the host's and whose kernels run on the processor, late and in order, as those of a real one do. A device
+   reaches another's memory once that was allowed, and never with STANDIN_NO_PEERS. What PyCUDA binds and
+   gpubench does not use is made beside this (see __init__.py) and answers "not supported".
 
    STANDIN_FAULT="cuMemAlloc_v2:2:20:3" lets 3 calls of a function, after the first 20, fail with an error;
    the error -1 never returns. After one of those that end a context, every later call fails with it. */
@@ -19,8 +20,8 @@
 enum {
     OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
     INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600,
-    ILLEGAL_ADDRESS = 700, TOO_MANY_RESOURCES = 701, LAUNCH_TIMEOUT = 702, LAUNCH_FAILED = 719,
-    NOT_SUPPORTED = 801, UNKNOWN = 999
+    ILLEGAL_ADDRESS = 700, TOO_MANY_RESOURCES = 701, LAUNCH_TIMEOUT = 702, PEER_ACCESS_ALREADY_ENABLED = 704,
+    LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, UNKNOWN = 999
 };
 
 static const struct { int code; const char *text; } TEXTS[] = {
@@ -31,6 +32,7 @@ static const struct { int code; const char *text; } TEXTS[] = {
     {INVALID_HANDLE, "invalid resource handle"}, {NOT_FOUND, "named symbol not found"},
     {NOT_READY, "device not ready"}, {ILLEGAL_ADDRESS, "an illegal memory access was encountered"},
     {TOO_MANY_RESOURCES, "too many resources requested for launch"},
+    {PEER_ACCESS_ALREADY_ENABLED, "peer access is already enabled"},
     {LAUNCH_TIMEOUT, "the launch timed out and was terminated"},
     {LAUNCH_FAILED, "unspecified launch failure"}, {NOT_SUPPORTED, "operation not supported"},
     {UNKNOWN, "unknown error"},
@@ -51,7 +53,7 @@ static const struct { int attribute, value; } ATTRIBUTES[] = {
 typedef struct { int pending; double milliseconds; } Event;
 typedef struct { void *library; void (*launch)(void *, const uint64_t *, unsigned, unsigned); } Module;
 typedef struct { Module *module; void *address; } Function;
-typedef struct Allocation { char *begin; uint64_t bytes; struct Allocation *next; } Allocation;
+typedef struct Allocation { char *begin; uint64_t bytes; struct Allocation *next; int device; } Allocation;
 typedef struct Work {
     enum { LAUNCH, SET, COPY, RECORD, END } kind;
     Function *function;
@@ -73,7 +75,8 @@ static int busy, started, dead;
 static Allocation *allocations, *pinned;
 static uint64_t allocated;
 static char host_code[4096];
-static __thread int contexts;
+static __thread int contexts, current[64];
+static int reaches[8][8];
 
 static double now_milliseconds(void) {
     struct timespec now;
@@ -167,7 +170,15 @@ static int within(const Allocation *list, const void *pointer, uint64_t bytes) {
         if ((char *)pointer >= list->begin && (char *)pointer + bytes <= list->begin + list->bytes) return 1;
     return 0;
 }
-static int inside(const void *pointer, uint64_t bytes) { return within(allocations, pointer, bytes); }
+/* In memory that the current context reaches. */
+static int inside(const void *pointer, uint64_t bytes) {
+    const int device = current[contexts];
+    for (const Allocation *each = allocations; each; each = each->next)
+        if (each->begin <= (char *)pointer && (char *)pointer + bytes <= each->begin + each->bytes)
+            return each->device == device || reaches[device][each->device];
+    return 0;
+}
+static int device_count(void) { return getenv("STANDIN_DEVICES") ? atoi(getenv("STANDIN_DEVICES")) : 1; }
 
 /* What tests call: the shared library with the code of the next module that is loaded. */
 void standin_host_code(const char *path) { snprintf(host_code, sizeof host_code, "%s", path); }
@@ -181,12 +192,18 @@ int cuInit(unsigned flags) { FAULT(0); return OK; }
 /* NVRTC looks for a driver in its process and asks for this unseen: not to have it would be a crash. */
 int cuGetExportTable(const void **table, const void *id) { return NOT_SUPPORTED; }
 int cuDriverGetVersion(int *version) { *version = 13000; return OK; }
-int cuDeviceGetCount(int *count) { *count = 1; return OK; }
-int cuDeviceGet(int *device, int index) { *device = 0; return index ? INVALID_DEVICE : OK; }
+int cuDeviceGetCount(int *count) { *count = device_count(); return OK; }
+int cuDeviceGet(int *device, int index) {
+    *device = index;
+    return index < device_count() ? OK : INVALID_DEVICE;
+}
 int cuDeviceGetName(char *name, int size, int device) { snprintf(name, size, "Stand-in"); return OK; }
-int cuDeviceGetPCIBusId(char *name, int size, int device) { snprintf(name, size, "0000:3B:00.0"); return OK; }
+int cuDeviceGetPCIBusId(char *name, int size, int device) {
+    snprintf(name, size, "0000:%X:00.0", 0x3b + device);
+    return OK;
+}
 int cuDeviceGetUuid_v2(unsigned char *uuid, int device) {
-    for (int k = 0; k < 16; ++k) uuid[k] = 0x10 + k;
+    for (int k = 0; k < 16; ++k) uuid[k] = 0x10 + k + 0x20 * device;
     return OK;
 }
 int cuDeviceTotalMem_v2(size_t *bytes, int device) { *bytes = MEMORY_BYTES; return OK; }
@@ -200,17 +217,32 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
         if (ATTRIBUTES[k].attribute == attribute) *value = ATTRIBUTES[k].value;
     return OK;
 }
-int cuDevicePrimaryCtxRetain(void **context, int device) { FAULT(0); *context = (void *)1; return OK; }
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+    FAULT(0);
+    *context = (void *)(intptr_t)(device + 1);
+    return OK;
+}
 int cuDevicePrimaryCtxRelease_v2(int device) { return OK; }
-int cuCtxPushCurrent_v2(void *context) { ++contexts; return OK; }
+int cuCtxPushCurrent_v2(void *context) { current[++contexts] = (intptr_t)context - 1; return OK; }
 int cuCtxPopCurrent_v2(void **context) {
     if (!contexts) return INVALID_CONTEXT;
+    if (context) *context = (void *)(intptr_t)(current[contexts] + 1);
     --contexts;
-    if (context) *context = (void *)1;
     return OK;
 }
 int cuCtxDetach(void *context) { return OK; }
-int cuCtxGetDevice(int *device) { *device = 0; return contexts ? OK : INVALID_CONTEXT; }
+int cuCtxGetDevice(int *device) { *device = current[contexts]; return contexts ? OK : INVALID_CONTEXT; }
+int cuDeviceCanAccessPeer(int *can, int device, int peer) {
+    *can = device != peer && !getenv("STANDIN_NO_PEERS");
+    return OK;
+}
+int cuCtxEnablePeerAccess(void *context, unsigned flags) {
+    FAULT(1);
+    int *reached = &reaches[current[contexts]][(intptr_t)context - 1];
+    if (*reached) return PEER_ACCESS_ALREADY_ENABLED;
+    *reached = 1;
+    return OK;
+}
 int cuCtxGetApiVersion(void *context, unsigned *version) { *version = 3020; return OK; }
 int cuCtxSynchronize(void) { FAULT(1); return wait_for_all(); }
 
@@ -228,7 +260,7 @@ int cuMemAlloc_v2(uint64_t *pointer, size_t bytes) {
     mprotect(begin + size, GUARD_BYTES, PROT_NONE); /* Who writes past the end ends the process. */
     memset(begin, 0xA5, size);                      /* Fresh memory holds no zeros. */
     Allocation *kept = malloc(sizeof *kept);
-    *kept = (Allocation){begin, size, allocations};
+    *kept = (Allocation){begin, size, allocations, current[contexts]};
     allocations = kept;
     allocated += size;
     *pointer = (uint64_t)begin;

@@ -1,0 +1,92 @@
+"""Copies between the device and its peers: a row and a column of the matrix of all devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.transfer_points import both_ways, one_way
+from gpubench.devices.base import Buffer
+from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
+from gpubench.measure.memory import Segment
+from gpubench.measure.points import Point, measure_points
+from gpubench.measure.shapes import ELEMENT_BYTES
+from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.results.document import DeviceInfo, Measurement, Shape
+from gpubench.worker.messages import PlannedBenchmark
+
+_DTYPE = "double"
+
+
+def measure_peers(
+    bench: Workbench, planned: PlannedBenchmark, segment: Segment, sizes: Sequence[int], any_shape: Shape
+) -> Iterator[Measurement]:
+    """To each peer, from it, and both at once, in ``sizes`` up to the size of the segment's arrays.
+
+    One that cannot be reached is skipped with the reason. The first array of the segment is filled.
+    """
+    for peer in bench.device.peers():
+        try:
+            yield from _with_peer(bench, planned, peer, segment, sizes, any_shape)
+        except (BenchmarkFailed, OutOfDeviceMemory) as error:
+            yield Measurement(
+                planned.name,
+                planned.parameters,
+                "skipped",
+                reason=error.message,
+                axes={"direction": "peer", "memory": peer.id},
+                default_parameters=planned.default_parameters,
+            )
+
+
+def _with_peer(
+    bench: Workbench,
+    planned: PlannedBenchmark,
+    peer: DeviceInfo,
+    segment: Segment,
+    sizes: Sequence[int],
+    any_shape: Shape,
+) -> list[Measurement]:
+    if peer.unavailable:
+        raise BenchmarkFailed(peer.unavailable)
+    with ExitStack() as held:
+        memory = bench.device.peer_memory(peer.id, 2 * max(sizes))
+        held.callback(memory.release)
+
+        def task(source: Buffer, target: Buffer, nbytes: int) -> StreamTask:
+            part = replace(segment, arrays=(source, target), elements=nbytes // ELEMENT_BYTES[_DTYPE])
+            made = StreamTask(
+                bench.device, bench.programs, STREAM["copy"], _DTYPE, [part], planned.parameters["seed"]
+            )
+            held.callback(made.release)
+            return made
+
+        points: list[Point] = []
+        for nbytes in sizes:
+            theirs = memory.view(0, nbytes), memory.view(max(sizes), nbytes)
+            ours = segment.arrays
+            out, back = task(ours[0], theirs[1], nbytes), task(theirs[0], ours[1], nbytes)
+            back.fill()
+            points += _directions(peer.id, out, back, any_shape)
+        limit = planned.parameters["time_limit_seconds"] or POINT_LIMIT_SECONDS[bench.device.info.kind]
+        return measure_points(bench, planned, points, limit)
+
+
+def _directions(peer_id: str, out: StreamTask, back: StreamTask, any_shape: Shape) -> list[Point]:
+    """``out`` and ``back`` copy between the devices; their kernels only poison and check."""
+    copies = out.engine_copies()[0], back.engine_copies()[0]
+    to_peer, from_peer = (
+        one_way(
+            direction,
+            peer_id,
+            copy,
+            partial(task.poison, any_shape),
+            partial(task.check, any_shape),
+        )
+        for direction, copy, task in zip(("to peer", "from peer"), copies, (out, back), strict=True)
+    )
+    return [to_peer, from_peer, both_ways(to_peer, from_peer, copies)]

@@ -1,0 +1,55 @@
+"""The stand-in for CUDA's driver, where processes started by a test find it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gpubench.worker.handle import Worker
+from tests.devices import standin
+
+Place = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def pycuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pycuda")
+    standin.unpack_pycuda(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def driver(pycuda: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("driver")
+    standin.build_driver(pycuda, folder)
+    return folder
+
+
+@pytest.fixture
+def in_place(pycuda: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Puts the stand-in where processes started from now on look for the driver."""
+
+    def place(**more: str) -> None:
+        for name in ("STANDIN_FAULT", "STANDIN_ARCHITECTURE", "STANDIN_DEVICES", "STANDIN_NO_PEERS"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in standin.environment(pycuda, driver, **more).items():
+            monkeypatch.setenv(name, value)
+
+    return place
+
+
+@pytest.fixture
+def start(in_place: Place) -> Iterator[Callable[..., Worker]]:
+    """Workers on the stand-in, with a fault or none."""
+    workers: list[Worker] = []
+
+    def started(**more: str) -> Worker:
+        in_place(**more)
+        workers.append(Worker())
+        return workers[-1]
+
+    yield started
+    for worker in workers:
+        worker.end()

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup test lint format peers bench cuda gpu-check clean
+.PHONY: demo setup test lint format peers bench cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo
@@ -22,6 +22,10 @@ lint: $(VENV)/.ready-test
 format: $(VENV)/.ready-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# What the documentation says of the benchmarks is made from the program; a test says when this is due.
+docs: $(VENV)/.ready-demo
+	@$(BIN)/python tools/write_docs.py
 
 # gpubench beside likwid-bench, STREAM-style loops in C, and numpy, alternating in one run.
 peers: $(VENV)/.ready-demo

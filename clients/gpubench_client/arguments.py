@@ -29,6 +29,11 @@ def service(parser: argparse.ArgumentParser) -> None:
     common(parser)
 
 
+def benchmarks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--markdown", action="store_true", help="the page of all benchmarks, in Markdown")
+    service(parser)
+
+
 def run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "benchmarks", nargs="*", metavar="BENCHMARK", help="a benchmark or a suite: see `gpubench benchmarks`"

@@ -38,23 +38,12 @@ def benchmarks(args: argparse.Namespace, output: Output) -> None:
     if output.json:
         output.data(answer)
         return
-    from gpubench.report.model import Table
-    from gpubench.report.terminal import table
+    from gpubench.report.benchmarks import benchmark_list, page
 
-    rows = (
-        (
-            row.name,
-            row.summary,
-            f"{row.bus_arrays} x array" if row.bus_arrays else "see there",
-            row.explanation,
-        )
-        for row in answer.benchmarks
-    )
-    suites = ((suite.name, suite.summary, ", ".join(suite.benchmarks)) for suite in answer.suites)
-    output.show(
-        table(Table("Benchmarks", ("name", "what it does", "bus bytes", "explanation"), tuple(rows), 4)),
-        table(Table("Suites", ("name", "what it is", "benchmarks"), tuple(suites), 3)),
-    )
+    if args.markdown:
+        output.text(page(answer))
+    else:
+        output.show(benchmark_list(answer))
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
@@ -101,7 +90,7 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("devices", "list what can be measured", arguments.service, devices),
-    Command("benchmarks", "list what can be run, and what each one moves", arguments.service, benchmarks),
+    Command("benchmarks", "list what can be run, and what each one moves", arguments.benchmarks, benchmarks),
     Command("run", "measure a device's memory and compare it", arguments.run, run),
     Command("result", "fetch the document of an earlier run from a server", arguments.result, result),
     Command("theory", "what a board or a kind of memory should reach", arguments.theory, theory),

@@ -69,10 +69,10 @@ def render_markdown(documents: Sequence[RunDocument]) -> str:
 def _run(comparison: Comparison) -> list[str]:
     document = comparison.document
     parts = [
-        f"## {_escape(model.device_name(document))}, run {_escape(model.clean(document.run_id))}",
+        f"## {escape(model.device_name(document))}, run {escape(model.clean(document.run_id))}",
         _headline(comparison),
         _table(model.device_facts(document, comparison.theory)),
-        _bullets(_escape(model.clean(note)) for note in comparison.notes),
+        _bullets(escape(model.clean(note)) for note in comparison.notes),
     ]
     parts += _section(model.measurements(comparison))
     parts += _curves(comparison)
@@ -92,8 +92,8 @@ def _curves(comparison: Comparison) -> list[str]:
         for each in shown.tables:
             parts += _section(each)
         if not shown.tables:
-            parts.append(f"### {_escape(shown.benchmark)}")
-        parts.append(_bullets(map(_escape, shown.findings)))
+            parts.append(f"### {escape(shown.benchmark)}")
+        parts.append(_bullets(map(escape, shown.findings)))
         if shown.shortened:
             parts.append("The run document has all points.")
     return parts
@@ -102,7 +102,7 @@ def _curves(comparison: Comparison) -> list[str]:
 def _explanations(document: RunDocument) -> list[str]:
     """What the program that measured said of its benchmarks."""
     lines = [
-        f"**{_escape(model.clean(name))}**: {_escape(model.clean(text))}"
+        f"**{escape(model.clean(name))}**: {escape(model.clean(text))}"
         for name, text in document.explanations.items()
     ]
     return ["### What was measured", _bullets(lines)] if lines else []
@@ -114,7 +114,7 @@ def _headline(comparison: Comparison) -> str:
         return f"**No figure of the memory as a whole; {_counted(comparison.curves)}.**"
     if best is None:
         return "**This run gave no figure.**"
-    text = f"**{_escape(model.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
+    text = f"**{escape(model.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
     if best.nominal_ratio is not None:
         text += f", {format_percent(best.nominal_ratio)} of the nominal peak"
     if best.live_clock_ratio is not None:
@@ -123,7 +123,7 @@ def _headline(comparison: Comparison) -> str:
 
 
 def _counted(curves: Sequence[Curve]) -> str:
-    return ", ".join(f"{_escape(title(curve))}: {len(curve.points)} points" for curve in curves)
+    return ", ".join(f"{escape(title(curve))}: {len(curve.points)} points" for curve in curves)
 
 
 def _standing(result: Result) -> tuple[bool, float]:
@@ -138,9 +138,7 @@ def _projection(comparison: Comparison) -> list[str]:
         for result in comparison.results
         if result.no_projection
     }
-    lines = _bullets(
-        f"None for {_escape(', '.join(names))}: {_escape(why)}." for why, names in reasons.items()
-    )
+    lines = _bullets(f"None for {escape(', '.join(names))}: {escape(why)}." for why, names in reasons.items())
     if not table.rows:
         return [f"### {table.title}", lines] if lines else []
     return [f"### {table.title}", _PROJECTION, _table(table), lines]
@@ -176,14 +174,12 @@ def _not_allowed(comparisons: Sequence[Comparison]) -> Iterable[str]:
 
 
 def _section(table: model.Table, introduction: str = "") -> list[str]:
-    return [f"### {_escape(table.title)}", introduction, _table(table)] if table.rows else []
+    return [f"### {escape(table.title)}", introduction, _table(table)] if table.rows else []
 
 
 def _table(table: model.Table) -> str:
     rule = [":--" if table.is_text(number) else "--:" for number in range(len(table.columns))]
-    return "\n".join(
-        _line(cells) for cells in (map(_escape, table.columns), rule, *map(_escaped, table.rows))
-    )
+    return "\n".join(_line(cells) for cells in (map(escape, table.columns), rule, *map(_escaped, table.rows)))
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -191,10 +187,10 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _escaped(cells: Iterable[str]) -> list[str]:
-    return [_escape(cell) for cell in cells]
+    return [escape(cell) for cell in cells]
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """As it stands, whatever it is; an address stays one."""
     return " ".join(
         word if _ADDRESS.fullmatch(word) else _MARKS.sub(r"\\\1", word) for word in text.split(" ")

@@ -6,8 +6,10 @@ import json
 import os
 from pathlib import Path
 
+from gpubench.benchmarks.plan import describe
 from gpubench.benchmarks.suites import suites
 from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.report.benchmarks import page
 from tests.cli.command import QUICK, gpubench
 
 
@@ -34,7 +36,8 @@ def test_a_runtime_that_is_missing_says_how_to_install_it(tmp_path: Path) -> Non
 
 def test_benchmarks() -> None:
     ran = gpubench("benchmarks")
-    assert all(f" {name} " in ran.stdout for name in (*BENCHMARKS, *suites()))
+    assert all(f"{name}: " in ran.stdout for name in (*BENCHMARKS, *suites()))
+    assert gpubench("benchmarks", "--markdown").stdout == page(describe())
     found = json.loads(gpubench("benchmarks", "--json").stdout)
     assert [benchmark["name"] for benchmark in found["benchmarks"]] == list(BENCHMARKS)
     assert [suite["name"] for suite in found["suites"]] == list(suites())

@@ -1,0 +1,29 @@
+"""Write what the documentation says of the benchmarks: the table in README.md, and docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpubench.benchmarks.plan import describe
+from gpubench.report.benchmarks import between_markers, page, readme_table
+
+ROOT = Path(__file__).parent.parent
+
+
+def made() -> dict[Path, str]:
+    """Each file with the text that it should have."""
+    readme = ROOT / "README.md"
+    found = describe()
+    return {
+        readme: between_markers(readme.read_text(encoding="utf-8"), readme_table(found)),
+        ROOT / "docs" / "benchmarks.md": page(found),
+    }
+
+
+def main() -> None:
+    for path, text in made().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpubench.benchmarks.parameters import (
+    CacheSweepParameters,
     IntegrityParameters,
     LatencyParameters,
     LoadedLatencyParameters,
@@ -254,6 +255,17 @@ _LATENCY_ROWS = (
         "the groups that read them, and a line for each step; where the walk ended and what the readers summed "
         "is checked. A processor needs a second core.",
         "loaded_latency", LoadedLatencyParameters,
+    ),
+    Benchmark(
+        "cache_sweep", "read and copy bandwidth over the footprint, and the caches that it shows",
+        "Arrays of 16 KiB up to the footprint of the stream benchmarks are read, and copied. What fits into a "
+        "few caches is gone through many times in one launch, so that launching is no part of the figure: on a "
+        "processor each core passes over a part of its own, on a GPU all groups pass over everything. Beyond "
+        "that the passes are those of `read` and `copy`, and the largest one gives their figure. Bytes are all "
+        "that the kernels read and write, wherever they come from. Every group's sum and every copied word is "
+        "checked. Levels are found in the fastest 5 % of the samples, and set beside the sizes that the "
+        "device or its host tells of, all cores' together.",
+        "cache_sweep", CacheSweepParameters,
     ),
 )  # fmt: skip
 

@@ -38,10 +38,10 @@ FUNCTION ELEMENT element_at(u64 index, u32 salt) {
 /* What `write` stores: a counter with an odd step from a hashed start, as costs no time. */
 FUNCTION WORD counter_at(u64 index, u32 salt) { return (WORD)mix(salt) + (WORD)index * COUNTER_STEP; }
 
-/* A counter with its upper bits folded into the lower ones, of a word or a vector of words: nearly as cheap, and
-   neighbours have no common difference by which a memory could compress them. */
-#define FOLD_BITS 23
-#define FOLDED(counter) ((counter) ^ ((counter) >> FOLD_BITS))
+/* A counter with the product of its halves in it, a word or a vector of words: nearly as cheap, and neighbours
+   have no common difference by which a memory could compress them. */
+#define HALF_BITS (4 * ELEMENT_BYTES)
+#define FOLDED(counter) ((counter) ^ (((counter) << HALF_BITS) >> HALF_BITS) * ((counter) >> HALF_BITS))
 
 FUNCTION WORD folded_at(u64 index, u32 salt) {
     const WORD counter = counter_at(index, salt);

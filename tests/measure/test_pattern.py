@@ -1,0 +1,133 @@
+"""Bandwidth by what the data hold, where the data hold just that."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from gpubench.benchmarks.pattern import KERNELS, PATTERNS, Kernel, PatternTask, findings
+from gpubench.devices.base import Device
+from gpubench.measure import shapes
+from gpubench.measure.checks import Checks
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Measurement, Shape, Summary
+from tests.measure.conftest import MIB, Collected, Measure
+
+FAULTS = {
+    "a vector is not written": ("STORE(a + AT(u), base", "if (AT(u) != 77) STORE(a + AT(u), base", PATTERNS),
+    "random data are left out": ("base[u] ^ (FOLDED(counter) & mask)", "base[u]", ("random",)),
+    "random data everywhere": ("? ~(WORD)0 : (WORD)0", "? ~(WORD)0 : (WORD)1", PATTERNS[:-1]),
+    "constants are taken from another place": (
+        "u * GROUP_SIZE) * VECTOR_ELEMENTS + lane",
+        "u * GROUP_SIZE) * VECTOR_ELEMENTS + lane + 1",
+        ("checkerboard", "walking"),
+    ),
+}
+COPY_FAULTS = {
+    "a vector is not copied": ("STORE(b + AT(u), x[u])", "if (AT(u) != 77) STORE(b + AT(u), x[u])", PATTERNS),
+    "a vector is read from its neighbour": (
+        "x[u] = a[AT(u)]",
+        "x[u] = a[AT(u) ^ 1]",
+        ("walking", "random"),
+    ),
+}
+SHAPE = Shape(64, 4, 1, "tile", True, 16)
+
+
+@pytest.fixture(autouse=True)
+def _one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nothing is tuned."""
+    for kernel in KERNELS:
+        monkeypatch.setitem(shapes._PROCESSOR, kernel, ((64, 4, True),))
+
+
+def unverified(told: Collected) -> set[tuple[str, str]]:
+    wrong = [m.axes for m in told.measurements if m.status == "unverified"]
+    return {(str(axes["kernel"]), str(axes["pattern"])) for axes in wrong}
+
+
+def test_every_pattern_is_written_and_copied(measure: Measure) -> None:
+    _, told = measure("pattern")
+    assert [(m.axes["kernel"], m.axes["pattern"]) for m in told.measurements] == [
+        (kernel, pattern) for kernel in KERNELS for pattern in PATTERNS
+    ]
+    for m in told.measurements:
+        assert (m.status, m.verified) == ("ok", True)
+        assert m.footprint_bytes and m.passes_per_sample and m.bus_bytes and m.payload_bytes
+        assert m.bus_bytes == m.footprint_bytes * m.passes_per_sample
+        assert m.payload_bytes * (2 if m.axes["kernel"] == "copy" else 1) == m.bus_bytes
+    assert [f.name for f in told.findings] == ["write_fastest_to_random", "copy_fastest_to_random"]
+
+
+@pytest.fixture
+def bench(device: Device) -> Iterator[Workbench]:
+    made = Workbench(device, Collected())
+    yield made
+    made.arena.release()
+
+
+def words(bench: Workbench, pattern: str, kernel: Kernel = "write") -> np.ndarray:
+    """What the memory holds after one pass."""
+    segments = bench.arena.cut(MIB, 1, 8, 8192)
+    checks = Checks(bench, "double")
+    try:
+        task = PatternTask(bench, checks, segments, kernel, pattern, seed=1)
+        bench.run(task.launches(SHAPE))
+    finally:
+        checks.release()
+    return np.array(bench.device.read_words(segments[0].arrays[0], segments[0].elements, 8), np.uint64)
+
+
+def test_the_words_are_those_of_the_pattern(bench: Workbench) -> None:
+    count = MIB // 8
+    index = np.arange(count, dtype=np.uint64)
+    expected = {
+        "zeros": np.zeros(count, np.uint64),
+        "ones": np.full(count, 2**64 - 1, np.uint64),
+        "checkerboard": np.where(index % 2, 0xAAAAAAAAAAAAAAAA, 0x5555555555555555).astype(np.uint64),
+        "walking": np.uint64(2**32 + 1) << (index % 32),
+    }
+    for pattern, right in expected.items():
+        assert np.array_equal(words(bench, pattern), right), pattern
+
+
+def test_random_data_cannot_be_compressed(bench: Workbench) -> None:
+    """Nor what is left of them when each word is set against one before it, as memories do."""
+    random = words(bench, "random")
+    halves = random.view(np.uint32)
+    for data in (random, halves):
+        for back in (1, 2, 4, 8):
+            left = (data, data[back:] - data[:-back], data[back:] ^ data[:-back])
+            assert all(len(zlib.compress(what.tobytes())) > 0.999 * what.nbytes for what in left)
+    assert len(set(random)) == len(random)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_writer_is_found(measure: Measure, fault: str) -> None:
+    old, new, patterns = FAULTS[fault]
+    _, told = measure("pattern", faults=(("pattern.cl", old, new),))
+    assert {pattern for kernel, pattern in unverified(told) if kernel == "write"} == set(patterns)
+
+
+@pytest.mark.parametrize("fault", COPY_FAULTS)
+def test_a_fault_of_the_copy_is_found(measure: Measure, fault: str) -> None:
+    old, new, patterns = COPY_FAULTS[fault]
+    _, told = measure("pattern", faults=(("pattern.cl", old, new),))
+    assert unverified(told) == {("copy", pattern) for pattern in patterns}
+
+
+def written(pattern: str, bandwidth: float) -> Measurement:
+    rate = Summary(*[bandwidth] * 7)
+    return Measurement("pattern", {}, "ok", axes={"pattern": pattern}, bandwidth_bytes_per_second=rate)
+
+
+def test_the_fastest_pattern_is_set_against_random_data() -> None:
+    [finding] = findings("write", [written("zeros", 50e9), written("ones", 26e9), written("random", 25e9)])
+    assert finding.value == pytest.approx(2)
+    assert "zeros at 50.00 GB/s, 2.00 x random data" in finding.text
+    [finding] = findings("copy", [written("zeros", 25.5e9), written("random", 25e9)])
+    assert "no pattern is more than 5 % faster" in finding.text
+    assert list(findings("copy", [written("zeros", 25e9)])) == []

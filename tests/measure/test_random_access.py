@@ -1,0 +1,162 @@
+"""Random places: a bijection, scattered, and whatever is done there is verified word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import pytest
+
+from gpubench.benchmarks import random_access
+from gpubench.benchmarks.random_access import PIECES_BYTES, findings
+from gpubench.devices.base import Device, Launch
+from gpubench.kernels.programs import Programs
+from gpubench.kernels.source import read_source
+from gpubench.results.document import Measurement
+from tests.measure.conftest import MIB, Measure
+
+NAMES = ("gather", "scatter", "update")
+BUS_CROSSINGS = {"gather": 1, "scatter": 1, "update": 2}
+
+LIST_PLACES = """
+KERNEL(list_places)(GLOBAL u64 *places, u64 count, u64 blocks, u64 salt) {
+    EACH_ELEMENT places[i] = place_of(i, (u32)blocks, (u32)salt);
+}
+KERNEL(list_numbers)(GLOBAL u64 *numbers, u64 count, u64 blocks, u64 salt) {
+    EACH_ELEMENT numbers[i] = number_of(place_of(i, (u32)blocks, (u32)salt), (u32)blocks, (u32)salt);
+}
+"""
+
+ONE = "(AT(u) == 321)"
+FAULTS = {
+    "gather leaves out a vector": ("gather", "sum += x[u];", f"if (!{ONE}) sum += x[u];"),
+    "gather reads a vector twice": ("gather", "sum += x[u];", f"{{ sum += x[u]; if {ONE} sum += x[u]; }}"),
+    "gather reads a neighbour": (
+        "gather",
+        "x[u] = a[place[u]];\n        EACH_UNROLLED sum",
+        f"x[u] = a[place[u] ^ {ONE}];\n        EACH_UNROLLED sum",
+    ),
+    "scatter leaves out a vector": ("scatter", "STORE(a + place[u]", f"if (!{ONE}) STORE(a + place[u]"),
+    "scatter writes a neighbour": ("scatter", "STORE(a + place[u]", f"STORE(a + (place[u] ^ {ONE})"),
+    "scatter goes where it went before": (
+        "scatter",
+        "EACH_PLACE\n        EACH_UNROLLED STORE",
+        f"EACH_PLACE\n        EACH_UNROLLED if {ONE} place[u] = place[0];\n        EACH_UNROLLED STORE",
+    ),
+    "update leaves out a vector": ("update", "a[place[u]] = x[u]", f"if (!{ONE}) a[place[u]] = x[u]"),
+    "update writes without reading": ("update", "= x[u] + SPLAT", "= SPLAT"),
+    "update does it twice": (
+        "update",
+        "x[u] + SPLAT(WORD, ADDED(place[u]))",
+        f"x[u] + SPLAT(WORD, (1 + {ONE}) * ADDED(place[u]))",
+    ),
+    "update does nothing": ("update", "sums[0] += 1", "sums[0] += 0"),
+}
+
+
+@pytest.fixture
+def few_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest, one of a vector, and one of several, so that little is compiled."""
+    monkeypatch.setattr(random_access, "PIECES_BYTES", (4, 16, 128))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_piece_is_counted_and_verified(measure: Measure, name: str) -> None:
+    _, told = measure(name, footprint_bytes=7 * MIB)  # no power of two
+    assert [m.axes for m in told.measurements] == [{"piece_bytes": piece} for piece in PIECES_BYTES]
+    for m, piece in zip(told.measurements, PIECES_BYTES, strict=True):
+        assert (m.status, m.verified) == ("ok", True)
+        assert m.footprint_bytes == 7 * MIB
+        assert m.accesses == 7 * MIB // max(piece, 64)  # every piece of a line, of smaller ones as many
+        assert m.payload_bytes == m.accesses * piece
+        assert m.bus_bytes == m.accesses * max(piece, 64) * BUS_CROSSINGS[name]
+    assert [f.name for f in told.findings] == ["accesses_per_second", "half_bandwidth_piece"]
+    assert {f.benchmark for f in told.findings} == {name}
+
+
+@pytest.mark.usefixtures("few_pieces")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_footprint_of_several_segments(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
+    monkeypatch.setattr(device, "_info", small)
+    _, told = measure(name)
+    assert {m.status for m in told.measurements} == {"ok"}
+
+
+@pytest.mark.usefixtures("few_pieces")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
+    name, old, new = FAULTS[fault]
+    _, told = measure(name, footprint_bytes=MIB, faults=(("random.cl", old, new),))
+    assert {m.status for m in told.measurements} == {"unverified"}
+    assert all(m.first_mismatches and not m.samples_seconds for m in told.measurements)
+
+
+Ask = Callable[[str, int, int], np.ndarray]
+
+
+@pytest.fixture
+def ask(device: Device) -> Ask:
+    """Asks the device's own code: places of all numbers, and numbers of all places."""
+
+    def read(file: str) -> str:
+        return read_source(file) + (LIST_PLACES if file == "random.cl" else "")
+
+    program = Programs(device, read).program(
+        "random", "float", group_size=1, UNROLL=1, PARTS=1, PIECE_WORDS=1, ORDER_TILE=1
+    )
+
+    def ask(kernel: str, blocks: int, salt: int) -> np.ndarray:
+        count = blocks << 12
+        memory = device.allocate(8 * count)
+        try:
+            view = memory.view(0, 8 * count)
+            device.run([Launch(program.kernel(kernel), 4, 1, (view, count, blocks, salt))])
+            return np.array(device.read_words(view, count, 8))
+        finally:
+            memory.release()
+
+    return ask
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 7, 64, 100])
+def test_the_places_are_a_bijection_and_can_be_taken_back(ask: Ask, blocks: int) -> None:
+    for salt in (1, 0x9E3779B9, 2**32 - 1):
+        places = ask("list_places", blocks, salt)
+        assert np.array_equal(np.sort(places), np.arange(blocks << 12))
+        assert np.array_equal(ask("list_numbers", blocks, salt), np.arange(blocks << 12))
+
+
+def test_neighbours_are_far_apart(ask: Ask) -> None:
+    blocks, count = 100, 100 << 12
+    for salt in (1, 0x9E3779B9, 2**32 - 1):
+        places = ask("list_places", blocks, salt)
+        for lag in (1, 2, 16, 256, 4096):
+            steps = np.abs(np.diff(places.astype(np.int64)[::lag][:4000]))
+            # Two random places are a third of the whole apart, and seldom in one block.
+            assert abs(steps.mean() / count - 1 / 3) < 0.05, (salt, lag)
+            assert (steps < 4096).mean() < 0.04, (salt, lag)
+        # Any part of the numbers falls evenly over the memory.
+        shares = np.bincount(places[: count // 16] >> 12, minlength=blocks) / (4096 / 16)
+        assert shares.min() > 0.6 and shares.max() < 1.4
+
+
+def accessed(piece: int, payload_bandwidth: float) -> Measurement:
+    return Measurement(
+        "gather",
+        {},
+        "ok",
+        axes={"piece_bytes": piece},
+        payload_bytes=1000 * piece,
+        accesses=1000,
+        samples_seconds=[1000 * piece / payload_bandwidth],
+    )
+
+
+def test_rate_and_the_smallest_piece_that_pays() -> None:
+    rate, piece = findings([accessed(piece, min(piece, 64) * 1e9) for piece in PIECES_BYTES])
+    assert rate.value == pytest.approx(1e9) and "1 giga-accesses" in rate.text
+    assert piece.value == 32

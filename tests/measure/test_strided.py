@@ -1,0 +1,103 @@
+"""Strides and misaligned starts: what was asked for, and what had to be moved."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from gpubench.benchmarks import strided
+from gpubench.benchmarks.strided import OFFSETS, STRIDES, findings, phases
+from gpubench.devices.base import Device
+from gpubench.results.document import Measurement
+from tests.measure.conftest import MIB, Measure
+
+FAULTS = {
+    "an element is left out": ("x[u] = a[start", "x[u] = AT(u) == 77 ? 0 : a[start"),
+    "the start is forgotten": ("a[start + AT(u)", "a[AT(u)"),
+    "a neighbour is read": ("AT(u) * STRIDE]", "AT(u) * STRIDE + (AT(u) == 77)]"),
+    "elements are read twice": ("AT(u) * STRIDE]", "(AT(u) & ~(u64)1) * STRIDE]"),
+}
+
+
+def touched(m: Measurement) -> np.ndarray:
+    """The elements of one pass, as the benchmark promises them: sector after sector, stride by stride."""
+    assert m.footprint_bytes
+    stride, offset = int(m.axes["stride_elements"]), int(m.axes["offset_elements"])
+    elements = (m.footprint_bytes // 4 - max(OFFSETS)) // stride // 64 * 64
+    walks = [offset + 16 * phase for phase in range(max(1, stride // 16))]
+    return np.concatenate([start + stride * np.arange(elements) for start in walks])
+
+
+def test_payload_is_what_was_asked_for_and_bus_bytes_are_whole_sectors(measure: Measure) -> None:
+    _, told = measure("strided", footprint_bytes=MIB)
+    assert [(m.axes["stride_elements"], m.axes["offset_elements"]) for m in told.measurements] == [
+        *((stride, 0) for stride in STRIDES),
+        *((1, offset) for offset in OFFSETS[1:]),
+    ]
+    for m in told.measurements:
+        assert (m.status, m.verified, m.passes_per_sample) == ("ok", True, 1)
+        elements = touched(m)
+        assert len(np.unique(elements)) == len(elements)
+        assert m.payload_bytes == 4 * len(elements)
+        assert m.bus_bytes == 64 * len(np.unique(elements // 16))
+        assert m.footprint_bytes and m.bus_bytes > 0.8 * m.footprint_bytes
+    assert [f.name for f in told.findings] == ["access_granularity", "misalignment_cost"]
+
+
+def test_no_sector_is_touched_twice_in_a_pass() -> None:
+    assert [phases(stride, 64) for stride in STRIDES] == [1, 1, 1, 1, 1, 2, 4]
+    assert [phases(stride, 32) for stride in STRIDES] == [1, 1, 1, 1, 2, 4, 8]
+
+
+@pytest.mark.usefixtures("few_strides")
+def test_a_footprint_of_several_segments(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
+    monkeypatch.setattr(device, "_info", small)
+    _, told = measure("strided")
+    assert {m.status for m in told.measurements} == {"ok"}
+
+
+@pytest.fixture
+def few_strides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a walk, one of several, so that little is compiled."""
+    monkeypatch.setattr(strided, "STRIDES", (1, 64))
+
+
+@pytest.mark.usefixtures("few_strides")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
+    _, told = measure("strided", footprint_bytes=2 * MIB, faults=(("strided.cl", *FAULTS[fault]),))
+    wrong = {
+        (m.axes["stride_elements"], m.axes["offset_elements"]) for m in told.measurements if m.mismatches
+    }
+    if fault == "the start is forgotten":  # only these have one
+        assert wrong == {(64, 0), *((1, offset) for offset in OFFSETS[1:])}
+    else:
+        assert len(wrong) == len(told.measurements)
+    assert all(m.status == "unverified" for m in told.measurements if m.mismatches)
+
+
+def read(stride: int, offset: int, payload_bandwidth: float) -> Measurement:
+    axes: dict[str, int | float | str] = {"stride_elements": stride, "offset_elements": offset}
+    return Measurement(
+        "strided", {}, "ok", axes=axes, payload_bytes=1000, samples_seconds=[1000 / payload_bandwidth]
+    )
+
+
+@pytest.mark.parametrize(
+    ("granularity", "found"), [(4, 4), (32, 32), (64, 64), (128, 128), (256, None), (1024, None)]
+)
+def test_the_granularity_is_where_the_payload_stops_halving(granularity: int, found: int | None) -> None:
+    measured = [read(stride, 0, 100e9 / min(stride * 4, granularity)) for stride in STRIDES]
+    [finding] = findings(measured)
+    assert (finding.name, finding.value) == ("access_granularity", found)
+
+
+def test_the_worst_start_is_set_against_the_aligned_one() -> None:
+    measured = [read(1, 0, 20e9), read(1, 1, 19e9), read(1, 4, 15e9)]
+    [finding] = findings(measured)
+    assert finding.value == pytest.approx(0.25)
+    assert "costs 25.0% at most" in finding.text

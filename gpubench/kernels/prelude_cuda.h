@@ -47,10 +47,6 @@ template <typename T, int N> FUNCTION pack<T, N> operator<<(pack<T, N> a, int bi
     UNROLLED for (int k = 0; k < N; ++k) a.lane[k] <<= bits;
     return a;
 }
-template <typename T, int N> FUNCTION pack<T, N> operator<<(pack<T, N> a, int bits) {
-    UNROLLED for (int k = 0; k < N; ++k) a.lane[k] <<= bits;
-    return a;
-}
 template <typename T, int N> FUNCTION pack<T, N> operator>>(pack<T, N> a, int bits) {
     UNROLLED for (int k = 0; k < N; ++k) a.lane[k] >>= bits;
     return a;

@@ -25,7 +25,7 @@ KINDS: dict[Kind, str] = {
 MAX_MISMATCHES = 8
 _BITS = np.arange(64, dtype=np.uint64)
 
-# Of data.cl: the counter's step, its inverse modulo 2^64, and by how much the counter is folded.
+# Of the kernels: the counter's step, its inverse modulo 2^64, and by how much a counter is folded.
 _STEP = 0x9E3779B97F4A7C15
 _INVERSE_STEP = np.uint64(pow(_STEP, -1, 2**64))
 _FOLD_BITS = np.uint64(23)

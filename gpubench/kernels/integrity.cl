@@ -1,9 +1,10 @@
 /* Memory written with a pattern, and read back: every wrong word is counted, the first ones are told.
 
    A pattern is a value for each index: a counter with an odd step, which is another number for every address; a
-   one that walks through the bits; or the folded counter, as good as random. The counters are invertible, so
-   that a wrong value tells whether it belongs to another address. `flip` is all ones for the pattern's complement,
-   else 0. `first` is the index of the part's first word, of a multiple of 16 words. */
+   one that walks through the bits; or the counter with its upper bits folded into the lower ones, as good as
+   random. Counters are invertible, folded or not, so that a wrong value tells whether it belongs to another
+   address. `flip` is all ones for the pattern's complement, else 0. `first` is the index of the part's first
+   word, a multiple of 16. */
 
 #define ADDRESS 0
 #define WALKING 1
@@ -20,12 +21,11 @@ typedef VECTOR_OF(WORD) wordvec;
 #define VALUES(at) (start << (int)((first + (at) * VECTOR_ELEMENTS + salt) % 64))
 #else
 #if PATTERN == RANDOM
-#define SHOWN(counter) FOLDED(counter)
-#define VALUE_AT(index) folded_at(index, (u32)salt)
+#define SHOWN(counter) ((counter) ^ ((counter) >> 23))
 #else
 #define SHOWN(counter) (counter)
-#define VALUE_AT(index) counter_at(index, (u32)salt)
 #endif
+#define VALUE_AT(index) SHOWN(counter_at(index, (u32)salt))
 #define START(lane) counter_at(first + (lane), (u32)salt)
 #define COUNTERS(at) (start + SPLAT(WORD, (WORD)((at) * VECTOR_ELEMENTS) * COUNTER_STEP))
 #define VALUES(at) SHOWN(COUNTERS(at))

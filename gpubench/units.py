@@ -89,7 +89,9 @@ def format_bytes(size_bytes: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """``1.25 s``, ``18.4 ms``, ``350 µs``."""
+    """``1.25 s``, ``18.4 ms``, ``350 µs``, and ``0 s``."""
+    if seconds == 0:
+        return "0 s"
     for unit, factor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if abs(seconds) >= factor:
             return f"{seconds / factor:.3g} {unit}"

@@ -79,9 +79,9 @@ class Lines(Nothing):
             self._benchmark = progress.benchmark
             if progress.benchmark:
                 self._tell(f"{progress.benchmark}: begun")
-        self._figure = figure(progress) or self._figure
+        self._figure = figure(progress) or curve(progress) or self._figure
         if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
-            self._tell(f"{activity(progress)}: {self._figure or format_percent(progress.done_ratio)}")
+            self._tell(f"{activity(progress)}: {figure(progress) or format_percent(progress.done_ratio)}")
 
     def cancelling(self) -> None:
         os.write(sys.stderr.fileno(), f"{CANCELLING}\n".encode())
@@ -150,10 +150,18 @@ def place(accepted: Accepted) -> str:
 
 def activity(progress: Progress) -> str:
     """What is being done now: ``triad, warming up``."""
-    phase = clean(progress.message) if progress.message else progress.phase.replace("_", " ")
+    phase = progress.phase.replace("_", " ")
+    if progress.message:
+        message = clean(progress.message)
+        phase = f"measuring {message}" if progress.phase == "measuring" else message
     if progress.phase == "queued" and progress.position:
         phase = f"queued, {progress.position} before it"
     return f"{progress.benchmark}, {phase}" if progress.benchmark else phase
+
+
+def curve(progress: Progress) -> str:
+    """How many points are measured in turns: ``6 points``; empty where it is one figure."""
+    return clean(progress.message) if progress.phase == "measuring" and progress.message else ""
 
 
 def figure(progress: Progress) -> str:

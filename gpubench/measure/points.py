@@ -177,7 +177,8 @@ def _sample_alone(bench: Workbench, series: Series, limit_seconds: float) -> Non
     while series.decision is None:
         bench.check()
         series.take(bench)
-        _tell(bench, series, series.elapsed_seconds / limit_seconds)
+        moved = series.point.bus_bytes * series.passes
+        bench.tell.samples(series.samples_seconds, moved, series.elapsed_seconds / limit_seconds)
     series.wrong = _wrong(series.point.check())
 
 
@@ -191,14 +192,10 @@ def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds:
             if not cold:
                 bench.device.run(each.point.operations)
             each.take(bench)
-            _tell(bench, each, sum(one.elapsed_seconds for one in running) / budget)
+            bench.tell.points(len(running), sum(one.elapsed_seconds for one in running) / budget)
     for each in running:
         bench.check()
         each.wrong = _verify(bench, each)
-
-
-def _tell(bench: Workbench, series: Series, part: float) -> None:
-    bench.tell.samples(series.samples_seconds, series.point.bus_bytes * series.passes, part)
 
 
 def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) -> Measurement:

@@ -42,10 +42,8 @@ class Teller:
 
     def samples(self, samples: Sequence[float], bus_bytes: int, part: float) -> None:
         """The figure of the samples so far, ten times a second at most."""
-        now = time.monotonic()
-        if now < self._next:
+        if not self._is_due():
             return
-        self._next = now + PERIOD_SECONDS
         middle = median(samples)
         self._tell(
             Progress(
@@ -57,6 +55,25 @@ class Teller:
                 interval_ratio=summarize(samples).interval_ratio,
             )
         )
+
+    def points(self, count: int, part: float) -> None:
+        """Several points in turns, as often: of the figures so far none is the benchmark's."""
+        if self._is_due():
+            self._tell(
+                Progress(
+                    phase="measuring",
+                    benchmark=self._benchmark,
+                    done_ratio=self._ratio("measuring", part),
+                    message=f"{count} points",
+                )
+            )
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        due = now >= self._next
+        if due:
+            self._next = now + PERIOD_SECONDS
+        return due
 
     def _ratio(self, phase: Phase, part: float) -> float:
         begin, end = _PHASES[phase]

@@ -35,6 +35,15 @@ def test_json_is_exactly_the_document_and_everything_else_is_on_stderr(tmp_path:
     assert ran.stderr.count("GB/s") == 2
 
 
+def test_a_curve_is_told_by_its_points_and_shown_as_a_table_of_its_own(url: str) -> None:
+    ran = gpubench("run", "mix", "--footprint=16MiB", "--time-limit=0.05", "--server", url)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.splitlines()[-1] == "mix: ended, 6 points"
+    assert len([line for line in ran.stdout.splitlines() if "█" in line]) == 6
+    assert "GDDR7" not in ran.stdout  # held against no reference
+    assert "\nmix: " in ran.stdout  # what was found
+
+
 def test_people_get_the_device_the_figures_and_the_comparison(url: str) -> None:
     ran = gpubench("run", "triad", *QUICK, "--memory=ddr5-4800", "--bus-width=128", "--server", url)
     assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,136 @@
+"""The map: slices that are equal, each verified; slow ones and wrong ones are found."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gpubench.benchmarks.memory_map import findings
+from gpubench.devices.base import Device
+from gpubench.measure import workbench
+from gpubench.results.document import Measurement, Summary
+from tests.measure.conftest import MIB, PINNED, Collected, Measure
+
+PAGE = 4096
+
+
+@pytest.fixture(autouse=True)
+def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbench, "COLD_LIMIT_SECONDS", 0.05)
+
+
+def names(told: Collected) -> list[str]:
+    return [f.name for f in told.findings]
+
+
+@pytest.mark.parametrize(("kernel", "moved"), [("read", 1), ("write", 1), ("copy", 2 / 2), ("triad", 3 / 3)])
+def test_slices_are_equal_and_verified_and_cover_what_was_taken(
+    measure: Measure, kernel: str, moved: float
+) -> None:
+    _, told = measure("map", slices=16, kernel=kernel, rounds=5, **PINNED)
+    slices = told.measurements
+    assert [m.axes["slice"] for m in slices] == list(range(len(slices)))
+    assert 16 - 1 <= len(slices) <= 16
+    size = int(slices[1].axes["offset_bytes"])
+    assert [m.axes["offset_bytes"] for m in slices] == [k * size for k in range(len(slices))]
+    for m in slices:
+        assert (m.status, m.verified, m.mismatches) == ("ok", True, 0), m
+        assert m.footprint_bytes == len(slices) * size > 7 * MIB
+        assert m.bus_bytes and size * moved <= m.bus_bytes < size * moved + PAGE
+        assert m.passes_per_sample == 1
+        assert len(m.samples_seconds) == 5 or "time limit" in (m.stopped_because or "")
+    assert {"slow_regions", "slowest_slice", "covered_memory", "sweep_time"} <= set(names(told))
+
+
+def test_slices_lie_in_several_allocations(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
+    monkeypatch.setattr(device, "_info", small)
+    _, told = measure("map", slices=16, **PINNED)
+    assert {m.status for m in told.measurements} == {"ok"}
+    assert 14 <= len(told.measurements) <= 16
+
+
+def test_the_share_of_free_memory_is_taken(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "free_bytes", lambda: 64 * MIB)
+    for share, usual in ((0.5, 32 * MIB), (None, 16 * MIB)):
+        _, told = measure("map", slices=8, footprint_bytes=None, memory_share_ratio=share, **PINNED)
+        assert told.measurements[0].footprint_bytes == usual
+
+
+def test_a_slice_whose_data_are_wrong_has_no_figure(measure: Measure) -> None:
+    """The counters of one slice only: the others keep their figures."""
+    store = "EACH_UNROLLED STORE(a + AT(u), start"
+    wrong = store.replace("STORE(", "if (first != 131072 || AT(u) != 99) STORE(")
+    faults = (("stream.cl", store, wrong),)
+    _, told = measure("map", kernel="write", slices=8, faults=faults, **PINNED)
+    assert [m.status for m in told.measurements] == ["ok", "unverified", *["ok"] * 6]
+    [m] = [m for m in told.measurements if m.status == "unverified"]
+    assert m.mismatches == 4
+    assert m.first_mismatches[0].index == 131072 + 99 * 4
+    assert "slow_regions" in names(told)
+
+
+def test_a_kernel_that_is_wrong_everywhere_finds_nothing(measure: Measure) -> None:
+    faults = (("stream.cl", "sum[u] += x[u];", "if (AT(u) != 99) sum[u] += x[u];"),)
+    _, told = measure("map", slices=8, faults=faults, **PINNED)
+    assert {m.status for m in told.measurements} == {"unverified"}
+    assert told.findings == []
+
+
+def test_a_region_that_is_slow_is_found(measure: Measure) -> None:
+    """Two slices that are stored to forty times before."""
+    store = "EACH_UNROLLED STORE(a + AT(u), start"
+    times = "const u32 times = first >= 3 * 131072 && first < 5 * 131072 ? 40 : 0;"
+    often = "for (u32 t = 0; t < times; ++t) EACH_UNROLLED *(GLOBAL volatile WORD *)(a + AT(u)) = t;"
+    faults = (("stream.cl", store, f"{times} {often} {store}"),)
+    _, told = measure("map", kernel="write", slices=8, faults=faults, **PINNED)
+    assert {m.status for m in told.measurements} == {"ok"}
+    slow = [f for f in told.findings if f.name == "slow_region" and f.value and f.value < 0.5]
+    assert len(slow) == 1
+    assert "3 MiB" in slow[0].text and "5 MiB" in slow[0].text
+
+
+def test_a_cancel_ends_it(measure: Measure) -> None:
+    checks = 0
+
+    def enough(_: Collected) -> bool:
+        nonlocal checks
+        checks += 1
+        return checks > 30
+
+    finished, told = measure("map", slices=64, reporter=Collected(cancel_when=enough), **PINNED)
+    assert finished.cancelled
+    assert checks == 31
+    assert told.measurements == []
+
+
+def slice_of(number: int, rate: float, best: float) -> Measurement:
+    summary = Summary(rate, rate, best, rate, best, rate, best)
+    return Measurement(
+        "map",
+        {},
+        "ok",
+        axes={"slice": number, "offset_bytes": number * MIB},
+        samples_seconds=[MIB / rate],
+        bandwidth_bytes_per_second=summary,
+    )
+
+
+def test_neighbours_make_one_region_and_one_fast_sample_clears_a_slice() -> None:
+    rates = [100.0] * 32
+    rates[7], rates[20:23], rates[31] = 50.0, [60.0, 70.0, 80.0], 25.0
+    slices = [slice_of(k, rate, 100.0 if k == 7 else rate) for k, rate in enumerate(rates)]
+    found = {f.text: f for f in findings("map", slices, MIB, 64 * MIB)}
+    regions = [f for f in found.values() if f.name == "slow_region"]
+    assert [f.value for f in regions] == [0.7, 0.25]
+    assert "slices 20 to 22, from 20 MiB to 23 MiB" in regions[0].text
+    assert "slices 31 to 31, from 31 MiB to 32 MiB" in regions[1].text
+    values = {f.name: f.value for f in found.values()}
+    assert values["slow_regions"] == 2
+    assert values["slowest_slice"] == 0.25
+    assert values["covered_memory"] == 0.5
+    assert values["sweep_time"] == pytest.approx(2 * sum(MIB / rate for rate in rates))

@@ -1,0 +1,151 @@
+"""Sustained: windows one after the other, verified before and after; and what a series of them says."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from gpubench.benchmarks.sustained_findings import Window, findings
+from gpubench.measure import points, workbench
+from gpubench.measure.stopping import StopDecision
+from gpubench.results.document import Finding, Measurement, Telemetry, TelemetrySample
+from tests.measure.conftest import PINNED, Measure
+
+GB = 10**9
+
+
+@pytest.fixture(autouse=True)
+def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbench, "COLD_LIMIT_SECONDS", 0.05)
+
+
+def test_windows_follow_one_another_and_are_verified(measure: Measure) -> None:
+    _, told = measure("sustained", window_seconds=0.05, duration_seconds=0.3, **PINNED)
+    begins = [float(m.axes["begin_seconds"]) for m in told.measurements]
+    assert len(begins) == 6
+    assert begins[0] < 0.02
+    assert all(later - earlier >= 0.05 for earlier, later in pairwise(begins))
+    for m in told.measurements:
+        assert (m.status, m.verified, m.mismatches) == ("ok", True, 0)
+        assert m.payload_bytes and m.bus_bytes == 3 * m.payload_bytes
+        assert m.bandwidth_bytes_per_second and m.samples_seconds
+        assert m.stopped_because == "window of 0.05 s"
+    said = {f.name for f in told.findings}
+    assert {"last_to_first", "dips"} <= said
+    # A processor tells no power, no clocks and no temperature: nothing is guessed.
+    assert said <= {"last_to_first", "dips", "dip"}
+
+
+def test_without_more_a_window_lasts_the_time_limit(measure: Measure) -> None:
+    _, told = measure("sustained", time_limit_seconds=0.02, **PINNED)
+    assert len(told.measurements) == 8
+    assert {m.stopped_because for m in told.measurements} == {"window of 0.02 s"}
+
+
+def test_too_many_windows_are_refused(measure: Measure) -> None:
+    _, told = measure("sustained", window_seconds=0.1, duration_seconds=60.0, **PINNED)
+    [m] = told.measurements
+    assert (m.status, m.reason) == ("failed", "60 s are 600 windows of 0.1 s; allowed: 256 windows")
+
+
+def test_wrong_data_have_no_figure(measure: Measure) -> None:
+    store = "STORE(c + AT(u), x[u] + q * y[u])"
+    _, told = measure("sustained", faults=(("stream.cl", store, f"if (AT(u) != 99) {store}"),), **PINNED)
+    [m] = told.measurements
+    assert (m.status, m.verified, m.mismatches) == ("unverified", False, 4)
+    assert told.findings == []
+
+
+def test_windows_in_which_nothing_was_done_are_found(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result is poisoned before the first window, and checked after the last."""
+
+    def nothing(series: points.Series, bench: object) -> None:
+        series.samples_seconds.append(0.001)
+        series.decision = StopDecision(True, "nothing was run")
+
+    monkeypatch.setattr(points.Series, "take", nothing)
+    _, told = measure("sustained", **PINNED)
+    assert {m.status for m in told.measurements} == {"unverified"}
+    assert told.findings == []
+
+
+def look(**known: Any) -> TelemetrySample:
+    return TelemetrySample(seconds=0.0, **known)
+
+
+def window(
+    begin: float, rate: float, *looks: TelemetrySample, joules: float | None = None, lost: float = 0.0
+) -> Window:
+    """A second in which ``rate`` byte/s were moved; in ``lost`` of it, nothing."""
+    measurement = Measurement(
+        "sustained",
+        {},
+        "ok",
+        axes={"begin_seconds": begin},
+        bus_bytes=int(rate / 10),
+        samples_seconds=[0.1] * 9 + [0.1 + lost],
+    )
+    return Window(measurement, 1.0, Telemetry(samples=list(looks), energy_joules=joules))
+
+
+def said(*windows: Window, idle_watts: float | None = None) -> dict[str, Finding]:
+    return {f.name: f for f in findings("sustained", windows, idle_watts)}
+
+
+def test_the_last_window_stands_beside_the_first() -> None:
+    found = said(window(0, 100 * GB), window(1, 100 * GB), window(2, 90 * GB))
+    assert found["last_to_first"].value == pytest.approx(0.9)
+    text = "100.0 GB/s in the first 1 s, 90.00 GB/s in the last, after 2 s: 90.0 %"
+    assert found["last_to_first"].text == text
+
+
+def test_a_moment_of_lost_bandwidth_is_a_dip() -> None:
+    """One slow sample leaves the median of a window as it was."""
+    found = said(window(0, 100 * GB), window(1, 100 * GB, lost=0.1), window(2, 100 * GB))
+    assert found["dips"].value == 1
+    assert found["dip"].value == pytest.approx(1 / 1.1)
+    assert "at 1.00 s" in found["dip"].text
+    assert said(window(0, 100 * GB), window(1, 97 * GB))["dips"].value == 0
+
+
+def test_energy_is_that_of_the_counter_less_the_idle_boards() -> None:
+    windows = [window(k, 1000 * GB, look(power_watts=999.0), joules=300.0) for k in range(3)]
+    found = said(*windows, idle_watts=100.0)
+    assert found["energy_per_byte"].value == pytest.approx(300 / 1e12)
+    assert "energy counter" in found["energy_per_byte"].text
+    assert found["energy_per_bit_above_idle"].value == pytest.approx(200 / 1e12 / 8)
+    assert "25.00 pJ/bit" in found["energy_per_bit_above_idle"].text
+
+
+def test_without_a_counter_power_tells_the_energy() -> None:
+    found = said(*[window(k, 1000 * GB, look(power_watts=250.0)) for k in range(3)])
+    assert found["energy_per_byte"].value == pytest.approx(250 / 1e12)
+    assert "energy_per_bit_above_idle" not in found
+    assert "heating" not in found
+
+
+def test_an_idle_power_above_the_busy_one_is_no_finding() -> None:
+    found = said(window(0, 1000 * GB, look(power_watts=50.0), joules=50.0), idle_watts=60.0)
+    assert "energy_per_bit_above_idle" not in found
+
+
+def test_heat_clocks_and_limits() -> None:
+    def at(celsius: float, hertz: int, *limits: str) -> TelemetrySample:
+        return look(
+            temperature_celsius=celsius, memory_clock_hz=hertz, power_watts=300.0, limits=list(limits)
+        )
+
+    found = said(
+        window(0, 100 * GB, at(40, 14_000_000_000), at(50, 14_000_000_000)),
+        window(1, 100 * GB, *[at(60, 13_300_000_000, "power")] * 6),
+        idle_watts=100.0,
+    )
+    assert found["temperature_rise"].value == pytest.approx(20)
+    assert found["heating"].value == pytest.approx(0.1)
+    assert found["memory_clock_last_to_first"].value == pytest.approx(0.95)
+    assert "compute_clock_last_to_first" not in found
+    assert found["limited"].text == "limited by power in 75.0 % of the looks"

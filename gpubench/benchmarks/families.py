@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gpubench.benchmarks import (
+    cache_sweep,
     integrity,
     latency,
-    loaded_latency,
     launch,
+    loaded_latency,
     memory_map,
     mix,
     occupancy,
@@ -31,6 +32,7 @@ this benchmark alone fails.
 """
 
 FAMILIES: dict[str, Measure] = {
+    "cache_sweep": cache_sweep.measure,
     "latency": latency.measure,
     "loaded_latency": loaded_latency.measure,
     "launch": launch.measure,

@@ -119,6 +119,12 @@ class SustainedParameters(StreamParameters, frozen=True, forbid_unknown_fields=T
     ] = None
 
 
+class CacheSweepParameters(StreamParameters, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ``cache_sweep``; ``footprint_bytes`` is the largest footprint of the curves."""
+
+    kernel: Annotated[Literal["read", "copy"] | None, Meta(description="of one curve; null: both")] = None
+
+
 class ChaseParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     """Parameters of what follows pointers."""
 

@@ -247,24 +247,24 @@ _LATENCY_ROWS = (
     ),
     Benchmark(
         "loaded_latency", "latency of one thread while all others read, from idle to full bandwidth",
-        "One group of threads follows pointers as in `latency`, in random order over memory, while all other "
-        "groups read an array as fast as they are allowed: between two chunks each idles for a time that was "
-        "found by trying, so that they read 0 to 100 % of what they can. They begin and stop with the walk. "
-        "Each point has the latency of a step and the bandwidth that was moved meanwhile, both measured: the "
-        "curve shows at which bandwidth accesses begin to wait. Bytes are those of all chunks read, counted by "
-        "the groups that read them, and a line for each step; where the walk ended and what the readers summed "
-        "is checked. A processor needs a second core.",
+        "One group of threads follows pointers as in `latency`, in random order over memory, while all "
+        "other groups read an array as fast as they are allowed: between two chunks each idles for a time "
+        "that was found by trying, so that they read 0 to 100 % of what they can. They begin and stop "
+        "with the walk. Each point has the latency of a step and the bandwidth that was moved meanwhile, "
+        "both measured: the curve shows at which bandwidth accesses begin to wait. Bytes are those of all "
+        "chunks read, counted by the groups that read them, and a line for each step; where the walk "
+        "ended and what the readers summed is checked. A processor needs a second core.",
         "loaded_latency", LoadedLatencyParameters,
     ),
     Benchmark(
         "cache_sweep", "read and copy bandwidth over the footprint, and the caches that it shows",
-        "Arrays of 16 KiB up to the footprint of the stream benchmarks are read, and copied. What fits into a "
-        "few caches is gone through many times in one launch, so that launching is no part of the figure: on a "
-        "processor each core passes over a part of its own, on a GPU all groups pass over everything. Beyond "
-        "that the passes are those of `read` and `copy`, and the largest one gives their figure. Bytes are all "
-        "that the kernels read and write, wherever they come from. Every group's sum and every copied word is "
-        "checked. Levels are found in the fastest 5 % of the samples, and set beside the sizes that the "
-        "device or its host tells of, all cores' together.",
+        "Arrays of 16 KiB up to the footprint of the stream benchmarks are read, and copied. What fits "
+        "into a few caches is gone through many times in one launch, so that launching is no part of the "
+        "figure: on a processor each core passes over a part of its own, on a GPU all groups pass over "
+        "everything. Beyond that the passes are those of `read` and `copy`, and the largest one gives "
+        "their figure. Bytes are all that the kernels read and write, wherever they come from. Every "
+        "group's sum and every copied word is checked. Levels are found in the fastest 5 % of the "
+        "samples, and set beside the sizes that the device or its host tells of, all cores' together.",
         "cache_sweep", CacheSweepParameters,
     ),
 )  # fmt: skip

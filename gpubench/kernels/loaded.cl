@@ -37,7 +37,7 @@ KERNEL(loaded_walk)
         GLOBAL u64 *own = groups + reader * GROUP_WORDS;
         const u64 before = own[READ_CHUNKS], launch = own[READ_LAUNCHES];
         u64 done = 0, chunk = before % chunks;
-        u32 idle = LOCAL_ID;
+        u32 idle = LOCAL_ID + 1; /* of 0 the mixer makes 0, which costs no time */
         wordvec sum[UNROLL];
         EACH_UNROLLED sum[u] = SPLAT(WORD, (WORD)0);
         for (; done < limit; ++done) {

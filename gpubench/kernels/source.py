@@ -27,6 +27,7 @@ _FILES = (
     "random.cl",
     "latency.cl",
     "loaded.cl",
+    "sweep.cl",
     "launch.cl",
     "integrity.cl",
 )

@@ -102,31 +102,32 @@ def level_names(found: Sequence[Level], known: Sequence[KnownCache]) -> list[tup
 
 def level_findings(
     benchmark: str,
-    prefix: str,
+    of: str,
     curve: Sequence[tuple[int, float]],
     known: Sequence[KnownCache],
     figure: Callable[[float], tuple[float, str, str]],
 ) -> Iterator[Finding]:
     """What each level costs and where it ends, beside what is said of it.
 
-    ``prefix`` tells curves of one benchmark apart; ``figure`` makes value, unit and words of a cost.
+    ``of`` tells curves of one benchmark apart; ``figure`` makes value, unit and words of a cost.
     """
     found = levels(curve)
     names = level_names(found, known)
+    prefix, about = (f"{of}_", f"{of}: ") if of else ("", "")
     for level, (name, cache) in zip(found, names, strict=True):
         value, unit, words = figure(level.cost)
         slug = prefix + name.lower().replace(" ", "_")
         span = f"{format_bytes(level.first_bytes)} to {format_bytes(level.last_bytes)}"
-        yield Finding(benchmark, slug, f"{name}: {words} from {span}", value, unit)
+        yield Finding(benchmark, slug, f"{about}{name}: {words} from {span}", value, unit)
         if level.ends_bytes is not None:
             said = f"it is said to be {format_bytes(cache.nbytes)}" if cache else "no cache is known there"
-            text = f"{name} ends after {format_bytes(level.ends_bytes)}; {said}"
+            text = f"{about}{name} ends after {format_bytes(level.ends_bytes)}; {said}"
             yield Finding(benchmark, f"{slug}_end", text, float(level.ends_bytes), "byte")
     seen = [cache for _, cache in names if cache]
     for cache in known:
         if cache not in seen and curve and curve[0][0] < cache.nbytes < curve[-1][0]:
             size = format_bytes(cache.nbytes)
-            text = f"no step is seen near the {size} that {cache.name} is said to be"
+            text = f"{about}no step is seen near the {size} that {cache.name} is said to be"
             yield Finding(
                 benchmark, f"{prefix}{cache.name.lower()}_unseen", text, float(cache.nbytes), "byte"
             )

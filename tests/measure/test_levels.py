@@ -72,7 +72,7 @@ def test_no_points_have_no_levels() -> None:
 
 def test_a_cache_without_a_step_and_a_step_without_a_cache_are_told() -> None:
     two = curve((48 * KIB, 1.0), (256 * MIB, 50.0))
-    found = {each.name: each for each in level_findings("x", "p_", two, CACHES, lambda c: (c, "s", "so"))}
+    found = {each.name: each for each in level_findings("x", "p", two, CACHES, lambda c: (c, "s", "so"))}
     assert set(found) == {"p_l1", "p_l1_end", "p_memory", "p_l2_unseen", "p_l3_unseen"}
     assert found["p_l1_end"].value == 48 * KIB
     assert found["p_memory"].value == pytest.approx(50.0)

@@ -1,0 +1,173 @@
+"""Bandwidth over footprint: what caches carry, and where each of them ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Literal
+
+from gpubench.benchmarks.parameters import CacheSweepParameters
+from gpubench.benchmarks.stream import stream_point
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.sweep_task import SweepTask, sweep_shape
+from gpubench.benchmarks.table import STREAM
+from gpubench.measure.checks import Checks, salt_of
+from gpubench.measure.levels import known_caches, ladder, level_findings
+from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.points import Point, measure_points
+from gpubench.measure.reports import Reports
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.units import format_bandwidth
+from gpubench.worker.messages import PlannedBenchmark
+
+Kernel = Literal["read", "copy"]
+KERNELS: tuple[Kernel, ...] = ("read", "copy")
+
+LEAST_BYTES = 16384
+CACHE_MULTIPLE = 2
+"""Up to so many last-level caches groups pass many times in a launch; beyond, they stream."""
+UNKNOWN_CACHE_BYTES = 128 << 20
+
+SWEEP_LIMIT_SECONDS = {"cpu": 0.05, "gpu": 0.04, "accelerator": 0.04}
+STREAM_LIMIT_SECONDS = {"cpu": 0.2, "gpu": 0.1, "accelerator": 0.1}
+
+
+def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """For each kernel the curve, and then the levels in it."""
+    parameters = CacheSweepParameters(**planned.parameters)
+    kernels = [parameters.kernel] if parameters.kernel else KERNELS
+    for number, kernel in enumerate(kernels):
+        curve = []
+        for each in _curve(bench, planned, parameters, kernel, (2 * number, 2 * len(kernels))):
+            yield each
+            if each.bandwidth_bytes_per_second and each.footprint_bytes:
+                # What disturbs makes bandwidth less, never more.
+                curve.append((each.footprint_bytes, 1 / each.bandwidth_bytes_per_second.p95))
+        known = known_caches(bench.device.info, together=True)
+        yield from level_findings(planned.name, kernel, curve, known, _in_words)
+
+
+def _curve(
+    bench: Workbench,
+    planned: PlannedBenchmark,
+    parameters: CacheSweepParameters,
+    kernel: Kernel,
+    part: tuple[int, int],
+) -> Iterator[Measurement]:
+    row, seed = STREAM[kernel], parameters.seed
+    dtype = parameters.dtype
+    shapes = candidates(bench.device.info, row.access, dtype, planned.parameters)
+    largest = bench.footprint_bytes(parameters.footprint_bytes)
+    step = max(map(chunk_bytes, shapes))
+    segments = bench.arena.cut(largest, row.arrays, ELEMENT_BYTES[dtype], step)
+    with ExitStack() as stack:
+        whole = StreamTask(bench.device, bench.programs, row, dtype, segments, seed)
+        stack.callback(whole.release)
+        whole.fill()
+        shape = tuned_shape(bench, whole, shapes, planned.parameters)
+        cached = CACHE_MULTIPLE * (bench.device.info.last_level_cache_bytes or UNKNOWN_CACHE_BYTES)
+        bench.tell.part(*part)
+        points = _sweep_points(
+            bench,
+            stack,
+            kernel,
+            segments[0],
+            ELEMENT_BYTES[dtype],
+            min(cached, whole.footprint_bytes - 1),
+            shape,
+            seed,
+        )
+        limit = parameters.time_limit_seconds or SWEEP_LIMIT_SECONDS[bench.device.info.kind]
+        yield from measure_points(bench, planned, points, limit, warm=True)
+
+        bench.tell.part(part[0] + 1, part[1])
+        whole.fill()  # a copy's words are other ones
+        tasks = [whole]
+        for size in reversed(ladder(cached + 1, whole.footprint_bytes - 1)):
+            if cut := _prefix(segments, ELEMENT_BYTES[dtype], size, max(step, PAGE_BYTES)):
+                tasks.append(StreamTask(bench.device, bench.programs, row, dtype, cut, seed))
+                stack.callback(tasks[-1].release)
+        points = [_stream_point(kernel, task, shape) for task in reversed(tasks)]
+        limit = parameters.time_limit_seconds or STREAM_LIMIT_SECONDS[bench.device.info.kind]
+        yield from measure_points(bench, planned, points, limit, warm=True)
+
+
+def _sweep_points(
+    bench: Workbench,
+    stack: ExitStack,
+    kernel: Kernel,
+    segment: Segment,
+    element_bytes: int,
+    most_bytes: int,
+    tuned: Shape,
+    seed: int,
+) -> list[Point]:
+    """Over the begins of the arrays; a copy's with the stores, streaming or not, that are faster there."""
+    checks, reports = Checks(bench, "double"), Reports(bench.device)
+    stack.callback(checks.release)
+    stack.callback(reports.release)
+    salt = salt_of(seed)
+    array_bytes = segment.elements * element_bytes
+    checks.fill(segment.arrays[0], min(most_bytes, array_bytes) // 8, 0, salt)
+    streaming = [False, True] if kernel == "copy" and tuned.streaming_stores else [False]
+    points = []
+    for size in ladder(LEAST_BYTES, min(most_bytes, array_bytes * len(segment.arrays))):
+        bench.check()
+        tried: list[tuple[float, SweepTask]] = []
+        for stores in streaming:
+            shape = sweep_shape(bench, tuned, stores)
+            task = SweepTask(bench, checks, reports, kernel, segment.arrays, size, shape, salt)
+            stack.callback(task.release)
+            if task.footprint_bytes:
+                tried.append((task.settle(), task))
+        if tried:
+            _, fastest = max(tried, key=lambda each: each[0])
+            points.append(_sweep_point(kernel, fastest))
+    return points
+
+
+def _sweep_point(kernel: Kernel, task: SweepTask) -> Point:
+    return Point(
+        operations=[task.launch()],
+        payload_bytes=task.pass_bytes() // (2 if kernel == "copy" else 1),
+        bus_bytes=task.pass_bytes(),
+        footprint_bytes=task.footprint_bytes,
+        poison=task.poison,
+        check=task.check,
+        axes={"kernel": kernel, "footprint_bytes": task.footprint_bytes},
+        shape=task.shape,
+        caches_wanted=True,
+    )
+
+
+def _stream_point(kernel: Kernel, task: StreamTask, shape: Shape) -> Point:
+    axes = {"kernel": kernel, "footprint_bytes": task.footprint_bytes}
+    return replace(stream_point(task, shape), axes=axes, caches_wanted=True)
+
+
+def _prefix(
+    segments: Sequence[Segment], element_bytes: int, footprint_bytes: int, step_bytes: int
+) -> list[Segment]:
+    """The begins of all segments: they hold the same data whatever is cut from them."""
+    arrays = range(len(segments[0].arrays))
+    nbytes = footprint_bytes // (len(segments) * len(arrays)) // step_bytes * step_bytes
+    if not nbytes:
+        return []
+    return [
+        replace(
+            segment,
+            arrays=tuple(
+                segment.allocation.view(k * segment.elements * element_bytes, nbytes) for k in arrays
+            ),
+            elements=nbytes // element_bytes,
+        )
+        for segment in segments
+    ]
+
+
+def _in_words(seconds_per_byte: float) -> tuple[float, str, str]:
+    return 1 / seconds_per_byte, "byte/s", format_bandwidth(1 / seconds_per_byte)

@@ -1,0 +1,124 @@
+"""Bandwidth over footprint: every pass of every group is counted and checked, in caches and beyond."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gpubench.benchmarks import sweep_task
+from gpubench.devices.base import Device
+from gpubench.results.document import Measurement
+from tests.measure.conftest import MIB, PINNED, Collected, Measure
+
+KIB = 1 << 10
+
+
+@pytest.fixture(autouse=True)
+def short_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sweep_task.PASS_SECONDS, "cpu", 0.2e-3)
+
+
+@pytest.fixture
+def small_cache(device: Device, monkeypatch: pytest.MonkeyPatch) -> int:
+    """So small that a few MiB lie in it and beyond; returns the largest footprint that is swept."""
+    info = msgspec.structs.replace(device.info, last_level_cache_bytes=256 * KIB)
+    monkeypatch.setattr(device, "_info", info)
+    return 512 * KIB
+
+
+def footprints(measurements: list[Measurement], kernel: str) -> list[int]:
+    return [int(m.axes["footprint_bytes"]) for m in measurements if m.axes["kernel"] == kernel]
+
+
+def test_both_curves_from_16_kib_to_what_was_asked(measure: Measure) -> None:
+    _, told = measure("cache_sweep", footprint_bytes=4 * MIB, time_limit_seconds=0.005, **PINNED)
+    for kernel in ("read", "copy"):
+        sizes = footprints(told.measurements, kernel)
+        assert sizes == sorted(set(sizes))
+        assert sizes[0] <= 64 * KIB
+        assert sizes[-1] == 4 * MIB
+        assert len(sizes) >= 13
+    for m in told.measurements:
+        assert (m.status, m.verified, m.quantity) == ("ok", True, "bandwidth"), m
+        assert m.footprint_bytes == m.axes["footprint_bytes"]
+        assert m.bus_bytes and m.payload_bytes and m.bandwidth_bytes_per_second and m.shape
+        sums = m.bus_bytes - m.payload_bytes * (2 if m.axes["kernel"] == "copy" else 1)
+        assert 0 <= sums < 0.001 * m.payload_bytes
+        assert not {"cached_footprint", "cache_unknown"} & set(m.flags)
+        assert m.efficiency_ratio.nominal is None
+    assert any(each.unit == "byte/s" for each in told.findings)
+    ratios = [p.done_ratio for p in told.heard]
+    assert ratios == sorted(ratios) and ratios[-1] <= 1
+
+
+def test_passes_beyond_the_caches_are_the_stream_benchmarks(measure: Measure, small_cache: int) -> None:
+    _, told = measure("read", "copy", "cache_sweep", time_limit_seconds=0.005, **PINNED)
+    read, copy, *curves = told.measurements
+    assert {m.status for m in curves} == {"ok"}
+    for one in (read, copy):
+        large = [m for m in curves if m.axes["kernel"] == one.benchmark and m.footprint_bytes > small_cache]  # type: ignore[operator]
+        assert len(large) >= 4
+        assert {m.shape for m in large} == {one.shape}
+        last = large[-1]
+        assert last.footprint_bytes == one.footprint_bytes
+        assert last.bus_bytes and last.passes_per_sample and one.bus_bytes and one.passes_per_sample
+        assert last.bus_bytes // last.passes_per_sample == one.bus_bytes // one.passes_per_sample
+
+
+def test_one_kernel_alone(measure: Measure) -> None:
+    _, told = measure("cache_sweep", footprint_bytes=MIB, time_limit_seconds=0.002, kernel="copy", **PINNED)
+    assert {m.axes["kernel"] for m in told.measurements} == {"copy"}
+
+
+FAULTS = {
+    "a pass is left out": (
+        "both",
+        "for (u64 repeat = 0; repeat < repeats; ++repeat, t",
+        "for (u64 repeat = 1; repeat < repeats; ++repeat, t",
+    ),
+    "groups leave their tile": ("both", "u64 tile = GROUP_ID % tiles;", "u64 tile = (GROUP_ID + 1) % tiles;"),
+    "a chunk is left out": (
+        "both",
+        "LOCAL_ID; i < (tile + 1) * TILE_VECTORS;",
+        "LOCAL_ID; i + CHUNK_VECTORS < (tile + 1) * TILE_VECTORS;",
+    ),
+    "a vector is not stored": ("copy", "STORE(b + AT(u), x[u])", "if (AT(u) != 37) STORE(b + AT(u), x[u])"),
+    "a vector is stored next door": ("copy", "STORE(b + AT(u), x[u])", "STORE(b + (AT(u) ^ 1), x[u])"),
+    "other words are stored": ("copy", "STORE(b + AT(u), x[u])", "STORE(b + AT(u), x[u] + x[u])"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
+    kernel, old, new = FAULTS[fault]
+    kernels = ("read", "copy") if kernel == "both" else (kernel,)
+    for each in kernels:
+        _, told = measure(
+            "cache_sweep",
+            faults=(("sweep.cl", old, new),),
+            kernel=each,
+            footprint_bytes=MIB,
+            time_limit_seconds=0.001,
+            **PINNED,
+        )
+        *swept, streamed = told.measurements
+        assert streamed.status == "ok"
+        assert len(swept) > 8
+        for m in swept:
+            assert (m.status, m.verified, m.bandwidth_bytes_per_second) == ("unverified", False, None), m.axes
+            assert m.mismatches and m.first_mismatches
+
+
+def test_a_fault_in_the_stream_kernels_is_found(measure: Measure, small_cache: int) -> None:
+    fault = ("stream.cl", "sum[u] += x[u];", "if (AT(u) != 4321) sum[u] += x[u];")
+    _, told = measure("cache_sweep", faults=(fault,), kernel="read", time_limit_seconds=0.001, **PINNED)
+    statuses = {m.status: m.footprint_bytes for m in told.measurements}
+    assert set(statuses) == {"ok", "unverified"}
+    assert all((m.status == "ok") == (m.footprint_bytes <= small_cache) for m in told.measurements)  # type: ignore[operator]
+
+
+def test_cancel_is_heard_within_the_curves(measure: Measure) -> None:
+    told = Collected(cancel_when=lambda c: any(p.phase == "measuring" for p in c.heard))
+    finished, _ = measure("cache_sweep", reporter=told, footprint_bytes=MIB, **PINNED)
+    assert finished.cancelled
+    assert told.measurements == []

@@ -34,7 +34,8 @@ class HostAllocation(DeviceAllocation):
     """
 
     def __init__(self, context: Any, nbytes: int) -> None:
-        self._pages = mmap.mmap(-1, nbytes + HUGE_PAGE_BYTES)
+        # Private: what is shared, as by default, gets no huge pages on most systems.
+        self._pages = mmap.mmap(-1, nbytes + HUGE_PAGE_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             self._pages.madvise(mmap.MADV_HUGEPAGE)
         whole = np.frombuffer(self._pages, np.uint8)

@@ -13,7 +13,7 @@ from gpubench.report.model import UNKNOWN, Table, clean, in_brackets
 from gpubench.results.document import Measurement
 
 _BARS = "▁▂▃▄▅▆▇█"
-_SPARK_WIDTH = 24
+_SPARK_WIDTH = 16
 """Characters; of more points than that each character is the mean of its neighbours."""
 
 _AXIS_UNITS: dict[str, Callable[[float], str]] = {
@@ -26,7 +26,12 @@ _AXIS_UNITS: dict[str, Callable[[float], str]] = {
 
 def curve_table(curve: Curve, max_rows: int) -> Table:
     """A row for each point, or where there are more than ``max_rows`` one for each series of them."""
-    return _points(curve) if len(curve.points) <= max_rows else _summary(curve)
+    return _summary(curve) if _is_shortened(curve, max_rows) else _points(curve)
+
+
+def _is_shortened(curve: Curve, max_rows: int) -> bool:
+    """Where a line for each series is much shorter; of series of two points it would only tell less."""
+    return len(curve.points) > max_rows and len(curve.points) >= 3 * len(curve.series())
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def _shown(benchmark: str, comparison: Comparison, max_rows: int) -> Shown:
         clean(benchmark),
         tuple(curve_table(curve, max_rows) for curve in own),
         tuple(clean(finding.text) for finding in found),
-        any(len(curve.points) > max_rows for curve in own),
+        any(_is_shortened(curve, max_rows) for curve in own),
     )
 
 
@@ -65,9 +70,7 @@ def _points(curve: Curve) -> Table:
     most = max(value_of(point).median for point in curve.points)
     figure = "latency" if curve.is_latency else "GB/s"
     columns = (*map(_axis_name, curve.axes), "", figure, "95 % interval")
-    also = [(name, show) for name, show in _ALSO if any(show(point) for point in curve.points)]
-    if curve.is_latency and any(point.bandwidth_bytes_per_second for point in curve.points):
-        also.insert(0, ("GB/s", _bandwidth))
+    also = [(name, show) for name, show, wanted in _ALSO if wanted(curve)]
     rows = tuple(
         (
             *(_place(name, point.axes.get(name)) for name in curve.axes),
@@ -87,14 +90,12 @@ def _points(curve: Curve) -> Table:
 def _summary(curve: Curve) -> Table:
     series = curve.series()
     fixed = curve.others
-    columns = (*map(_axis_name, fixed), _axis_name(curve.along or "point"), "", "first", "last")
+    columns = (*map(_axis_name, fixed), _axis_name(curve.along or "point"), "")
     rows = tuple(
         (
             *(_place(name, each.fixed.get(name)) for name in fixed),
             _range(each),
             _sparkline([value_of(point).median for point in each.points]),
-            _figure(curve, value_of(each.points[0]).median),
-            _figure(curve, value_of(each.points[-1]).median),
             _extreme(curve, each, min),
             _extreme(curve, each, max),
             ", ".join(dict.fromkeys(flag for point in each.points for flag in point.flags)) or "none",
@@ -158,7 +159,35 @@ def _of_theory(point: Measurement) -> str | None:
     return units.format_percent(ratio) if ratio is not None else None
 
 
-_ALSO: tuple[tuple[str, Callable[[Measurement], str | None]], ...] = (("of theory", _of_theory),)
+def _payload_share(point: Measurement) -> float | None:
+    return point.payload_bytes / point.bus_bytes if point.payload_bytes and point.bus_bytes else None
+
+
+def _payload(point: Measurement) -> str | None:
+    found, share = point.bandwidth_bytes_per_second, _payload_share(point)
+    return units.number(units.to_gb_per_second(found.median * share)) if found and share else None
+
+
+def _has_load(curve: Curve) -> bool:
+    return curve.is_latency and any(point.bandwidth_bytes_per_second for point in curve.points)
+
+
+def _has_theory(curve: Curve) -> bool:
+    return any(point.efficiency_ratio.nominal is not None for point in curve.points)
+
+
+def _payload_differs(curve: Curve) -> bool:
+    """Whether the bus moves more for some points than for others: the granularity of the memory."""
+    shares = [share for point in curve.points if (share := _payload_share(point)) is not None]
+    return bool(shares) and max(shares) > 1.01 * min(shares)
+
+
+_ALSO: tuple[tuple[str, Callable[[Measurement], str | None], Callable[[Curve], bool]], ...] = (
+    ("GB/s", _bandwidth, _has_load),
+    ("payload GB/s", _payload, _payload_differs),
+    ("of theory", _of_theory, _has_theory),
+)
+"""Columns that only some curves have: the heading, the cell, and whether a curve wants it."""
 
 
 def _axis_name(axis: str) -> str:

@@ -122,17 +122,38 @@ def test_a_long_curve_is_a_line_for_each_series() -> None:
     assert found.shortened
     (table,) = found.tables
     assert table.title == "sweep, 40 points, GB/s"
-    assert table.columns == ("kind", "footprint", "", "first", "last", "lowest", "highest", "flags")
+    assert table.columns == ("kind", "footprint", "", "lowest", "highest", "flags")
     read, copy = table.rows
     assert read[:2] == ("read", "1 KiB to 512 MiB")
     assert read[2][0] == "▁" and read[2][-1] == "█"
     assert copy[2] == read[2][::-1]
-    assert read[3:] == ("1.00", "20.00", "1.00 at 1 KiB", "20.00 at 512 MiB", "none")
-    assert copy[3:] == ("20.00", "1.00", "1.00 at 512 MiB", "20.00 at 1 KiB", "unstable")
+    assert read[3:] == ("1.00 at 1 KiB", "20.00 at 512 MiB", "none")
+    assert copy[3:] == ("1.00 at 512 MiB", "20.00 at 1 KiB", "unstable")
     text = shown(measurement_table(compare(run)), width=100)
     assert max(map(len, text.splitlines())) <= 100
+    assert any("read" in line and "20.00 at 512 MiB" in line for line in text.splitlines())
     assert "The run document has all points." in text
     assert len([line for line in section(render_markdown([run]), "sweep").splitlines() if "iB" in line]) == 40
+
+
+def test_many_series_of_few_points_are_shown_point_by_point() -> None:
+    places = [(1 << power, 0) for power in range(10)] + [(1, offset) for offset in range(1, 10)]
+    points = [
+        measurement(10.0, "strided", axes={"stride": stride, "offset": offset}) for stride, offset in places
+    ]
+    (found,) = shown_curves(compare(document(*points)), max_rows=12)
+    assert not found.shortened
+    assert len(found.tables[0].rows) == 19
+
+
+def test_payload_stands_beside_what_the_bus_moves_where_they_part() -> None:
+    points = [
+        measurement(64.0, "strided", axes={"stride": stride}, payload_bytes=6400 // stride, bus_bytes=6400)
+        for stride in (1, 2, 4)
+    ]
+    (found,) = shown_curves(compare(document(*points)), max_rows=12)
+    (table,) = found.tables
+    assert [row[table.columns.index("payload GB/s")] for row in table.rows] == ["64.00", "32.00", "16.00"]
 
 
 def test_a_curve_of_hundreds_of_points_stays_readable() -> None:

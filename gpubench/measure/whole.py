@@ -12,16 +12,26 @@ from gpubench.measure.workbench import Workbench
 MEMORY_SHARE_RATIO = {"cpu": 0.25, "gpu": 0.9, "accelerator": 0.9}
 """Of free memory, where nobody asks for another share: a processor's belongs to other programs too."""
 
+ENOUGH_BYTES = 2 << 30
+"""Of a processor's memory, where nobody asks for a share: first touched it comes at 0.5 GB/s on virtual
+machines, and a server's would take minutes. More where its caches need more to be kept out."""
+
 PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
 """What one launch goes through: above 5 GB/s it ends in time for a cancel."""
 
 
 def wanted_bytes(bench: Workbench, parameters: dict[str, Any]) -> int:
-    """The footprint asked for, or the share of what was free before the run and still is."""
+    """The footprint or the share asked for, else ``MEMORY_SHARE_RATIO`` of what is free.
+
+    Free is what was so before the run and still is. On a processor ``ENOUGH_BYTES`` is the most.
+    """
     if parameters["footprint_bytes"]:
         return int(parameters["footprint_bytes"])
-    share = parameters["memory_share_ratio"] or MEMORY_SHARE_RATIO[bench.device.info.kind]
-    return int(min(bench.free_bytes, bench.device.free_bytes() + bench.arena.nbytes) * share)
+    asked = parameters["memory_share_ratio"]
+    share = asked or MEMORY_SHARE_RATIO[bench.device.info.kind]
+    free = int(min(bench.free_bytes, bench.device.free_bytes() + bench.arena.nbytes) * share)
+    enough = max(ENOUGH_BYTES, bench.footprint_bytes(None))
+    return min(free, enough) if bench.on_processor and not asked else free
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from gpubench.benchmarks.integrity_memory import MAX_ROWS
+from gpubench.benchmarks.integrity_patterns import PATTERNS
 from gpubench.benchmarks.table import STREAM
 from gpubench.devices import cuda_compile
 from gpubench.devices.cuda_compile import Compiler, Nvcc, Nvrtc, compile_cubin, find_compiler
@@ -118,6 +120,23 @@ def test_the_programs_that_check_compile(nvrtc: Compiler, architecture: str) -> 
         text: str = programs().verify(dtype, 256)  # type: ignore[assignment]
         kernels = disassemble(nvrtc.compile(text, architecture))
         assert {"fill_elements", "check_elements", "report_elements", "check_word_sums"} <= set(kernels)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_memory_test_is_as_wide_as_a_copy(nvrtc: Compiler, architecture: str) -> None:
+    """What tells an error costs nothing where there is none: no spills, and all loads before it."""
+    shape = candidates(GPU, "copy", "double", {})[0]
+    for number in {pattern.number for pattern in PATTERNS.values()}:
+        text: str = programs().shaped("integrity", "double", shape, PATTERN=number, ROWS=MAX_ROWS)  # type: ignore[assignment]
+        kernels = disassemble(nvrtc.compile(text, architecture))
+        assert {"integrity_reread", "integrity_spoil"} <= set(kernels)
+        write, check, turn = (kernels[f"integrity_{name}"] for name in ("write", "check", "turn"))
+        assert set(write.store_widths) == {128}
+        for kernel in (check, turn):
+            assert kernel.load_widths[: shape.unroll] == (128,) * shape.unroll
+            assert kernel.local_accesses == 0
+            assert _bytes_in_flight(kernel) >= MIN_BYTES_IN_FLIGHT
+        assert turn.store_widths.count(128) == shape.unroll
 
 
 @pytest.mark.parametrize(

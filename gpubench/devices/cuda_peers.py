@@ -52,15 +52,16 @@ class Peers:
         """The peer's primary context, with access in both directions."""
         if peer_id not in self._contexts:
             [index] = (index for index, info in self._others.items() if info.id == peer_id)
-            context = cuda.Device(index).retain_primary_context()
-            _enable(context)
-            context.push()
-            try:
-                _enable(self._context)
-            finally:
-                cuda.Context.pop()
-            self._contexts[peer_id] = context
-        return self._contexts[peer_id]
+            # Kept, whatever comes: when PyCUDA lets go of a context, it leaves it as the current one.
+            self._contexts[peer_id] = cuda.Device(index).retain_primary_context()
+        context = self._contexts[peer_id]
+        _enable(context)
+        context.push()
+        try:
+            _enable(self._context)
+        finally:
+            cuda.Context.pop()
+        return context
 
 
 def _enable(context: Any) -> None:

@@ -1,0 +1,109 @@
+"""Transfers under CUDA on a stand-in for the driver: streams, pinned memory, peers, and their faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gpubench.results.document import Measurement, RunDocument
+from gpubench.worker.handle import Worker, probe
+from tests.devices.conftest import Place
+from tests.devices.test_cuda import DEVICE, MIB, PINNED, measure
+
+QUICK = {"footprint_bytes": MIB, "time_limit_seconds": 0.005}
+PEER = "cuda:GPU-30313233-3435-3637-3839-3a3b3c3d3e3f"
+
+Start = Callable[..., Worker]
+
+
+def transfer(worker: Worker, *more: str, **parameters: Any) -> RunDocument:
+    return measure(worker, "transfer", *more, **{**QUICK, **parameters})
+
+
+def places(document: RunDocument, status: str) -> set[tuple[object, object]]:
+    return {
+        (m.axes["direction"], m.axes["memory"])
+        for m in document.measurements
+        if m.status == status and m.benchmark == "transfer" and m.axes
+    }
+
+
+def of(document: RunDocument, memory: str) -> list[Measurement]:
+    return [m for m in document.measurements if m.axes.get("memory") == memory and m.status == "ok"]
+
+
+def test_transfers_of_both_kinds_of_memory_are_verified(start: Start) -> None:
+    document = transfer(start())
+    assert document.outcome == "ok", document.error
+    one_way = {(way, kind) for way in ("host to device", "device to host") for kind in ("pinned", "pageable")}
+    local = {("local engine", "device"), ("local kernel", "device")}
+    assert places(document, "ok") == one_way | local | {("both", "pinned")}
+    assert places(document, "skipped") == {("both", "pageable")}
+    # The driver returns when a pageable one is done: behind a hold that is when it gives up, after 0.5 s.
+    assert max(max(m.samples_seconds) for m in of(document, "pageable")) < 0.25
+
+
+def test_launches_and_occupancy_are_verified(start: Start) -> None:
+    worker = start()
+    document = measure(worker, "launch", **QUICK)
+    document_too = measure(worker, "occupancy", **{**QUICK, **PINNED})
+    for m in document.measurements + document_too.measurements:
+        assert (m.status, m.verified) == ("ok", True), m
+    assert len({m.axes["groups"] for m in document_too.measurements}) > 3
+
+
+def test_copies_between_two_devices_are_verified(start: Start, in_place: Place) -> None:
+    worker = start(STANDIN_DEVICES="2")
+    assert [device.id for device in probe(["cuda"]).devices] == [DEVICE, PEER]
+    document = transfer(worker)
+    assert document.outcome == "ok", document.error
+    assert {(m.axes["direction"], m.axes["size_bytes"]) for m in of(document, PEER)} == {
+        (direction, size) for direction in ("to peer", "from peer", "both") for size in (4096, MIB // 4)
+    }
+    again = transfer(worker)  # access is allowed already
+    assert len(of(again, PEER)) == 6
+
+
+def test_a_peer_that_cannot_be_reached_is_skipped_with_the_reason(start: Start) -> None:
+    document = transfer(start(STANDIN_DEVICES="2", STANDIN_NO_PEERS="1"))
+    [m] = [m for m in document.measurements if m.axes.get("memory") == PEER]
+    assert m.status == "skipped"
+    assert "no access to each other's memory" in (m.reason or "")
+    assert len(of(document, "device")) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("cuCtxEnablePeerAccess:801:1", "not supported"), ("cuMemcpyDtoDAsync_v2:1:2", "invalid argument")],
+)
+def test_a_refusal_among_peers_costs_no_other_transfer(start: Start, fault: str, said: str) -> None:
+    document = transfer(start(STANDIN_DEVICES="2", STANDIN_FAULT=fault))
+    [m] = [m for m in document.measurements if m.axes.get("memory") == PEER]
+    assert m.status == "skipped"
+    assert said in (m.reason or "")
+    assert len(of(document, "device")) == 2, document.error
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        # The first call is for the word that holds the stream.
+        ("cuMemHostAlloc:2:1:9", "pinned memory"),
+        ("cuStreamWaitEvent:1:3", "invalid argument"),
+    ],
+)
+def test_a_transfer_that_is_refused_fails_its_benchmark_alone(start: Start, fault: str, said: str) -> None:
+    document = transfer(start(STANDIN_FAULT=fault), "launch")
+    first, *others = document.measurements
+    assert (first.benchmark, first.status) == ("transfer", "failed")
+    assert said in (first.reason or "")
+    assert {(m.benchmark, m.status) for m in others} == {("launch", "ok")}
+
+
+def test_a_transfer_that_ends_the_context_is_a_lost_device(start: Start) -> None:
+    worker = start(STANDIN_FAULT="cuMemcpyHtoDAsync_v2:700:9")
+    document = transfer(worker)
+    assert document.outcome == "device_lost"
+    assert not worker.alive

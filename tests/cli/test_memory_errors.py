@@ -1,0 +1,48 @@
+"""Memory that is faulty shows in the exit code, where a script looks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import gpubench
+from tests.cli.command import gpubench as command
+
+QUICK = ["--footprint=1MiB", '--set=patterns=["random"]']
+
+
+def test_errors_end_the_command_with_1_and_are_in_the_document(tmp_path: Path) -> None:
+    """A copy of the program whose kernel stores one wrong bit: as a stuck cell would."""
+    package = tmp_path / "gpubench"
+    shutil.copytree(Path(gpubench.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    kernels = package / "kernels" / "integrity.cl"
+    store = "STORE(a + AT(u), VALUES(AT(u)) ^ turned);"
+    assert store in kernels.read_text()
+    stuck = store.replace("turned", "turned ^ SPLAT(WORD, (WORD)(first == 20480 && AT(u) == 7))")
+    kernels.write_text(kernels.read_text().replace(store, stuck))
+
+    done = command(
+        "run",
+        "integrity",
+        "--json",
+        *QUICK,
+        PYTHONSAFEPATH="1",
+        PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]),
+    )
+    assert done.returncode == 1
+    assert "the data were wrong after integrity" in done.stderr
+    document = json.loads(done.stdout)
+    assert (document["outcome"], document["error"]["kind"]) == ("unverified", "verification_failed")
+    [measured] = document["measurements"]
+    assert measured["status"] == "unverified"
+    assert measured["first_mismatches"][0]["reread"] == measured["first_mismatches"][0]["actual"]
+    assert {"errors", "storage_errors", "flipped_bit_0"} == {f["name"] for f in document["findings"]}
+
+
+def test_sound_memory_ends_it_with_0() -> None:
+    done = command("run", "integrity", "--json", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outcome"] == "ok"

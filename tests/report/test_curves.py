@@ -110,7 +110,7 @@ def test_the_explanations_of_the_run_are_in_its_report() -> None:
 
 
 def test_a_long_curve_is_a_line_for_each_series() -> None:
-    rising = [1.0 + index for index in range(20)]
+    rising = [1.0 + index for index in range(16)]
     run = document(
         *(
             measurement(value, "sweep", *flags, axes={"kind": kind, "footprint_bytes": KIB << index})
@@ -121,19 +121,19 @@ def test_a_long_curve_is_a_line_for_each_series() -> None:
     (found,) = shown_curves(compare(run), max_rows=12)
     assert found.shortened
     (table,) = found.tables
-    assert table.title == "sweep, 40 points, GB/s"
+    assert table.title == "sweep, 32 points, GB/s"
     assert table.columns == ("kind", "footprint", "", "lowest", "highest", "flags")
     read, copy = table.rows
-    assert read[:2] == ("read", "1 KiB to 512 MiB")
+    assert read[:2] == ("read", "1 KiB to 32 MiB")
     assert read[2][0] == "▁" and read[2][-1] == "█"
     assert copy[2] == read[2][::-1]
-    assert read[3:] == ("1.00 at 1 KiB", "20.00 at 512 MiB", "none")
-    assert copy[3:] == ("1.00 at 512 MiB", "20.00 at 1 KiB", "unstable")
+    assert read[3:] == ("1.00 at 1 KiB", "16.00 at 32 MiB", "none")
+    assert copy[3:] == ("1.00 at 32 MiB", "16.00 at 1 KiB", "unstable")
     text = shown(measurement_table(compare(run)), width=100)
     assert max(map(len, text.splitlines())) <= 100
-    assert any("read" in line and "20.00 at 512 MiB" in line for line in text.splitlines())
+    assert any("read" in line and "16.00 at 32 MiB" in line for line in text.splitlines())
     assert "The run document has all points." in text
-    assert len([line for line in section(render_markdown([run]), "sweep").splitlines() if "iB" in line]) == 40
+    assert len([line for line in section(render_markdown([run]), "sweep").splitlines() if "iB" in line]) == 32
 
 
 def test_many_series_of_few_points_are_shown_point_by_point() -> None:

@@ -17,6 +17,8 @@ typedef unsigned long long u64;
 #define LOCAL_ID ((u32)threadIdx.x)
 #define UNROLLED _Pragma("unroll")
 #define ATOMIC_ADD(counter, value) atomicAdd(counter, value)
+/* Of an address that came from memory: without the promise it would be looked up which memory it means. */
+#define LOAD_GLOBAL(pointer) (__builtin_assume(__isGlobal(pointer)), *(pointer))
 
 /* One aligned struct: the compiler turns it into 128-bit accesses, 256-bit where there are any. */
 template <typename T, int N> struct alignas(sizeof(T) * N) pack {

@@ -18,6 +18,7 @@
 #define LOCAL_ID ((u32)get_local_id(0))
 #define UNROLLED _Pragma("unroll")
 #define ATOMIC_ADD(counter, value) atomic_add(counter, value)
+#define LOAD_GLOBAL(pointer) (*(pointer))
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)

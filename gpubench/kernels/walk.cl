@@ -74,7 +74,7 @@
 #define STEPS_UNROLLED 16
 FUNCTION GLOBAL const u64 *follow(GLOBAL const u64 *at, u64 steps) {
     for (u64 step = 0; step < steps; step += STEPS_UNROLLED) {
-        UNROLLED for (u32 u = 0; u < STEPS_UNROLLED; ++u) at = (GLOBAL const u64 *)*at;
+        UNROLLED for (u32 u = 0; u < STEPS_UNROLLED; ++u) at = (GLOBAL const u64 *)LOAD_GLOBAL(at);
     }
     return at;
 }

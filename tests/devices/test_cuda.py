@@ -76,6 +76,24 @@ def test_the_suite_is_measured_and_verified(start: Callable[..., Worker], dtype:
     assert document.theory and document.theory.peak_bytes_per_second == 8e9
 
 
+def test_walks_and_cache_sweeps_are_measured_and_verified(start: Callable[..., Worker]) -> None:
+    document = measure(start(), "latency", footprint_bytes=MIB, time_limit_seconds=0.001, page_bytes=65536)
+    assert document.outcome == "ok", document.error
+    assert {m.axes["order"] for m in document.measurements} == {"random", "paged"}
+    assert all(m.verified and m.latency_seconds for m in document.measurements)
+    document = measure(start(), "cache_sweep", **PINNED, footprint_bytes=MIB, time_limit_seconds=0.001)
+    assert document.outcome == "ok", document.error
+    assert {m.axes["kernel"] for m in document.measurements} == {"read", "copy"}
+    assert all(m.verified and m.mismatches == 0 for m in document.measurements)
+
+
+def test_groups_that_run_in_turn_have_no_latency_under_load(start: Callable[..., Worker]) -> None:
+    """As the stand-in's do: the walk is over before the first reader begins."""
+    [m] = measure(start(), "loaded_latency", footprint_bytes=8 * MIB).measurements
+    assert m.status == "skipped"
+    assert "do not run beside each other" in (m.reason or "")
+
+
 def test_every_shape_of_a_gpu_is_tried(start: Callable[..., Worker]) -> None:
     document = measure(start(), "copy", "read", "write")
     assert document.outcome == "ok", document.error

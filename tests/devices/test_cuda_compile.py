@@ -123,6 +123,34 @@ def test_the_programs_that_check_compile(nvrtc: Compiler, architecture: str) -> 
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_walk_waits_for_nothing_but_global_memory(nvrtc: Compiler, architecture: str) -> None:
+    """Loads that first ask which memory an address means are others, and not counted here."""
+    walk: str = programs().program("latency", "double", group_size=1, NODE_WORDS=16)  # type: ignore[assignment]
+    beside = programs().program(
+        "loaded", "double", group_size=256, VECTOR_ELEMENTS=2, UNROLL=8, CHUNK_ROUNDS=4
+    )
+    chase = disassemble(nvrtc.compile(walk, architecture))["chase"]
+    loaded = disassemble(nvrtc.compile(beside, architecture))["loaded_walk"]  # type: ignore[arg-type]
+    for kernel in (chase, loaded):
+        assert kernel.load_widths.count(64) >= 16
+        assert kernel.local_accesses == 0
+    assert loaded.load_widths.count(128) >= 8
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_passes_over_a_cache_keep_all_loads_in_flight(
+    nvrtc: Compiler, architecture: str, streaming: bool
+) -> None:
+    shape = Shape(16, 4, 256, "grid", streaming, 1056)
+    text: str = programs().shaped("sweep", "double", shape)  # type: ignore[assignment]
+    kernels = disassemble(nvrtc.compile(text, architecture))
+    for name in ("sweep_read", "sweep_copy"):
+        assert _bytes_in_flight(kernels[name]) >= MIN_BYTES_IN_FLIGHT
+        assert kernels[name].local_accesses == 0
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_memory_test_is_as_wide_as_a_copy(nvrtc: Compiler, architecture: str) -> None:
     """What tells an error costs nothing where there is none: no spills, and all loads before it."""
     shape = candidates(GPU, "copy", "double", {})[0]

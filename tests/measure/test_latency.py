@@ -161,7 +161,7 @@ FAULTS = {
         "for (u64 step = 0; step < steps; step += STEPS",
         "for (u64 step = 16; step < steps; step += STEPS",
     ),
-    "steps are counted and not walked": ("walk.cl", "at = (GLOBAL const u64 *)*at;", "at += 0;"),
+    "steps are counted and not walked": ("walk.cl", "at = (GLOBAL const u64 *)LOAD_GLOBAL(at);", "at += 0;"),
     "a link skips a node": (
         "latency.cl",
         "WORDS_OF(node)[0] = (u64)WORDS_OF(PLACE(k + 1));",

@@ -14,6 +14,8 @@
 #define __shared__ static
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __builtin_assume(condition) ((void)0)
+#define __isGlobal(pointer) true
 
 struct Place {
     unsigned x;

@@ -41,8 +41,6 @@ def test_transfers_of_both_kinds_of_memory_are_verified(start: Start) -> None:
     local = {("local engine", "device"), ("local kernel", "device")}
     assert places(document, "ok") == one_way | local | {("both", "pinned")}
     assert places(document, "skipped") == {("both", "pageable")}
-    # The driver returns when a pageable one is done: behind a hold that is when it gives up, after 0.5 s.
-    assert max(max(m.samples_seconds) for m in of(document, "pageable")) < 0.25
 
 
 def test_launches_and_occupancy_are_verified(start: Start) -> None:

@@ -21,7 +21,7 @@ enum {
     OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
     INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600,
     ILLEGAL_ADDRESS = 700, TOO_MANY_RESOURCES = 701, LAUNCH_TIMEOUT = 702, PEER_ACCESS_ALREADY_ENABLED = 704,
-    LAUNCH_FAILED = 719, NOT_SUPPORTED = 801, UNKNOWN = 999
+    LAUNCH_FAILED = 719, NOT_PERMITTED = 800, NOT_SUPPORTED = 801, UNKNOWN = 999
 };
 
 static const struct { int code; const char *text; } TEXTS[] = {
@@ -34,7 +34,8 @@ static const struct { int code; const char *text; } TEXTS[] = {
     {TOO_MANY_RESOURCES, "too many resources requested for launch"},
     {PEER_ACCESS_ALREADY_ENABLED, "peer access is already enabled"},
     {LAUNCH_TIMEOUT, "the launch timed out and was terminated"},
-    {LAUNCH_FAILED, "unspecified launch failure"}, {NOT_SUPPORTED, "operation not supported"},
+    {LAUNCH_FAILED, "unspecified launch failure"}, {NOT_PERMITTED, "operation not permitted"},
+    {NOT_SUPPORTED, "operation not supported"},
     {UNKNOWN, "unknown error"},
 };
 
@@ -71,7 +72,7 @@ typedef struct Work {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static Work *queue, **queue_end = &queue;
-static int busy, started, dead;
+static int busy, started, dead, kernels_ahead;
 static Allocation *allocations, *pinned;
 static uint64_t allocated;
 static char host_code[4096];
@@ -112,6 +113,7 @@ static void *work_on(void *unused) {
         if (!dead) do_work(work);
         pthread_mutex_lock(&lock);
         if (work->kind == RECORD) work->event->pending--;
+        if (work->kind == LAUNCH) kernels_ahead--;
         if (work->kind == END) dead = work->code;
         busy = 0;
         pthread_cond_broadcast(&changed);
@@ -125,6 +127,7 @@ static int later(Work work) {
     *kept = work;
     kept->next = NULL;
     pthread_mutex_lock(&lock);
+    kernels_ahead += kept->kind == LAUNCH;
     if (!started) {
         pthread_t thread;
         started = !pthread_create(&thread, NULL, work_on, NULL);
@@ -308,10 +311,13 @@ int cuMemsetD8Async(uint64_t pointer, unsigned char value, size_t count, void *s
     if (!inside((void *)pointer, count)) return INVALID_VALUE;
     return later((Work){.kind = SET, .to = (char *)pointer, .value = value, .bytes = count});
 }
-/* Of pinned memory later; of any other the caller waits, as the manual says of DtoH and large HtoD. */
+/* Of pinned memory later; of any other the caller waits, as the manual says of DtoH and large HtoD. Behind a
+   kernel that waits for the caller that would be for ever, and none of ours has any other kernel ahead. */
 static int transfer(void *to, const void *from, size_t bytes, const void *host) {
+    const int waits = !within(pinned, host, bytes);
+    if (waits && kernels_ahead) return NOT_PERMITTED;
     later((Work){.kind = COPY, .to = to, .from = from, .bytes = bytes});
-    return within(pinned, host, bytes) ? OK : wait_for_all();
+    return waits ? wait_for_all() : OK;
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
     FAULT(1);

@@ -177,9 +177,13 @@ def _has_theory(curve: Curve) -> bool:
 
 
 def _payload_differs(curve: Curve) -> bool:
-    """Whether the bus moves more for some points than for others: the granularity of the memory."""
-    shares = [share for point in curve.points if (share := _payload_share(point)) is not None]
-    return bool(shares) and max(shares) > 1.01 * min(shares)
+    """Whether one kernel makes the bus move more for some points than for others: a memory's granularity."""
+    shares: dict[tuple[str, ...], list[float]] = {}
+    for point in curve.points:
+        if (share := _payload_share(point)) is not None:
+            kernel = tuple(place for place in point.axes.values() if isinstance(place, str))
+            shares.setdefault(kernel, []).append(share)
+    return any(max(each) > 1.01 * min(each) for each in shares.values())
 
 
 _ALSO: tuple[tuple[str, Callable[[Measurement], str | None], Callable[[Curve], bool]], ...] = (

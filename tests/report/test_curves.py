@@ -154,6 +154,12 @@ def test_payload_stands_beside_what_the_bus_moves_where_they_part() -> None:
     (found,) = shown_curves(compare(document(*points)), max_rows=12)
     (table,) = found.tables
     assert [row[table.columns.index("payload GB/s")] for row in table.rows] == ["64.00", "32.00", "16.00"]
+    kernels = [
+        measurement(64.0, "pattern", axes={"kernel": name}, payload_bytes=payload, bus_bytes=200)
+        for name, payload in (("write", 200), ("copy", 100))
+    ]
+    (found,) = shown_curves(compare(document(*kernels)), max_rows=12)
+    assert "payload GB/s" not in found.tables[0].columns
 
 
 def test_a_curve_of_hundreds_of_points_stays_readable() -> None:

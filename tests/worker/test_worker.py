@@ -179,3 +179,23 @@ def test_a_runtime_that_is_missing_is_listed_with_the_reason() -> None:
     if not statuses["cuda"].available:
         assert statuses["cuda"].reason
     assert any(device.runtime == "opencl" for device in probed.devices)
+
+
+def test_the_points_of_a_curve_are_told_as_one_change(worker: Worker, device_id: str) -> None:
+    """A server stores the whole document at each: once for each of 256 points would be much."""
+    told: list[int] = []
+    planned = run(
+        device_id, ("map", {"slices": 16, "rounds": 3, "footprint_bytes": 4 * MIB}), ("read", QUICK)
+    )
+    document = conduct(
+        worker,
+        planned,
+        recorder(),
+        Stop(),
+        lambda progress: None,
+        lambda changed: told.append(len(changed.measurements)),
+    )
+    assert document.outcome == "ok"
+    assert told[-1] == len(document.measurements) == 17
+    assert told == sorted(set(told))
+    assert len(told) <= 4

@@ -27,9 +27,10 @@ format: $(VENV)/.ready-test
 docs: $(VENV)/.ready-demo
 	@$(BIN)/python tools/write_docs.py
 
-# gpubench beside likwid-bench, STREAM-style loops in C, and numpy, alternating in one run.
+# gpubench beside likwid-bench, STREAM-style loops and a pointer chase in C, and numpy, alternating in one run.
 peers: $(VENV)/.ready-demo
 	@$(BIN)/python bench/peers.py
+	@$(BIN)/python bench/latency.py
 
 # What the service costs: ping, many clients, memory at rest; and the figure through the socket beside in process.
 bench: $(VENV)/.ready-demo

@@ -1,0 +1,91 @@
+"""``make peers``: gpubench's walk from pointer to pointer beside one in C, on host memory.
+
+Both take turns at the same footprint, in lines of 64 bytes on huge pages; what counts is the ratio
+within a round.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from gpubench.benchmarks.chase import Chase, whole_steps
+from gpubench.devices import host
+from gpubench.devices.opencl import OpenClRuntime
+from gpubench.measure.reports import Reports
+from gpubench.measure.statistics import median, summarize
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Tuning
+from gpubench.units import format_bytes, format_seconds
+
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 21
+SECONDS = 0.05
+LINE_BYTES = 64
+FOOTPRINTS = (16 << 10, 256 << 10, 4 << 20, 256 << 20)
+
+
+class Alone:
+    """Nobody ends this run, and nobody is told."""
+
+    def check(self) -> None: ...
+
+    def tuned(self, tuning: Tuning) -> None: ...
+
+
+def main() -> int:
+    build = Path(__file__).parent / "build"
+    build.mkdir(exist_ok=True)
+    source, program = Path(__file__).with_name("latency.c"), build / "latency"
+    subprocess.run(["gcc", "-O2", "-march=native", "-o", program, source], check=True)
+    peer = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    runtime = OpenClRuntime()
+    device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
+    bench = Workbench(device, Alone())
+    about = host.describe_host()
+    caches = ", ".join(f"L{each.level} {format_bytes(each.nbytes)}" for each in host.data_caches())
+    print(f"\nlatency of a step, {about.processor}, {caches}; medians of {ROUNDS} alternating rounds\n")
+    print("| footprint | gpubench | C | ratio |\n| :-- | --: | --: | :-- |")
+    for footprint in FOOTPRINTS:
+        print(_row(bench, peer, footprint), flush=True)
+    peer.terminate()
+    return 0
+
+
+def _row(bench: Workbench, peer: subprocess.Popen[str], footprint: int) -> str:
+    [segment] = bench.arena.cut(footprint, 1, 8, LINE_BYTES)
+    chase, reports = Chase(bench, segment.arrays[0], footprint, line_bytes=LINE_BYTES), Reports(bench.device)
+    if chase.link(reports).mismatches:
+        sys.exit("latency: the nodes are no cycle")
+    chase.begin()
+    steps = whole_steps(SECONDS / chase.settle(chase.nodes))
+    chase.begin()
+    _ask(peer, footprint, steps)
+    own, others = [], []
+    for number in range(ROUNDS):
+        # Each goes first as often as the other.
+        for ours in (True, False) if number % 2 else (False, True):
+            if ours:
+                own.append(bench.device.run([chase.steps(steps)]) / steps)
+            else:
+                others.append(_ask(peer, footprint, steps))
+    if chase.verdict(steps).mismatches:
+        sys.exit("latency: the walk ended elsewhere")
+    ratios = summarize([mine / other for mine, other in zip(own, others, strict=True)])
+    chase.release()
+    reports.release()
+    return (
+        f"| {format_bytes(footprint)} | {format_seconds(median(own))} | {format_seconds(median(others))} | "
+        f"**{ratios.median_seconds:.3f}** ({ratios.low_seconds:.3f} to {ratios.high_seconds:.3f}) |"
+    )
+
+
+def _ask(peer: subprocess.Popen[str], footprint: int, steps: int) -> float:
+    assert peer.stdin and peer.stdout
+    peer.stdin.write(f"{footprint} {steps}\n")
+    peer.stdin.flush()
+    return float(peer.stdout.readline())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,10 +14,13 @@ USAGE = "python -m gpubench.devices.build_pycuda FOLDER"
 
 def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.stderr.write(f"usage: {USAGE}\nBuilds PyCUDA's wheel into FOLDER; needs g++ and takes 2 minutes.\n")
+        sys.stderr.write(
+            f"usage: {USAGE}\nBuilds PyCUDA's wheel into FOLDER; needs g++ and takes 2 minutes.\n"
+        )
         return 2
     with as_file(files("gpubench.devices") / "build_pycuda.sh") as script:
-        return subprocess.run(["bash", script, sys.executable, sys.argv[1]]).returncode
+        command = ["bash", str(script), sys.executable, sys.argv[1]]
+        return subprocess.run(command).returncode  # noqa: S603
 
 
 if __name__ == "__main__":

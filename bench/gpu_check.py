@@ -3,7 +3,8 @@
     python bench/gpu_check.py [--output FOLDER] [--footprint BYTES] [--rounds N] [--pairs N] [--target RATIO]
 
 Runs the stream suite twice, each time in a process of its own; copies beside the driver's own copy and
-torch's and cupy's where they are installed, in turns at the same footprint; and compares the figure
+torch's and cupy's where they are installed, in turns at the same footprint; runs the transfers, the
+launches and the occupancy once; and compares the figure
 through the socket with the one in process. Writes the run documents and ``table.md`` to FOLDER. Exits
 with 1 where a figure is not verified, above theory, different in the second process, or below a peer's,
 and with 2 where there is no GPU.
@@ -34,6 +35,8 @@ from gpubench.results.document import DeviceInfo, Measurement, RunDocument, Shap
 MAX_DIFFERENCE_RATIO = 0.005
 """Between two processes."""
 
+BESIDE_THE_SUITE = ("transfer", "launch", "occupancy")
+
 Copy = Callable[[], float]
 """Copies once and returns the seconds by the device's clock."""
 
@@ -59,6 +62,9 @@ def main() -> int:
         mistakes += [
             f"copy is below that of {name}" for name, rate in rates.items() if rate > rates["gpubench"]
         ]
+    beside = _beside_the_suite(gpus[0], options)
+    mistakes += _mistakes(beside)
+    lines += ["", *(f"- {each.benchmark}, {each.name}: {each.text}" for each in beside.findings)]
     if options.pairs:
         pairs = Path(__file__).with_name("socket_pairs.py")
         said = subprocess.run([sys.executable, pairs, str(options.pairs)], stdout=subprocess.PIPE, text=True)
@@ -77,10 +83,17 @@ def _suite(gpu: DeviceInfo, options: argparse.Namespace, number: int) -> RunDocu
     return document
 
 
+def _beside_the_suite(gpu: DeviceInfo, options: argparse.Namespace) -> RunDocument:
+    """What the kernels of the suite do not show: the link, the launches, how many groups it takes."""
+    document = LocalClient("cuda").run(list(BESIDE_THE_SUITE), device=gpu.id)
+    options.output.joinpath("beside.json").write_bytes(encode_document(document))
+    return document
+
+
 def _mistakes(run: RunDocument) -> list[str]:
     found = [f"the run ended as {run.outcome}: {run.error}"] if run.outcome != "ok" else []
     for each in run.measurements:
-        if not each.verified:
+        if not each.verified and each.status != "skipped":
             found.append(f"{each.benchmark} is not verified: {each.reason}")
         if "over_theory" in each.flags:
             found.append(f"{each.benchmark} is above theory")

@@ -167,6 +167,17 @@ def test_the_memory_test_is_as_wide_as_a_copy(nvrtc: Compiler, architecture: str
         assert turn.store_widths.count(128) == shape.unroll
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_empty_kernel_is_one_store(nvrtc: Compiler, architecture: str) -> None:
+    text: str = programs().program(  # type: ignore[assignment]
+        "launch", "double", group_size=256, UNROLL=1, ORDER_TILE=0
+    )
+    kernels = disassemble(nvrtc.compile(text, architecture))
+    assert {"check_marks", "report_marks"} <= set(kernels)
+    mark = kernels["launch_mark"]
+    assert (mark.load_widths, mark.store_widths, mark.local_accesses) == ((), (64,), 0)
+
+
 @pytest.mark.parametrize(
     ("dtype", "architecture"), [("double", "sm_75"), ("float", "sm_90"), ("double", "sm_120")]
 )

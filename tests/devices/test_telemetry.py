@@ -134,3 +134,9 @@ def test_the_names_are_those_of_the_real_module() -> None:
     for name in vars(FakeNvml):
         if name.startswith(("nvmlClocks", "NVML_")):
             assert getattr(pynvml, name) == getattr(FakeNvml, name)
+
+
+def test_the_link_is_what_card_and_slot_allow(nvml: Any) -> None:
+    assert nvml(DeviceGetMaxPcieLinkGeneration=5, DeviceGetMaxPcieLinkWidth=16).pcie_link() == (5, 16)
+    assert nvml().pcie_link() == (None, None)
+    assert nvml(DeviceGetMaxPcieLinkGeneration=0, DeviceGetMaxPcieLinkWidth=8).pcie_link() == (None, 8)

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
-from gpubench.devices.base import Device, Launch, Runtime
+from gpubench.devices.base import Copy, Device, Launch, Runtime, Together
 from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
@@ -96,6 +97,34 @@ def test_a_long_queue_is_not_stuck_behind_its_hold(device: Device) -> None:
     begin = time.monotonic()
     device.run([Launch(spin, 1, 1, (1000,))] * 5000)
     assert time.monotonic() - begin < 1
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_transfers_bring_back_what_was_sent(device: Device, pinned: bool) -> None:
+    sent, back = (device.host_memory(FOOTPRINT_BYTES, pinned=pinned) for _ in range(2))
+    memory = device.allocate(FOOTPRINT_BYTES)
+    there = memory.view(0, FOOTPRINT_BYTES)
+    sent.array[:] = np.random.default_rng(1).integers(0, 256, FOOTPRINT_BYTES, np.uint8)
+    back.array[:] = 0
+    begin = time.monotonic()
+    seconds = device.run([Copy(there, sent, FOOTPRINT_BYTES), Copy(back, there, FOOTPRINT_BYTES)])
+    # A pageable one behind the kernel that holds the stream would last as long as that.
+    assert 0 < seconds <= time.monotonic() - begin < 1
+    assert np.array_equal(sent.array, back.array)
+    for each in (sent, back, memory):
+        each.release()
+
+
+def test_both_ways_at_once_take_less_than_one_after_the_other(device: Device) -> None:
+    ends = [device.host_memory(FOOTPRINT_BYTES, pinned=True) for _ in range(2)]
+    memory = device.allocate(2 * FOOTPRINT_BYTES)
+    there = [memory.view(k * FOOTPRINT_BYTES, FOOTPRINT_BYTES) for k in range(2)]
+    out, back = Copy(there[0], ends[0], FOOTPRINT_BYTES), Copy(ends[1], there[1], FOOTPRINT_BYTES)
+    apart = min(device.run([out, back]) for _ in range(5))
+    together = min(device.run([Together((out,), (back,))]) for _ in range(5))
+    assert together < 0.9 * apart
+    for each in (*ends, memory):
+        each.release()
 
 
 def test_a_launch_that_is_refused_loses_nothing(device: Device) -> None:

@@ -73,6 +73,24 @@ def test_what_is_measured_beside_others_is_flagged_and_the_document_says_why(mea
     assert waiting == "waiting for an idle device"
 
 
+class Unwatched:
+    """Of what happens while a benchmark runs nothing is seen: only the looks before are left."""
+
+    def stop(self) -> Telemetry:
+        return Telemetry()
+
+
+@pytest.mark.parametrize(("usage", "flagged"), [(BUSY, True), (QUIET, False)])
+def test_a_wait_in_vain_flags_what_is_measured_after_it(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch, usage: Usage, flagged: bool
+) -> None:
+    monkeypatch.setattr(device, "usage", lambda window_seconds: usage)
+    monkeypatch.setattr(device, "watch", Unwatched)
+    finished, told = measure("read", **PINNED)
+    assert ("contended" in told.measurements[0].flags) == flagged
+    assert finished.telemetry.before and finished.telemetry.before.usage == usage
+
+
 def test_who_asks_for_little_waits_little(measure: Measure) -> None:
     with somebody_busy():
         finished, _ = measure("read", time_limit_seconds=0.05, **PINNED)

@@ -28,7 +28,10 @@ _BLOCK_PIECES = 1 << 12
 _MAX_VECTOR_BYTES = {"cpu": 64, "gpu": 16, "accelerator": 16}
 """Of one item's access; on a GPU, neighbouring items share a larger piece."""
 
-_MAX_PIECES_PER_UNIT = 4 << 20
+_SECTORS_PER_PIECE = {"cpu": 4, "gpu": 1, "accelerator": 1}
+"""Of the memory, at least: a pass through all of it takes a processor too long for more than a few samples."""
+
+_MAX_PIECES_PER_UNIT = 1 << 20
 """Of a processor, in one pass: so many end in time for a cancel to be heard."""
 
 
@@ -62,16 +65,17 @@ def shape_for(info: DeviceInfo, piece_bytes: int) -> Shape:
     units = info.compute_units or 1
     vector_bytes = min(piece_bytes, _MAX_VECTOR_BYTES[info.kind])
     if info.kind == "cpu":
+        # A row of places first, and then a row of accesses: the more of them a core sees at once, the better.
         # Lines are written past the caches where whole ones are.
-        return Shape(vector_bytes, min(16, 512 // vector_bytes), 1, "tile", vector_bytes >= 64, 8 * units)
+        return Shape(vector_bytes, 32, 1, "tile", vector_bytes >= 64, 8 * units)
     return Shape(vector_bytes, 4, 256, "grid", False, 64 * units)
 
 
 class RandomTask:
     """Pieces of one size; each segment of memory has a permutation of its own pieces.
 
-    As many are accessed in a pass as the memory has sectors: all pieces of a sector and more, and of
-    smaller ones so many, here and there, that the sectors are seldom still in a cache.
+    A pass accesses a part of them, spread over all of the memory. What it leaves in a cache is driven
+    out by the passes of the other sizes before it comes again.
     """
 
     def __init__(
@@ -96,10 +100,11 @@ class RandomTask:
         self._shape = shape_for(info, piece_bytes)
         segment_bytes = segments[0].elements * _WORD_BYTES
         self._blocks = segment_bytes // piece_bytes // _BLOCK_PIECES
-        pieces = min(segment_bytes // piece_bytes, segment_bytes // SECTOR_BYTES[info.kind])
+        sectors = segment_bytes // SECTOR_BYTES[info.kind]
+        pieces = min(segment_bytes // piece_bytes, sectors // _SECTORS_PER_PIECE[info.kind])
         if bench.on_processor:
             pieces = min(pieces, _MAX_PIECES_PER_UNIT * (info.compute_units or 1) // len(segments))
-        self._pieces = pieces // _BLOCK_PIECES * _BLOCK_PIECES
+        self._pieces = max(pieces // _BLOCK_PIECES, 1) * _BLOCK_PIECES
 
     def point(self) -> Point:
         accesses = self._pieces * len(self._segments)

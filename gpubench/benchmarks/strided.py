@@ -104,11 +104,17 @@ class StridedTask:
         self._footprint_bytes = sum(segment.elements for segment in segments) * ELEMENT_BYTES
         chunk = shape.unroll * shape.group_size
         self._walks = [
-            _Walk(segment, offset + phase * self._sector_bytes // ELEMENT_BYTES, elements)
+            _Walk(
+                segment, offset + phase * self._sector_bytes // ELEMENT_BYTES, self._elements(segment, chunk)
+            )
             for segment in segments
             for phase in range(phases(stride, self._sector_bytes))
-            if (elements := (segment.elements - _SLACK) // stride // chunk * chunk)
         ]
+
+    def _elements(self, segment: Segment, chunk: int) -> int:
+        """In whole chunks; as many for every start, whether it is aligned or not."""
+        room = segment.elements - (_SLACK if self._stride == 1 else 0)
+        return room // self._stride // chunk * chunk
 
     def point(self) -> Point:
         return Point(

@@ -94,6 +94,13 @@ def test_groups_that_run_in_turn_have_no_latency_under_load(start: Callable[...,
     assert "do not run beside each other" in (m.reason or "")
 
 
+def test_patterns_and_random_places_are_measured_and_verified(start: Callable[..., Worker]) -> None:
+    document = measure(start(), "pattern", "scatter", "update", footprint_bytes=MIB)
+    assert document.outcome == "ok", document.error
+    assert len(document.measurements) == 10 + 6 + 6
+    assert all(m.verified and m.mismatches == 0 for m in document.measurements)
+
+
 def test_every_shape_of_a_gpu_is_tried(start: Callable[..., Worker]) -> None:
     document = measure(start(), "copy", "read", "write")
     assert document.outcome == "ok", document.error

@@ -69,7 +69,7 @@ def _curve(
         stack.callback(whole.release)
         whole.fill()
         shape = tuned_shape(bench, whole, shapes, planned.parameters)
-        cached = CACHE_MULTIPLE * (bench.device.info.last_level_cache_bytes or UNKNOWN_CACHE_BYTES)
+        cached = CACHE_MULTIPLE * _cache_bytes(bench)
         bench.tell.part(*part)
         points = _sweep_points(
             bench,
@@ -106,28 +106,28 @@ def _sweep_points(
     tuned: Shape,
     seed: int,
 ) -> list[Point]:
-    """Over the begins of the arrays; a copy's with the stores, streaming or not, that are faster there."""
+    """Over the begins of the arrays."""
     checks, reports = Checks(bench, "double"), Reports(bench.device)
     stack.callback(checks.release)
     stack.callback(reports.release)
     salt = salt_of(seed)
     array_bytes = segment.elements * element_bytes
     checks.fill(segment.arrays[0], min(most_bytes, array_bytes) // 8, 0, salt)
-    streaming = [False, True] if kernel == "copy" and tuned.streaming_stores else [False]
     points = []
     for size in ladder(LEAST_BYTES, min(most_bytes, array_bytes * len(segment.arrays))):
-        bench.check()
-        tried: list[tuple[float, SweepTask]] = []
-        for stores in streaming:
-            shape = sweep_shape(bench, tuned, stores)
-            task = SweepTask(bench, checks, reports, kernel, segment.arrays, size, shape, salt)
-            stack.callback(task.release)
-            if task.footprint_bytes:
-                tried.append((task.settle(), task))
-        if tried:
-            _, fastest = max(tried, key=lambda each: each[0])
-            points.append(_sweep_point(kernel, fastest))
+        # Streaming stores go past the caches, and it is the caches that are asked for while they suffice.
+        streaming = tuned.streaming_stores and size > _cache_bytes(bench)
+        shape = sweep_shape(bench, tuned, streaming)
+        task = SweepTask(bench, checks, reports, kernel, segment.arrays, size, shape, salt)
+        stack.callback(task.release)
+        if task.footprint_bytes:
+            task.settle()
+            points.append(_sweep_point(kernel, task))
     return points
+
+
+def _cache_bytes(bench: Workbench) -> int:
+    return bench.device.info.last_level_cache_bytes or UNKNOWN_CACHE_BYTES
 
 
 def _sweep_point(kernel: Kernel, task: SweepTask) -> Point:

@@ -16,7 +16,7 @@ from gpubench.units import format_bandwidth, format_ratio, format_seconds
 from gpubench.worker.messages import PlannedBenchmark
 
 LIMIT_SECONDS = {"cpu": 0.5, "gpu": 0.2, "accelerator": 0.2}
-PASS_SECONDS = {"cpu": 10e-3, "gpu": 4e-3, "accelerator": 4e-3}
+PASS_SECONDS = {"cpu": 5e-3, "gpu": 4e-3, "accelerator": 4e-3}
 """Of an idle walk: what groups begin later than others is nothing beside it."""
 
 WAITING_RATIO = 1.5

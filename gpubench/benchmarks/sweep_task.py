@@ -87,8 +87,8 @@ class SweepTask:
         kernel = self._program.kernel(f"sweep_{self._kernel}")
         return Launch(kernel, self._groups, self.shape.group_size, arguments)
 
-    def settle(self) -> float:
-        """Find the repeats of a launch; returns the bytes per second of the last trial."""
+    def settle(self) -> None:
+        """Find how many repeats make a launch that lasts, all tiles once at least."""
         all_tiles = -(-self._tiles // (self._step or self._tiles))
         self.repeats = all_tiles
         self._bench.run([self.launch()])
@@ -99,7 +99,6 @@ class SweepTask:
         tile_words = self._tile_chunks * chunk_bytes(self.shape) // _WORD_BYTES
         arguments = (self._tile_sums, self._tiles, tile_words, self._salt)
         self._bench.run([self._checks.launch(self._program.kernel("sum_tiles"), *arguments)])
-        return self.pass_bytes() / min(self._bench.run([self.launch()]) for _ in range(3))
 
     def poison(self) -> None:
         """Sums to zero, and all bits of a copy set."""

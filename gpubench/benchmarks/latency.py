@@ -24,8 +24,8 @@ MIN_LARGEST_BYTES = 256 << 20
 CACHE_MULTIPLE = 4
 
 LIMIT_SECONDS = {"cpu": 0.15, "gpu": 0.06, "accelerator": 0.06}
-PASS_SECONDS = {"cpu": 5e-3, "gpu": 2e-3, "accelerator": 2e-3}
-"""Launches cost some 10 us, which is nothing beside it."""
+PASS_SECONDS = {"cpu": 2e-3, "gpu": 2e-3, "accelerator": 2e-3}
+"""A launch costs some 10 us; longer passes are seldom left alone on a host that others use too."""
 
 SETTLED_CACHE_MULTIPLE = 32
 """Beyond so many caches, what the check of the links left in them is no matter."""

@@ -29,7 +29,7 @@ _MAX_VECTOR_BYTES = {"cpu": 64, "gpu": 16, "accelerator": 16}
 """Of one item's access; on a GPU, neighbouring items share a larger piece."""
 
 _SECTORS_PER_PIECE = {"cpu": 4, "gpu": 1, "accelerator": 1}
-"""Of the memory, at least: a pass through all of it takes a processor too long for more than a few samples."""
+"""Of the memory, at least: all of it in a pass leaves a processor time for a few samples only."""
 
 _MAX_PIECES_PER_UNIT = 1 << 20
 """Of a processor, in one pass: so many end in time for a cancel to be heard."""

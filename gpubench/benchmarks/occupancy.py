@@ -62,7 +62,7 @@ def findings(benchmark: str, kernel: str, measured: Sequence[Measurement]) -> It
     threads = groups * shape.group_size
     in_flight = threads * shape.vector_bytes * shape.unroll
     text = (
-        f"{kernel}: {groups} groups, {threads} threads, reach {format_bandwidth(rate)}, which is "
+        f"{kernel}: {format_bandwidth(rate)} with {groups} x {shape.group_size} threads is "
         f"{100 * ENOUGH_RATIO:.0f} % or more of the highest, {format_bandwidth(peak)}; each thread has "
         f"{format_bytes(shape.vector_bytes * shape.unroll)} under way, all {format_bytes(in_flight)}"
     )

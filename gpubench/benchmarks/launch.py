@@ -126,7 +126,7 @@ def _point(bench: Workbench, checks: Checks, marks: object, batch: Batch, start:
 
 
 def _read_bytes_per_second(bench: Workbench, parameters: Parameters) -> float | None:
-    """Of the best of some passes in an untuned shape, verified, to give sizes for times; null where it was wrong."""
+    """Of the best of some verified passes in an untuned shape; null where they were wrong."""
     row = STREAM["read"]
     shape = candidates(bench.device.info, row.access, _DTYPE, {})[0]
     segments = bench.arena.cut(

@@ -27,11 +27,14 @@ _PARTS = 128
 
 _WAIT_SECONDS = 0.05
 
+_SHAPE: dict[str, dict[str, int]] = {"cpu": {"vector_bytes": 64, "unroll": 4}, "gpu": {}, "accelerator": {}}
+"""Of a copy, which the turning is; on a processor of whole lines."""
+
 
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A measurement for each pattern, then the errors of all; raises ``OutOfDeviceMemory``."""
     parameters = IntegrityParameters(**planned.parameters)
-    shape = candidates(bench.device.info, "copy", "double", {})[0]
+    shape = candidates(bench.device.info, "copy", "double", _SHAPE[bench.device.info.kind])[0]
     step = max(chunk_bytes(shape), PAGE_BYTES)
     wanted = wanted_bytes(bench, planned.parameters)
     part_bytes = max(min(wanted // _PARTS, PART_BYTES[bench.device.info.kind]) // step, 1) * step

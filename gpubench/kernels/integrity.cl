@@ -18,7 +18,8 @@ typedef VECTOR_OF(WORD) wordvec;
 /* `salt` is a multiple of 16, and no lane walks over the end of a word within a vector. */
 #define VALUE_AT(index) ((WORD)1 << (((index) + salt) % 64))
 #define START(lane) ((WORD)1 << (lane))
-#define VALUES(at) (start << (int)((first + (at) * VECTOR_ELEMENTS + salt) % 64))
+#define BEGIN_CHUNK
+#define VALUES(u) (start << (int)((first + AT(u) * VECTOR_ELEMENTS + salt) % 64))
 #else
 #if PATTERN == RANDOM
 #define SHOWN(counter) ((counter) ^ ((counter) >> 23))
@@ -27,8 +28,10 @@ typedef VECTOR_OF(WORD) wordvec;
 #endif
 #define VALUE_AT(index) SHOWN(counter_at(index, (u32)salt))
 #define START(lane) counter_at(first + (lane), (u32)salt)
-#define COUNTERS(at) (start + SPLAT(WORD, (WORD)((at) * VECTOR_ELEMENTS) * COUNTER_STEP))
-#define VALUES(at) SHOWN(COUNTERS(at))
+#define STEPS(vectors) SPLAT(WORD, (WORD)((vectors) * VECTOR_ELEMENTS) * COUNTER_STEP)
+#define BEGIN_CHUNK const wordvec counters = start + STEPS(i);
+#define COUNTERS(u) (counters + STEPS((u) * GROUP_SIZE))
+#define VALUES(u) SHOWN(COUNTERS(u))
 #endif
 
 #define BEGIN_VALUES                                                                                          \
@@ -39,7 +42,8 @@ typedef VECTOR_OF(WORD) wordvec;
 KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
     BEGIN_VALUES
     EACH_CHUNK {
-        EACH_UNROLLED STORE(a + AT(u), VALUES(AT(u)) ^ turned);
+        BEGIN_CHUNK
+        EACH_UNROLLED STORE(a + AT(u), VALUES(u) ^ turned);
     }
 }
 
@@ -65,14 +69,17 @@ KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
         }                                                                                                     \
     }
 
+/* The more a processor does with a vector, the fewer loads it has in flight: it is told what comes. */
+#define AHEAD (4096 / (ELEMENT_BYTES * VECTOR_ELEMENTS))
+
 #define CHECK_CHUNK                                                                                           \
-    wordvec x[UNROLL], wrong[UNROLL];                                                                         \
+    BEGIN_CHUNK                                                                                               \
+    wordvec x[UNROLL], wrong = SPLAT(WORD, (WORD)0);                                                          \
     EACH_UNROLLED x[u] = a[AT(u)];                                                                            \
-    EACH_UNROLLED wrong[u] = x[u] ^ VALUES(AT(u)) ^ turned;                                                   \
+    EACH_UNROLLED PREFETCH(a + AT(u) + AHEAD);                                                                \
+    EACH_UNROLLED wrong = wrong | (x[u] ^ VALUES(u) ^ turned);                                                \
     WORD any = 0;                                                                                             \
-    EACH_UNROLLED {                                                                                           \
-        EACH_LANE any |= LANE(WORD, wrong[u], lane);                                                          \
-    }                                                                                                         \
+    EACH_LANE any |= LANE(WORD, wrong, lane);                                                                 \
     if (any) { TELL_WRONG }
 
 KERNEL(integrity_check)
@@ -87,11 +94,11 @@ KERNEL(integrity_turn)
     BEGIN_VALUES
     EACH_CHUNK {
         CHECK_CHUNK
-        EACH_UNROLLED STORE(a + AT(u), VALUES(AT(u)) ^ turned ^ SPLAT(WORD, ~(WORD)0));
+        EACH_UNROLLED STORE(a + AT(u), VALUES(u) ^ turned ^ SPLAT(WORD, ~(WORD)0));
     }
 }
 
-/* The second read of those rows that lie in this part of `count` words. */
+/* The second read of those rows that lie in this part of `words` words. */
 KERNEL(integrity_reread)(GLOBAL const volatile WORD *a, u64 first, u64 words, u64 count, GLOBAL u64 *rows) {
     EACH_ELEMENT {
         const u64 at = rows[4 * i] - first;

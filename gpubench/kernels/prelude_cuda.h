@@ -41,6 +41,10 @@ template <typename T, int N> FUNCTION pack<T, N> operator&(pack<T, N> a, const p
     UNROLLED for (int k = 0; k < N; ++k) a.lane[k] &= b.lane[k];
     return a;
 }
+template <typename T, int N> FUNCTION pack<T, N> operator|(pack<T, N> a, const pack<T, N> &b) {
+    UNROLLED for (int k = 0; k < N; ++k) a.lane[k] |= b.lane[k];
+    return a;
+}
 template <typename T, int N> FUNCTION pack<T, N> operator^(pack<T, N> a, const pack<T, N> &b) {
     UNROLLED for (int k = 0; k < N; ++k) a.lane[k] ^= b.lane[k];
     return a;
@@ -73,6 +77,8 @@ template <typename T, int N> FUNCTION void store_streaming(pack<T, N> *pointer, 
 #else
 #define STORE(pointer, value) (*(pointer) = (value))
 #endif
+
+#define PREFETCH(pointer)
 
 #define FLOAT_OF_BITS(bits) __uint_as_float(bits)
 #define DOUBLE_OF_BITS(bits) __longlong_as_double((long long)(bits))

@@ -44,6 +44,16 @@
 #define STORE(pointer, value) (*(pointer) = (value))
 #endif
 
+/* Only a processor, with its groups of one item, has a use for it; a place behind the array does no harm. */
+#if GROUP_SIZE == 1 && defined(__has_builtin)
+#if __has_builtin(__builtin_prefetch)
+#define PREFETCH(pointer) __builtin_prefetch((const void *)(u64)(pointer))
+#endif
+#endif
+#ifndef PREFETCH
+#define PREFETCH(pointer)
+#endif
+
 #define FLOAT_OF_BITS(bits) as_float(bits)
 #define DOUBLE_OF_BITS(bits) as_double(bits)
 #define BITS_OF_FLOAT(value) as_uint(value)

@@ -111,16 +111,6 @@ _WHOLE_MEMORY_ROWS = (
         "memory_map", MapParameters,
     ),
     Benchmark(
-        "sustained", "triad over seconds to minutes, as a time series with power and heat",
-        "Triad runs without a rest, and each window of a second is a figure of its own, so that a memory "
-        "which is fast for a moment and slow when warm is seen. Bytes are those of triad: three times the "
-        "array. A window below 95 % of the median one is a dip: GDDR7 sends again what arrived wrong, so "
-        "that a bad link shows as lost bandwidth and not as wrong data. Where the device tells them: "
-        "clocks, limits, energy for a byte, energy for a bit above the idle board's, and heating for a "
-        "watt. All data are checked before the first window and after the last.",
-        "sustained", SustainedParameters,
-    ),
-    Benchmark(
         "integrity", "patterns over nearly all free memory, every wrong word found",
         "Nearly all free memory is written with a pattern, read back on the device, turned into its "
         "complement and read again; every wrong word is counted, and the first ones are told with what was "
@@ -131,6 +121,16 @@ _WHOLE_MEMORY_ROWS = (
         "pattern's checks first have to find words that were spoiled on purpose. Bytes are those written "
         "and read.",
         "integrity", IntegrityParameters,
+    ),
+    Benchmark(
+        "sustained", "triad over seconds to minutes, as a time series with power and heat",
+        "Triad runs without a rest, and each window of a second is a figure of its own, so that a memory "
+        "which is fast for a moment and slow when warm is seen. Bytes are those of triad: three times the "
+        "array. A window below 95 % of the median one is a dip: GDDR7 sends again what arrived wrong, so "
+        "that a bad link shows as lost bandwidth and not as wrong data. Where the device tells them: "
+        "clocks, limits, energy for a byte, energy for a bit above the idle board's, and heating for a "
+        "watt. All data are checked before the first window and after the last.",
+        "sustained", SustainedParameters,
     ),
 )  # fmt: skip
 

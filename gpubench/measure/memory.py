@@ -14,8 +14,8 @@ PAGE_BYTES = 4096
 _MIN_PIECE_BYTES = 64 << 20
 """Where allocations fail, smaller ones are tried down to this; the rest is not worth the search."""
 
-_TAKEN_TOLERANCE_RATIO = 0.02
-"""Allocations that miss so little are kept: processors take seconds to give gigabytes."""
+_TAKEN_TOLERANCE_RATIO = 0.05
+"""Allocations that miss what is asked by so little are kept: processors take seconds to give gigabytes."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""Every benchmark, as it is by default, hears a cancel within half a second, and the worker lives on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from gpubench.benchmarks.plan import plan
+from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.errors import Cancelled
+from gpubench.protocol.messages import Progress
+from gpubench.worker.conduct import Recorder, Stop, conduct, now
+from gpubench.worker.handle import Worker, probe
+from gpubench.worker.messages import Run
+
+LIMIT_SECONDS = 0.5
+
+
+@pytest.fixture(scope="module")
+def device_id() -> str:
+    return probe(["opencl"]).devices[0].id
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    started = Worker()
+    yield started
+    started.end()
+
+
+class CancelAt:
+    """Asks the run to stop at the first word of a phase, and knows when that was."""
+
+    def __init__(self, phase: str, stop: Stop) -> None:
+        self._phase = phase
+        self._stop = stop
+        self.asked_at = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.phase == self._phase and not self._stop.reason:
+            self.asked_at = time.monotonic()
+            self._stop.set(Cancelled("the test cancelled"))
+
+
+@pytest.mark.parametrize("phase", ["starting", "measuring"])
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_cancel_is_heard(worker: Worker, device_id: str, name: str, phase: str) -> None:
+    stop = Stop()
+    cancel = CancelAt(phase, stop)
+    recorder = Recorder("run-1", key=None, created_at=now(), requested=[])
+    document = conduct(worker, Run(device_id, plan([name])), recorder, stop, cancel)
+    took = time.monotonic() - cancel.asked_at
+    assert document.outcome == "cancelled", document.error
+    assert took < LIMIT_SECONDS, f"{name}: {took:.2f} s"

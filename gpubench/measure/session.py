@@ -69,7 +69,7 @@ class Session:
         return Finished(self._device.clocks(), self._bench.telemetry, cancelled)
 
     def _wait_for_idle(self, planned: Sequence[PlannedBenchmark]) -> IdleGate:
-        """For no longer than is measured then: who asks for a glance does not want to wait."""
+        """For no longer than one benchmark samples: who asks for a glance does not want to wait."""
         kind = self._device.info.kind
         limits = (each.parameters["time_limit_seconds"] or TIME_LIMIT_SECONDS[kind] for each in planned)
 
@@ -78,7 +78,7 @@ class Session:
                 Progress(phase="starting", benchmark=planned[0].name, done_ratio=0.0, message=message)
             )
 
-        return wait_for_idle(self._device, min(sum(limits), LIMIT_SECONDS[kind]), self._report.check, tell)
+        return wait_for_idle(self._device, min(*limits, LIMIT_SECONDS[kind]), self._report.check, tell)
 
     def _measure(self, planned: PlannedBenchmark) -> None:
         """One that cannot be done, or fails, does not end the others."""

@@ -60,6 +60,10 @@ class Point:
     moved_bytes: Callable[[], int] | None = None
 
 
+MAX_SAMPLES = 20_000
+"""Of all points of a benchmark together, so that a document with 64 benchmarks stays one that is taken."""
+
+
 @dataclass
 class Series:
     """A point while it is sampled; ``wrong`` is what a check found, if anything."""
@@ -73,6 +77,7 @@ class Series:
     samples_bytes: list[int] = field(default_factory=list)
     decision: StopDecision | None = None
     wrong: Verdict | None = None
+    max_samples: int = MAX_SAMPLES
 
     @property
     def sample(self) -> list[Operation]:
@@ -91,6 +96,8 @@ class Series:
             self.samples_bytes.append(moved() - before)
         self.elapsed_seconds += time.monotonic() - begin
         self.decision = self.rule.decide(self.samples_seconds, self.elapsed_seconds)
+        if len(self.samples_seconds) >= self.max_samples:
+            self.decision = self.decision or StopDecision(False, f"limit of {self.max_samples} samples")
 
     def bandwidth(self) -> tuple[int, Summary | None]:
         """Bus bytes of a sample, and the bandwidth; where samples differ, as if each moved the median."""
@@ -122,7 +129,7 @@ def measure_points(
     that the device is busy already. A point whose data are wrong has no figure.
     """
     rule = rule or stopping_rule(planned.parameters, time_limit_seconds)
-    series = [Series(point, rule) for point in points]
+    series = [Series(point, rule, max_samples=MAX_SAMPLES // max(len(points), 1)) for point in points]
     bench.tell.phase("verifying")
     for each in series:
         bench.check()

@@ -22,7 +22,7 @@ DEFAULT_HTTP_PORT = 9707
 MAX_REQUEST_BYTES = 64 * 1024
 """A request line with its newline. Requests are small; what is larger is an accident or an attack."""
 
-MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """What a client takes: a run document with all samples of a long suite stays well below."""
 
 Method = Literal["hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results"]

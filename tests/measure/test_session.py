@@ -168,3 +168,11 @@ def test_the_default_footprint_keeps_caches_out(device: Device, measure: Measure
         assert "cached_footprint" in m.flags
         assert m.footprint_bytes <= free // 4 + MIB
     assert m.default_parameters
+
+
+def test_a_document_stays_one_that_is_taken(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the rule: the samples of a benchmark are bounded, and the figure says why it ended."""
+    monkeypatch.setattr(points, "MAX_SAMPLES", 40)
+    _, told = measure("mix", stop="time", time_limit_seconds=5)
+    assert {len(m.samples_seconds) for m in told.measurements} == {40 // len(told.measurements)}
+    assert all("limit of" in (m.stopped_because or "") for m in told.measurements)

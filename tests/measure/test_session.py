@@ -10,6 +10,7 @@ import pytest
 from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Device
 from gpubench.errors import OutOfDeviceMemory
+from gpubench.measure import points
 from gpubench.measure.statistics import bimodal, median, summarize, trend
 from gpubench.protocol.messages import StatedMemory
 from gpubench.results.document import Measurement

@@ -31,6 +31,7 @@ docs: $(VENV)/.ready-demo
 peers: $(VENV)/.ready-demo
 	@$(BIN)/python bench/peers.py
 	@$(BIN)/python bench/latency.py
+	@$(BIN)/python bench/transfer.py
 
 # What the service costs: ping, many clients, memory at rest; and the figure through the socket beside in process.
 bench: $(VENV)/.ready-demo

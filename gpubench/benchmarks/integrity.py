@@ -22,7 +22,7 @@ from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.worker.messages import PlannedBenchmark
 
-_PARTS = 128
+_PARTS = 32
 """At least, so that the figure has samples, a cancel is heard, and little is left over."""
 
 _WAIT_SECONDS = 0.05

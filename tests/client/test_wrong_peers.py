@@ -12,6 +12,7 @@ import pytest
 from gpubench_client import Client
 
 from gpubench.errors import GpubenchError, ProtocolError, Unreachable
+from gpubench.protocol.messages import MAX_RESPONSE_BYTES
 
 
 @contextlib.contextmanager
@@ -53,7 +54,7 @@ NEWER = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {**HELLO, "limits": LIM
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", True, ProtocolError, "is it a gpubench server"),
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", False, ProtocolError, "is it a gpubench server"),
         (b'{"jsonrpc": "2.0", "id": 1, "result": {}}\n', False, ProtocolError, "cannot be read"),
-        (b"x" * (17 << 20), False, ProtocolError, "longer than"),
+        (b"x" * (MAX_RESPONSE_BYTES + (1 << 20)), False, ProtocolError, "longer than"),
         (NEWER, False, ProtocolError, "speaks protocol 2, this client 1"),
     ],
 )

@@ -27,7 +27,7 @@ class Curve:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for point in self.points for name in point.axes))
+        return tuple(dict.fromkeys(name for point in self.points for name in placed(point)))
 
     @property
     def flags(self) -> list[Flag]:
@@ -40,7 +40,7 @@ class Curve:
         return max(counts, key=lambda name: counts[name]) if counts else None
 
     def _numbers(self, axis: str) -> list[float]:
-        values = [point.axes.get(axis) for point in self.points]
+        values = [placed(point).get(axis) for point in self.points]
         return [value for value in values if isinstance(value, int | float)]
 
     def series(self) -> list[Series]:
@@ -48,7 +48,7 @@ class Curve:
         found: dict[tuple[tuple[str, Axis], ...], list[Measurement]] = {}
         others = self.others
         for point in self.points:
-            place = tuple((name, value) for name, value in point.axes.items() if name in others)
+            place = tuple((name, value) for name, value in placed(point).items() if name in others)
             found.setdefault(place, []).append(point)
         return [Series(dict(place), self.along, points) for place, points in found.items()]
 
@@ -61,7 +61,7 @@ class Curve:
         """Whether the place on ``along`` tells the place on this axis, which is not always the same."""
         if self.along is None:
             return False
-        places = {(point.axes.get(self.along), point.axes.get(axis)) for point in self.points}
+        places = {(placed(point).get(self.along), placed(point).get(axis)) for point in self.points}
         steps = {along for along, _ in places}
         return len(places) == len(steps) and len({own for _, own in places}) > 1
 
@@ -75,7 +75,12 @@ class Series:
     points: Sequence[Measurement]
 
     def place(self, point: Measurement) -> Axis | None:
-        return point.axes.get(self.along) if self.along else None
+        return placed(point).get(self.along) if self.along else None
+
+
+def placed(point: Measurement) -> Mapping[str, Axis]:
+    """Where a point is on all axes, and what is another in each run."""
+    return {**point.axes, **point.places}
 
 
 def value_of(point: Measurement) -> Summary:

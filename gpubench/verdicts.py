@@ -90,7 +90,8 @@ def compare_runs(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> list[Ver
 
     A side's interval spans the intervals of its runs. FASTER and SLOWER need intervals that do not
     meet, an effect of 0.5 %, and three runs a side; SAME an effect below 0.5 % and intervals that
-    exclude one above 2 %; what is neither is AMBIGUOUS. Devices may differ, settings may not.
+    exclude one above 2 %; what is neither is AMBIGUOUS. Devices may differ, settings may not. Points
+    that only one side has are NOT COMPARABLE.
     """
     ours, theirs = _by_settings(a), _by_settings(b)
     verdicts: list[Verdict] = []
@@ -99,7 +100,8 @@ def compare_runs(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> list[Ver
         other = {key: figures for key, figures in theirs.items() if key[0] == benchmark}
         common = mine.keys() & other.keys()
         if common:
-            verdicts += [_verdict(benchmark, mine[key], other[key]) for key in mine if key in common]
+            keys = dict.fromkeys((*mine, *other))
+            verdicts += [_verdict(benchmark, mine.get(key, []), other.get(key, [])) for key in keys]
         else:
             a_all, b_all = (list(chain.from_iterable(side.values())) for side in (mine, other))
             verdicts.append(_verdict(benchmark, a_all, b_all))

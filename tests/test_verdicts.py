@@ -93,6 +93,22 @@ def test_what_one_side_lacks_is_said() -> None:
     assert compare_runs([document()], [document()]) == []
 
 
+def test_points_that_one_side_lacks_are_said_and_when_they_were_measured_is_no_setting() -> None:
+    def side(windows: int, begin: float) -> RunDocument:
+        return document(
+            *(
+                measurement(9, "sustained", axes={"window": n}, places={"begin_seconds": n + begin})
+                for n in range(windows)
+            )
+        )
+
+    found = compare_runs([side(1, 0.1)], [side(2, 0.2)])
+    assert [(v.axes, v.verdict, v.reason) for v in found[1:]] == [
+        ({"window": 1}, "NOT COMPARABLE", "measured on the second side only")
+    ]
+    assert found[0].verdict == "SAME"
+
+
 @pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "unverified"])
 def test_figures_of_something_else_than_the_memory_get_no_verdict(flag: Flag) -> None:
     found = verdict(runs(1500, 1500, 1500), runs(1900, 1900, 1900, flag=flag))

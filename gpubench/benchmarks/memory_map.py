@@ -184,6 +184,7 @@ def _point(task: StreamTask, shape: Shape, number: int, slices: int) -> Point:
     offset_bytes = number * task.footprint_bytes
     return replace(
         point,
-        axes={"slice": number, "offset_bytes": offset_bytes},
+        axes={"slice": number},
+        places={"offset_bytes": offset_bytes},
         footprint_bytes=slices * task.footprint_bytes,
     )

@@ -102,7 +102,7 @@ def _windows(
     for number in range(count):
         at = time.monotonic() - begin
         series = Series(
-            replace(point, axes={"begin_seconds": round(at, 4)}),
+            replace(point, axes={"window": number}, places={"begin_seconds": round(at, 4)}),
             _UntilEnd(window_seconds),
             passes,
             warm.seconds,

@@ -24,7 +24,7 @@ class Window:
 
     @property
     def begin_seconds(self) -> float:
-        return float(self.measurement.axes["begin_seconds"])
+        return float(self.measurement.places["begin_seconds"])
 
     @property
     def moved_bytes(self) -> int:

@@ -51,6 +51,7 @@ class Point:
     poison: Callable[[], None]
     check: Callable[[], Verdict]
     axes: Mapping[str, int | float | str] = field(default_factory=dict)
+    places: Mapping[str, int | float] = field(default_factory=dict)
     shape: Shape | None = None
     accesses: int = 0
     dependent: bool = False
@@ -210,6 +211,7 @@ def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) 
     point = series.point
     common: dict[str, Any] = {
         "axes": dict(point.axes),
+        "places": dict(point.places),
         "footprint_bytes": point.footprint_bytes,
         "shape": point.shape,
         "default_parameters": planned.default_parameters,

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from gpubench import units
 from gpubench.compare import Comparison
-from gpubench.curves import Axis, Curve, Series, value_of
+from gpubench.curves import Axis, Curve, Series, placed, value_of
 from gpubench.report.model import UNKNOWN, Table, clean, in_brackets
 from gpubench.results.document import Measurement
 
@@ -73,7 +73,7 @@ def _points(curve: Curve) -> Table:
     also = [(name, show) for name, show, wanted in _ALSO if wanted(curve)]
     rows = tuple(
         (
-            *(_place(name, point.axes.get(name)) for name in curve.axes),
+            *(_place(name, placed(point).get(name)) for name in curve.axes),
             _bar(value_of(point).median / most),
             _figure(curve, value_of(point).median),
             _interval(curve, point),

@@ -235,7 +235,9 @@ class Measurement(_Record, frozen=True):
     ``payload_bytes`` and ``bus_bytes`` are those of one sample: what the user moved, and what
     must cross the memory bus. Bandwidth is ``bus_bytes`` over the sample's seconds. ``accesses`` are
     those of one sample, where they are counted: dependent ones give ``latency_seconds``, the time of
-    one. ``trend_ratio`` is how much longer the last third's samples took than the first's.
+    one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
+    the place on a curve, by which runs are compared; ``places`` say what is another in each run, such as
+    when a window began.
     """
 
     benchmark: str
@@ -243,6 +245,7 @@ class Measurement(_Record, frozen=True):
     status: Status
     reason: str | None = None
     axes: dict[str, int | float | str] = msgspec.field(default_factory=dict)
+    places: dict[str, int | float] = msgspec.field(default_factory=dict)
     quantity: str = "bandwidth"
     unit: str = "byte/s"
     footprint_bytes: int | None = None

@@ -29,10 +29,10 @@ def test_slices_are_equal_and_verified_and_cover_what_was_taken(
 ) -> None:
     _, told = measure("map", slices=16, kernel=kernel, rounds=5, **PINNED)
     slices = told.measurements
-    assert [m.axes["slice"] for m in slices] == list(range(len(slices)))
+    assert [m.axes for m in slices] == [{"slice": number} for number in range(len(slices))]
     assert 16 - 1 <= len(slices) <= 16
-    size = int(slices[1].axes["offset_bytes"])
-    assert [m.axes["offset_bytes"] for m in slices] == [k * size for k in range(len(slices))]
+    size = int(slices[1].places["offset_bytes"])
+    assert [m.places["offset_bytes"] for m in slices] == [k * size for k in range(len(slices))]
     for m in slices:
         assert (m.status, m.verified, m.mismatches) == ("ok", True, 0), m
         assert m.footprint_bytes == len(slices) * size > 7 * MIB
@@ -114,7 +114,8 @@ def slice_of(number: int, rate: float, best: float) -> Measurement:
         "map",
         {},
         "ok",
-        axes={"slice": number, "offset_bytes": number * MIB},
+        axes={"slice": number},
+        places={"offset_bytes": number * MIB},
         samples_seconds=[MIB / rate],
         bandwidth_bytes_per_second=summary,
     )

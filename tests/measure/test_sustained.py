@@ -23,8 +23,8 @@ def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_windows_follow_one_another_and_are_verified(measure: Measure) -> None:
     _, told = measure("sustained", window_seconds=0.05, duration_seconds=0.3, **PINNED)
-    begins = [float(m.axes["begin_seconds"]) for m in told.measurements]
-    assert len(begins) == 6
+    begins = [float(m.places["begin_seconds"]) for m in told.measurements]
+    assert [m.axes for m in told.measurements] == [{"window": number} for number in range(6)]
     assert begins[0] < 0.02
     assert all(later - earlier >= 0.05 for earlier, later in pairwise(begins))
     for m in told.measurements:
@@ -85,7 +85,7 @@ def window(
         "sustained",
         {},
         "ok",
-        axes={"begin_seconds": begin},
+        places={"begin_seconds": begin},
         bus_bytes=int(rate / 10),
         samples_seconds=[0.1] * 9 + [0.1 + lost],
     )

@@ -164,7 +164,8 @@ def test_payload_stands_beside_what_the_bus_moves_where_they_part() -> None:
 
 def test_a_curve_of_hundreds_of_points_stays_readable() -> None:
     points = [
-        measurement(100.0, "map", axes={"slice": index, "offset_bytes": index * 1024}) for index in range(256)
+        measurement(100.0, "map", axes={"slice": index}, places={"offset_bytes": index * 1024})
+        for index in range(256)
     ]
     (found,) = shown_curves(compare(document(*points)), max_rows=64)
     (row,) = found.tables[0].rows  # the offset is the slice in other words, and makes no series of its own

@@ -16,7 +16,7 @@ from gpubench.measure.idle import LIMIT_SECONDS, wait_for_idle
 from gpubench.measure.telling import Teller
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Control, Skipped, Workbench
 from gpubench.protocol.messages import Progress, StatedMemory
-from gpubench.results.document import Environment, Finding, IdleGate, Measurement
+from gpubench.results.document import Environment, Finding, IdleGate, Measurement, Status
 from gpubench.units import format_bytes
 from gpubench.worker.messages import Finished, PlannedBenchmark, Run, Started
 
@@ -48,7 +48,7 @@ class Session:
         self._bench = Workbench(device, reporter, memory, read)
 
     def run(self, run: Run) -> Finished:
-        """Measure all; raises ``OutOfDeviceMemory`` and ``DeviceLost``, which end a run."""
+        """Measure all; raises ``OutOfDeviceMemory`` before anything is measured, and ``DeviceLost``."""
         explanations = {each.name: BENCHMARKS[each.name].explanation for each in run.benchmarks}
         self._report.started(
             Started(self._device.info, self._environment(), self._bench.theory, explanations)
@@ -89,25 +89,24 @@ class Session:
                 else:
                     self._report.measured(said)
         except Skipped as skipped:
-            self._report.measured(
-                Measurement(
-                    planned.name,
-                    planned.parameters,
-                    "skipped",
-                    reason=str(skipped),
-                    default_parameters=planned.default_parameters,
-                )
-            )
+            self._without_figure(planned, "skipped", str(skipped))
+        except OutOfDeviceMemory as error:
+            # Others may have taken it meanwhile; the next one may ask for less.
+            self._bench.arena.release()
+            self._without_figure(planned, "skipped", error.message)
         except (BenchmarkFailed, InvalidParameters) as error:
-            self._report.measured(
-                Measurement(
-                    planned.name,
-                    planned.parameters,
-                    "failed",
-                    reason=error.message,
-                    default_parameters=planned.default_parameters,
-                )
+            self._without_figure(planned, "failed", error.message)
+
+    def _without_figure(self, planned: PlannedBenchmark, status: Status, reason: str) -> None:
+        self._report.measured(
+            Measurement(
+                planned.name,
+                planned.parameters,
+                status,
+                reason=reason,
+                default_parameters=planned.default_parameters,
             )
+        )
 
     def _environment(self) -> Environment:
         device = self._device

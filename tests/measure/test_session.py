@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks.table import STREAM
-from gpubench.devices.base import Device
+from gpubench.devices.base import Allocation, Device
 from gpubench.errors import OutOfDeviceMemory
 from gpubench.measure import points
 from gpubench.measure.statistics import bimodal, median, summarize, trend
@@ -95,6 +95,26 @@ def test_a_footprint_over_free_memory_is_refused_before_anything_runs(measure: M
     ):
         measure("copy", "triad", footprint_bytes=1 << 46, reporter=told)
     assert told.measurements == []
+
+
+def test_one_that_finds_no_memory_is_skipped_and_the_others_have_it_all(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    right = device.allocate
+
+    def allocate(nbytes: int) -> Allocation:
+        held.append(nbytes)
+        if len(held) == 2:  # beside the arrays
+            raise OutOfDeviceMemory("the test has no more")
+        return right(nbytes)
+
+    monkeypatch.setattr(device, "allocate", allocate)
+    _, told = measure("copy", "triad", "copy", **PINNED)
+    first, *others = told.measurements
+    assert (first.benchmark, first.status, first.reason) == ("copy", "skipped", "the test has no more")
+    assert [(m.benchmark, m.status) for m in others] == [("triad", "ok"), ("copy", "ok")]
+    assert held[2] >= 8 * MIB  # the arrays are made anew
 
 
 def test_cancel_ends_the_run_and_keeps_what_was_finished(measure: Measure) -> None:

@@ -2,8 +2,7 @@
 
     python bench/gpu_check.py [--output FOLDER] [--footprint BYTES] [--rounds N] [--pairs N] [--target RATIO]
 
-Runs the stream suite twice, each time in a process of its own, and the transfers, the launches and the
-occupancy once; copies beside the driver's own copy and torch's and cupy's where they are installed, in
+Runs the stream suite twice, each time in a process of its own, and all other benchmarks once; copies beside the driver's own copy and torch's and cupy's where they are installed, in
 turns at the same footprint; and compares the figure through the socket with the one in process. Writes
 the run documents and ``table.md`` to FOLDER. Exits with 1 where a figure is not verified, above theory,
 different in the second process, or below a peer's, and with 2 where there is no GPU.
@@ -22,7 +21,7 @@ from pathlib import Path
 from gpubench_client.local import LocalClient
 
 from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.table import BENCHMARKS, STREAM
 from gpubench.devices.cuda import CudaDevice, CudaRuntime
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
@@ -33,8 +32,6 @@ from gpubench.results.document import DeviceInfo, Measurement, RunDocument, Shap
 
 MAX_DIFFERENCE_RATIO = 0.005
 """Between two processes."""
-
-BESIDE_THE_SUITE = ("transfer", "launch", "occupancy")
 
 Copy = Callable[[], float]
 """Copies once and returns the seconds by the device's clock."""
@@ -83,8 +80,8 @@ def _suite(gpu: DeviceInfo, options: argparse.Namespace, number: int) -> RunDocu
 
 
 def _beside_the_suite(gpu: DeviceInfo, options: argparse.Namespace) -> RunDocument:
-    """What the kernels of the suite do not show: the link, the launches, how many groups it takes."""
-    document = LocalClient("cuda").run(list(BESIDE_THE_SUITE), device=gpu.id)
+    """Every benchmark that is not in the suite."""
+    document = LocalClient("cuda").run([name for name in BENCHMARKS if name not in STREAM], device=gpu.id)
     options.output.joinpath("beside.json").write_bytes(encode_document(document))
     return document
 

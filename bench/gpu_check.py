@@ -2,10 +2,11 @@
 
     python bench/gpu_check.py [--output FOLDER] [--footprint BYTES] [--rounds N] [--pairs N] [--target RATIO]
 
-Runs the stream suite twice, each time in a process of its own, and all other benchmarks once; copies beside the driver's own copy and torch's and cupy's where they are installed, in
-turns at the same footprint; and compares the figure through the socket with the one in process. Writes
-the run documents and ``table.md`` to FOLDER. Exits with 1 where a figure is not verified, above theory,
-different in the second process, or below a peer's, and with 2 where there is no GPU.
+Runs the stream suite twice, each time in a process of its own, and all other benchmarks once; copies
+beside the driver's own copy and torch's and cupy's where they are installed, in turns at the same
+footprint; and compares the figure through the socket with the one in process. Writes the run documents
+and ``table.md`` to FOLDER. Exits with 1 where a figure is not verified, above theory, different in the
+second process, or below a peer's, and with 2 where there is no GPU.
 """
 
 from __future__ import annotations

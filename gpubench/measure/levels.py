@@ -164,13 +164,15 @@ def _is_plateau(curve: Sequence[tuple[int, float]], piece: _Piece) -> bool:
 
 
 def _merged(curve: Sequence[tuple[int, float]], plateaus: Sequence[_Piece]) -> list[_Piece]:
-    """A level costs more than the one before: what does not, or hardly, belongs to it."""
+    """A level costs more than the one before: what does not, or hardly, belongs to it.
+
+    What it takes in may make it cheaper than the one before it, which then takes it in likewise.
+    """
     merged: list[_Piece] = []
     for plateau in plateaus:
-        if merged and _cost(curve, plateau) < MIN_LEVEL_RATIO * _cost(curve, merged[-1]):
-            merged[-1] = (merged[-1][0], plateau[1])
-        else:
-            merged.append(plateau)
+        while merged and _cost(curve, plateau) < MIN_LEVEL_RATIO * _cost(curve, merged[-1]):
+            plateau = (merged.pop()[0], plateau[1])
+        merged.append(plateau)
     return merged
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as some
 
 from gpubench.devices.host import DataCache, data_caches, last_level_cache_bytes
-from gpubench.measure.levels import KnownCache, ladder, level_findings, level_names, levels
+from gpubench.measure.levels import MIN_LEVEL_RATIO, KnownCache, ladder, level_findings, level_names, levels
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = ladder(4 * KIB, 256 * MIB)
@@ -62,6 +65,15 @@ def test_one_outlier_makes_no_level() -> None:
     spoiled = curve((1 * MIB, 4.0), (256 * MIB, 100.0))
     spoiled[3] = (spoiled[3][0], 40.0)
     assert [each.cost for each in levels(spoiled)] == [4.0, 100.0]
+
+
+@given(some.lists(some.floats(1e-12, 1e3), min_size=1, max_size=len(SIZES)))
+@example([2.0, 2, 2, 4, 4, 4, 1, 1, 1, 1, 1])  # what the middle takes in makes it cheaper than the first
+def test_any_curve_has_levels_that_rise(costs: list[float]) -> None:
+    found = levels(list(zip(SIZES, costs, strict=False)))
+    for before, after in itertools.pairwise(found):
+        assert before.cost * MIN_LEVEL_RATIO <= after.cost
+        assert before.ends_bytes and before.first_bytes <= before.ends_bytes < after.first_bytes
 
 
 def test_no_points_have_no_levels() -> None:

@@ -76,7 +76,9 @@ class Workbench:
 
     @property
     def warm_up_limit_seconds(self) -> float:
-        return BUSY_LIMIT_SECONDS if self._watched else COLD_LIMIT_SECONDS
+        # Tuning has kept a processor busy for longer than its clock needs to rise; a GPU's trials are short.
+        tuned = self.on_processor and bool(self.shapes)
+        return BUSY_LIMIT_SECONDS if self._watched or tuned else COLD_LIMIT_SECONDS
 
     @property
     def telemetry(self) -> Telemetry:

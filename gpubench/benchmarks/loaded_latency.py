@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from gpubench.benchmarks.chase import LINE_BYTES, Chase, whole_steps
 from gpubench.benchmarks.parameters import LoadedLatencyParameters
@@ -42,7 +43,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         readers = Readers(bench, chase, read_memory, nbytes, parameters.seed)
         linked = chase.link(reports)
         points = [
-            _point(bench, chase, readers, reports, 2 * nbytes, line_bytes, steps, load, delay)
+            _Load(chase, readers, reports, line_bytes, steps).point(2 * nbytes, load, delay)
             for steps, load, delay in _plan(bench, chase, readers, linked, parameters.loads)
         ]
         seconds = parameters.time_limit_seconds or LIMIT_SECONDS[bench.device.info.kind]
@@ -82,40 +83,46 @@ def _plan(
     ]
 
 
-def _point(
-    bench: Workbench,
-    chase: Chase,
-    readers: Readers,
-    reports: Reports,
-    footprint_bytes: int,
-    line_bytes: int,
-    steps: int,
-    load: int,
-    delay: int,
-) -> Point:
-    def poison() -> None:
-        chase.begin()
-        readers.begin()
+@dataclass
+class _Load:
+    """A walk of ``steps`` beside readers, checked as both; ``cut`` counts readers that ended before it."""
 
-    def check() -> Verdict:
-        ended = chase.verdict(steps)
-        return ended if ended.mismatches else readers.verdict(reports)
+    chase: Chase
+    readers: Readers
+    reports: Reports
+    line_bytes: int
+    steps: int
+    cut: int = 0
 
-    def moved_bytes() -> int:
-        return chase.walked() * line_bytes + readers.read_bytes()
+    def point(self, footprint_bytes: int, load: int, delay: int) -> Point:
+        return Point(
+            operations=[self.readers.launch(self.steps, delay, reading=load > 0)],
+            payload_bytes=0,
+            bus_bytes=0,
+            footprint_bytes=footprint_bytes,
+            poison=self._poison,
+            check=self._check,
+            axes={"load_percent": load},
+            accesses=self.steps,
+            dependent=True,
+            moved_bytes=self._moved_bytes,
+        )
 
-    return Point(
-        operations=[readers.launch(steps, delay, reading=load > 0)],
-        payload_bytes=0,
-        bus_bytes=0,
-        footprint_bytes=footprint_bytes,
-        poison=poison,
-        check=check,
-        axes={"load_percent": load},
-        accesses=steps,
-        dependent=True,
-        moved_bytes=moved_bytes,
-    )
+    def _poison(self) -> None:
+        self.chase.begin()
+        self.readers.begin()
+
+    def _check(self) -> Verdict:
+        self.cut += self.readers.newly_cut()
+        if self.cut:
+            return Verdict(self.cut, [], "ends of readers")
+        ended = self.chase.verdict(self.steps)
+        return ended if ended.mismatches else self.readers.verdict(self.reports)
+
+    def _moved_bytes(self) -> int:
+        """Asked before and after each sample: what was cut since the last time, was cut in this one."""
+        self.cut += self.readers.newly_cut()
+        return self.chase.walked() * self.line_bytes + self.readers.read_bytes()
 
 
 def findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Finding]:

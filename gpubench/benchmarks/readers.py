@@ -56,6 +56,7 @@ class Readers:
         if not self._chunks:
             raise Skipped(f"{self.count} groups need {self.count * kind.chunk_bytes} bytes to read, or more")
         self._limit = _TRIAL_CHUNKS
+        self._cut = 0
         self._program = bench.programs.program(
             "loaded",
             "double",
@@ -87,6 +88,7 @@ class Readers:
         """Forget all that was read."""
         self._bench.device.write_zeros(self._ended)
         self._bench.device.write_zeros(self._groups)
+        self._cut = 0
 
     def calibrate(self, steps: int) -> tuple[float, float]:
         """Seconds of a chunk for one reader at full speed, and of a turn of idling.
@@ -102,6 +104,12 @@ class Readers:
     def read_bytes(self) -> int:
         """By all readers since ``begin``."""
         return sum(self._words(_CHUNKS)) * self._kind.chunk_bytes
+
+    def newly_cut(self) -> int:
+        """Readers that ended at their limit since this was asked last, or ``begin``; their walk went on
+        with less load than it was to have."""
+        before, self._cut = self._cut, sum(self._words(_CUT))
+        return self._cut - before
 
     def verdict(self, reports: Reports) -> Verdict:
         """Whether every reader summed the chunks that it counted."""

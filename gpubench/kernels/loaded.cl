@@ -5,12 +5,14 @@
    waits for nobody; and `limit` ends one whose walk never begins.
 
    A reading group goes round and round through `chunks` chunks of its own, from where its last launch ended;
-   a chunk is CHUNK_ROUNDS times UNROLL vectors for each item. Between two chunks it idles: `delay` times. */
+   a chunk is CHUNK_ROUNDS times UNROLL vectors for each item. Between two chunks it idles: `delay` turns, in
+   slices, and before each it looks whether the walk has ended: what groups do after it counts as its time. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
 #define ROUND_VECTORS ((u64)GROUP_SIZE * UNROLL)
 #define LOADED_VECTORS (ROUND_VECTORS * CHUNK_ROUNDS)
+#define IDLE_TURNS 256 /* of a slice: some microseconds */
 #define CHUNK_WORDS (LOADED_VECTORS * VECTOR_ELEMENTS)
 
 /* Of a reading group, a line of words apart from its neighbours': */
@@ -36,23 +38,29 @@ KERNEL(loaded_walk)
         const u64 reader = GROUP_ID - 1;
         GLOBAL u64 *own = groups + reader * GROUP_WORDS;
         const u64 before = own[READ_CHUNKS], launch = own[READ_LAUNCHES];
-        u64 done = 0, chunk = before % chunks;
+        u64 done = 0, left = 0, chunk = before % chunks;
         u32 idle = LOCAL_ID + 1; /* of 0 the mixer makes 0, which costs no time */
         wordvec sum[UNROLL];
         EACH_UNROLLED sum[u] = SPLAT(WORD, (WORD)0);
-        for (; done < limit; ++done) {
+        while (done < limit) {
             BARRIER;
             if (LOCAL_ID == 0) going[0] = ATOMIC_ADD(ended, 0u) == (u32)launch;
             BARRIER;
             if (!going[0]) break;
-            const u64 begin = (reader * chunks + chunk) * LOADED_VECTORS + LOCAL_ID;
-            for (u64 i = begin; i < begin + LOADED_VECTORS; i += ROUND_VECTORS) {
-                wordvec x[UNROLL];
-                EACH_UNROLLED x[u] = memory[AT(u)];
-                EACH_UNROLLED sum[u] += x[u];
+            if (!left) {
+                const u64 begin = (reader * chunks + chunk) * LOADED_VECTORS + LOCAL_ID;
+                for (u64 i = begin; i < begin + LOADED_VECTORS; i += ROUND_VECTORS) {
+                    wordvec x[UNROLL];
+                    EACH_UNROLLED x[u] = memory[AT(u)];
+                    EACH_UNROLLED sum[u] += x[u];
+                }
+                chunk = chunk + 1 == chunks ? 0 : chunk + 1;
+                left = delay;
+                ++done;
             }
-            chunk = chunk + 1 == chunks ? 0 : chunk + 1;
-            for (u64 turn = 0; turn < delay; ++turn) idle = mix(idle);
+            const u64 turns = left < IDLE_TURNS ? left : IDLE_TURNS;
+            for (u64 turn = 0; turn < turns; ++turn) idle = mix(idle);
+            left -= turns;
         }
         WORD total = 0;
         EACH_UNROLLED {
@@ -68,7 +76,7 @@ KERNEL(loaded_walk)
             own[READ_CHUNKS] = before + done;
             own[READ_SUM] += scratch[0];
             own[READ_LAUNCHES] = launch + 1;
-            own[READ_CUT] += done == limit;
+            own[READ_CUT] += limit && done == limit; /* the walk may have gone on alone */
             own[READ_IDLE] = idle; /* so that idling is not left out */
         }
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -108,14 +109,14 @@ def test_readers_go_on_where_they_were_and_sum_what_they_count(beside: Callable[
     assert both.readers.read_bytes() == 0
 
 
+def mixed(x: int) -> int:
+    x = (x ^ x >> 16) * 0x7FEB352D % 2**32
+    x = (x ^ x >> 15) * 0x846CA68B % 2**32
+    return x ^ x >> 16
+
+
 def test_readers_idle_as_long_as_they_are_told(beside: Callable[..., Beside]) -> None:
     """Every turn is a step of a mixer: idling that a compiler leaves out ends at another number."""
-
-    def mixed(x: int) -> int:
-        x = (x ^ x >> 16) * 0x7FEB352D % 2**32
-        x = (x ^ x >> 15) * 0x846CA68B % 2**32
-        return x ^ x >> 16
-
     both, turns = beside(), 5
     for _ in range(1000):
         both.readers.begin()
@@ -126,6 +127,20 @@ def test_readers_idle_as_long_as_they_are_told(beside: Callable[..., Beside]) ->
     for _ in range(chunks * turns):
         expected = mixed(expected)
     assert both.readers._words(READ_IDLE) == [expected]
+
+
+def test_readers_end_with_the_walk_even_while_they_idle(beside: Callable[..., Beside]) -> None:
+    """After so many turns at most, the idling of one chunk was not brought to its end."""
+    both, delay, most = beside(), 100_000_000, 4_000_000
+    idle = 0
+    for _ in range(1000):
+        both.readers.begin()
+        both.device.run([both.readers.launch(STEPS, delay)])
+        if both.readers.read_bytes():
+            [idle] = both.readers._words(READ_IDLE)
+            break
+    assert idle in itertools.accumulate(range(most), lambda x, _: mixed(x), initial=1)
+    assert both.readers.verdict(both.reports).mismatches == 0
 
 
 FAULTS = {
@@ -196,7 +211,8 @@ def test_a_walk_that_never_begins_holds_nobody(measure: Measure) -> None:
     """Readers end at their limit, and the run with them."""
     stuck = ("loaded.cl", "ATOMIC_ADD(ended, 1u);", "")
     _, told = measure("loaded_latency", faults=(stuck,), loads=2, time_limit_seconds=0.001)
-    assert told.measurements
+    assert [m.status for m in told.measurements] == ["ok", "unverified"]
+    assert told.measurements[1].reason == "1 ends of readers are wrong"
 
 
 def point(load: int, latency: float, bandwidth: float) -> Measurement:

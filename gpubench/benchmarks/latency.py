@@ -134,6 +134,7 @@ def _point(bench: Workbench, chase: Chase, footprint: int, linked: Verdict) -> P
         accesses=steps,
         dependent=True,
         caches_wanted=True,
+        accumulates=True,
     )
 
 

@@ -41,7 +41,8 @@ class Point:
     and the point has a latency. Flags ask for a footprint that keeps caches out, unless
     ``caches_wanted``. Where passes do not always move as much, ``moved_bytes`` counts what was moved
     so far, and takes the place of the bytes. A sample is as many passes as last a millisecond, but
-    ``max_passes`` at most.
+    ``max_passes`` at most. Of what ``accumulates`` the check is of all passes since it was poisoned,
+    and no other point spoils it.
     """
 
     operations: Sequence[Operation]
@@ -59,7 +60,11 @@ class Point:
     prepare: Callable[[], None] | None = None
     max_passes: int | None = None
     moved_bytes: Callable[[], int] | None = None
+    accumulates: bool = False
 
+
+LONGEST_RUN_SECONDS = 0.3
+"""So that a cancel is heard in time."""
 
 MAX_SAMPLES = 20_000
 """Of all points of a benchmark together, so that a document with 64 benchmarks stays one that is taken."""
@@ -147,10 +152,16 @@ def measure_points(
 
 
 def _verify(bench: Workbench, series: Series) -> Verdict | None:
-    """Poison, run a sample, and check it whole; the verdict where something is wrong."""
+    """Poison, run a sample, and check it whole; the verdict where something is wrong.
+
+    What was timed at once runs at once again, except where it keeps a cancel waiting.
+    """
     _prepare(series.point)
     series.point.poison()
-    bench.run(series.sample)
+    if series.samples_seconds and median(series.samples_seconds) <= LONGEST_RUN_SECONDS:
+        bench.device.run(series.sample)
+    else:
+        bench.run(series.sample)
     return _wrong(series.point.check())
 
 
@@ -191,7 +202,10 @@ def _sample_alone(bench: Workbench, series: Series, limit_seconds: float) -> Non
 
 
 def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds: float, cold: bool) -> None:
-    """Round robin; then each sample's very work once more, untimed, on poisoned results."""
+    """Round robin; then each sample's very work once more, untimed, on poisoned results.
+
+    What accumulates is checked first as the timed passes left it.
+    """
     budget = limit_seconds * max(len(running), 1)
     while open_ones := [each for each in running if each.decision is None]:
         for each in open_ones:
@@ -203,7 +217,9 @@ def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds:
             bench.tell.points(len(running), sum(one.elapsed_seconds for one in running) / budget)
     for each in running:
         bench.check()
-        each.wrong = _verify(bench, each)
+        if each.point.accumulates:
+            each.wrong = _wrong(each.point.check())
+        each.wrong = each.wrong or _verify(bench, each)
 
 
 def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) -> Measurement:

@@ -29,26 +29,29 @@ log = logging.getLogger(__name__)
 class Lane:
     """The queue of one ``hardware_id`` and the thread that works it off.
 
-    ``lock`` is the scheduler's, of which all that is public here except ``start`` and ``end`` must
-    be called while holding it. ``on_start``, ``on_change`` and ``on_end`` are called by the lane's
-    thread without it.
+    ``changed`` is the scheduler's, of whose lock all that is public here except ``start`` and ``end``
+    must be called while holding it. So is ``may_begin``, which tells whether the hardware that a run
+    keeps busy is free. ``on_start``, ``on_change`` and ``on_end`` are called by the lane's thread
+    without it; ``on_end`` must notify.
     """
 
     def __init__(
         self,
-        lock: threading.RLock,
+        changed: threading.Condition,
         limits: Limits,
         directory: Directory,
         *,
+        may_begin: Callable[[LiveRun], bool],
         on_start: Callable[[LiveRun], None],
         on_change: Callable[[LiveRun, RunDocument], None],
         on_end: Callable[[LiveRun, RunDocument], None],
     ) -> None:
         self.running: LiveRun | None = None
         self.queue: deque[LiveRun] = deque()
-        self._changed = threading.Condition(lock)
+        self._changed = changed
         self._limits = limits
         self._directory = directory
+        self._may_begin = may_begin
         self._on_start = on_start
         self._on_change = on_change
         self._on_end = on_end
@@ -105,17 +108,20 @@ class Lane:
         self._end_worker()
 
     def _wait_for_work(self) -> bool:
-        """Whether there is a run, else the lane ends; a worker that idles for too long is ended."""
+        """Whether there is a run to begin, else the lane ends; a worker that idles for too long is ended."""
         while True:
             with self._changed:
                 patience = self._limits.worker_idle_seconds if self._worker else None
-                if self._changed.wait_for(lambda: self.queue or self._ending, patience):
-                    return bool(self.queue)
+                if self._changed.wait_for(lambda: self._is_due() or self._ending, patience):
+                    return self._is_due()
             self._end_worker()
+
+    def _is_due(self) -> bool:
+        return bool(self.queue) and self._may_begin(self.queue[0])
 
     def _take(self) -> LiveRun | None:
         with self._changed:
-            if not self.queue:  # cancelled meanwhile
+            if not self._is_due():  # cancelled meanwhile, or another lane was quicker
                 return None
             self.running = run = self.queue.popleft()
             run.started_at = time.monotonic()

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -222,9 +223,10 @@ class Scheduler:
     def _lane(self, hardware_id: str) -> Lane:
         if hardware_id not in self._lanes:
             lane = Lane(
-                self._lock,
+                self._changed,
                 self._limits,
                 self._directory,
+                may_begin=self._may_begin,
                 on_start=self._started,
                 on_change=self._measured,
                 on_end=self._conclude,
@@ -232,6 +234,26 @@ class Scheduler:
             self._lanes[hardware_id] = lane
             lane.start()
         return self._lanes[hardware_id]
+
+    def _may_begin(self, run: LiveRun) -> bool:
+        """Whether nobody uses the run's hardware, nor has waited for a part of it for longer."""
+        hardware = self._hardware_of(run)
+        for lane in self._lanes.values():
+            earlier = [other for other in list(lane.queue)[:1] if other.queued_at < run.queued_at]
+            if lane.running is not None:
+                earlier.append(lane.running)
+            if any(hardware & self._hardware_of(other) for other in earlier):
+                return False
+        return True
+
+    def _hardware_of(self, run: LiveRun) -> set[str]:
+        """What a run keeps busy: copies between peers go to every device of its runtime."""
+        own = {run.device.hardware_id}
+        copies = any(BENCHMARKS[each.name].family == "transfer" for each in run.work.benchmarks)
+        if run.device.runtime != "cuda" or not copies:
+            return own
+        known = self._directory.known.devices
+        return own | {device.hardware_id for device in known if device.runtime == "cuda"}
 
     def _check_room(self, lane: Lane) -> None:
         if self._draining:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from gpubench.results.document import Measurement, RunDocument
 from gpubench.worker.handle import Worker, probe
 from tests.devices.conftest import Place
 from tests.devices.test_cuda import DEVICE, MIB, PINNED, measure
+from tests.running import Lines, RunningServer
 
 QUICK = {"footprint_bytes": MIB, "time_limit_seconds": 0.005}
 PEER = "cuda:GPU-30313233-3435-3637-3839-3a3b3c3d3e3f"
@@ -105,3 +107,32 @@ def test_a_transfer_that_ends_the_context_is_a_lost_device(start: Start) -> None
     document = transfer(worker)
     assert document.outcome == "device_lost"
     assert not worker.alive
+
+
+def test_copies_between_devices_wait_until_both_are_free_and_keep_them(
+    in_place: Place, tmp_path: Path
+) -> None:
+    in_place(STANDIN_DEVICES="2")
+    copy = {"name": "copy", "parameters": {**QUICK, **PINNED}}
+    copies = {"name": "transfer", "parameters": QUICK}
+
+    def on(device: str, benchmark: dict[str, Any]) -> dict[str, Any]:
+        return {"device": device, "benchmarks": [benchmark]}
+
+    def long(benchmark: dict[str, Any]) -> dict[str, Any]:
+        endless = {"time_limit_seconds": 60, "target_ratio": 0.0001}
+        return {**benchmark, "parameters": {**benchmark["parameters"], **endless}}
+
+    def is_kept_waiting(client: Lines, run: dict[str, Any]) -> bool:
+        error = client.refused("run", {**run, "deadline_seconds": 1})
+        assert error["data"]["kind"] == "deadline_exceeded"
+        return error["data"]["document"]["started_at"] is None
+
+    with RunningServer(tmp_path, "--runtime", "cuda") as server:
+        with server.connect() as first, server.connect() as second:
+            first.begin_measuring(long(copy), device=PEER)
+            assert second.ask("run", on(DEVICE, copy))["outcome"] == "ok"
+            assert is_kept_waiting(second, on(DEVICE, copies))
+        with server.connect() as first, server.connect() as second:
+            first.begin_measuring(long(copies), device=DEVICE)
+            assert is_kept_waiting(second, on(PEER, copy))

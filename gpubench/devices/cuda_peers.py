@@ -6,6 +6,7 @@ under unified addressing, which every 64-bit system has, an address tells its de
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,22 @@ _ALREADY_ENABLED = "already enabled"
 """What the driver says of a second time in one process; PyCUDA tells errors by their text alone."""
 
 
+class PeerAllocation(Allocation):
+    """Memory of a peer, with the context that it needs there and no longer than that.
+
+    A context takes some 0.5 GB of the peer, and makes this process one of those that compute on it.
+    """
+
+    def __init__(self, context: Any, nbytes: int) -> None:
+        """In ``context``, which is the current one; raises ``pycuda.driver.Error``."""
+        super().__init__(cuda.mem_alloc(nbytes), nbytes)
+        self._context = context
+
+    def release(self) -> None:
+        super().release()
+        _let_go(self._context)
+
+
 class Peers:
     """Of the device ``index``, whose context is the current one."""
 
@@ -26,20 +43,27 @@ class Peers:
         self._index = index
         self._context = context
         self._others = others
-        self._contexts: dict[str, Any] = {}
 
     def describe(self) -> list[DeviceInfo]:
         """All others; ``unavailable`` says of one why no copy goes between it and this one."""
         return [self._described(index, info) for index, info in self._others.items()]
 
-    def allocate(self, peer_id: str, nbytes: int) -> Allocation:
+    def allocate(self, peer_id: str, nbytes: int) -> PeerAllocation:
         """Memory of a peer, which kernels of this device reach too; raises ``pycuda.driver.Error``."""
-        context = self._context_of(peer_id)
-        context.push()
+        [index] = (index for index, info in self._others.items() if info.id == peer_id)
+        context = cuda.Device(index).retain_primary_context()
         try:
-            return Allocation(cuda.mem_alloc(nbytes), nbytes)
-        finally:
-            cuda.Context.pop()
+            # Kernels of this device reach the peer's memory, and copies go both ways.
+            _enable(context)
+            context.push()
+            try:
+                _enable(self._context)
+                return PeerAllocation(context, nbytes)
+            finally:
+                cuda.Context.pop()
+        except BaseException:
+            _let_go(context)
+            raise
 
     def _described(self, index: int, info: DeviceInfo) -> DeviceInfo:
         own, other = cuda.Device(self._index), cuda.Device(index)
@@ -47,21 +71,6 @@ class Peers:
             return info
         reason = "this system gives the two devices no access to each other's memory"
         return msgspec.structs.replace(info, unavailable=reason)
-
-    def _context_of(self, peer_id: str) -> Any:
-        """The peer's primary context, with access in both directions."""
-        if peer_id not in self._contexts:
-            [index] = (index for index, info in self._others.items() if info.id == peer_id)
-            # Kept, whatever comes: when PyCUDA lets go of a context, it leaves it as the current one.
-            self._contexts[peer_id] = cuda.Device(index).retain_primary_context()
-        context = self._contexts[peer_id]
-        _enable(context)
-        context.push()
-        try:
-            _enable(self._context)
-        finally:
-            cuda.Context.pop()
-        return context
 
 
 def _enable(context: Any) -> None:
@@ -71,3 +80,9 @@ def _enable(context: Any) -> None:
     except cuda.Error as error:
         if _ALREADY_ENABLED not in str(error):
             raise
+
+
+def _let_go(context: Any) -> None:
+    """PyCUDA makes it the current one for that and leaves it so, and the driver takes it off no stack."""
+    context.detach()
+    ctypes.CDLL("libcuda.so.1").cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,42 @@ def test_copies_between_two_devices_are_verified(start: Start, in_place: Place) 
     }
     again = transfer(worker)  # access is allowed already
     assert len(of(again, PEER)) == 6
+
+
+HELD = """
+import ctypes
+from gpubench.devices.cuda import CudaRuntime
+from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
+
+def held():
+    flags, active = ctypes.c_uint(), ctypes.c_int()
+    ctypes.CDLL("libcuda.so.1").cuDevicePrimaryCtxGetState(1, ctypes.byref(flags), ctypes.byref(active))
+    return active.value
+
+runtime = CudaRuntime()
+device, peer = (runtime.open(each.id) if k == 0 else each.id for k, each in enumerate(runtime.devices()))
+told = [held()]
+for nbytes in (1 << 20, 1 << 20, 1 << 40):
+    try:
+        memory = device.peer_memory(peer, nbytes)
+        told.append(held())
+        memory.release()
+    except (BenchmarkFailed, OutOfDeviceMemory):
+        told.append("refused")
+    device.allocate(4096).release()  # in its own context as before
+    told.append(held())
+print(*told)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "held"),
+    [("", "0 1 0 1 0 refused 0"), ("cuCtxEnablePeerAccess:801:1", "0 refused 0 1 0 refused 0")],
+)
+def test_a_peer_is_held_no_longer_than_its_memory(in_place: Place, fault: str, held: str) -> None:
+    in_place(STANDIN_DEVICES="2", STANDIN_FAULT=fault)
+    ended = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, held, "")
 
 
 def test_a_peer_that_cannot_be_reached_is_skipped_with_the_reason(start: Start) -> None:

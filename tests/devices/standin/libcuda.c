@@ -77,7 +77,7 @@ static Allocation *allocations, *pinned;
 static uint64_t allocated;
 static char host_code[4096];
 static __thread int contexts, current[64];
-static int reaches[8][8];
+static int reaches[8][8], retained[8];
 
 static double now_milliseconds(void) {
     struct timespec now;
@@ -151,7 +151,7 @@ static int fault(const char *function, int needs_context) {
     static int calls;
     const char *asked = getenv("STANDIN_FAULT");
     if (dead) return dead;
-    if (needs_context && !contexts) return INVALID_CONTEXT;
+    if (needs_context && (!contexts || !retained[current[contexts]])) return INVALID_CONTEXT;
     if (!asked) return OK;
     const char *colon = strchr(asked, ':');
     if (!colon || strncmp(asked, function, colon - asked) || function[colon - asked]) return OK;
@@ -223,9 +223,20 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 int cuDevicePrimaryCtxRetain(void **context, int device) {
     FAULT(0);
     *context = (void *)(intptr_t)(device + 1);
+    ++retained[device];
     return OK;
 }
-int cuDevicePrimaryCtxRelease_v2(int device) { return OK; }
+int cuDevicePrimaryCtxRelease_v2(int device) {
+    if (!retained[device]) return INVALID_CONTEXT;
+    if (--retained[device]) return OK;
+    /* With the context all access to it and from it is gone; it stays on the stack where it was. */
+    for (int k = 0; k < 8; ++k) reaches[device][k] = reaches[k][device] = 0;
+    return OK;
+}
+int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) {
+    *flags = 0, *active = retained[device] > 0;
+    return OK;
+}
 int cuCtxPushCurrent_v2(void *context) { current[++contexts] = (intptr_t)context - 1; return OK; }
 int cuCtxPopCurrent_v2(void **context) {
     if (!contexts) return INVALID_CONTEXT;

@@ -25,6 +25,32 @@ def mapping(address: int) -> str:
     raise AssertionError("no such address")
 
 
+def resident_kib(address: int) -> int:
+    [line] = [line for line in mapping(address).splitlines() if line.startswith("Rss:")]
+    return int(line.split()[1])
+
+
+def test_a_small_one_takes_no_huge_page() -> None:
+    allocation = HostAllocation(cl.Context(cl.get_platforms()[0].get_devices()[:1]), 8192)
+    assert len(allocation._pages) == 8192
+    assert allocation._memory.ctypes.data % 4096 == 0
+    assert " hg" not in mapping(allocation._memory.ctypes.data).splitlines()[-1]
+    allocation.release()
+
+
+def test_what_is_released_is_given_back_although_a_view_is_held() -> None:
+    context = cl.Context(cl.get_platforms()[0].get_devices()[:1])
+    queue = cl.CommandQueue(context)
+    allocation = HostAllocation(context, NBYTES)
+    view = allocation.view(0, NBYTES)
+    cl.enqueue_fill_buffer(queue, view, b"x", 0, NBYTES).wait()
+    address = allocation._memory.ctypes.data
+    assert resident_kib(address) >= NBYTES >> 10
+    allocation.release()
+    assert resident_kib(address) < NBYTES >> 12
+    view.release()
+
+
 def test_it_may_lie_on_huge_pages() -> None:
     """Shared memory may not on most systems, and would be slower, and slow to give back."""
     context = cl.Context(cl.get_platforms()[0].get_devices()[:1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gpubench.benchmarks.parameters import MapParameters
 from gpubench.benchmarks.stream import stream_point
-from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.stream_task import Scratch, StreamTask
 from gpubench.benchmarks.table import STREAM, StreamBenchmark
 from gpubench.devices.base import Allocation
 from gpubench.measure.memory import PAGE_BYTES, Segment
@@ -26,6 +26,11 @@ from gpubench.worker.messages import PlannedBenchmark
 SLOW_RATIO = 0.9
 """Of the median slice. A slice is slow where even its best sample is below: noise meets some of the
 samples of a slice, which lie a round apart, and a bad region all of them."""
+
+
+CACHE_MULTIPLE = 4
+"""A slice of so many last-level caches finds hardly anything of itself in them when it comes again, and a
+sample may be several passes in a row: on an H200 one lasts 0.1 ms. Smaller ones have one in a round."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,19 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
     with taken(bench, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
         shape = _shape(bench, planned, row, shapes, allocations)
         segments = _segments(allocations, row, parameters.dtype, slice_bytes)[: parameters.slices]
+        scratch = Scratch(bench.device)
+        stack.callback(scratch.release)
         points = []
         for number, segment in enumerate(segments):
             bench.check()
-            task = StreamTask(bench.device, bench.programs, row, parameters.dtype, [segment], parameters.seed)
-            stack.callback(task.release)
+            task = StreamTask(
+                bench.device, bench.programs, row, parameters.dtype, [segment], parameters.seed, scratch
+            )
             task.fill()
             points.append(_point(task, shape, number, len(segments)))
-        measured = measure_points(bench, planned, points, limit, rule=rule, cold=True)
+        cache = bench.device.info.last_level_cache_bytes
+        cold = not cache or slice_bytes < CACHE_MULTIPLE * cache
+        measured = measure_points(bench, planned, points, limit, rule=rule, cold=cold)
     yield from measured
     yield from findings(planned.name, measured, slice_bytes, bench.device.info.memory_bytes)
 
@@ -76,7 +86,7 @@ def findings(
 
     A slice without a figure, since its data were wrong, is in none of them.
     """
-    seconds = [median(m.samples_seconds) for m in measured if m.samples_seconds]
+    seconds = [median(m.samples_seconds) / (m.passes_per_sample or 1) for m in measured if m.samples_seconds]
     if not seconds:
         return
     usual = median([m.bandwidth_bytes_per_second.median for m in measured if m.bandwidth_bytes_per_second])
@@ -179,7 +189,7 @@ def _shape(
 
 
 def _point(task: StreamTask, shape: Shape, number: int, slices: int) -> Point:
-    """A slice; what keeps caches out is the round over all of them."""
+    """A slice; what keeps caches out of a small one is the round over all of them."""
     point = stream_point(task, shape)
     offset_bytes = number * task.footprint_bytes
     return replace(

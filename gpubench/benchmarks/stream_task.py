@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from gpubench.benchmarks.table import StreamBenchmark
 from gpubench.devices.base import Allocation, Buffer, Copy, Device, Kernel, Launch
-from gpubench.kernels.programs import MAX_REPORTS, Programs
+from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import Verdict
+from gpubench.measure.reports import Reports
 from gpubench.measure.shapes import ELEMENT_BYTES, Access, Geometry, geometry
-from gpubench.results.document import Mismatch, Shape
+from gpubench.results.document import Shape
 
 _SUM_BYTES = 8
 _GOLDEN = 0x9E3779B9
@@ -48,8 +49,35 @@ def salt_of(seed: int, array: int) -> int:
     return (seed * 8 + array + 1) * _GOLDEN % 2**32
 
 
+class Scratch:
+    """Where checks report and groups sum: one for all tasks of which each is checked before another runs."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self.reports = Reports(device)
+        self._sums: Allocation | None = None
+        self._views: dict[tuple[int, ...], list[Buffer]] = {}
+
+    def places(self, sizes: tuple[int, ...]) -> list[Buffer]:
+        """For sums, of so many bytes; places that are larger in all take the room of those before."""
+        if sizes not in self._views:
+            if self._sums is None or self._sums.nbytes < sum(sizes):
+                if self._sums:
+                    self._sums.release()
+                self._sums = self._device.allocate(sum(sizes))
+                self._views = {}
+            starts = [sum(sizes[:k]) for k in range(len(sizes))]
+            self._views[sizes] = [self._sums.view(s, n) for s, n in zip(starts, sizes, strict=True)]
+        return self._views[sizes]
+
+    def release(self) -> None:
+        self.reports.release()
+        if self._sums:
+            self._sums.release()
+
+
 class StreamTask:
-    """One stream benchmark over one cut of memory."""
+    """One stream benchmark over one cut of memory; ``scratch``, if given, is shared and stays."""
 
     def __init__(
         self,
@@ -59,6 +87,7 @@ class StreamTask:
         dtype: str,
         segments: Sequence[Segment],
         seed: int,
+        scratch: Scratch | None = None,
     ) -> None:
         self._device = device
         self._programs = programs
@@ -71,9 +100,8 @@ class StreamTask:
         self._helper_size = 1 if on_processor else 256
         self._helper_groups = (device.info.compute_units or 1) * (8 if on_processor else 32)
         self._helpers = programs.verify(dtype, self._helper_size)
-        self._reports = device.allocate(2 * PAGE_BYTES)
-        self._sums: Allocation | None = None
-        self._sum_views: dict[Shape, list[Buffer]] = {}
+        self._scratch = scratch or Scratch(device)
+        self._owns_scratch = scratch is None
 
     @property
     def access(self) -> Access:
@@ -144,20 +172,17 @@ class StreamTask:
 
     def check(self, shape: Shape) -> Verdict:
         """Check what the last pass in this shape left behind, every element or every sum."""
-        found, reports = self._report_views()
-        self._device.write_zeros(found)
-        self._device.run(self._check_launches(shape, found, reports))
-        # The first word may wrap over 2^32 elements; the second counts the items that found any.
-        count = max(self._device.read_words(found, 2, 4))
+        reports = self._scratch.reports
         what = "group sums" if self._check.sums else "elements"
-        if count == 0:
-            return Verdict(0, [], what)
-        if self._check.output is not None:
-            self._device.write_zeros(found)
-            self._device.run(self._element_launches("report_elements", found, reports))
-        words = self._device.read_words(reports, 3 * MAX_REPORTS, 8)
-        rows = sorted(list(zip(*[iter(words)] * 3, strict=True))[:count])
-        return Verdict(count, [Mismatch(index, f"{want:#x}", f"{got:#x}") for index, want, got in rows], what)
+        reports.clear()
+        self._device.run(self._check_launches(shape, reports))
+        verdict = reports.verdict(what)
+        if verdict.mismatches and self._check.output is not None:
+            # Reporting counts as well, in one word.
+            reports.clear()
+            self._device.run(self._element_launches("report_elements", reports.found, reports.rows))
+            verdict = Verdict(verdict.mismatches, reports.verdict(what).first, what)
+        return verdict
 
     def summed(self, shape: Shape) -> int:
         """What all groups of the last pass in this shape summed together, modulo a word."""
@@ -168,9 +193,8 @@ class StreamTask:
         )
 
     def release(self) -> None:
-        self._reports.release()
-        if self._sums:
-            self._sums.release()
+        if self._owns_scratch:
+            self._scratch.release()
 
     def _geometries(self, shape: Shape) -> list[Geometry]:
         return [geometry(shape, s.elements, ELEMENT_BYTES[self._dtype]) for s in self._segments]
@@ -184,27 +208,19 @@ class StreamTask:
 
     def _views(self, shape: Shape) -> list[Buffer]:
         """A place for the sums of every segment's groups, in this shape."""
-        if shape not in self._sum_views:
-            sizes = [-(-g.groups * _SUM_BYTES // PAGE_BYTES) * PAGE_BYTES for g in self._geometries(shape)]
-            if self._sums is None or self._sums.nbytes < sum(sizes):
-                if self._sums:
-                    self._sums.release()
-                self._sums = self._device.allocate(sum(sizes))
-                self._sum_views = {}
-            starts = [sum(sizes[:k]) for k in range(len(sizes))]
-            self._sum_views[shape] = [self._sums.view(s, n) for s, n in zip(starts, sizes, strict=True)]
-        return self._sum_views[shape]
+        sizes = (-(-g.groups * _SUM_BYTES // PAGE_BYTES) * PAGE_BYTES for g in self._geometries(shape))
+        return self._scratch.places(tuple(sizes))
 
-    def _check_launches(self, shape: Shape, found: Buffer, reports: Buffer) -> list[Launch]:
+    def _check_launches(self, shape: Shape, reports: Reports) -> list[Launch]:
         if self._check.sums is None:
-            return self._element_launches("check_elements", found)
+            return self._element_launches("check_elements", reports.found)
         kernel = self._helpers.kernel(self._check.sums)
         tile = int(shape.order == "tile")
         parts = zip(self._segments, self._geometries(shape), self._views(shape), strict=True)
         return [
             self._launch(
                 kernel, g.groups, sums, s.elements, s.first, g.rounds, g.chunk_elements, tile,
-                *self._salts[:2], found, reports,
+                *self._salts[:2], reports.found, reports.rows,
             )
             for s, g, sums in parts
         ]  # fmt: skip
@@ -227,6 +243,3 @@ class StreamTask:
 
     def _launch(self, kernel: Kernel, groups: int, *arguments: object) -> Launch:
         return Launch(kernel, groups, self._helper_size, arguments)
-
-    def _report_views(self) -> tuple[Buffer, Buffer]:
-        return self._reports.view(0, PAGE_BYTES), self._reports.view(PAGE_BYTES, PAGE_BYTES)

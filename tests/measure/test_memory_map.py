@@ -52,6 +52,25 @@ def test_slices_lie_in_several_allocations(
     assert 14 <= len(told.measurements) <= 16
 
 
+def test_slices_much_larger_than_the_caches_are_passed_for_a_millisecond(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = msgspec.structs.replace(device.info, last_level_cache_bytes=64 << 10)
+    monkeypatch.setattr(device, "_info", small)
+    taken = device.allocate
+    allocated = []
+    monkeypatch.setattr(device, "allocate", lambda nbytes: allocated.append(nbytes) or taken(nbytes))
+    _, told = measure("map", slices=8, rounds=3, **PINNED)
+    assert {m.status for m in told.measurements} == {"ok"}
+    assert max(m.passes_per_sample or 0 for m in told.measurements) > 1
+    [sweep] = [f.value for f in told.findings if f.name == "sweep_time"]
+    rates = [m.bandwidth_bytes_per_second for m in told.measurements]
+    assert sweep == pytest.approx(
+        sum((device.info.memory_bytes or 0) / 8 / rate.median for rate in rates if rate), rel=0.2
+    )
+    assert len(allocated) < 8  # all slices share their places for reports and sums
+
+
 def test_the_share_of_free_memory_is_taken(
     device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:

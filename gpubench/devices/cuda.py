@@ -9,6 +9,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -70,6 +72,7 @@ class CudaDevice:
     def __init__(self, index: int, info: DeviceInfo, others: Mapping[int, DeviceInfo]) -> None:
         self._info = info
         self._closed = False
+        self._worked_at = -math.inf
         self._compiler = cuda_compile.find_compiler(_architecture(info), _cuda_major())
         self._nvml = Nvml(info.pci_bus_id or "")
         with self._calls("opened"):
@@ -138,6 +141,7 @@ class CudaDevice:
             self._end.record(self._stream)
         with self._calls("working"):
             self._end.synchronize()
+            self._worked_at = time.monotonic()
             return float(self._end.time_since(self._begin)) * 1e-3
 
     def read_words(self, buffer: View, count: int, word_bytes: int) -> list[int]:
@@ -157,7 +161,7 @@ class CudaDevice:
 
     def usage(self, window_seconds: float) -> Usage:
         """What NVML tells at once, of its own last sampling period of 1/6 to 1 s."""
-        return self._nvml.usage()
+        return self._nvml.usage(time.monotonic() - self._worked_at)
 
     def watch(self) -> NvmlWatch:
         return NvmlWatch(self._nvml)

@@ -7,6 +7,7 @@ the timed section.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Any
@@ -17,6 +18,9 @@ PERIOD_SECONDS = 0.05
 
 MIN_ENERGY_SECONDS = 1.0
 """The energy counter moves in coarse steps; over less than this its difference says little."""
+
+UTILISATION_SECONDS = 1.0
+"""Of its sampling period, which is 1/6 s to 1 s long (nvml.h at ``nvmlUtilization_t``)."""
 
 _IDLE = "nvmlClocksEventReasonGpuIdle"
 _LIMITS = {
@@ -114,10 +118,13 @@ class Nvml:
         found = self._ask("nvmlDeviceGetComputeRunningProcesses")
         return len({each.pid for each in found}) - 1 if found else None
 
-    def usage(self) -> Usage:
-        """How much others use the GPU while we give it no work."""
+    def usage(self, idle_seconds: float = math.inf) -> Usage:
+        """How much others use the GPU, to which we gave no work for ``idle_seconds``.
+
+        Its utilisation covers its last second at most: where we worked in that, it says nothing of others.
+        """
         rates = self._ask("nvmlDeviceGetUtilizationRates")
-        busy = rates.gpu / 100 if rates is not None else None
+        busy = rates.gpu / 100 if rates is not None and idle_seconds >= UTILISATION_SECONDS else None
         return Usage(kernels_busy_ratio=busy, other_processes=self.other_processes())
 
     def ecc_errors_uncorrected(self) -> int | None:

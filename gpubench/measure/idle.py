@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gpubench.devices.base import Device
+from gpubench.measure.validity import Kind
 from gpubench.results.document import IdleGate, Usage
 from gpubench.units import format_percent
 
 LIMIT_SECONDS = {"cpu": 2.0, "gpu": 5.0, "accelerator": 5.0}
 """Whoever is still there then stays for longer than anybody waits."""
+
+LEAST_SECONDS = {"cpu": 0.0, "gpu": 1.2, "accelerator": 0.0}
+"""A look at a GPU is of its last second: the first that shows that somebody has ended comes after it."""
 
 WINDOW_SECONDS = 0.05
 """Of a look. The processor's time is counted in ticks of 10 ms: of two cores a look sees ten."""
@@ -38,6 +42,11 @@ def wait_for_idle(
         tell(f"waiting for an idle device: {in_words(usage)}")
         # Some runtimes answer at once.
         time.sleep(max(0.0, WINDOW_SECONDS - (time.monotonic() - looked_at)))
+
+
+def limit_seconds(kind: Kind, benchmark_seconds: Iterable[float]) -> float:
+    """No longer than the quickest benchmark samples: who asks for a glance does not want to wait."""
+    return max(min(*benchmark_seconds, LIMIT_SECONDS[kind]), LEAST_SECONDS[kind])
 
 
 def is_busy(usage: Usage) -> bool:

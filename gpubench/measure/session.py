@@ -12,7 +12,7 @@ from gpubench.devices import host
 from gpubench.devices.base import Device
 from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
 from gpubench.kernels.source import ReadSource, read_source, source_hash
-from gpubench.measure.idle import LIMIT_SECONDS, wait_for_idle
+from gpubench.measure.idle import limit_seconds, wait_for_idle
 from gpubench.measure.telling import Teller
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Control, Skipped, Workbench
 from gpubench.protocol.messages import Progress, StatedMemory
@@ -69,7 +69,6 @@ class Session:
         return Finished(self._device.clocks(), self._bench.telemetry, cancelled)
 
     def _wait_for_idle(self, planned: Sequence[PlannedBenchmark]) -> IdleGate:
-        """For no longer than one benchmark samples: who asks for a glance does not want to wait."""
         kind = self._device.info.kind
         limits = (each.parameters["time_limit_seconds"] or TIME_LIMIT_SECONDS[kind] for each in planned)
 
@@ -78,7 +77,7 @@ class Session:
                 Progress(phase="starting", benchmark=planned[0].name, done_ratio=0.0, message=message)
             )
 
-        return wait_for_idle(self._device, min(*limits, LIMIT_SECONDS[kind]), self._report.check, tell)
+        return wait_for_idle(self._device, limit_seconds(kind, limits), self._report.check, tell)
 
     def _measure(self, planned: PlannedBenchmark) -> None:
         """One that cannot be done, or fails, does not end the others."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -179,3 +181,24 @@ def test_a_machine_without_a_driver(pycuda: Path, monkeypatch: pytest.MonkeyPatc
     [status] = probe(["cuda"]).runtimes
     assert not status.available
     assert "driver is not installed" in (status.reason or "") or "no device" in (status.reason or "")
+
+
+OWN_WORK = """
+from types import SimpleNamespace
+from gpubench.devices.base import Copy
+from gpubench.devices.cuda import CudaRuntime
+
+runtime = CudaRuntime()
+device = runtime.open(runtime.devices()[0].id)
+device._nvml = SimpleNamespace(usage=lambda idle_seconds: idle_seconds >= 1)
+memory = device.allocate(8192)
+print(device.usage(0.05))
+device.run([Copy(memory.view(0, 4096), memory.view(4096, 4096), 4096)])
+print(device.usage(0.05))
+"""
+
+
+def test_a_device_knows_of_its_own_work_when_it_tells_of_others(in_place: Place) -> None:
+    in_place()
+    ended = subprocess.run([sys.executable, "-c", OWN_WORK], capture_output=True, text=True)
+    assert (ended.stdout.split(), ended.stderr) == (["True", "False"], "")

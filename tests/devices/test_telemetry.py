@@ -122,6 +122,9 @@ def test_who_else_uses_a_gpu(nvml: Any) -> None:
     )
     assert asked.usage() == Usage(kernels_busy_ratio=0.37, other_processes=1)
     assert nvml().usage() == Usage()
+    # Its utilisation is of a second in which we worked ourselves.
+    assert asked.usage(idle_seconds=0.9) == Usage(kernels_busy_ratio=None, other_processes=1)
+    assert asked.usage(idle_seconds=1.0).kernels_busy_ratio == 0.37
 
 
 def test_without_nvml_the_reason_is_told(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:

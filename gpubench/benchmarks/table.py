@@ -179,7 +179,8 @@ _ACCESS_ROWS = (
         "Reads and writes stand mixed in one kernel, in six proportions over the same memory: GDDR and "
         "DDR buses carry one direction at a time and lose a moment with each turn. All bytes read and all "
         "bytes written count, each once. Mixes are sampled in turns, in one access shape; the finding "
-        "sets the slowest mix against the mean of reading alone and writing alone.",
+        "sets each mix against what it would reach if every byte took as long as in reading alone or "
+        "writing alone, and tells the worst.",
         "mix", Parameters,
     ),
     Benchmark(

@@ -106,6 +106,7 @@ class _Load:
             accesses=self.steps,
             dependent=True,
             moved_bytes=self._moved_bytes,
+            accumulates=True,
         )
 
     def _poison(self) -> None:

@@ -66,6 +66,7 @@ class Chase:
         self._helpers = bench.programs.program("latency", "double", group_size=helper_size, NODE_WORDS=words)
         alone = bench.programs.program("latency", "double", group_size=1, NODE_WORDS=words)
         self._chase: Kernel = alone.kernel("chase")
+        self._start: int | None = None
         self._own = bench.device.allocate(2 * PAGE_BYTES)
         self.state: Buffer = self._own.view(0, PAGE_BYTES)
         self._ended: Buffer = self._own.view(PAGE_BYTES, PAGE_BYTES)
@@ -80,8 +81,14 @@ class Chase:
         return reports.verdict("links")
 
     def begin(self) -> None:
-        """Put the walk back to its begin: what ends right afterwards was walked since."""
-        self._bench.device.run([self._helper("begin_walk", self._memory, *self._walk, self.state)])
+        """Count steps anew, from where they led so far: what ends right afterwards was walked since.
+
+        The nodes that it came through lie in caches still: once more they would cost too little.
+        """
+        self._start = 0 if self._start is None else (self._start + self.walked()) % self.nodes
+        self._bench.device.run(
+            [self._helper("begin_walk", self._memory, *self._walk, self._start, self.state)]
+        )
 
     def steps(self, count: int) -> Launch:
         """So many steps on from where the walk is; a multiple of ``STEPS_UNROLLED``."""
@@ -106,7 +113,7 @@ class Chase:
         """Whether the walk is where its steps lead, a positive multiple of ``steps``."""
         self._bench.device.run([self._helper("end_walk", self.state, self._ended)])
         ended, walked = self._bench.device.read_words(self._ended, 2, 8)
-        expected = walked % self.nodes
+        expected = ((self._start or 0) + walked) % self.nodes
         if walked and walked % steps == 0 and ended == expected:
             return Verdict(0, [], "ends of walks")
         return Verdict(1, [Mismatch(walked, f"{expected:#x}", f"{ended:#x}")], "ends of walks")

@@ -19,8 +19,8 @@ _CHUNKS, _CUT = 0, 3
 _TRIAL_CHUNKS = 500
 _TRIAL_TURNS = 2000
 _TRIES = 25
-_MOST_SECONDS = 0.25
-"""After so long readers end, whatever becomes of the walk."""
+_MOST_SECONDS = 1.0
+"""After so long readers end, whatever becomes of the walk: far beyond what a busy host delays it."""
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,9 @@ KERNEL(check_links)
 }
 
 /* state: the address where the walk is, and the steps since its begin. */
-KERNEL(begin_walk)(GLOBAL u64 *memory, WALK, GLOBAL u64 *state) {
+KERNEL(begin_walk)(GLOBAL u64 *memory, WALK, u64 start, GLOBAL u64 *state) {
     if (GROUP_ID == 0 && LOCAL_ID == 0) {
-        state[0] = (u64)WORDS_OF(PLACE(0));
+        state[0] = (u64)WORDS_OF(PLACE(start));
         state[1] = 0;
     }
 }

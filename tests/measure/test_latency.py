@@ -116,6 +116,21 @@ def test_a_walk_ends_where_its_steps_lead_and_goes_on_from_there(bench: Workbenc
     reports.release()
 
 
+def test_a_walk_begins_where_it_was_and_not_in_what_it_left_in_caches(bench: Workbench) -> None:
+    [segment] = bench.arena.cut(MIB, 1, 8, LINE)
+    chase, reports = Chase(bench, segment.arrays[0], 6144, line_bytes=LINE), Reports(bench.device)
+    chase.link(reports)
+    places = []
+    for _ in range(4):
+        chase.begin()
+        places.append(bench.device.read_words(chase.state, 1, 8)[0])
+        bench.device.run([chase.steps(48)])
+        assert chase.walked() == 48 and chase.verdict(48).mismatches == 0
+    assert places[0] == places[2] != places[1] == places[3]  # 48 are half of a lap
+    chase.release()
+    reports.release()
+
+
 def latency(measurement: Measurement) -> float:
     assert measurement.latency_seconds
     return measurement.latency_seconds.median

@@ -91,7 +91,7 @@ def _footprint(
     limit = parameters.time_limit_seconds or LIMIT_SECONDS[bench.device.info.kind]
     chases: list[Chase] = []
     try:
-        points, wrong = [], []
+        points, linked = [], []
         for order in orders:
             chase = Chase(
                 bench,
@@ -103,15 +103,17 @@ def _footprint(
                 seed=parameters.seed,
             )
             chases.append(chase)
-            wrong.append(chase.link(reports))
-            points.append(_point(bench, chase, footprint, wrong[-1]))
-        if any(verdict.mismatches for verdict in wrong):
-            rule = stopping_rule(planned.parameters, limit)
-            return [
-                measurement_of(bench, planned, Series(point, rule, wrong=verdict))
-                for point, verdict in zip(points, wrong, strict=True)
-            ]
-        return measure_points(bench, planned, points, limit, cold=True, warm=warm)
+            linked.append(chase.link(reports))
+            points.append(_point(bench, chase, footprint, linked[-1]))
+        right = [point for point, verdict in zip(points, linked, strict=True) if not verdict.mismatches]
+        measured = iter(measure_points(bench, planned, right, limit, cold=True, warm=warm) if right else [])
+        rule = stopping_rule(planned.parameters, limit)
+        return [
+            measurement_of(bench, planned, Series(point, rule, wrong=verdict))
+            if verdict.mismatches
+            else next(measured)
+            for point, verdict in zip(points, linked, strict=True)
+        ]
     finally:
         for chase in chases:
             chase.release()

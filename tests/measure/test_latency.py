@@ -213,6 +213,19 @@ def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
     assert told.findings == []
 
 
+def test_an_order_that_is_right_is_measured_beside_one_that_is_not(measure: Measure) -> None:
+    fault = ("latency.cl", "WORDS_OF(node)[1] = k;", "WORDS_OF(node)[1] = word ? k ^ 1 : k;")
+    _, told = measure(
+        "latency", faults=(fault,), footprint_bytes=MIB, time_limit_seconds=0.001, page_bytes=65536
+    )
+    for m in told.measurements:
+        if m.axes["order"] == "random":
+            assert (m.status, m.mismatches) == ("ok", 0)
+        else:
+            assert m.status == "unverified" and m.mismatches
+    assert {m.axes["order"] for m in told.measurements} == {"random", "paged"}
+
+
 def test_cancel_is_heard_within_the_curve(measure: Measure) -> None:
     told = Collected(cancel_when=lambda c: len(c.measurements) == 3)
     finished, _ = measure("latency", reporter=told, time_limit_seconds=0.01)

@@ -58,6 +58,7 @@ def _curve(
     kernel: Kernel,
     part: tuple[int, int],
 ) -> Iterator[Measurement]:
+    bench.tell.part(*part)
     row, seed = STREAM[kernel], parameters.seed
     dtype = parameters.dtype
     shapes = candidates(bench.device.info, row.access, dtype, planned.parameters)
@@ -70,7 +71,6 @@ def _curve(
         whole.fill()
         shape = tuned_shape(bench, whole, shapes, planned.parameters)
         cached = CACHE_MULTIPLE * _cache_bytes(bench)
-        bench.tell.part(*part)
         points = _sweep_points(
             bench,
             stack,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -43,10 +44,11 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         memory = MemoryUnderTest(bench, allocations, part_bytes, shape)
         try:
             patterns = [PATTERNS[name] for name in parameters.patterns]
+            samples = bench.samples_each(len(patterns))
             bench.tell.phase("warming_up")
             warm_up(bench.device, [memory.warming(patterns[0])], bench.warm_up_limit_seconds, bench.check)
             for number, pattern in enumerate(patterns):
-                test = _Test(bench, memory, pattern, parameters)
+                test = _Test(bench, memory, pattern, parameters, samples)
                 with bench.watching():
                     test.run(number / len(patterns), 1 / len(patterns))
                 errors.update(test.errors)
@@ -60,18 +62,26 @@ class _Test:
     """One pattern on all memory."""
 
     def __init__(
-        self, bench: Workbench, memory: MemoryUnderTest, pattern: Pattern, parameters: IntegrityParameters
+        self,
+        bench: Workbench,
+        memory: MemoryUnderTest,
+        pattern: Pattern,
+        parameters: IntegrityParameters,
+        max_samples: int,
     ) -> None:
         self._bench = bench
         self._memory = memory
         self._parameters = parameters
         self.pattern = pattern
         self.errors = Errors()
+        self._max_samples = max_samples
         self.samples_seconds: list[float] = []
 
     def run(self, done: float, share: float) -> None:
         """All steps, as often as was asked: a ``share`` of the whole, of which ``done`` lies behind."""
         passes, steps = self._parameters.passes, self.pattern.steps
+        # Of many passes each so many-th has its samples kept: no document takes them all.
+        kept = math.ceil(passes / max(1, self._max_samples // self._memory.parts))
         for turn in range(passes):
             salt = self.pattern.salt(self._parameters.seed, turn)
             self._memory.prove(self.pattern, salt)
@@ -90,7 +100,8 @@ class _Test:
                 if found.rows:
                     self._judge(found, found.rows, step, salt, before)
                 before = found
-            self.samples_seconds += [float(each) for each in seconds]
+            if turn % kept == 0:
+                self.samples_seconds += [float(each) for each in seconds[: self._max_samples]]
 
     def _judge(self, found: Found, rows: Rows, step: Step, salt: int, before: Found | None) -> None:
         owners = self.pattern.owners(rows.actual, salt, step.flipped)

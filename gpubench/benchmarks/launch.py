@@ -59,7 +59,8 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         memory = bench.device.allocate(-(-nbytes // PAGE_BYTES) * PAGE_BYTES)
         held.callback(memory.release)
         marks = memory.view(0, memory.nbytes)
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            bench.tell.part(number, len(batches))
             point = _point(bench, checks, marks, batch, salt_of(parameters.seed))
             measured += measure_points(bench, planned, [point], limit, warm=bool(measured))
             yield measured[-1]

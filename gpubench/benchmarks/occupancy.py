@@ -35,7 +35,9 @@ _MAX_DOUBLINGS = 5
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A curve for each kernel, and what it takes to come near its highest point."""
     parameters = OccupancyParameters(**planned.parameters)
-    for kernel in (parameters.kernel,) if parameters.kernel else KERNELS:
+    kernels = (parameters.kernel,) if parameters.kernel else KERNELS
+    for number, kernel in enumerate(kernels):
+        bench.tell.part(number, len(kernels))
         measured = _curve(bench, planned, parameters, STREAM[kernel])
         yield from measured
         yield from findings(planned.name, kernel, measured)

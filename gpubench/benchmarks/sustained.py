@@ -106,6 +106,7 @@ def _windows(
             _UntilEnd(window_seconds),
             passes,
             warm.seconds,
+            max_samples=bench.samples_each(count - number),
         )
         with bench.watching():
             while series.decision is None:

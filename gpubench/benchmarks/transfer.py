@@ -58,10 +58,13 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
     with ExitStack() as held:
         task = _task(bench, segments, parameters.seed, held)
         task.fill()
+        parts = 2 + len(bench.device.peers())
+        bench.tell.part(0, parts)
         yield from _over_the_link(bench, planned, parameters, segments[0], shapes[0])
         array_bytes = segments[0].elements * ELEMENT_BYTES[_DTYPE]
         largest_bytes = sizes(min(parameters.max_transfer_bytes, array_bytes))[-1]
         yield from measure_peers(bench, planned, segments[0], (MIN_TRANSFER_BYTES, largest_bytes), shapes[0])
+        bench.tell.part(parts - 1, parts)
         shape = tuned_shape(bench, task, shapes, planned.parameters)
         yield from _within(bench, planned, parameters, task, shape)
 

@@ -27,9 +27,12 @@ def measure_peers(
 ) -> Iterator[Measurement]:
     """To each peer, from it, and both at once, in ``sizes`` up to the size of the segment's arrays.
 
-    One that cannot be reached is skipped with the reason. The first array of the segment is filled.
+    Each is a part of the benchmark, between its first and its last; one that cannot be reached is skipped
+    with the reason. The first array of the segment is filled.
     """
-    for peer in bench.device.peers():
+    peers = bench.device.peers()
+    for number, peer in enumerate(peers):
+        bench.tell.part(1 + number, 2 + len(peers))
         try:
             yield from _with_peer(bench, planned, peer, segment, sizes, any_shape)
         except (BenchmarkFailed, OutOfDeviceMemory) as error:

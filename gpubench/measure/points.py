@@ -17,7 +17,7 @@ from gpubench.measure.figure import efficiency, flags_of
 from gpubench.measure.sampling import passes_for, warm_up
 from gpubench.measure.statistics import bimodal, median, summarize, trend
 from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.workbench import MAX_SAMPLES, Workbench
 from gpubench.results.document import Measurement, Mismatch, Shape, Summary
 from gpubench.worker.messages import PlannedBenchmark
 
@@ -66,9 +66,6 @@ class Point:
 LONGEST_RUN_SECONDS = 0.3
 """So that a cancel is heard in time."""
 
-MAX_SAMPLES = 20_000
-"""Of all points of a benchmark together, so that a document with 64 benchmarks stays one that is taken."""
-
 
 @dataclass
 class Series:
@@ -98,6 +95,7 @@ class Series:
         moved = self.point.moved_bytes
         before = moved() if moved else 0
         self.samples_seconds.append(bench.device.run(self.sample))
+        bench.samples_left -= 1
         if moved:
             self.samples_bytes.append(moved() - before)
         self.elapsed_seconds += time.monotonic() - begin
@@ -135,7 +133,7 @@ def measure_points(
     that the device is busy already. A point whose data are wrong has no figure.
     """
     rule = rule or stopping_rule(planned.parameters, time_limit_seconds)
-    series = [Series(point, rule, max_samples=MAX_SAMPLES // max(len(points), 1)) for point in points]
+    series = [Series(point, rule, max_samples=bench.samples_each(len(points))) for point in points]
     bench.tell.phase("verifying")
     for each in series:
         bench.check()

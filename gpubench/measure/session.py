@@ -59,7 +59,7 @@ class Session:
             self._bench.before = self._wait_for_idle(run.benchmarks)
             for index, planned in enumerate(run.benchmarks):
                 self._report.check()
-                self._bench.tell = Teller(self._report.progress, planned.name, index, len(run.benchmarks))
+                self._bench.begin(Teller(self._report.progress, planned.name, index, len(run.benchmarks)))
                 self._bench.tell.phase("starting")
                 self._measure(planned)
         except Cancelled:

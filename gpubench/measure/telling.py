@@ -31,6 +31,13 @@ class Teller:
         self._count = count
         self._next = 0.0
         self._part = (0, 1)
+        self._done_ratio = 0.0
+
+    @property
+    def parts_left(self) -> int:
+        """Of the benchmark, the current one among them."""
+        index, count = self._part
+        return count - index
 
     def part(self, index: int, count: int) -> None:
         """What is told from now on is of the ``index``-th of ``count`` parts of the benchmark."""
@@ -79,4 +86,6 @@ class Teller:
         begin, end = _PHASES[phase]
         index, count = self._part
         done = begin + (end - begin) * min(1.0, part)
-        return (self._index + (index + done) / count) / self._count
+        ratio = (self._index + (index + done) / count) / self._count
+        self._done_ratio = max(self._done_ratio, ratio)
+        return self._done_ratio

@@ -26,6 +26,9 @@ TIME_LIMIT_SECONDS = {"cpu": 2.0, "gpu": 1.0, "accelerator": 1.0}
 
 POINT_LIMIT_SECONDS = {"cpu": 0.5, "gpu": 0.15, "accelerator": 0.15}
 
+MAX_SAMPLES = 20_000
+"""Of a benchmark, all its figures together, so that a document with 64 of them stays one that is taken."""
+
 
 class Skipped(Exception):
     """This device or runtime cannot do a benchmark; the message says why. No fault of anybody's."""
@@ -67,8 +70,19 @@ class Workbench:
         """The access shapes that tuning found, by what they were tuned for."""
         self.before: IdleGate | None = None
         """Whether the device was idle before the run."""
+        self.samples_left = MAX_SAMPLES
+        """That the current benchmark may still take."""
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
+
+    def begin(self, tell: Teller) -> None:
+        """The next benchmark."""
+        self.tell = tell
+        self.samples_left = MAX_SAMPLES
+
+    def samples_each(self, figures: int) -> int:
+        """How many samples each of so many figures may have: the parts to come get as many as this one."""
+        return max(1, self.samples_left // (self.tell.parts_left * max(figures, 1)))
 
     @property
     def on_processor(self) -> bool:

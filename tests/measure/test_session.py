@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import pytest
 
+from gpubench.benchmarks.plan import MAX_BENCHMARKS
 from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Allocation, Device
 from gpubench.errors import OutOfDeviceMemory
-from gpubench.measure import points
+from gpubench.measure import workbench
 from gpubench.measure.statistics import bimodal, median, summarize, trend
-from gpubench.protocol.messages import StatedMemory
+from gpubench.protocol.messages import MAX_RESPONSE_BYTES, StatedMemory
 from gpubench.results.document import Measurement
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
 
@@ -133,6 +135,26 @@ def test_progress_only_rises_and_names_the_benchmark(measure: Measure) -> None:
     assert any(p.phase == "measuring" and p.bandwidth_bytes_per_second for p in told.heard)
 
 
+class AtFirst(Collected):
+    """Keeps how far the benchmark was when it told its first figure."""
+
+    done_ratio: float | None = None
+
+    def measured(self, measurement: Measurement) -> None:
+        if self.done_ratio is None:
+            self.done_ratio = self.heard[-1].done_ratio
+        super().measured(measurement)
+
+
+@pytest.mark.parametrize("name", ["launch", "transfer", "occupancy", "cache_sweep"])
+def test_progress_of_one_with_parts_rises_with_them(measure: Measure, name: str) -> None:
+    told = AtFirst()
+    measure(name, footprint_bytes=2 * MIB, time_limit_seconds=0.01, reporter=told)
+    ratios = [p.done_ratio for p in told.heard]
+    assert ratios == sorted(ratios)
+    assert told.done_ratio is not None and told.done_ratio <= 0.5 < ratios[-1] <= 1
+
+
 def test_a_processor_has_no_theory_unless_it_is_stated(measure: Measure) -> None:
     _, told = measure("read", **PINNED)
     assert told.events[0].theory is None
@@ -193,7 +215,29 @@ def test_the_default_footprint_keeps_caches_out(device: Device, measure: Measure
 
 def test_a_document_stays_one_that_is_taken(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the rule: the samples of a benchmark are bounded, and the figure says why it ended."""
-    monkeypatch.setattr(points, "MAX_SAMPLES", 40)
+    monkeypatch.setattr(workbench, "MAX_SAMPLES", 40)
     _, told = measure("mix", stop="time", time_limit_seconds=5)
     assert {len(m.samples_seconds) for m in told.measurements} == {40 // len(told.measurements)}
     assert all("limit of" in (m.stopped_because or "") for m in told.measurements)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("latency", {"stop": "time", "time_limit_seconds": 5}),
+        ("sustained", {"window_seconds": 0.2, "duration_seconds": 1.0, **PINNED}),
+        ("integrity", {"passes": 7, "patterns": ["address", "random"]}),
+    ],
+)
+def test_so_does_that_of_one_that_samples_again_and_again(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, name: str, parameters: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(workbench, "MAX_SAMPLES", 200)
+    _, told = measure(name, **{"footprint_bytes": MIB, **parameters})
+    assert all(m.samples_seconds for m in told.measurements)
+    assert sum(len(m.samples_seconds) for m in told.measurements) <= 200
+
+
+def test_the_largest_document_is_one_that_is_taken() -> None:
+    largest = Measurement("copy", {}, "ok", samples_seconds=[0.0001234567890123456] * workbench.MAX_SAMPLES)
+    assert 1.5 * MAX_BENCHMARKS * len(msgspec.json.encode(largest)) < MAX_RESPONSE_BYTES

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import structs
 
 from gpubench.benchmarks.chase import LINE_BYTES, Chase, Order, whole_steps
 from gpubench.benchmarks.parameters import LatencyParameters
 from gpubench.devices.base import Buffer
-from gpubench.measure.levels import known_caches, ladder, level_findings, levels
+from gpubench.measure.levels import known_caches, ladder, level_findings
 from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.points import Point, Series, Verdict, measure_points, measurement_of
 from gpubench.measure.reports import Reports
@@ -15,13 +17,16 @@ from gpubench.measure.statistics import median
 from gpubench.measure.stopping import stopping_rule
 from gpubench.measure.validity import FREE_MEMORY_SHARE
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import Finding, Measurement
-from gpubench.units import format_seconds
+from gpubench.results.document import DeviceInfo, Finding, Measurement
+from gpubench.units import format_bytes, format_seconds
 from gpubench.worker.messages import PlannedBenchmark
 
 LEAST_BYTES = 4096
 MIN_LARGEST_BYTES = 256 << 20
 CACHE_MULTIPLE = 4
+
+MEMORY_CACHE_MULTIPLE = 3
+"""From so many last-level caches on, a walk at random over all finds next to nothing in them."""
 
 LIMIT_SECONDS = {"cpu": 0.15, "gpu": 0.06, "accelerator": 0.06}
 PASS_SECONDS = {"cpu": 2e-3, "gpu": 2e-3, "accelerator": 2e-3}
@@ -63,7 +68,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
                     curves[order].append((footprint, each.latency_seconds.p5))
     finally:
         reports.release()
-    yield from _findings(bench, planned.name, curves)
+    yield from findings(bench.device.info, planned.name, curves)
 
 
 def _largest_bytes(bench: Workbench, asked: int | None) -> int:
@@ -148,25 +153,31 @@ def _settling_steps(bench: Workbench, chase: Chase, footprint: int) -> int:
     return min(chase.nodes, cache * chase.nodes // footprint)
 
 
-def _findings(
-    bench: Workbench, benchmark: str, curves: dict[Order, list[tuple[int, float]]]
+def findings(
+    info: DeviceInfo, benchmark: str, curves: Mapping[Order, Sequence[tuple[int, float]]]
 ) -> Iterator[Finding]:
-    """The levels, and what walking at random over all costs beside them.
+    """The levels, and what memory costs far beyond the caches.
 
     Within one page both orders are the same walk, and beyond it the one that stays in a page shows the
-    caches alone.
+    caches alone. But a processor that fetches lines in pairs finds some of a page's in a cache:
+    "memory" is of the walk at random over all, which also pays for the translation of addresses.
     """
     random, paged = curves.get("random", []), curves.get("paged", [])
-    curve = [each for each in random if not paged or each[0] < paged[0][0]] + paged
-    known = known_caches(bench.device.info, together=False)
-    yield from level_findings(benchmark, "", curve, known, _in_words)
-    found = levels(curve)
-    if len(found) > 1 and paged:
-        beyond = [latency for size, latency in random if size >= found[-1].first_bytes]
-        if beyond:
-            value, unit, words = _in_words(median(beyond))
-            text = f"memory at random over all: {words}, the translation of addresses included"
-            yield Finding(benchmark, "memory_random", text, value, unit)
+    curve = [each for each in random if not paged or each[0] < paged[0][0]] + list(paged)
+    known = known_caches(info, together=False)
+    for each in level_findings(benchmark, "", curve, known, _in_words):
+        if paged and each.name == "memory":
+            text = f"{each.text}, page by page: with few translations of addresses"
+            each = structs.replace(each, name="memory_paged", text=text)
+        yield each
+    least = MEMORY_CACHE_MULTIPLE * (info.last_level_cache_bytes or MIN_LARGEST_BYTES)
+    beyond = [latency for size, latency in random if size >= least]
+    if paged and beyond:
+        value, unit, words = _in_words(median(beyond))
+        text = (
+            f"memory: {words} from {format_bytes(least)}, at random over all: with translations of addresses"
+        )
+        yield Finding(benchmark, "memory", text, value, unit)
 
 
 def _in_words(latency_seconds: float) -> tuple[float, str, str]:

@@ -241,9 +241,10 @@ _LATENCY_ROWS = (
         "is checked afterwards. Footprints are powers of two and the halves between, from 4 KiB up: far "
         "into memory on a processor, to a quarter of free memory elsewhere. The order `random` goes "
         "through all of the footprint and so also pays for the translation of addresses; `paged` goes "
-        "through one page after the other, in random order within each. No bytes are counted. Levels are "
-        "found in the curve of the fastest 5 % of the samples, and named after the caches that the device "
-        "or its host tells of.",
+        "through one page after the other, in random order within each, with few translations; processors "
+        "that fetch lines in pairs find some of its lines in a cache, so `memory` is the figure of `random`, "
+        "from three last-level caches on. No bytes are counted. Levels are found in the curve of the "
+        "fastest 5 % of the samples, and named after the caches that the device or its host tells of.",
         "latency", LatencyParameters,
     ),
     Benchmark(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from gpubench.benchmarks.chase import Chase, Order
+from gpubench.benchmarks.latency import findings
 from gpubench.devices.base import Device
+from gpubench.measure.levels import ladder
 from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.reports import Reports
 from gpubench.measure.workbench import Workbench
@@ -224,6 +227,20 @@ def test_an_order_that_is_right_is_measured_beside_one_that_is_not(measure: Meas
         else:
             assert m.status == "unverified" and m.mismatches
     assert {m.axes["order"] for m in told.measurements} == {"random", "paged"}
+
+
+def test_memory_is_what_a_walk_at_random_costs_far_beyond_the_caches(device: Device) -> None:
+    """Not what a walk page by page does, whose lines a processor may fetch in pairs."""
+    info = msgspec.structs.replace(device.info, last_level_cache_bytes=8 * MIB)
+    sizes = ladder(4 * KIB, 64 * MIB)
+    random = [(size, 1e-9 if size <= 8 * MIB else 50e-9 if size < 24 * MIB else 100e-9) for size in sizes]
+    paged = [(size, 1e-9 if size <= 8 * MIB else 30e-9) for size in sizes if size > 2 * MIB]
+    said = {each.name: each.value for each in findings(info, "latency", {"random": random, "paged": paged})}
+    assert (said["memory"], said["memory_paged"]) == (pytest.approx(100e-9), pytest.approx(30e-9))
+    within = {"random": random[:-4], "paged": paged[:-4]}  # up to two caches
+    assert "memory" not in {each.name for each in findings(info, "latency", within)}
+    [alone] = [each for each in findings(info, "latency", {"random": random}) if each.name == "memory"]
+    assert alone.value == pytest.approx(100e-9)
 
 
 def test_cancel_is_heard_within_the_curve(measure: Measure) -> None:

@@ -12,6 +12,7 @@ from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
 from gpubench.measure.shapes import ELEMENT_BYTES, Access, Geometry, geometry
+from gpubench.measure.workbench import Skipped
 from gpubench.results.document import Shape
 
 _SUM_BYTES = 8
@@ -77,7 +78,10 @@ class Scratch:
 
 
 class StreamTask:
-    """One stream benchmark over one cut of memory; ``scratch``, if given, is shared and stays."""
+    """One stream benchmark over one cut of memory; ``scratch``, if given, is shared and stays.
+
+    Raises ``Skipped`` where it needs 64-bit floating point and the device has none.
+    """
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class StreamTask:
         self._benchmark = benchmark
         self._check = _CHECKS[benchmark.name]
         self._dtype = dtype
+        self._refuse_missing_double()
         self._segments = segments
         self._salts = [salt_of(seed, array) for array in range(benchmark.arrays)] + [0]
         on_processor = device.info.kind == "cpu"
@@ -102,6 +107,15 @@ class StreamTask:
         self._helpers = programs.verify(dtype, self._helper_size)
         self._scratch = scratch or Scratch(device)
         self._owns_scratch = scratch is None
+
+    def _refuse_missing_double(self) -> None:
+        """Words need none; sums of products are kept in it, whatever the elements are."""
+        if self._device.info.has_double or self._check.words:
+            return
+        if self.name == "dot":
+            raise Skipped("this device has no 64-bit floating point (fp64), in which dot adds up")
+        if self._dtype == "double":
+            raise Skipped("this device has no 64-bit floating point (fp64); dtype float is possible")
 
     @property
     def access(self) -> Access:

@@ -3,6 +3,10 @@
    ELEMENT is float or double, WORD (u32 or u64) the unsigned integer of the same width.
    Arrays are told apart by a salt, so that no two hold the same values. */
 
+#if ELEMENT_BYTES == 4 || HAS_DOUBLE
+#define HAS_ELEMENT 1 /* else WORD alone */
+#endif
+
 #define COUNTER_STEP ((WORD)0x9E3779B97F4A7C15UL)
 #define SCALE_FACTOR ((ELEMENT)3)
 
@@ -26,6 +30,8 @@ FUNCTION WORD word_at(u64 index, u32 salt) {
 #endif
 }
 
+#if HAS_ELEMENT
+
 /* From 1 up to 2, every bit of the mantissa random: sums cannot cancel, no product is below 1. */
 FUNCTION ELEMENT element_at(u64 index, u32 salt) {
 #if ELEMENT_BYTES == 4
@@ -34,6 +40,16 @@ FUNCTION ELEMENT element_at(u64 index, u32 salt) {
     return DOUBLE_OF_BITS(0x3ff0000000000000UL | (word_at(index, salt) >> 12));
 #endif
 }
+
+FUNCTION WORD bits_of(ELEMENT value) {
+#if ELEMENT_BYTES == 4
+    return BITS_OF_FLOAT(value);
+#else
+    return BITS_OF_DOUBLE(value);
+#endif
+}
+
+#endif
 
 /* What `write` stores: a counter with an odd step from a hashed start, as costs no time. */
 FUNCTION WORD counter_at(u64 index, u32 salt) { return (WORD)mix(salt) + (WORD)index * COUNTER_STEP; }
@@ -46,12 +62,4 @@ FUNCTION WORD counter_at(u64 index, u32 salt) { return (WORD)mix(salt) + (WORD)i
 FUNCTION WORD folded_at(u64 index, u32 salt) {
     const WORD counter = counter_at(index, salt);
     return FOLDED(counter);
-}
-
-FUNCTION WORD bits_of(ELEMENT value) {
-#if ELEMENT_BYTES == 4
-    return BITS_OF_FLOAT(value);
-#else
-    return BITS_OF_DOUBLE(value);
-#endif
 }

@@ -3,8 +3,11 @@
    The names have a prefix because OpenCL has a `dot` of its own. Sums go to one place for each group, each
    checked on its own. */
 
-typedef VECTOR_OF(ELEMENT) vec;
 typedef VECTOR_OF(WORD) wordvec;
+
+#if HAS_ELEMENT
+
+typedef VECTOR_OF(ELEMENT) vec;
 
 KERNEL(stream_copy)(GLOBAL const vec *RESTRICT a, GLOBAL vec *RESTRICT b, u64 vectors, u64 rounds) {
     EACH_CHUNK {
@@ -43,6 +46,8 @@ KERNEL(stream_triad)
         EACH_UNROLLED STORE(c + AT(u), x[u] + q * y[u]);
     }
 }
+
+#endif
 
 KERNEL(stream_write)(GLOBAL wordvec *RESTRICT a, u64 vectors, u64 rounds, u64 first, u64 salt) {
     wordvec start;

@@ -9,9 +9,11 @@
 #define OPERATION_TRIAD 3
 #define OPERATION_WRITE 4
 
+#if HAS_ELEMENT
 KERNEL(fill_elements)(GLOBAL ELEMENT *a, u64 count, u64 first, u64 salt) {
     EACH_ELEMENT a[i] = element_at(first + i, (u32)salt);
 }
+#endif
 
 KERNEL(fill_words)(GLOBAL WORD *a, u64 count, u64 first, u64 salt) {
     EACH_ELEMENT a[i] = word_at(first + i, (u32)salt);
@@ -24,10 +26,12 @@ KERNEL(poison)(GLOBAL WORD *a, u64 count) {
 
 FUNCTION WORD expected_bits(u32 operation, u64 index, u32 salt_a, u32 salt_b) {
     switch (operation) {
+#if HAS_ELEMENT
     case OPERATION_COPY: return bits_of(element_at(index, salt_a));
     case OPERATION_SCALE: return bits_of(SCALE_FACTOR * element_at(index, salt_a));
     case OPERATION_ADD: return bits_of(element_at(index, salt_a) + element_at(index, salt_b));
     case OPERATION_TRIAD: return bits_of(element_at(index, salt_a) + SCALE_FACTOR * element_at(index, salt_b));
+#endif
     default: return counter_at(index, salt_a);
     }
 }

@@ -36,7 +36,8 @@ class DeviceInfo(_Record, frozen=True):
     """A place where bytes move, and what is known of it.
 
     ``hardware_id`` is equal for two runtimes' views of one piece of hardware (PCI address, or
-    ``host``). ``unavailable`` says why a device that exists cannot be opened.
+    ``host``). ``unavailable`` says why a device that exists cannot be opened. Without ``has_double``
+    kernels have no 64-bit floating point.
     """
 
     id: str
@@ -60,6 +61,7 @@ class DeviceInfo(_Record, frozen=True):
     pci_bus_id: str | None = None
     pcie_generation: int | None = None
     pcie_lanes: int | None = None
+    has_double: bool = True
     unavailable: str | None = None
 
 

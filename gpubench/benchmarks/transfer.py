@@ -11,12 +11,13 @@ from gpubench.benchmarks.parameters import TransferParameters
 from gpubench.benchmarks.stream import stream_point
 from gpubench.benchmarks.stream_task import StreamTask, salt_of
 from gpubench.benchmarks.table import STREAM
-from gpubench.benchmarks.transfer_findings import engine_findings, link_findings
+from gpubench.benchmarks.transfer_findings import engine_findings, flagged, link_findings
 from gpubench.benchmarks.transfer_host import HostEnd
 from gpubench.benchmarks.transfer_peers import measure_peers
 from gpubench.benchmarks.transfer_points import both_ways, one_way
 from gpubench.devices import host
 from gpubench.devices.base import Copy
+from gpubench.errors import BenchmarkFailed
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
@@ -43,8 +44,8 @@ _PAGEABLE_TOGETHER = (
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """Curves over the size for each direction and kind of host memory, then the device's own copies.
 
-    Raises ``InvalidParameters`` where the footprint is too small, ``BenchmarkFailed`` where the host
-    has no memory to give.
+    A kind of memory of which the host gives none is skipped. Raises ``InvalidParameters`` where the
+    footprint is too small.
     """
     parameters = TransferParameters(**planned.parameters)
     row = STREAM["copy"]
@@ -88,12 +89,21 @@ def _over_the_link(
     available = (host.available_memory_bytes() or 0) // (_HOST_ARRAYS * MAX_HOST_SHARE)
     chosen = sizes(min(parameters.max_transfer_bytes, array_bytes, max(available, MIN_TRANSFER_BYTES)))
     with ExitStack() as held:
-        ends = []
-        for pinned in (True, False):
-            ends.append(HostEnd(bench.device, chosen[-1], pinned=pinned, check=bench.check))
-            held.callback(ends[-1].release)
-        ends[0].fill(salt_of(parameters.seed, 0))
-        ends[1].fill_like(ends[0])
+        ends: list[HostEnd] = []
+        for memory in ("pinned", "pageable"):
+            try:
+                end = HostEnd(bench.device, chosen[-1], pinned=memory == "pinned", check=bench.check)
+            except BenchmarkFailed as error:  # a limit of locked memory, say
+                yield _skipped(planned, {"direction": "any", "memory": memory}, error.message)
+                continue
+            held.callback(end.release)
+            if ends:
+                end.fill_like(ends[0])
+            else:
+                end.fill(salt_of(parameters.seed, 0))
+            ends.append(end)
+        if not ends:
+            return
         points = []
         for nbytes in chosen:
             # The first bytes of both arrays, to be poisoned and checked; no kernel of a shape runs.
@@ -102,7 +112,7 @@ def _over_the_link(
             for end in ends:
                 points += _directions(end, segment, nbytes, task, any_shape)
         limit = parameters.time_limit_seconds or BUDGET_SECONDS[bench.device.info.kind] / (2 * len(points))
-        measured = measure_points(bench, planned, points, limit)
+        measured = flagged(measure_points(bench, planned, points, limit), bench.device.info)
     yield from measured
     yield _skipped(planned, {"direction": "both", "memory": "pageable"}, _PAGEABLE_TOGETHER)
     yield from link_findings(planned.name, measured, bench.device.info)

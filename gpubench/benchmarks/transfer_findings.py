@@ -5,12 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
 from gpubench.catalog.links import pcie_bytes_per_second
 from gpubench.results.document import DeviceInfo, Finding, Measurement
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
 
 Curve = Mapping[int, float]
 """Bytes per second by the size of a transfer in bytes."""
+
+
+def flagged(measured: Sequence[Measurement], info: DeviceInfo) -> list[Measurement]:
+    """The same, flagged where a figure is above what the link carries in its directions."""
+    peak = pcie_bytes_per_second(info.pcie_generation, info.pcie_lanes)
+
+    def is_over(each: Measurement) -> bool:
+        rate, ways = each.bandwidth_bytes_per_second, 2 if each.axes["direction"] == "both" else 1
+        return peak is not None and rate is not None and rate.median > ways * peak
+
+    return [
+        msgspec.structs.replace(each, flags=["over_theory", *each.flags]) if is_over(each) else each
+        for each in measured
+    ]
 
 
 def link_findings(benchmark: str, measured: Sequence[Measurement], info: DeviceInfo) -> Iterator[Finding]:

@@ -12,11 +12,12 @@ import pytest
 from gpubench.benchmarks.stream_task import StreamTask, salt_of
 from gpubench.benchmarks.table import STREAM
 from gpubench.benchmarks.transfer import sizes
-from gpubench.benchmarks.transfer_findings import half_size_bytes, link_findings
+from gpubench.benchmarks.transfer_findings import flagged, half_size_bytes, link_findings
 from gpubench.benchmarks.transfer_host import HostEnd
 from gpubench.catalog.links import pcie_bytes_per_second
 from gpubench.devices import opencl
-from gpubench.devices.base import Copy, Device, Together
+from gpubench.devices.base import Copy, Device, HostMemory, Together
+from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import Programs
 from gpubench.measure.host_data import differences, fill_elements
 from gpubench.measure.memory import Arena, Segment
@@ -98,6 +99,26 @@ def test_the_engine_copies_a_part_and_no_more(device: Device, arrays: Segment) -
     got = device.read_words(target, MIB // 8, 8)
     assert got[:1024] == device.read_words(source, 1024, 8)
     assert not any(got[1024:])
+
+
+@pytest.mark.parametrize("refused", ["pinned", "pageable"])
+def test_memory_that_the_host_does_not_give_is_skipped_alone(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    right = device.host_memory
+
+    def host_memory(nbytes: int, *, pinned: bool) -> HostMemory:
+        if pinned == (refused == "pinned"):
+            raise BenchmarkFailed("the test's limit of locked memory")
+        return right(nbytes, pinned=pinned)
+
+    monkeypatch.setattr(device, "host_memory", host_memory)
+    _, told = measure("transfer", **QUICK)
+    [first, *others] = told.measurements
+    assert (first.status, first.axes["memory"]) == ("skipped", refused)
+    assert "locked memory" in (first.reason or "")
+    ok = {(m.axes["direction"], m.axes["memory"]) for m in others if m.status == "ok"}
+    assert {each for each in DIRECTIONS if each[1] != refused} == {e for e in ok if e[1] != "device"}
 
 
 def shortened(copy: Copy) -> Copy:
@@ -209,6 +230,29 @@ def point(direction: str, size: int, rate: float) -> Measurement:
     summary = Summary(rate, rate, rate, rate, rate, rate, rate)
     axes: dict[str, int | float | str] = {"direction": direction, "memory": "pinned", "size_bytes": size}
     return Measurement("transfer", {}, "ok", axes=axes, bandwidth_bytes_per_second=summary)
+
+
+def test_more_than_the_link_carries_is_flagged(device: Device) -> None:
+    info: DeviceInfo = msgspec.structs.replace(device.info, pcie_generation=4, pcie_lanes=16)
+    measured = [
+        point("host to device", 4096, 31e9),
+        point("host to device", 1 << 28, 32e9),
+        point("both", 4096, 62e9),
+        point("both", 1 << 28, 64e9),
+    ]
+    over = [each.flags == ["over_theory"] for each in flagged(measured, info)]
+    assert over == [False, True, False, True]
+    unknown = msgspec.structs.replace(info, pcie_lanes=None)
+    assert flagged(measured, unknown) == measured
+
+
+def test_a_transfer_knows_its_link(device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy in memory is faster than the slowest link, however quickly it is made."""
+    slow = msgspec.structs.replace(device.info, pcie_generation=1, pcie_lanes=1)
+    monkeypatch.setattr(device, "_info", slow)
+    _, told = measure("transfer", **QUICK)
+    assert any("over_theory" in m.flags for m in told.measurements if m.axes["memory"] == "pinned")
+    assert not any("over_theory" in m.flags for m in told.measurements if m.axes["memory"] == "device")
 
 
 def test_findings_beside_the_link(device: Device) -> None:

@@ -125,7 +125,10 @@ class Ledger:
             runs.update(_outcomes(document, benchmarks))
             moved = Counter(self._rest.moved_bytes)
             if document.device:
-                moved[document.device.id] += sum(map(_moved_bytes, document.measurements))
+                moved[document.device.id] += sum(
+                    _moved_bytes(each, document.device.last_level_cache_bytes)
+                    for each in document.measurements
+                )
             self._rest = replace(with_figures(self._rest, document), runs=runs, moved_bytes=moved)
 
     def refill(self, documents: Iterable[RunDocument]) -> None:
@@ -203,7 +206,12 @@ def _stddev(measurement: Measurement) -> float | None:
     return statistics.stdev(moved / seconds for seconds in measurement.samples_seconds if seconds > 0)
 
 
-def _moved_bytes(measurement: Measurement) -> int:
+def _moved_bytes(measurement: Measurement, cache_bytes: int | None) -> int:
+    """Over the memory bus, to which what a sweep reads from caches never comes."""
+    if measurement.benchmark == "cache_sweep" and (
+        cache_bytes is None or (measurement.footprint_bytes or 0) <= cache_bytes
+    ):
+        return 0
     return (measurement.bus_bytes or 0) * len(measurement.samples_seconds)
 
 

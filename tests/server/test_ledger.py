@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from gpubench_server.ledger import Ledger, Series, valid_figure
 
@@ -60,6 +61,19 @@ def test_a_figure_carries_what_its_gauges_need() -> None:
     assert figure.bandwidth_bytes_per_second == 1500e9
     assert figure.stddev_bytes_per_second == pytest.approx(288_675_134.6)
     assert figure.efficiency_ratio == 0.84
+
+
+@pytest.mark.parametrize(("cache_bytes", "moved"), [(4096, 2000), (8192, 0), (None, 0)])
+def test_what_a_sweep_reads_from_caches_is_not_moved_over_the_bus(
+    cache_bytes: int | None, moved: int
+) -> None:
+    ledger = Ledger()
+    samples: dict[str, Any] = {"bus_bytes": 1000, "samples_seconds": [0.1, 0.1], "footprint_bytes": 8192}
+    run = ended(measurement(1500, "cache_sweep", **samples), measurement(1500, **samples))
+    assert run.device is not None
+    device = msgspec.structs.replace(run.device, last_level_cache_bytes=cache_bytes)
+    ledger.run_ended(msgspec.structs.replace(run, device=device), ["cache_sweep", "triad"])
+    assert ledger.snapshot().moved_bytes == {device.id: 2000 + moved}
 
 
 def test_after_a_failed_run_the_last_valid_figure_stays() -> None:

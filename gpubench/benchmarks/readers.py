@@ -10,6 +10,7 @@ from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
+from gpubench.measure.whole import PART_BYTES, parts
 from gpubench.measure.workbench import Skipped, Workbench
 
 _GROUP_WORDS = 16
@@ -72,9 +73,8 @@ class Readers:
         self._groups = self._own.view(sizes[0], sizes[1])
         self._sums = self._own.view(sizes[0] + sizes[1], sizes[2])
         salt = salt_of(seed)
-        fill = bench.programs.verify("double", kind.group_size).kernel("fill_words")
-        bench.run([self._helper(fill, memory, chunks * kind.chunk_bytes // 8, 0, salt)])
-        bench.run([self._helper(self._program.kernel("sum_chunks"), self._sums, chunks, salt)])
+        self._in_parts("fill_chunks", memory, chunks * kind.chunk_bytes, 8, salt)
+        self._in_parts("sum_chunks", self._sums, chunks * kind.chunk_bytes, kind.chunk_bytes, salt)
 
     def launch(self, steps: int, delay: int, *, reading: bool = True) -> Launch:
         """A walk of ``steps`` beside readers that idle for ``delay`` turns after each chunk."""
@@ -121,6 +121,13 @@ class Readers:
 
     def release(self) -> None:
         self._own.release()
+
+    def _in_parts(self, name: str, target: Buffer, nbytes: int, element_bytes: int, salt: int) -> None:
+        """Of ``nbytes`` of the hash's words, in launches after each of which a cancel is heard."""
+        kernel = self._program.kernel(name)
+        for begin, size in parts(nbytes, PART_BYTES[self._bench.device.info.kind]):
+            first, count = begin // element_bytes, size // element_bytes
+            self._bench.run([self._helper(kernel, target, first, count, salt)])
 
     def _seconds_of_chunk(self, steps: int, delay: int) -> float:
         """Tried again where nothing was read: a busy host may come to the readers too late."""

@@ -82,12 +82,18 @@ KERNEL(loaded_walk)
     }
 }
 
-/* What each chunk comes to, from the hash. */
-KERNEL(sum_chunks)(GLOBAL u64 *sums, u64 count, u64 salt) {
+/* `count` words from `first` on. */
+KERNEL(fill_chunks)(GLOBAL u64 *memory, u64 first, u64 count, u64 salt) {
+    EACH_ELEMENT memory[first + i] = word_at(first + i, (u32)salt);
+}
+
+/* What each of `count` chunks from `first` on comes to, from the hash. */
+KERNEL(sum_chunks)(GLOBAL u64 *sums, u64 first, u64 count, u64 salt) {
     EACH_ELEMENT {
+        const u64 begin = (first + i) * CHUNK_WORDS;
         u64 sum = 0;
-        for (u64 word = i * CHUNK_WORDS; word < (i + 1) * CHUNK_WORDS; ++word) sum += word_at(word, (u32)salt);
-        sums[i] = sum;
+        for (u64 word = begin; word < begin + CHUNK_WORDS; ++word) sum += word_at(word, (u32)salt);
+        sums[first + i] = sum;
     }
 }
 

@@ -95,6 +95,19 @@ def test_every_load_has_a_latency_and_a_bandwidth(measure: Measure) -> None:
     assert {"idle_latency", "loaded_latency"} <= {each.name for each in told.findings}
 
 
+def test_a_cancel_is_heard_while_memory_is_filled(
+    beside: Callable[..., Beside], device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between parts, here of four chunks."""
+    monkeypatch.setitem(readers.PART_BYTES, "cpu", 4 * CHUNK_BYTES)
+    runs, run = [], device.run
+    monkeypatch.setattr(device, "run", lambda operations: runs.append(len(operations)) or run(operations))
+    both = beside()
+    assert len(runs) >= 2 * MIB // (4 * CHUNK_BYTES) and max(runs) == 1
+    both.walk(2 * MIB)
+    assert both.readers.verdict(both.reports).mismatches == 0
+
+
 def test_readers_go_on_where_they_were_and_sum_what_they_count(beside: Callable[..., Beside]) -> None:
     both = beside()
     for _ in range(4):

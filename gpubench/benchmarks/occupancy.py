@@ -19,12 +19,15 @@ from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
-from gpubench.results.document import Finding, Measurement, Mismatch, Shape
+from gpubench.results.document import DeviceInfo, Finding, Measurement, Mismatch, Shape
 from gpubench.units import format_bandwidth, format_bytes
 from gpubench.worker.messages import PlannedBenchmark
 
 KERNELS = ("read", "copy")
 ENOUGH_RATIO = 0.95
+THREADS_PER_UNIT = {"cpu": 1, "gpu": 2048, "accelerator": 2048}
+"""At most; a processor's core has one group of one."""
+
 MAX_PASS_SECONDS = 0.25
 """Of one group alone: a cancel is heard between passes."""
 
@@ -40,7 +43,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         bench.tell.part(number, len(kernels))
         measured = _curve(bench, planned, parameters, STREAM[kernel])
         yield from measured
-        yield from findings(planned.name, kernel, measured)
+        yield from findings(planned.name, kernel, measured, resident_threads(bench.device.info))
 
 
 def group_counts(compute_units: int, most: int) -> list[int]:
@@ -50,7 +53,14 @@ def group_counts(compute_units: int, most: int) -> list[int]:
     return sorted({count for count in halves | doubles if count < most} | {most})
 
 
-def findings(benchmark: str, kernel: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
+def resident_threads(info: DeviceInfo) -> int:
+    """The most that run at once: what is launched beyond waits, and has nothing under way."""
+    return (info.compute_units or 1) * THREADS_PER_UNIT[info.kind]
+
+
+def findings(
+    benchmark: str, kernel: str, measured: Sequence[Measurement], most_threads: int
+) -> Iterator[Finding]:
     """The fewest groups with 95 % of the highest bandwidth of the curve."""
     curve = [
         (int(each.axes["groups"]), each.bandwidth_bytes_per_second.median, each.shape)
@@ -61,12 +71,12 @@ def findings(benchmark: str, kernel: str, measured: Sequence[Measurement]) -> It
         return
     peak = max(rate for _, rate, _ in curve)
     groups, rate, shape = next(each for each in sorted(curve, key=_groups) if each[1] >= ENOUGH_RATIO * peak)
-    threads = groups * shape.group_size
-    in_flight = threads * shape.vector_bytes * shape.unroll
+    in_flight = min(groups * shape.group_size, most_threads) * shape.vector_bytes * shape.unroll
     text = (
         f"{kernel}: {format_bandwidth(rate)} with {groups} x {shape.group_size} threads is "
         f"{100 * ENOUGH_RATIO:.0f} % or more of the highest, {format_bandwidth(peak)}; each thread has "
-        f"{format_bytes(shape.vector_bytes * shape.unroll)} under way, all {format_bytes(in_flight)}"
+        f"{format_bytes(shape.vector_bytes * shape.unroll)} under way, all that run at once "
+        f"{format_bytes(in_flight)}"
     )
     yield Finding(benchmark, f"enough_groups_{kernel}", text, groups, "groups")
 

@@ -77,7 +77,9 @@ def test_enough_is_the_fewest_groups_near_the_peak() -> None:
         )
 
     measured = [point(groups, rate) for groups, rate in ((1, 10.0), (2, 95.0), (4, 94.0), (8, 100.0))]
-    [found] = findings("occupancy", "read", measured)
+    [found] = findings("occupancy", "read", measured, 2048)
     assert found.value == 2
     assert "2 x 256 threads" in found.text
     assert "32 KiB" in found.text
+    [found] = findings("occupancy", "read", measured, 256)  # the second group waits for the first
+    assert "all that run at once 16 KiB" in found.text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from gpubench.benchmarks.parameters import Parameters
 from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Launch
+from gpubench.errors import BenchmarkFailed
 from gpubench.measure.checks import Checks, salt_of
 from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.points import Point, measure_points
@@ -127,18 +128,27 @@ def _point(bench: Workbench, checks: Checks, marks: object, batch: Batch, start:
 
 
 def _read_bytes_per_second(bench: Workbench, parameters: Parameters) -> float | None:
-    """Of the best of some verified passes in an untuned shape; null where they were wrong."""
+    """Of the best of some verified passes in the first shape that runs; null without any, or if wrong."""
     row = STREAM["read"]
-    shape = candidates(bench.device.info, row.access, _DTYPE, {})[0]
+    # Large groups come first, which many OpenCL GPUs refuse; what was tuned before has run.
+    tuned = [shape for key, shape in bench.shapes.items() if key[:2] == (row.access, _DTYPE)]
+    shapes = [*tuned, *candidates(bench.device.info, row.access, _DTYPE, {})]
     segments = bench.arena.cut(
-        bench.footprint_bytes(parameters.footprint_bytes), 1, ELEMENT_BYTES[_DTYPE], chunk_bytes(shape)
+        bench.footprint_bytes(parameters.footprint_bytes),
+        1,
+        ELEMENT_BYTES[_DTYPE],
+        max(map(chunk_bytes, shapes)),
     )
     task = StreamTask(bench.device, bench.programs, row, _DTYPE, segments, parameters.seed)
     try:
         task.fill()
-        if task.verify(shape).mismatches:
-            return None
-        seconds = min(bench.run(task.launches(shape)) for _ in range(_PASSES))
-        return task.pass_bytes(shape)[1] / seconds if seconds > 0 else None
+        for shape in shapes:
+            bench.check()
+            with suppress(BenchmarkFailed):
+                if task.verify(shape).mismatches:
+                    return None
+                seconds = min(bench.run(task.launches(shape)) for _ in range(_PASSES))
+                return task.pass_bytes(shape)[1] / seconds if seconds > 0 else None
+        return None
     finally:
         task.release()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gpubench.benchmarks.launch import BATCHES, LONG_BATCH, findings
-from gpubench.results.document import Measurement, Summary
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.errors import BenchmarkFailed
+from gpubench.measure.points import Verdict
+from gpubench.results.document import Measurement, Shape, Summary
 from tests.measure.conftest import MIB, Measure
 
 QUICK = {"footprint_bytes": 4 * MIB, "time_limit_seconds": 0.02}
@@ -27,6 +30,26 @@ def test_each_batch_has_the_time_of_one_launch(measure: Measure) -> None:
     assert [f.name for f in told.findings] == ["floor", "queued", "unqueued", "sound_footprint"]
     floor, *_, sound = told.findings
     assert floor.value and sound.value and sound.value > 100 * floor.value
+
+
+@pytest.mark.parametrize(("refused", "said"), [(1, True), (1000, False)])
+def test_shapes_that_do_not_run_are_passed_over(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, refused: int, said: bool
+) -> None:
+    """As many OpenCL GPUs refuse the largest groups."""
+    verify, asked = StreamTask.verify, 0
+
+    def refuse(task: StreamTask, shape: Shape) -> Verdict:
+        nonlocal asked
+        asked += 1
+        if asked <= refused:
+            raise BenchmarkFailed("the device refused it")
+        return verify(task, shape)
+
+    monkeypatch.setattr(StreamTask, "verify", refuse)
+    _, told = measure("launch", **QUICK)
+    assert {m.status for m in told.measurements} == {"ok"}
+    assert ("sound_footprint" in [f.name for f in told.findings]) == said
 
 
 FAULTS = {

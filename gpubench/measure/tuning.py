@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -49,8 +50,11 @@ def tuned_shape(
     pins = tuple(parameters.get(name) for name in SHAPE_FIELDS)
     key = (task.access, task.dtype, parameters["footprint_bytes"], pins)
     if key not in bench.shapes:
+        # Who asks for a quick figure does not wait for long trials.
+        limit = parameters["time_limit_seconds"]
+        budget = min(BUDGET_SECONDS[bench.device.info.kind], 2 * limit if limit else math.inf)
         trials = try_shapes(
-            bench.device, task, shapes, bench.check, lambda part: bench.tell.phase("tuning", part)
+            bench.device, task, shapes, bench.check, lambda part: bench.tell.phase("tuning", part), budget
         )
         chosen = bench.shapes[key] = best(trials)
         bench.tuned(Tuning(task.access, task.name, task.dtype, task.footprint_bytes, chosen, trials))
@@ -58,9 +62,14 @@ def tuned_shape(
 
 
 def try_shapes(
-    device: Device, task: Tunable, shapes: Sequence[Shape], check: Check, on_round: Callable[[float], None]
+    device: Device,
+    task: Tunable,
+    shapes: Sequence[Shape],
+    check: Check,
+    on_round: Callable[[float], None],
+    budget_seconds: float | None = None,
 ) -> list[Trial]:
-    """Time each shape in turn, round after round, so that drift favours none.
+    """Time each shape in turn, round after round, so that drift favours none, for some seconds.
 
     Each sample follows one untimed pass of its own kernel: what another kernel left in the caches
     is not its own. A shape that does not compile is in the table with the reason.
@@ -76,7 +85,7 @@ def try_shapes(
             passes[shape] = launches * passes_for(device.run(launches))
         except BenchmarkFailed as error:
             reasons[shape] = error.message
-    budget = BUDGET_SECONDS[device.info.kind]
+    budget = budget_seconds or BUDGET_SECONDS[device.info.kind]
     begin = time.monotonic()
     for done in range(MAX_ROUNDS):
         spent = time.monotonic() - begin

@@ -12,7 +12,7 @@ demo: $(VENV)/.ready-demo
 setup: $(VENV)/.ready-demo
 
 test: $(VENV)/.ready-test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=15 --durations-min=5
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .

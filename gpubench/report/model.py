@@ -159,13 +159,16 @@ def skipped(comparison: Comparison) -> Table:
     return Table("Skipped here", ("benchmark", "why"), rows, 2)
 
 
-def references(comparison: Comparison, results: Sequence[Result]) -> Table:
-    """A row for each reference, a column for each of these results; flags stand in the heading."""
+def references(comparison: Comparison, results: Sequence[Result], *, brief: bool = False) -> Table:
+    """A row for each reference, a column for each of these results; flags stand in the heading.
+
+    ``brief`` leaves out all but the narrowest bus, where the device has no width of its own.
+    """
     if not results:
         return Table("Against references", ("reference",), ())
     columns = ["reference", "bus", "peak GB/s", "own theory"]
     columns += [f"{label(each)} [{', '.join(each.flags)}]" if each.flags else label(each) for each in results]
-    of_each = [(*each.references, *each.boards) for each in results]
+    of_each = [(*_narrowest(each.references, brief), *each.boards) for each in results]
     rows = tuple(_reference_row(same) for same in zip(*of_each, strict=True))
     return Table("Against references", tuple(columns), rows)
 
@@ -268,6 +271,11 @@ def in_brackets(named: Mapping[str, object]) -> str:
     """`` (dtype float, unroll 4)``; nothing where there is nothing to name."""
     words = ", ".join(f"{name} {value}" for name, value in named.items())
     return f" ({words})" if words else ""
+
+
+def _narrowest(found: Sequence[Reference], brief: bool) -> list[Reference]:
+    width = min((each.bus_width_bits for each in found), default=0)
+    return [each for each in found if not brief or each.bus_width_bits == width]
 
 
 def _reference_row(same: Sequence[Reference]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
                 "Per pin, per module (32 bits of the bus), and of the whole memory",
             )
         ),
-        table(model.references(comparison, _best(comparison.results))),
+        table(model.references(comparison, _best(comparison.results), brief=True)),
         table(model.projections(comparison)),
         table(_with(model.published(comparison), _PUBLISHED)),
     ]

@@ -38,6 +38,7 @@ def test_the_comparison_is_of_the_best_figure_without_a_flag() -> None:
     assert "GDDR7 32 Gbit/s (projected)" in text
     assert "2.08x" not in text
     host = shown(comparison_tables(compare(document(measurement(34.2), device=processor()))))
+    assert host.count("GDDR7 32 Gbit/s") == 1  # on the narrowest bus; the written report has all
     assert "projected)" not in host
 
 

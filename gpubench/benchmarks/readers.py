@@ -130,12 +130,12 @@ class Readers:
             self._bench.run([self._helper(kernel, target, first, count, salt)])
 
     def _seconds_of_chunk(self, steps: int, delay: int) -> float:
-        """Tried again where nothing was read: a busy host may come to the readers too late."""
-        for _ in range(_TRIES):
+        """Tried again beside longer walks where nothing was read: a busy host comes to readers late."""
+        for number in range(_TRIES):
             self._bench.check()
             self._chase.begin()
             self.begin()
-            seconds = self._bench.device.run([self.launch(steps, delay)])
+            seconds = self._bench.device.run([self.launch(steps << number // 5, delay)])
             if read := sum(self._words(_CHUNKS)):
                 return seconds * self.count / read
         raise Skipped("groups of this device do not run beside each other")

@@ -49,7 +49,7 @@ def test_no_suite_has_the_name_of_a_benchmark() -> None:
 
 
 def test_a_suite_gives_its_members_parameters_and_a_request_wins_over_them() -> None:
-    assert {planned.parameters["time_limit_seconds"] for planned in plan(["quick"])} == {0.3}
+    assert {planned.parameters["time_limit_seconds"] for planned in plan(["quick"])} == {0.2}
     asked = plan([BenchmarkRequest("quick", {"time_limit_seconds": 7.0, "seed": 3})])
     assert {planned.parameters["time_limit_seconds"] for planned in asked} == {7.0}
     assert {planned.parameters["seed"] for planned in asked} == {3}

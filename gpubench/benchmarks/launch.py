@@ -12,7 +12,7 @@ from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Launch
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.checks import Checks, salt_of
-from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.memory import whole_pages
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
@@ -57,7 +57,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         held.callback(checks.release)
         batches = _batches((bench.device.info.compute_units or 1) * GROUPS_PER_UNIT)
         nbytes = max(batch.marks for batch in batches) * ELEMENT_BYTES[_DTYPE]
-        memory = bench.device.allocate(-(-nbytes // PAGE_BYTES) * PAGE_BYTES)
+        memory = bench.device.allocate(whole_pages(nbytes))
         held.callback(memory.release)
         marks = memory.view(0, memory.nbytes)
         for number, batch in enumerate(batches):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gpubench.benchmarks.chase import Chase
 from gpubench.devices.base import Buffer, Launch
 from gpubench.measure.checks import salt_of
-from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.memory import PAGE_BYTES, whole_pages
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
 from gpubench.measure.whole import PART_BYTES, parts
@@ -67,7 +67,7 @@ class Readers:
             CHUNK_ROUNDS=kind.rounds,
         )
         chunks = self.count * self._chunks
-        sizes = [PAGE_BYTES, _pages(self.count * _GROUP_WORDS * 8), _pages(chunks * 8)]
+        sizes = [PAGE_BYTES, whole_pages(self.count * _GROUP_WORDS * 8), whole_pages(chunks * 8)]
         self._own = bench.device.allocate(sum(sizes))
         self._ended = self._own.view(0, sizes[0])
         self._groups = self._own.view(sizes[0], sizes[1])
@@ -147,7 +147,3 @@ class Readers:
     def _helper(self, kernel: object, *arguments: Buffer | int) -> Launch:
         groups = (self._bench.device.info.compute_units or 1) * (8 if self._bench.on_processor else 32)
         return Launch(kernel, groups, self._kind.group_size, arguments)
-
-
-def _pages(nbytes: int) -> int:
-    return -(-nbytes // PAGE_BYTES) * PAGE_BYTES

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gpubench.benchmarks.table import StreamBenchmark
 from gpubench.devices.base import Allocation, Buffer, Copy, Device, Kernel, Launch
 from gpubench.kernels.programs import Programs
-from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.memory import Segment, whole_pages
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
 from gpubench.measure.shapes import ELEMENT_BYTES, Access, Geometry, geometry
@@ -222,7 +222,7 @@ class StreamTask:
 
     def _views(self, shape: Shape) -> list[Buffer]:
         """A place for the sums of every segment's groups, in this shape."""
-        sizes = (-(-g.groups * _SUM_BYTES // PAGE_BYTES) * PAGE_BYTES for g in self._geometries(shape))
+        sizes = (whole_pages(g.groups * _SUM_BYTES) for g in self._geometries(shape))
         return self._scratch.places(tuple(sizes))
 
     def _check_launches(self, shape: Shape, reports: Reports) -> list[Launch]:

@@ -8,7 +8,7 @@ import msgspec
 
 from gpubench.devices.base import Buffer, Launch
 from gpubench.measure.checks import Checks
-from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.memory import whole_pages
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
 from gpubench.measure.shapes import chunk_bytes
@@ -59,8 +59,8 @@ class SweepTask:
         self._tiles = self._groups if own else chunks
         self._tile_chunks = chunks // self._groups if own else 1
         self._step = 0 if own or not chunks else _coprime_to_6(self._groups) % chunks
-        self._sums_bytes = _pages(self._groups * _WORD_BYTES)
-        self._own = bench.device.allocate(self._sums_bytes + _pages(max(self._tiles, 1) * _WORD_BYTES))
+        self._sums_bytes = whole_pages(self._groups * _WORD_BYTES)
+        self._own = bench.device.allocate(self._sums_bytes + whole_pages(max(self._tiles, 1) * _WORD_BYTES))
         self._sums = self._own.view(0, self._sums_bytes)
         self._tile_sums = self._own.view(self._sums_bytes, self._own.nbytes - self._sums_bytes)
         self._program = bench.programs.shaped("sweep", "double", shape)
@@ -127,7 +127,3 @@ class SweepTask:
 def _coprime_to_6(most: int) -> int:
     """The largest number up to ``most`` that has no divisor with powers of two and their halves between."""
     return next(number for number in range(most, 0, -1) if math.gcd(number, 6) == 1)
-
-
-def _pages(nbytes: int) -> int:
-    return -(-nbytes // PAGE_BYTES) * PAGE_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gpubench.devices.base import Allocation, Buffer, Device, Launch, Program
-from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.memory import whole_pages
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
 from gpubench.measure.shapes import ELEMENT_BYTES
@@ -98,7 +98,7 @@ class SumPlaces:
     def __init__(self, device: Device, count: int, groups: int) -> None:
         self._device = device
         self._groups = groups
-        nbytes = -(-groups * 8 // PAGE_BYTES) * PAGE_BYTES
+        nbytes = whole_pages(groups * 8)
         self._memory: Allocation = device.allocate(count * nbytes)
         self._whole = self._memory.view(0, count * nbytes)
         self.places: list[Buffer] = [self._memory.view(k * nbytes, nbytes) for k in range(count)]

@@ -11,6 +11,12 @@ from gpubench.units import format_bytes
 
 PAGE_BYTES = 4096
 
+
+def whole_pages(nbytes: int) -> int:
+    """``nbytes`` rounded up to whole pages."""
+    return -(-nbytes // PAGE_BYTES) * PAGE_BYTES
+
+
 _MIN_PIECE_BYTES = 64 << 20
 """Where allocations fail, smaller ones are tried down to this; the rest is not worth the search."""
 

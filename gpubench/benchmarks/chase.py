@@ -8,6 +8,7 @@ from gpubench.devices.base import Buffer, Kernel, Launch
 from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
+from gpubench.measure.shapes import helper_grid
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Mismatch
 
@@ -59,11 +60,11 @@ class Chase:
             salt,
             _SLOT_WORDS[order],
         )
-        helper_size = 1 if bench.on_processor else 256
-        self._groups = (bench.device.info.compute_units or 1) * (8 if bench.on_processor else 32)
+        grid = self._grid = helper_grid(bench.device.info)
         words = line_bytes // 8
-        self._helper_size = helper_size
-        self._helpers = bench.programs.program("latency", "double", group_size=helper_size, NODE_WORDS=words)
+        self._helpers = bench.programs.program(
+            "latency", "double", group_size=grid.group_size, NODE_WORDS=words
+        )
         alone = bench.programs.program("latency", "double", group_size=1, NODE_WORDS=words)
         self._chase: Kernel = alone.kernel("chase")
         self._start: int | None = None
@@ -122,7 +123,7 @@ class Chase:
         self._own.release()
 
     def _helper(self, name: str, *arguments: Buffer | int) -> Launch:
-        return Launch(self._helpers.kernel(name), self._groups, self._helper_size, arguments)
+        return Launch(self._helpers.kernel(name), self._grid.groups, self._grid.group_size, arguments)
 
 
 def whole_steps(steps: float) -> int:

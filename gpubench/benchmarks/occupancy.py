@@ -11,9 +11,9 @@ import msgspec
 
 from gpubench.benchmarks.parameters import OccupancyParameters
 from gpubench.benchmarks.stream import stream_point
-from gpubench.benchmarks.stream_task import StreamTask, salt_of
+from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM, StreamBenchmark
-from gpubench.measure.checks import Checks
+from gpubench.measure.checks import Checks, salt_of
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
@@ -134,7 +134,7 @@ class Totals:
     @cached_property
     def _expected(self) -> int:
         program = self._bench.programs.verify(self._task.dtype, self._checks.group_size)
-        salt = salt_of(self._seed, 0)
+        salt = salt_of(self._seed)
         return self._checks.total(
             program, "words", [(each.elements, each.first, salt, 0, 0) for each in self._segments]
         )

@@ -10,6 +10,7 @@ from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import PAGE_BYTES, whole_pages
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
+from gpubench.measure.shapes import helper_grid
 from gpubench.measure.whole import PART_BYTES, parts
 from gpubench.measure.workbench import Skipped, Workbench
 
@@ -145,5 +146,5 @@ class Readers:
         return words[place::_GROUP_WORDS]
 
     def _helper(self, kernel: object, *arguments: Buffer | int) -> Launch:
-        groups = (self._bench.device.info.compute_units or 1) * (8 if self._bench.on_processor else 32)
+        groups = helper_grid(self._bench.device.info).groups
         return Launch(kernel, groups, self._kind.group_size, arguments)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from gpubench.benchmarks.table import StreamBenchmark
 from gpubench.devices.base import Allocation, Buffer, Copy, Device, Kernel, Launch
 from gpubench.kernels.programs import Programs
+from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import Segment, whole_pages
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
-from gpubench.measure.shapes import ELEMENT_BYTES, Access, Geometry, geometry
+from gpubench.measure.shapes import ELEMENT_BYTES, Access, Geometry, geometry, helper_grid
 from gpubench.measure.workbench import Skipped
 from gpubench.results.document import Shape
 
 _SUM_BYTES = 8
-_GOLDEN = 0x9E3779B9
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,6 @@ _CHECKS = {
     "read": _Check(sums="check_word_sums", words=True),
     "dot": _Check(sums="check_product_sums"),
 }
-
-
-def salt_of(seed: int, array: int) -> int:
-    """What tells the values of an array from those of the others, and of other seeds."""
-    return (seed * 8 + array + 1) * _GOLDEN % 2**32
 
 
 class Scratch:
@@ -101,10 +96,8 @@ class StreamTask:
         self._refuse_missing_double()
         self._segments = segments
         self._salts = [salt_of(seed, array) for array in range(benchmark.arrays)] + [0]
-        on_processor = device.info.kind == "cpu"
-        self._helper_size = 1 if on_processor else 256
-        self._helper_groups = (device.info.compute_units or 1) * (8 if on_processor else 32)
-        self._helpers = programs.verify(dtype, self._helper_size)
+        self._helper_grid = helper_grid(device.info)
+        self._helpers = programs.verify(dtype, self._helper_grid.group_size)
         self._scratch = scratch or Scratch(device)
         self._owns_scratch = scratch is None
 
@@ -253,7 +246,7 @@ class StreamTask:
         return self._helper("poison", segment.arrays[array], segment.elements)
 
     def _helper(self, name: str, *arguments: object) -> Launch:
-        return self._launch(self._helpers.kernel(name), self._helper_groups, *arguments)
+        return self._launch(self._helpers.kernel(name), self._helper_grid.groups, *arguments)
 
     def _launch(self, kernel: Kernel, groups: int, *arguments: object) -> Launch:
-        return Launch(kernel, groups, self._helper_size, arguments)
+        return Launch(kernel, groups, self._helper_grid.group_size, arguments)

@@ -9,7 +9,7 @@ from functools import partial
 
 from gpubench.benchmarks.parameters import TransferParameters
 from gpubench.benchmarks.stream import stream_point
-from gpubench.benchmarks.stream_task import StreamTask, salt_of
+from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
 from gpubench.benchmarks.transfer_findings import engine_findings, flagged, link_findings
 from gpubench.benchmarks.transfer_host import HostEnd
@@ -18,6 +18,7 @@ from gpubench.benchmarks.transfer_points import both_ways, one_way
 from gpubench.devices import host
 from gpubench.devices.base import Copy
 from gpubench.errors import BenchmarkFailed
+from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
@@ -100,7 +101,7 @@ def _over_the_link(
             if ends:
                 end.fill_like(ends[0])
             else:
-                end.fill(salt_of(parameters.seed, 0))
+                end.fill(salt_of(parameters.seed))
             ends.append(end)
         if not ends:
             return

@@ -8,16 +8,18 @@ from gpubench.devices.base import Allocation, Buffer, Device, Launch, Program
 from gpubench.measure.memory import whole_pages
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
-from gpubench.measure.shapes import ELEMENT_BYTES
+from gpubench.measure.shapes import ELEMENT_BYTES, helper_grid
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Mismatch
 
 Arguments = tuple[Buffer | int, ...]
 
+_GOLDEN = 0x9E3779B9
 
-def salt_of(seed: int) -> int:
-    """Of the hash, for a benchmark's data."""
-    return (seed * 8 + 1) * 0x9E3779B9 % 2**32
+
+def salt_of(seed: int, array: int = 0) -> int:
+    """What tells the hash's values of an array from those of the others, and of other seeds."""
+    return (seed * 8 + array + 1) * _GOLDEN % 2**32
 
 
 class Checks:
@@ -26,8 +28,8 @@ class Checks:
     def __init__(self, bench: Workbench, dtype: str) -> None:
         self._bench = bench
         self._word_bytes = ELEMENT_BYTES[dtype]
-        self.group_size = 1 if bench.on_processor else 256
-        self._groups = (bench.device.info.compute_units or 1) * (8 if bench.on_processor else 32)
+        grid = helper_grid(bench.device.info)
+        self.group_size, self._groups = grid.group_size, grid.groups
         self._helpers = bench.programs.verify(dtype, self.group_size)
         self._reports = Reports(bench.device)
         self._totals = SumPlaces(bench.device, 1, self._groups)

@@ -80,6 +80,20 @@ _GPU: dict[Access, tuple[_Row, ...]] = {
 
 
 @dataclass(frozen=True)
+class HelperGrid:
+    """How kernels are launched that fill and check, and take any number of groups: never timed, so never
+    tuned."""
+
+    groups: int
+    group_size: int
+
+
+def helper_grid(info: DeviceInfo) -> HelperGrid:
+    units = info.compute_units or 1
+    return HelperGrid(8 * units, 1) if info.kind == "cpu" else HelperGrid(32 * units, 256)
+
+
+@dataclass(frozen=True)
 class Geometry:
     """A shape on an array: ``rounds`` chunks for each of ``groups``; ``vectors`` in all."""
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gpubench.devices.base import Allocation, Launch
+from gpubench.measure.shapes import helper_grid
 from gpubench.measure.workbench import Workbench
 
 MEMORY_SHARE_RATIO = {"cpu": 0.25, "gpu": 0.9, "accelerator": 0.9}
@@ -41,14 +42,15 @@ def taken(bench: Workbench, nbytes: int, step_bytes: int) -> Iterator[list[Alloc
     Raises ``OutOfDeviceMemory`` where there is not one step. Afterwards a processor's stay with the
     arena, for the next benchmark that looks at all memory; a GPU's are free for others.
     """
-    size = 1 if bench.on_processor else 256
-    groups = (bench.device.info.compute_units or 1) * (8 if bench.on_processor else 32)
-    poison = bench.programs.verify("double", size).kernel("poison")
+    grid = helper_grid(bench.device.info)
+    poison = bench.programs.verify("double", grid.group_size).kernel("poison")
 
     def touch(allocation: Allocation) -> None:
         for offset, nbytes in parts(allocation.nbytes, PART_BYTES[bench.device.info.kind]):
             bench.check()
-            bench.device.run([Launch(poison, groups, size, (allocation.view(offset, nbytes), nbytes // 8))])
+            bench.device.run(
+                [Launch(poison, grid.groups, grid.group_size, (allocation.view(offset, nbytes), nbytes // 8))]
+            )
 
     try:
         yield bench.arena.take(nbytes, step_bytes, touch)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from gpubench.benchmarks.stream_task import StreamTask, salt_of
+from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
 from gpubench.benchmarks.transfer import sizes
 from gpubench.benchmarks.transfer_findings import flagged, half_size_bytes, link_findings
@@ -19,6 +19,7 @@ from gpubench.devices import opencl
 from gpubench.devices.base import Copy, Device, HostMemory, Together
 from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import Programs
+from gpubench.measure.checks import salt_of
 from gpubench.measure.host_data import differences, fill_elements
 from gpubench.measure.memory import Arena, Segment
 from gpubench.results.document import DeviceInfo, Measurement, Summary

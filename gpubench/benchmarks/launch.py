@@ -15,7 +15,7 @@ from gpubench.measure.checks import Checks, salt_of
 from gpubench.measure.memory import whole_pages
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
-from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement
 from gpubench.units import format_bandwidth, format_bytes, format_seconds
 from gpubench.worker.messages import PlannedBenchmark
@@ -50,7 +50,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
     Each batch is measured alone, for then the very launches that are timed are those that are checked.
     """
     parameters = Parameters(**planned.parameters)
-    limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+    limit = bench.point_limit_seconds(parameters.time_limit_seconds)
     measured: list[Measurement] = []
     with ExitStack() as held:
         checks = Checks(bench, _DTYPE)

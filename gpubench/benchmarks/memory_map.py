@@ -18,7 +18,7 @@ from gpubench.measure.statistics import median
 from gpubench.measure.stopping import StopDecision
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.whole import taken, wanted_bytes
-from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
 from gpubench.worker.messages import PlannedBenchmark
@@ -57,7 +57,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
     step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
     largest = min(bench.device.info.max_allocation_bytes or wanted, wanted // parameters.slices)
     slice_bytes = max(largest // step, 1) * step
-    limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+    limit = bench.point_limit_seconds(parameters.time_limit_seconds)
     rule = Rounds(parameters.rounds, limit)
     with taken(bench, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
         shape = _shape(bench, planned, row, shapes, allocations)

@@ -13,8 +13,8 @@ from gpubench.measure.checks import Checks, SumPlaces, salt_of, together
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import candidates, chunk_bytes, geometry
-from gpubench.measure.tuning import tuned_shape
-from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.measure.tuning import point_of, tuned_shape
+from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.units import format_bandwidth, format_percent
 from gpubench.worker.messages import PlannedBenchmark
@@ -42,7 +42,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         tasks = {mix: MixTask(bench, checks, segments, sums, mix, parameters.seed) for mix in MIXES}
         tasks[_TUNED_ON].fill()
         shape = tuned_shape(bench, tasks[_TUNED_ON], shapes, planned.parameters)
-        limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+        limit = bench.point_limit_seconds(parameters.time_limit_seconds)
         measured = measure_points(bench, planned, [task.point(shape) for task in tasks.values()], limit)
     finally:
         checks.release()
@@ -103,17 +103,8 @@ class MixTask:
         return launches
 
     def point(self, shape: Shape) -> Point:
-        payload_bytes, bus_bytes = self.pass_bytes(shape)
-        return Point(
-            operations=self.launches(shape),
-            payload_bytes=payload_bytes,
-            bus_bytes=bus_bytes,
-            footprint_bytes=self.footprint_bytes,
-            poison=self.poison,
-            check=self.check,
-            axes={"reads": self._reads, "writes": self._writes},
-            shape=shape,
-        )
+        axes = {"reads": self._reads, "writes": self._writes}
+        return point_of(self, shape, self.poison, self.check, axes=axes)
 
     def fill(self) -> None:
         kernel = self._check_program.kernel("fill")

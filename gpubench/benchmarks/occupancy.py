@@ -18,7 +18,7 @@ from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import tuned_shape
-from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.measure.workbench import Workbench
 from gpubench.results.document import DeviceInfo, Finding, Measurement, Mismatch, Shape
 from gpubench.units import format_bandwidth, format_bytes
 from gpubench.worker.messages import PlannedBenchmark
@@ -91,7 +91,7 @@ def _curve(
     dtype, element_bytes = parameters.dtype, ELEMENT_BYTES[parameters.dtype]
     shapes = candidates(bench.device.info, row.access, dtype, planned.parameters)
     footprint_bytes = bench.footprint_bytes(parameters.footprint_bytes)
-    limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind] / 2
+    limit = parameters.time_limit_seconds or bench.point_limit_seconds() / 2
     with ExitStack() as held:
 
         def task_over(footprint_bytes: int) -> tuple[StreamTask, list[Segment]]:

@@ -16,8 +16,8 @@ from gpubench.measure.checks import Checks, salt_of
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import candidates, chunk_bytes, geometry
-from gpubench.measure.tuning import tuned_shape
-from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.measure.tuning import point_of, tuned_shape
+from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.units import format_bandwidth
 from gpubench.worker.messages import PlannedBenchmark
@@ -45,7 +45,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
             tasks = [PatternTask(bench, checks, segments, kernel, p, parameters.seed) for p in PATTERNS]
             shape = tuned_shape(bench, tasks[-1], shapes[kernel], planned.parameters)
             points += [task.point(shape) for task in tasks]
-        limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+        limit = bench.point_limit_seconds(parameters.time_limit_seconds)
         measured = measure_points(bench, planned, points, limit)
     finally:
         checks.release()
@@ -96,18 +96,9 @@ class PatternTask:
         return launches
 
     def point(self, shape: Shape) -> Point:
-        payload_bytes, bus_bytes = self.pass_bytes(shape)
-        return Point(
-            operations=self.launches(shape),
-            payload_bytes=payload_bytes,
-            bus_bytes=bus_bytes,
-            footprint_bytes=self.footprint_bytes,
-            poison=self.poison,
-            check=self.check,
-            axes={"kernel": self.access, "pattern": self._pattern},
-            shape=shape,
-            prepare=(lambda: self.fill(shape)) if self.access == "copy" else None,
-        )
+        axes = {"kernel": self.access, "pattern": self._pattern}
+        prepare = (lambda: self.fill(shape)) if self.access == "copy" else None
+        return point_of(self, shape, self.poison, self.check, axes=axes, prepare=prepare)
 
     def fill(self, shape: Shape) -> None:
         """Write the pattern to the half that a copy reads."""

@@ -12,7 +12,7 @@ from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import SECTOR_BYTES, geometry
 from gpubench.measure.statistics import median
-from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.measure.workbench import Workbench
 from gpubench.results.document import DeviceInfo, Finding, Measurement, Mismatch, Shape
 from gpubench.worker.messages import PlannedBenchmark
 
@@ -51,7 +51,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         tasks = [
             RandomTask(bench, checks, segments, sums, planned.name, piece, salt) for piece in PIECES_BYTES
         ]
-        limit = parameters.time_limit_seconds or POINT_LIMIT_SECONDS[bench.device.info.kind]
+        limit = bench.point_limit_seconds(parameters.time_limit_seconds)
         measured = measure_points(bench, planned, [task.point() for task in tasks], limit, cold=True)
     finally:
         checks.release()

@@ -9,7 +9,7 @@ from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
-from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.tuning import point_of, tuned_shape
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Workbench
 from gpubench.results.document import Measurement, Shape
 from gpubench.worker.messages import PlannedBenchmark
@@ -38,13 +38,4 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
 
 def stream_point(task: StreamTask, shape: Shape) -> Point:
     """A whole pass of a task, checked whole."""
-    payload_bytes, bus_bytes = task.pass_bytes(shape)
-    return Point(
-        operations=task.launches(shape),
-        payload_bytes=payload_bytes,
-        bus_bytes=bus_bytes,
-        footprint_bytes=task.footprint_bytes,
-        poison=lambda: task.poison(shape),
-        check=lambda: task.check(shape),
-        shape=shape,
-    )
+    return point_of(task, shape, lambda: task.poison(shape), lambda: task.check(shape))

@@ -15,7 +15,7 @@ from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES
-from gpubench.measure.workbench import POINT_LIMIT_SECONDS, Workbench
+from gpubench.measure.workbench import Workbench
 from gpubench.results.document import DeviceInfo, Measurement, Shape
 from gpubench.worker.messages import PlannedBenchmark
 
@@ -75,7 +75,7 @@ def _with_peer(
             out, back = task(ours[0], theirs[1], nbytes), task(theirs[0], ours[1], nbytes)
             back.fill()
             points += _directions(peer.id, out, back, any_shape)
-        limit = planned.parameters["time_limit_seconds"] or POINT_LIMIT_SECONDS[bench.device.info.kind]
+        limit = bench.point_limit_seconds(planned.parameters["time_limit_seconds"])
         return measure_points(bench, planned, points, limit)
 
 

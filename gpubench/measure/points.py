@@ -18,7 +18,7 @@ from gpubench.measure.sampling import passes_for, warm_up
 from gpubench.measure.statistics import bimodal, median, summarize, trend
 from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
 from gpubench.measure.workbench import MAX_SAMPLES, Workbench
-from gpubench.results.document import Measurement, Mismatch, Shape, Summary
+from gpubench.results.document import Efficiency, Measurement, Mismatch, Shape, Summary
 from gpubench.worker.messages import PlannedBenchmark
 
 
@@ -279,7 +279,7 @@ def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) 
         efficiency_ratio=(
             efficiency(bandwidth.median, bench.theory, telemetry)
             if bandwidth and not point.caches_wanted
-            else efficiency(0.0, None, telemetry)
+            else Efficiency()
         ),
         stopped_because=series.decision.reason if series.decision else None,
         warm_up_seconds=series.warm_up_seconds,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from gpubench.benchmarks.parameters import SHAPE_FIELDS
 from gpubench.devices.base import Device, Launch
 from gpubench.errors import BenchmarkFailed
+from gpubench.measure.points import Point, Verdict
 from gpubench.measure.sampling import Check, passes_for
 from gpubench.measure.shapes import Access
 from gpubench.measure.statistics import median
@@ -59,6 +60,23 @@ def tuned_shape(
         chosen = bench.shapes[key] = best(trials)
         bench.tuned(Tuning(task.access, task.name, task.dtype, task.footprint_bytes, chosen, trials))
     return bench.shapes[key]
+
+
+def point_of(
+    task: Tunable, shape: Shape, poison: Callable[[], None], check: Callable[[], Verdict], **more: Any
+) -> Point:
+    """A whole pass of a task in a shape; ``more`` is what else its ``Point`` has."""
+    payload_bytes, bus_bytes = task.pass_bytes(shape)
+    return Point(
+        operations=task.launches(shape),
+        payload_bytes=payload_bytes,
+        bus_bytes=bus_bytes,
+        footprint_bytes=task.footprint_bytes,
+        poison=poison,
+        check=check,
+        shape=shape,
+        **more,
+    )
 
 
 def try_shapes(

@@ -108,6 +108,10 @@ class Workbench:
         info = self.device.info
         return asked or required_footprint_bytes(info.kind, info.last_level_cache_bytes, self.free_bytes)
 
+    def point_limit_seconds(self, asked: float | None = None) -> float:
+        """Of sampling one of a curve's points: what was asked for, or the kind of device's."""
+        return asked or POINT_LIMIT_SECONDS[self.device.info.kind]
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch the device meanwhile; ``last_watched`` has it afterwards."""

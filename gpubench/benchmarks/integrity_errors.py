@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from gpubench.measure.host_data import mix
 from gpubench.results.document import Finding, Mismatch
 
 Kind = Literal["transfer", "addressing", "retention", "storage"]
@@ -100,7 +101,8 @@ def owners_of_counters(values: Words, salt: int, *, folded: bool) -> Words:
     """The index of which each value is the counter: any value has one, wrong ones a far one nearly always."""
     if folded:
         values = values ^ (values >> _FOLD_BITS) ^ (values >> (_FOLD_BITS + _FOLD_BITS))
-    return (values - np.uint64(_mix(salt))) * _INVERSE_STEP
+    mixed: Words = mix(np.array([salt & 0xFFFFFFFF], np.uint32)).astype(np.uint64)
+    return (values - mixed) * _INVERSE_STEP
 
 
 def findings(benchmark: str, errors: Errors) -> Iterator[Finding]:
@@ -115,11 +117,3 @@ def findings(benchmark: str, errors: Errors) -> Iterator[Finding]:
         risen, fallen = errors.risen[bit], errors.fallen[bit]
         text = f"bit {bit} was wrong {risen + fallen} times: {risen} times 1 for 0, {fallen} times 0 for 1"
         yield Finding(benchmark, f"flipped_bit_{bit}", text, risen + fallen, "words")
-
-
-def _mix(salt: int) -> int:
-    """``mix`` of data.cl."""
-    x = salt & 0xFFFFFFFF
-    x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
-    x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
-    return x ^ (x >> 16)

@@ -20,7 +20,7 @@ from gpubench.devices.base import Copy
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import Segment
-from gpubench.measure.points import Point, measure_points
+from gpubench.measure.points import Point, measure_points, without_figure
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Workbench
@@ -95,7 +95,8 @@ def _over_the_link(
             try:
                 end = HostEnd(bench.device, chosen[-1], pinned=memory == "pinned", check=bench.check)
             except BenchmarkFailed as error:  # a limit of locked memory, say
-                yield _skipped(planned, {"direction": "any", "memory": memory}, error.message)
+                axes = {"direction": "any", "memory": memory}
+                yield without_figure(planned, "skipped", error.message, axes)
                 continue
             held.callback(end.release)
             if ends:
@@ -115,7 +116,8 @@ def _over_the_link(
         limit = parameters.time_limit_seconds or BUDGET_SECONDS[bench.device.info.kind] / (2 * len(points))
         measured = flagged(measure_points(bench, planned, points, limit), bench.device.info)
     yield from measured
-    yield _skipped(planned, {"direction": "both", "memory": "pageable"}, _PAGEABLE_TOGETHER)
+    axes = {"direction": "both", "memory": "pageable"}
+    yield without_figure(planned, "skipped", _PAGEABLE_TOGETHER, axes)
     yield from link_findings(planned.name, measured, bench.device.info)
 
 
@@ -165,14 +167,3 @@ def _task(bench: Workbench, segments: Sequence[Segment], seed: int, held: ExitSt
     task = StreamTask(bench.device, bench.programs, STREAM["copy"], _DTYPE, segments, seed)
     held.callback(task.release)
     return task
-
-
-def _skipped(planned: PlannedBenchmark, axes: dict[str, int | float | str], reason: str) -> Measurement:
-    return Measurement(
-        planned.name,
-        planned.parameters,
-        "skipped",
-        reason=reason,
-        axes=axes,
-        default_parameters=planned.default_parameters,
-    )

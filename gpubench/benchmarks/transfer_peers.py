@@ -13,7 +13,7 @@ from gpubench.benchmarks.transfer_points import both_ways, one_way
 from gpubench.devices.base import Buffer
 from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
 from gpubench.measure.memory import Segment
-from gpubench.measure.points import Point, measure_points
+from gpubench.measure.points import Point, measure_points, without_figure
 from gpubench.measure.shapes import ELEMENT_BYTES
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import DeviceInfo, Measurement, Shape
@@ -36,14 +36,8 @@ def measure_peers(
         try:
             yield from _with_peer(bench, planned, peer, segment, sizes, any_shape)
         except (BenchmarkFailed, OutOfDeviceMemory) as error:
-            yield Measurement(
-                planned.name,
-                planned.parameters,
-                "skipped",
-                reason=error.message,
-                axes={"direction": "peer", "memory": peer.id},
-                default_parameters=planned.default_parameters,
-            )
+            axes = {"direction": "peer", "memory": peer.id}
+            yield without_figure(planned, "skipped", error.message, axes)
 
 
 def _with_peer(

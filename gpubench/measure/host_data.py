@@ -51,10 +51,11 @@ def differences(expected: Words, actual: Words, at_most: int, check: Check) -> t
 
 def _hash(index: Words, salt: int) -> Words:
     high = (index >> np.uint64(32)).astype(np.uint32)
-    return _mix(index.astype(np.uint32) ^ _mix(high ^ np.uint32(salt)))
+    return mix(index.astype(np.uint32) ^ mix(high ^ np.uint32(salt)))
 
 
-def _mix(x: Words) -> Words:
+def mix(x: Words) -> Words:
+    """``mix`` of data.cl, of 32-bit words."""
     x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
     return x ^ (x >> np.uint32(16))

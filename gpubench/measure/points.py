@@ -18,7 +18,7 @@ from gpubench.measure.sampling import passes_for, warm_up
 from gpubench.measure.statistics import bimodal, median, summarize, trend
 from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
 from gpubench.measure.workbench import MAX_SAMPLES, Workbench
-from gpubench.results.document import Efficiency, Measurement, Mismatch, Shape, Summary
+from gpubench.results.document import Efficiency, Measurement, Mismatch, Shape, Status, Summary
 from gpubench.worker.messages import PlannedBenchmark
 
 
@@ -218,6 +218,23 @@ def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds:
         if each.point.accumulates:
             each.wrong = _wrong(each.point.check())
         each.wrong = each.wrong or _verify(bench, each)
+
+
+def without_figure(
+    planned: PlannedBenchmark,
+    status: Status,
+    reason: str,
+    axes: Mapping[str, int | float | str] | None = None,
+) -> Measurement:
+    """What is said in place of a figure."""
+    return Measurement(
+        planned.name,
+        planned.parameters,
+        status,
+        reason=reason,
+        axes=dict(axes or {}),
+        default_parameters=planned.default_parameters,
+    )
 
 
 def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) -> Measurement:

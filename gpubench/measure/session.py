@@ -13,10 +13,11 @@ from gpubench.devices.base import Device
 from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
 from gpubench.kernels.source import ReadSource, read_source, source_hash
 from gpubench.measure.idle import limit_seconds, wait_for_idle
+from gpubench.measure.points import without_figure
 from gpubench.measure.telling import Teller
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Control, Skipped, Workbench
 from gpubench.protocol.messages import Progress, StatedMemory
-from gpubench.results.document import Environment, Finding, IdleGate, Measurement, Status
+from gpubench.results.document import Environment, Finding, IdleGate, Measurement
 from gpubench.units import format_bytes
 from gpubench.worker.messages import Finished, PlannedBenchmark, Run, Started
 
@@ -88,24 +89,13 @@ class Session:
                 else:
                     self._report.measured(said)
         except Skipped as skipped:
-            self._without_figure(planned, "skipped", str(skipped))
+            self._report.measured(without_figure(planned, "skipped", str(skipped)))
         except OutOfDeviceMemory as error:
             # Others may have taken it meanwhile; the next one may ask for less.
             self._bench.arena.release()
-            self._without_figure(planned, "skipped", error.message)
+            self._report.measured(without_figure(planned, "skipped", error.message))
         except (BenchmarkFailed, InvalidParameters) as error:
-            self._without_figure(planned, "failed", error.message)
-
-    def _without_figure(self, planned: PlannedBenchmark, status: Status, reason: str) -> None:
-        self._report.measured(
-            Measurement(
-                planned.name,
-                planned.parameters,
-                status,
-                reason=reason,
-                default_parameters=planned.default_parameters,
-            )
-        )
+            self._report.measured(without_figure(planned, "failed", error.message))
 
     def _environment(self) -> Environment:
         device = self._device

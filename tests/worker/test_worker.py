@@ -6,9 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from gpubench.benchmarks.plan import plan
 from gpubench.errors import Cancelled, DeadlineExceeded
@@ -21,18 +18,6 @@ from tests.measure.conftest import MIB, PINNED
 
 QUICK = {"footprint_bytes": 4 * MIB, "time_limit_seconds": 0.05, **PINNED}
 LONG = {**QUICK, "time_limit_seconds": 300, "target_ratio": 0.0001}
-
-
-@pytest.fixture(scope="module")
-def device_id() -> str:
-    return probe(["opencl"]).devices[0].id
-
-
-@pytest.fixture
-def worker() -> Iterator[Worker]:
-    started = Worker()
-    yield started
-    started.end()
 
 
 def run(device_id: str, *benchmarks: tuple[str, dict[str, object]]) -> Run:

@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from record import BUILD, keep, ratio_of
+
 from gpubench.benchmarks.chase import Chase, whole_steps
 from gpubench.devices import host
 from gpubench.devices.opencl import OpenClRuntime
 from gpubench.measure.reports import Reports
-from gpubench.measure.statistics import median, summarize
+from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Tuning
 from gpubench.units import format_bytes, format_seconds
@@ -34,9 +36,8 @@ class Alone:
 
 
 def main() -> int:
-    build = Path(__file__).parent / "build"
-    build.mkdir(exist_ok=True)
-    source, program = Path(__file__).with_name("latency.c"), build / "latency"
+    BUILD.mkdir(exist_ok=True)
+    source, program = Path(__file__).with_name("latency.c"), BUILD / "latency"
     subprocess.run(["gcc", "-O2", "-march=native", "-o", program, source], check=True)
     peer = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     runtime = OpenClRuntime()
@@ -46,13 +47,19 @@ def main() -> int:
     caches = ", ".join(f"L{each.level} {format_bytes(each.nbytes)}" for each in host.data_caches())
     print(f"\nlatency of a step, {about.processor}, {caches}; medians of {ROUNDS} alternating rounds\n")
     print("| footprint | gpubench | C | ratio |\n| :-- | --: | --: | :-- |")
+    rounds = {}
     for footprint in FOOTPRINTS:
-        print(_row(bench, peer, footprint), flush=True)
+        own, others = _rounds(bench, peer, footprint)
+        rounds[format_bytes(footprint)] = {"gpubench": own, "C": others}
+        shown = " | ".join(format_seconds(median(each)) for each in (own, others))
+        print(f"| {format_bytes(footprint)} | {shown} | {ratio_of(own, others)} |", flush=True)
     peer.terminate()
+    keep("latency", "s", rounds)
     return 0
 
 
-def _row(bench: Workbench, peer: subprocess.Popen[str], footprint: int) -> str:
+def _rounds(bench: Workbench, peer: subprocess.Popen[str], footprint: int) -> tuple[list[float], list[float]]:
+    """Seconds of a step, ours and the peer's."""
     [segment] = bench.arena.cut(footprint, 1, 8, LINE_BYTES)
     chase, reports = Chase(bench, segment.arrays[0], footprint, line_bytes=LINE_BYTES), Reports(bench.device)
     if chase.link(reports).mismatches:
@@ -71,13 +78,9 @@ def _row(bench: Workbench, peer: subprocess.Popen[str], footprint: int) -> str:
                 others.append(_ask(peer, footprint, steps))
     if chase.verdict(steps).mismatches:
         sys.exit("latency: the walk ended elsewhere")
-    ratios = summarize([mine / other for mine, other in zip(own, others, strict=True)])
     chase.release()
     reports.release()
-    return (
-        f"| {format_bytes(footprint)} | {format_seconds(median(own))} | {format_seconds(median(others))} | "
-        f"**{ratios.median_seconds:.3f}** ({ratios.low_seconds:.3f} to {ratios.high_seconds:.3f}) |"
-    )
+    return own, others
 
 
 def _ask(peer: subprocess.Popen[str], footprint: int, steps: int) -> float:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from record import BUILD, keep, ratio_of
 
 from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
@@ -26,7 +27,7 @@ from gpubench.devices.opencl import OpenClRuntime
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.shapes import candidates, chunk_bytes
-from gpubench.measure.statistics import median, summarize
+from gpubench.measure.statistics import median
 from gpubench.measure.tuning import best, try_shapes
 from gpubench.measure.validity import required_footprint_bytes
 
@@ -73,9 +74,8 @@ def gpubench(footprint: int) -> Contender:
 
 
 def c_loops(footprint: int) -> Contender:
-    build = Path(__file__).parent / "build"
-    build.mkdir(exist_ok=True)
-    program = build / "stream"
+    BUILD.mkdir(exist_ok=True)
+    program = BUILD / "stream"
     source = Path(__file__).with_name("stream.c")
     subprocess.run(["gcc", "-O3", "-march=native", "-fopenmp", "-o", program, source], check=True)
     process = subprocess.Popen(
@@ -152,6 +152,8 @@ def main() -> int:
             for name in names:
                 rates.setdefault((kernel, name), []).append(contenders[name](kernel))
         print(f"round {index + 1} of {ROUNDS}", file=sys.stderr)
+    by_kernel = {kernel: {name: rates[kernel, name] for name in contenders} for kernel in KERNELS}
+    keep("peers", "GB/s", by_kernel, footprint_bytes=footprint, last_level_cache_bytes=cache)
     report(rates, list(contenders), footprint, cache)
     return 0
 
@@ -167,19 +169,18 @@ def report(
     )
     print(
         f"medians of {ROUNDS} alternating rounds, GB/s; "
-        "ratio: gpubench / the best peer, in the same round, 95 % interval\n"
+        "ratio: gpubench / the best peer, in the same round, 95 % interval; "
+        "best rounds: the same of the fastest round of each\n"
     )
-    print("| kernel | " + " | ".join(names) + " | ratio |")
-    print("| :-- | " + "--: | " * len(names) + ":-- |")
+    print("| kernel | " + " | ".join(names) + " | ratio | best rounds |")
+    print("| :-- | " + "--: | " * len(names) + ":-- | --: |")
     for kernel in KERNELS:
         own = rates[kernel, names[0]]
         best_peer = max(names[1:], key=lambda name: median(rates[kernel, name]))
-        ratios = summarize([mine / other for mine, other in zip(own, rates[kernel, best_peer], strict=True)])
+        best = max(own) / max(rate for name in names[1:] for rate in rates[kernel, name])
         cells = [f"{median(rates[kernel, name]):.1f}" for name in names]
-        print(
-            f"| {kernel} | {' | '.join(cells)} | **{ratios.median_seconds:.3f}** "
-            f"({ratios.low_seconds:.3f} to {ratios.high_seconds:.3f}) |"
-        )
+        ratio = ratio_of(own, rates[kernel, best_peer])
+        print(f"| {kernel} | {' | '.join(cells)} | {ratio} | {best:.3f} |")
 
 
 if __name__ == "__main__":

@@ -12,38 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
 from gpubench_client import Client
+from in_process import rate, run
+from record import keep
 
-from gpubench.benchmarks.plan import plan
+from gpubench.devices.base import Device
 from gpubench.devices.runtimes import open_device
-from gpubench.measure.session import Session
 from gpubench.measure.statistics import median, summarize
-from gpubench.protocol.messages import BenchmarkRequest, Progress
-from gpubench.results.document import Finding, Measurement, Tuning
-from gpubench.worker.messages import Run, Started
+from gpubench.protocol.messages import BenchmarkRequest
 
 PAIRS = int(sys.argv[1]) if len(sys.argv) > 1 else 24
-
-
-class Quiet:
-    """A reporter that keeps the measurements."""
-
-    def __init__(self) -> None:
-        self.measurements: list[Measurement] = []
-
-    def check(self) -> None: ...
-    def started(self, event: Started) -> None: ...
-    def progress(self, progress: Progress) -> None: ...
-    def tuned(self, tuning: Tuning) -> None: ...
-    def measured(self, measurement: Measurement) -> None:
-        self.measurements.append(measurement)
-
-    def found(self, finding: Finding) -> None: ...
-
-
-def rate(measurement: Measurement) -> float:
-    assert measurement.bandwidth_bytes_per_second, measurement.reason
-    return measurement.bandwidth_bytes_per_second.median
 
 
 def main() -> int:
@@ -60,6 +39,7 @@ def main() -> int:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
+    keep("socket_pairs", "ratio", {"triad through the socket / in process": ratios})
     summary = summarize(ratios)
     print(
         f"triad through the socket / in process: {summary.median_seconds:.4f}, 95 % interval "
@@ -72,16 +52,14 @@ def compare(url: str) -> list[float]:
     with Client(url) as client:
         info = next(each for each in client.devices().devices if not each.unavailable)
         device = open_device(info.id)
-        pins = pinned(device.info.id)
+        pins = pinned(device)
         asked = BenchmarkRequest("triad", {"time_limit_seconds": 1.0, **pins})
 
         def through_socket() -> float:
             return rate(client.run([asked], device=info.id).measurements[0])
 
         def in_process() -> float:
-            quiet = Quiet()
-            Session(device, quiet).run(Run(info.id, plan([asked])))
-            return rate(quiet.measurements[0])
+            return rate(run(device, [asked]).measurements[0])
 
         ratios = []
         for index in range(PAIRS):
@@ -96,14 +74,9 @@ def compare(url: str) -> list[float]:
         return ratios
 
 
-def pinned(device_id: str) -> dict[str, object]:
+def pinned(device: Device) -> dict[str, object]:
     """The shape that tuning chooses here, for both sides alike."""
-    import msgspec
-
-    quiet, found = Quiet(), []
-    quiet.tuned = found.append  # type: ignore[method-assign]
-    Session(open_device(device_id), quiet).run(Run(device_id, plan(["triad"])))
-    shape = msgspec.structs.asdict(found[0].chosen)
+    shape = msgspec.structs.asdict(run(device, ["triad"]).tunings[0].chosen)
     return {name: value for name, value in shape.items() if value is not None}
 
 

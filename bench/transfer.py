@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from record import keep, ratio_of
 
 from gpubench.devices import host
 from gpubench.devices.base import Copy
 from gpubench.devices.opencl import OpenClRuntime
 from gpubench.measure.host_data import fill_elements
-from gpubench.measure.statistics import median, summarize
+from gpubench.measure.statistics import median
 from gpubench.units import format_bytes
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 21
@@ -52,11 +53,15 @@ def main() -> int:
     about = host.describe_host()
     print(f"\nhost to device, {about.processor}; GB/s, medians of {ROUNDS} alternating rounds\n")
     print("| size | gpubench | numpy | memcpy | ratio to the best peer |\n| :-- | --: | --: | --: | :-- |")
+    rounds = {}
     for nbytes in SIZES:
         makers = {"gpubench": by_gpubench, "numpy": by_numpy, "memcpy": by_memcpy}
-        print(_row(nbytes, {name: make(nbytes) for name, make in makers.items()}), flush=True)
+        rates = _rounds(nbytes, {name: make(nbytes) for name, make in makers.items()})
+        rounds[format_bytes(nbytes)] = rates
+        print(_row(nbytes, rates), flush=True)
         if not np.array_equal(target[:nbytes], source.array[:nbytes]):
             sys.exit("transfer: what arrived is not what was sent")
+    keep("transfer", "GB/s", rounds)
     return 0
 
 
@@ -67,7 +72,8 @@ def _timed(copy: Callable[[], object], times: int) -> float:
     return time.perf_counter() - begin
 
 
-def _row(nbytes: int, transfers: dict[str, Transfer]) -> str:
+def _rounds(nbytes: int, transfers: dict[str, Transfer]) -> dict[str, list[float]]:
+    """GB/s of each contender."""
     times = max(1, round(SECONDS / max(transfer(2) / 2 for transfer in transfers.values())))
     rates: dict[str, list[float]] = {name: [] for name in transfers}
     names = list(transfers)
@@ -75,14 +81,14 @@ def _row(nbytes: int, transfers: dict[str, Transfer]) -> str:
         for name in names[number % len(names) :] + names[: number % len(names)]:
             transfers[name](1)  # what another left in the caches is not its own
             rates[name].append(nbytes * times / transfers[name](times) / 1e9)
-    own = rates.pop("gpubench")
-    best = max(rates.values(), key=median)
-    ratios = summarize([mine / other for mine, other in zip(own, best, strict=True)])
-    shown = " | ".join(f"{median(each):.1f}" for each in (own, *rates.values()))
-    return (
-        f"| {format_bytes(nbytes)} | {shown} | **{ratios.median_seconds:.3f}** "
-        f"({ratios.low_seconds:.3f} to {ratios.high_seconds:.3f}) |"
-    )
+    return rates
+
+
+def _row(nbytes: int, rates: dict[str, list[float]]) -> str:
+    own, *others = rates.values()
+    best = max(others, key=median)
+    shown = " | ".join(f"{median(each):.1f}" for each in rates.values())
+    return f"| {format_bytes(nbytes)} | {shown} | {ratio_of(own, best)} |"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""What a comparison measured, kept in full: every round of every contender, with the machine and the date."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from gpubench import __version__
+from gpubench.devices import host
+from gpubench.measure.statistics import summarize
+
+BUILD = Path(__file__).parent / "build"
+
+
+def keep(name: str, unit: str, rounds: object, **about: object) -> None:
+    """Write ``bench/build/<name>.json``; ``rounds`` are figures by what was measured and by contender."""
+    BUILD.mkdir(exist_ok=True)
+    path = BUILD / f"{name}.json"
+    kept = {
+        "comparison": name,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "program_version": __version__,
+        "host": msgspec.to_builtins(host.describe_host()),
+        **about,
+        "unit": unit,
+        "rounds": rounds,
+    }
+    path.write_text(json.dumps(kept, indent=1) + "\n")
+    print(f"every round is in {path}", file=sys.stderr)
+
+
+def ratio_of(own: Sequence[float], other: Sequence[float]) -> str:
+    """The ratio within a round: its median and 95 % interval."""
+    ratios = summarize([mine / theirs for mine, theirs in zip(own, other, strict=True)])
+    return f"**{ratios.median_seconds:.3f}** ({ratios.low_seconds:.3f} to {ratios.high_seconds:.3f})"

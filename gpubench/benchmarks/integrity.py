@@ -13,12 +13,12 @@ from gpubench.benchmarks.integrity_errors import Errors, Rows, findings, kinds_o
 from gpubench.benchmarks.integrity_memory import MAX_ROWS, WORD_BYTES, Found, MemoryUnderTest
 from gpubench.benchmarks.integrity_patterns import PATTERNS, Pattern, Step
 from gpubench.benchmarks.parameters import IntegrityParameters
-from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.memory import PAGE_BYTES, PART_BYTES
 from gpubench.measure.points import Point, Series, Verdict, measurement_of
 from gpubench.measure.sampling import warm_up
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.stopping import StopDecision, stopping_rule
-from gpubench.measure.whole import PART_BYTES, taken, wanted_bytes
+from gpubench.measure.whole import taken, wanted_bytes
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.worker.messages import PlannedBenchmark

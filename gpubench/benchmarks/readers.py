@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from gpubench.benchmarks.chase import Chase
 from gpubench.devices.base import Buffer, Launch
 from gpubench.measure.checks import salt_of
-from gpubench.measure.memory import PAGE_BYTES, whole_pages
+from gpubench.measure.memory import PAGE_BYTES, PART_BYTES, parts, whole_pages
 from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
 from gpubench.measure.shapes import helper_grid
-from gpubench.measure.whole import PART_BYTES, parts
 from gpubench.measure.workbench import Skipped, Workbench
 
 _GROUP_WORDS = 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gpubench.devices.base import Allocation, Buffer, Device
@@ -16,6 +16,10 @@ def whole_pages(nbytes: int) -> int:
     """``nbytes`` rounded up to whole pages."""
     return -(-nbytes // PAGE_BYTES) * PAGE_BYTES
 
+
+PART_BYTES = {"cpu": 64 << 20, "gpu": 1 << 30, "accelerator": 64 << 20}
+"""Of memory, for one launch that is not timed, so that a cancel is heard between: a processor's memory,
+used for the first time, comes at 0.5 GB/s on some virtual machines."""
 
 _MIN_PIECE_BYTES = 64 << 20
 """Where allocations fail, smaller ones are tried down to this; the rest is not worth the search."""
@@ -39,11 +43,22 @@ class Segment:
     allocation: Allocation
 
 
-class Arena:
-    """Memory of one device, kept between the benchmarks of a run."""
+def parts(nbytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:
+    """Offset and size of each part; the last may be smaller."""
+    for offset in range(0, nbytes, part_bytes):
+        yield offset, min(part_bytes, nbytes - offset)
 
-    def __init__(self, device: Device) -> None:
+
+class Arena:
+    """Memory of one device, kept between the benchmarks of a run.
+
+    ``touch`` is to use all of a new allocation: some runtimes give what they do not have, and fail where
+    it is first used.
+    """
+
+    def __init__(self, device: Device, touch: Callable[[Allocation], None] = lambda allocation: None) -> None:
         self._device = device
+        self._touch = touch
         self._allocations: list[Allocation] = []
 
     @property
@@ -79,11 +94,10 @@ class Arena:
             for index, allocation in enumerate(self._allocations)
         ]
 
-    def take(self, nbytes: int, step_bytes: int, touch: Callable[[Allocation], None]) -> list[Allocation]:
+    def take(self, nbytes: int, step_bytes: int) -> list[Allocation]:
         """As much of ``nbytes`` as there is, in allocations of a step or more; less where one fails.
 
-        Some runtimes give what they do not have, and fail where it is first used: so ``touch`` is to
-        use all of an allocation. Raises ``OutOfDeviceMemory`` where there is not one step.
+        Raises ``OutOfDeviceMemory`` where there is not one step.
         """
         usable = sum(each.nbytes // step_bytes * step_bytes for each in self._allocations)
         if abs(usable - nbytes) <= _TAKEN_TOLERANCE_RATIO * nbytes:
@@ -93,7 +107,7 @@ class Arena:
         left = nbytes
         while size := min(piece, left) // step_bytes * step_bytes:
             try:
-                self._take(size, touch)
+                self._add(size)
                 left -= size
             except OutOfDeviceMemory:
                 piece = size // 2 if size // 2 >= _MIN_PIECE_BYTES else 0
@@ -103,10 +117,10 @@ class Arena:
             )
         return list(self._allocations)
 
-    def _take(self, nbytes: int, touch: Callable[[Allocation], None]) -> None:
+    def _add(self, nbytes: int) -> None:
         allocation = self._device.allocate(nbytes)
         try:
-            touch(allocation)
+            self._touch(allocation)
         except BaseException:
             allocation.release()
             raise
@@ -130,4 +144,4 @@ class Arena:
                 f"{format_bytes(free)} that are free"
             )
         for _ in range(count):
-            self._allocations.append(self._device.allocate(nbytes))
+            self._add(nbytes)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gpubench.devices.base import Allocation, Launch
-from gpubench.measure.shapes import helper_grid
+from gpubench.devices.base import Allocation
 from gpubench.measure.workbench import Workbench
 
 MEMORY_SHARE_RATIO = {"cpu": 0.25, "gpu": 0.9, "accelerator": 0.9}
@@ -16,9 +15,6 @@ MEMORY_SHARE_RATIO = {"cpu": 0.25, "gpu": 0.9, "accelerator": 0.9}
 ENOUGH_BYTES = 2 << 30
 """Of a processor's memory, where nobody asks for a share: first touched it comes at 0.5 GB/s on virtual
 machines, and a server's would take minutes. More where its caches need more to be kept out."""
-
-PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
-"""What one launch goes through: above 5 GB/s it ends in time for a cancel."""
 
 
 def wanted_bytes(bench: Workbench, parameters: dict[str, Any]) -> int:
@@ -42,24 +38,8 @@ def taken(bench: Workbench, nbytes: int, step_bytes: int) -> Iterator[list[Alloc
     Raises ``OutOfDeviceMemory`` where there is not one step. Afterwards a processor's stay with the
     arena, for the next benchmark that looks at all memory; a GPU's are free for others.
     """
-    grid = helper_grid(bench.device.info)
-    poison = bench.programs.verify("double", grid.group_size).kernel("poison")
-
-    def touch(allocation: Allocation) -> None:
-        for offset, nbytes in parts(allocation.nbytes, PART_BYTES[bench.device.info.kind]):
-            bench.check()
-            bench.device.run(
-                [Launch(poison, grid.groups, grid.group_size, (allocation.view(offset, nbytes), nbytes // 8))]
-            )
-
     try:
-        yield bench.arena.take(nbytes, step_bytes, touch)
+        yield bench.arena.take(nbytes, step_bytes)
     finally:
         if not bench.on_processor:
             bench.arena.release()
-
-
-def parts(nbytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:
-    """Offset and size of each part; the last may be smaller."""
-    for offset in range(0, nbytes, part_bytes):
-        yield offset, min(part_bytes, nbytes - offset)

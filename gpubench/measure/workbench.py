@@ -10,12 +10,13 @@ from typing import Protocol
 import msgspec
 
 from gpubench.catalog.theory import theory_for_device
-from gpubench.devices.base import Device, Operation
+from gpubench.devices.base import Allocation, Device, Launch, Operation
 from gpubench.kernels.programs import Programs
 from gpubench.kernels.source import ReadSource, read_source
 from gpubench.measure.figure import merge, since
-from gpubench.measure.memory import Arena
+from gpubench.measure.memory import PART_BYTES, Arena, parts
 from gpubench.measure.sampling import BUSY_LIMIT_SECONDS, COLD_LIMIT_SECONDS
+from gpubench.measure.shapes import helper_grid
 from gpubench.measure.telling import Teller
 from gpubench.measure.validity import required_footprint_bytes
 from gpubench.protocol.messages import StatedMemory
@@ -60,7 +61,7 @@ class Workbench:
         self.check = control.check
         self.tuned = control.tuned
         self.programs = Programs(device, read)
-        self.arena = Arena(device)
+        self.arena = Arena(device, self._touch)
         self.theory: Theory | None = theory_for_device(device.info, memory)
         # What a client states may not lift the bar that the device itself sets.
         peaks = [t.peak_bytes_per_second for t in (self.theory, theory_for_device(device.info)) if t]
@@ -122,6 +123,14 @@ class Workbench:
         finally:
             telemetry = since(begin, watch.stop())
             self._watched.append(msgspec.structs.replace(telemetry, before=self.before))
+
+    def _touch(self, allocation: Allocation) -> None:
+        """Use every byte of it."""
+        grid = helper_grid(self.device.info)
+        poison = self.programs.verify("double", grid.group_size).kernel("poison")
+        for offset, nbytes in parts(allocation.nbytes, PART_BYTES[self.device.info.kind]):
+            arguments = (allocation.view(offset, nbytes), nbytes // 8)
+            self.run([Launch(poison, grid.groups, grid.group_size, arguments)])
 
     def run(self, operations: Sequence[Operation]) -> float:
         """Each on its own, so that a cancel is heard between them; the sum of their seconds."""

@@ -1,12 +1,8 @@
-"""Every benchmark, as it is by default, hears a cancel while it measures within half a second.
-
-Before that, memory is used for the first time, which some virtual machines give at 0.5 GB/s: a second.
-"""
+"""Every benchmark, as it is by default, hears a cancel within half a second."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,22 +11,10 @@ from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.errors import Cancelled
 from gpubench.protocol.messages import Progress
 from gpubench.worker.conduct import Recorder, Stop, conduct, now
-from gpubench.worker.handle import Worker, probe
+from gpubench.worker.handle import Worker
 from gpubench.worker.messages import Run
 
-LIMIT_SECONDS = {"starting": 1.0, "measuring": 0.5}
-
-
-@pytest.fixture(scope="module")
-def device_id() -> str:
-    return probe(["opencl"]).devices[0].id
-
-
-@pytest.fixture
-def worker() -> Iterator[Worker]:
-    started = Worker()
-    yield started
-    started.end()
+LIMIT_SECONDS = 0.5
 
 
 class CancelAt:
@@ -47,7 +31,7 @@ class CancelAt:
             self._stop.set(Cancelled("the test cancelled"))
 
 
-@pytest.mark.parametrize("phase", LIMIT_SECONDS)
+@pytest.mark.parametrize("phase", ["starting", "measuring"])
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_cancel_is_heard(worker: Worker, device_id: str, name: str, phase: str) -> None:
     stop = Stop()
@@ -56,4 +40,4 @@ def test_a_cancel_is_heard(worker: Worker, device_id: str, name: str, phase: str
     document = conduct(worker, Run(device_id, plan([name])), recorder, stop, cancel)
     took = time.monotonic() - cancel.asked_at
     assert document.outcome == "cancelled", document.error
-    assert took < LIMIT_SECONDS[phase], f"{name}: {took:.2f} s"
+    assert took < LIMIT_SECONDS, f"{name}: {took:.2f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpubench.benchmarks.parameters import MapParameters
 from gpubench.benchmarks.stream import stream_point
@@ -15,7 +15,7 @@ from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.statistics import median
-from gpubench.measure.stopping import StopDecision
+from gpubench.measure.stopping import FixedCount
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.whole import taken, wanted_bytes
 from gpubench.measure.workbench import Workbench
@@ -33,21 +33,6 @@ CACHE_MULTIPLE = 4
 sample may be several passes in a row: on an H200 one lasts 0.1 ms. Smaller ones have one in a round."""
 
 
-@dataclass(frozen=True)
-class Rounds:
-    """Stop after so many samples, or at the time limit with those that there are."""
-
-    count: int
-    time_limit_seconds: float
-
-    def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
-        if len(samples_seconds) >= self.count:
-            return StopDecision(True, f"{self.count} rounds")
-        if elapsed_seconds >= self.time_limit_seconds:
-            return StopDecision(False, f"time limit of {self.time_limit_seconds:g} s")
-        return None
-
-
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A figure for each slice, then what they say together; raises ``OutOfDeviceMemory``."""
     parameters = MapParameters(**planned.parameters)
@@ -58,7 +43,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
     largest = min(bench.device.info.max_allocation_bytes or wanted, wanted // parameters.slices)
     slice_bytes = max(largest // step, 1) * step
     limit = bench.point_limit_seconds(parameters.time_limit_seconds)
-    rule = Rounds(parameters.rounds, limit)
+    rule = FixedCount(parameters.rounds, limit)
     with taken(bench, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
         shape = _shape(bench, planned, row, shapes, allocations)
         segments = _segments(allocations, row, parameters.dtype, slice_bytes)[: parameters.slices]

@@ -45,7 +45,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Stop,
         Meta(
             description="when a series of samples ends: at a precise median, after a count of samples, at "
-            "the time limit alone, or at a small standard deviation as in nvbench"
+            "the time limit alone, or at a small standard deviation as in nvbench; map, sustained and "
+            "integrity end as their own parameters say"
         ),
     ] = "median"
     samples: Annotated[

@@ -208,6 +208,8 @@ def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds:
     while open_ones := [each for each in running if each.decision is None]:
         for each in open_ones:
             bench.check()
+            if cold and len(open_ones) == 1:
+                _run_another(bench, running, each)
             _prepare(each.point)
             if not cold:
                 bench.device.run(each.point.operations)
@@ -235,6 +237,14 @@ def without_figure(
         axes=dict(axes or {}),
         default_parameters=planned.default_parameters,
     )
+
+
+def _run_another(bench: Workbench, running: Sequence[Series], last: Series) -> None:
+    """A pass of some other point: it drives out of the caches what the last open one left there."""
+    other = next((each.point for each in running if each is not last), None)
+    if other:
+        _prepare(other)
+        bench.device.run(other.operations)
 
 
 def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) -> Measurement:

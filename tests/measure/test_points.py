@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
-from gpubench.devices.base import Device, Operation
-from gpubench.measure import workbench
-from tests.measure.conftest import MIB, Measure
+from gpubench.benchmarks.strided import OFFSETS, STRIDES
+from gpubench.devices.base import Device, Launch, Operation
+from gpubench.measure import points, workbench
+from gpubench.measure.stopping import StopDecision
+from tests.measure.conftest import MIB, Collected, Measure
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +39,37 @@ def test_a_timed_walk_that_stood_still_is_found(measure: Measure) -> None:
     faults = (("latency.cl", follow, f"if (state[1] != 2 * steps) {follow}"),)
     _, told = measure("latency", footprint_bytes=MIB, faults=faults)
     assert {m.status for m in told.measurements} == {"unverified"}
+
+
+class LastGoesOn:
+    """Two samples for each of ``count`` points, and six for the last one."""
+
+    def __init__(self, count: int) -> None:
+        self._asked, self._others_end = 0, 2 * count
+
+    def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
+        self._asked += 1
+        wanted = 2 if self._asked < self._others_end else 6
+        return StopDecision(True, "enough") if len(samples_seconds) >= wanted else None
+
+
+def test_the_last_open_point_finds_nothing_of_its_own_in_the_caches(
+    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strides, which are timed cold: between two passes of one there is always one of another."""
+    count = len(STRIDES) + len(OFFSETS) - 1
+    rule = LastGoesOn(count)
+    monkeypatch.setattr(points, "stopping_rule", lambda *_: rule)
+    passes: list[object] = []
+    run, told = device.run, Collected()
+
+    def remember(operations: Sequence[Operation]) -> float:
+        first = operations[0]
+        if told.heard[-1].phase == "measuring" and isinstance(first, Launch):
+            passes.append((first.kernel, first.arguments))
+        return run(operations)
+
+    monkeypatch.setattr(device, "run", remember)
+    measure("strided", footprint_bytes=4 * MIB, reporter=told)
+    assert [len(m.samples_seconds) for m in told.measurements] == [2] * (count - 1) + [6]
+    assert all(before != after for before, after in pairwise(passes[: 2 * count + 4]))

@@ -146,22 +146,26 @@ class PatternTask:
 
 
 def findings(kernel: Kernel, measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """How much faster than random data the fastest pattern is."""
+    """How much faster than random data the fastest pattern is, if that is more than noise."""
     rates = {
-        str(m.axes["pattern"]): m.bandwidth_bytes_per_second.median
-        for m in measured
-        if m.bandwidth_bytes_per_second
+        str(m.axes["pattern"]): m.bandwidth_bytes_per_second for m in measured if m.bandwidth_bytes_per_second
     }
     random = rates.pop("random", None)
     if random is None or not rates:
         return
-    fastest = max(rates, key=lambda pattern: rates[pattern])
-    ratio = rates[fastest] / random
+    fastest = max(rates, key=lambda pattern: rates[pattern].median)
+    rate = rates[fastest]
+    ratio = rate.median / random.median
     if ratio < _NOTABLE_RATIO:
         text = f"{kernel}: no pattern is more than 5 % faster than random data"
+    elif rate.low <= random.high:
+        text = (
+            f"{kernel}: {fastest} has {ratio:.2f} x the bandwidth of random data in the median, which does "
+            "not stand out of the noise"
+        )
     else:
         text = (
-            f"{kernel}: {fastest} at {format_bandwidth(rates[fastest])}, {ratio:.2f} x random data "
-            f"({format_bandwidth(random)}): a figure from such data is not the memory's"
+            f"{kernel}: {fastest} at {format_bandwidth(rate.median)}, {ratio:.2f} x random data "
+            f"({format_bandwidth(random.median)}): a figure from such data is not the memory's"
         )
     yield Finding("pattern", f"{kernel}_fastest_to_random", text, ratio, "ratio")

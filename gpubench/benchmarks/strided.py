@@ -12,9 +12,9 @@ from gpubench.measure.checks import Checks, SumPlaces, salt_of
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import SECTOR_BYTES, chunk_bytes, geometry
-from gpubench.measure.statistics import median
+from gpubench.measure.statistics import summarize
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape
+from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape, Summary
 from gpubench.worker.messages import PlannedBenchmark
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
@@ -162,25 +162,29 @@ class StridedTask:
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
     """The access granularity, and what a misaligned start costs."""
-    rates = {
-        (int(m.axes["stride_elements"]), int(m.axes["offset_elements"])): (m.payload_bytes or 0)
-        / median(m.samples_seconds)
+    payload = {
+        (int(m.axes["stride_elements"]), int(m.axes["offset_elements"])): rate
         for m in measured
-        if m.status == "ok"
+        if m.status == "ok" and (rate := summarize(m.samples_seconds).bandwidth(m.payload_bytes or 0))
     }
-    strides = [rates.get((stride, 0)) for stride in STRIDES]
-    if None not in strides:
-        yield _granularity([rate or 0.0 for rate in strides])
-    aligned = rates.get((1, 0))
-    if aligned and (
-        misaligned := {offset: rates[1, offset] for offset in OFFSETS[1:] if (1, offset) in rates}
-    ):
-        worst = min(misaligned, key=lambda offset: misaligned[offset])
-        cost = 1 - misaligned[worst] / aligned
-        said = f"costs {cost:.1%} at most" if cost >= 0.005 else "costs nothing"
-        yield Finding(
-            "strided", "misalignment_cost", f"a start off by 1 to {_SLACK} elements {said}", cost, "ratio"
-        )
+    strides = [payload[stride, 0].median for stride in STRIDES if (stride, 0) in payload]
+    if len(strides) == len(STRIDES):
+        yield _granularity(strides)
+    misaligned = [payload[1, offset] for offset in OFFSETS[1:] if (1, offset) in payload]
+    if misaligned and (1, 0) in payload:
+        yield _misalignment(payload[1, 0], min(misaligned, key=lambda rate: rate.median))
+
+
+def _misalignment(aligned: Summary, worst: Summary) -> Finding:
+    cost = 1 - worst.median / aligned.median
+    said = f"costs {cost:.1%} at most"
+    if cost < 0.005:
+        said = "costs nothing"
+    elif worst.high >= aligned.low:
+        said += " in the median, which does not stand out of the noise"
+    return Finding(
+        "strided", "misalignment_cost", f"a start off by 1 to {_SLACK} elements {said}", cost, "ratio"
+    )
 
 
 def _granularity(rates: Sequence[float]) -> Finding:

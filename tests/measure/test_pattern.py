@@ -119,8 +119,9 @@ def test_a_fault_of_the_copy_is_found(measure: Measure, fault: str) -> None:
     assert unverified(told) == {("copy", pattern) for pattern in patterns}
 
 
-def written(pattern: str, bandwidth: float) -> Measurement:
-    rate = Summary(*[bandwidth] * 7)
+def written(pattern: str, bandwidth: float, spread: float = 0.0) -> Measurement:
+    low, high = bandwidth * (1 - spread), bandwidth * (1 + spread)
+    rate = Summary(bandwidth, low, high, low, high, low, high)
     return Measurement("pattern", {}, "ok", axes={"pattern": pattern}, bandwidth_bytes_per_second=rate)
 
 
@@ -131,3 +132,9 @@ def test_the_fastest_pattern_is_set_against_random_data() -> None:
     [finding] = findings("copy", [written("zeros", 25.5e9), written("random", 25e9)])
     assert "no pattern is more than 5 % faster" in finding.text
     assert list(findings("copy", [written("zeros", 25e9)])) == []
+
+
+def test_what_noise_may_be_is_no_gain() -> None:
+    [finding] = findings("copy", [written("ones", 37e9, 0.2), written("random", 33e9, 0.2)])
+    assert finding.value == pytest.approx(37 / 33)
+    assert "does not stand out of the noise" in finding.text

@@ -81,11 +81,10 @@ def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
     assert all(m.status == "unverified" for m in told.measurements if m.mismatches)
 
 
-def read(stride: int, offset: int, payload_bandwidth: float) -> Measurement:
+def read(stride: int, offset: int, *payload_bandwidths: float) -> Measurement:
     axes: dict[str, int | float | str] = {"stride_elements": stride, "offset_elements": offset}
-    return Measurement(
-        "strided", {}, "ok", axes=axes, payload_bytes=1000, samples_seconds=[1000 / payload_bandwidth]
-    )
+    seconds = [1000 / bandwidth for bandwidth in payload_bandwidths]
+    return Measurement("strided", {}, "ok", axes=axes, payload_bytes=1000, samples_seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +101,9 @@ def test_the_worst_start_is_set_against_the_aligned_one() -> None:
     [finding] = findings(measured)
     assert finding.value == pytest.approx(0.25)
     assert "costs 25.0% at most" in finding.text
+
+
+def test_what_noise_may_be_is_no_cost_of_a_start() -> None:
+    [finding] = findings([read(1, 0, 20e9, 14e9, 21e9), read(1, 4, 15e9, 13e9, 22e9)])
+    assert finding.value == pytest.approx(0.25)
+    assert "does not stand out of the noise" in finding.text

@@ -29,8 +29,7 @@ class DeviceAllocation:
 class HostAllocation(DeviceAllocation):
     """Host memory, used in place: on huge pages, unless it is smaller than one.
 
-    Buffers that PoCL allocates itself lie on small pages anywhere, which costs 14 to 22 % of the
-    bandwidth.
+    Buffers that PoCL allocates itself lie on small pages, whose addresses take longer to translate.
     """
 
     def __init__(self, context: Any, nbytes: int) -> None:

@@ -88,13 +88,14 @@ KERNEL(integrity_check)
     EACH_CHUNK { CHECK_CHUNK }
 }
 
-/* Check, and write the complement where it was read. */
+/* Check, and write the complement where it was read: by plain stores, for what was read lies in a cache, and a store
+   past it would have to find it there first. */
 KERNEL(integrity_turn)
 (GLOBAL wordvec *a, PATTERN_ARGUMENTS, u64 told, GLOBAL u32 *found, GLOBAL u64 *rows) {
     BEGIN_VALUES
     EACH_CHUNK {
         CHECK_CHUNK
-        EACH_UNROLLED STORE(a + AT(u), VALUES(u) ^ turned ^ SPLAT(WORD, ~(WORD)0));
+        EACH_UNROLLED a[AT(u)] = VALUES(u) ^ turned ^ SPLAT(WORD, ~(WORD)0);
     }
 }
 

@@ -151,8 +151,8 @@ def test_a_word_that_is_not_written_is_found(measure: Measure) -> None:
 
 
 def test_a_word_that_is_not_turned_is_found(measure: Measure) -> None:
-    turn = "EACH_UNROLLED STORE(a + AT(u), VALUES(u) ^ turned ^"
-    skipped = turn.replace("STORE", f"if (!({AT_VECTOR})) STORE")
+    turn = "EACH_UNROLLED a[AT(u)] = VALUES(u) ^ turned ^"
+    skipped = turn.replace("a[AT(u)]", f"if (!({AT_VECTOR})) a[AT(u)]")
     _, told = measure("integrity", faults=(("integrity.cl", turn, skipped),), patterns=["random"], **QUICK)
     [m] = told.measurements
     assert m.mismatches == LANES

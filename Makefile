@@ -11,8 +11,9 @@ demo: $(VENV)/.ready-demo
 
 setup: $(VENV)/.ready-demo
 
+# Two processes: most of the time goes into compiling kernels, each on one core.
 test: $(VENV)/.ready-test lint
-	$(BIN)/python -m pytest --durations=15 --durations-min=5
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff format --check .

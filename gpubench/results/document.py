@@ -235,7 +235,8 @@ class Measurement(_Record, frozen=True):
     """One benchmark at one set of parameters.
 
     ``payload_bytes`` and ``bus_bytes`` are those of one sample: what the user moved, and what
-    must cross the memory bus. Bandwidth is ``bus_bytes`` over the sample's seconds. ``accesses`` are
+    must cross the memory bus; of a footprint that a cache holds, the way to that cache, and of a
+    transfer the link. Bandwidth is ``bus_bytes`` over the sample's seconds. ``accesses`` are
     those of one sample, where they are counted: dependent ones give ``latency_seconds``, the time of
     one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
     the place on a curve, by which runs are compared; ``places`` say what is another in each run, such as

@@ -14,7 +14,7 @@ from gpubench.results.document import DeviceInfo, Efficiency, Flag, Telemetry, T
 
 def flags_of(
     info: DeviceInfo,
-    peak_bytes_per_second: float | None,
+    peaks_bytes_per_second: Sequence[float | None],
     telemetry: Telemetry,
     samples_seconds: Sequence[float],
     target_ratio: float,
@@ -22,7 +22,10 @@ def flags_of(
     footprint_bytes: int | None,
     bus_bytes: int | None,
 ) -> list[Flag]:
-    """The flags of a figure that was verified; null where it means to measure caches."""
+    """The flags of a figure that was verified; null where it means to measure caches.
+
+    No figure may be above any of the ``peaks``: nominal ones, and that of the live clock.
+    """
     return flags(
         Evidence(
             kind=info.kind,
@@ -32,7 +35,7 @@ def flags_of(
             footprint_bytes=footprint_bytes,
             last_level_cache_bytes=info.last_level_cache_bytes,
             sample_bytes=bus_bytes,
-            peak_bytes_per_second=peak_bytes_per_second,
+            peak_bytes_per_second=min((peak for peak in peaks_bytes_per_second if peak), default=None),
             nominal_memory_clock_hz=info.memory_clock_hz,
             telemetry=telemetry.samples,
             other_processes=telemetry.other_processes,
@@ -46,9 +49,14 @@ def efficiency(bandwidth: float, theory: Theory | None, telemetry: Telemetry) ->
     """Of the nominal peak, and of the peak at the median of the live memory clock."""
     if theory is None:
         return Efficiency()
-    clocks = [sample.memory_clock_hz for sample in telemetry.samples if sample.memory_clock_hz]
-    live = live_clock_peak(theory, median(clocks)) if clocks else None
+    live = live_peak(theory, telemetry)
     return Efficiency(bandwidth / theory.peak_bytes_per_second, bandwidth / live if live else None)
+
+
+def live_peak(theory: Theory | None, telemetry: Telemetry) -> float | None:
+    """At the median of the live memory clock, in byte/s; null where that is not known."""
+    clocks = [sample.memory_clock_hz for sample in telemetry.samples if sample.memory_clock_hz]
+    return live_clock_peak(theory, median(clocks)) if theory and clocks else None
 
 
 def since(begin_seconds: float, telemetry: Telemetry) -> Telemetry:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gpubench.devices.base import Operation
 from gpubench.errors import BenchmarkFailed
-from gpubench.measure.figure import efficiency, flags_of
+from gpubench.measure.figure import efficiency, flags_of, live_peak
 from gpubench.measure.sampling import passes_for, warm_up
 from gpubench.measure.statistics import bimodal, median, summarize, trend
 from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
@@ -296,7 +296,7 @@ def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) 
         mismatches=0,
         flags=flags_of(
             bench.device.info,
-            bench.peak_bytes_per_second,
+            [bench.peak_bytes_per_second, live_peak(bench.theory, telemetry)],
             telemetry,
             series.samples_seconds,
             float(planned.parameters["target_ratio"]),

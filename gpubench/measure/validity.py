@@ -131,8 +131,8 @@ def _clock_limited(evidence: Evidence) -> bool:
     return median(clocks) < CLOCK_LIMITED_RATIO * evidence.nominal_memory_clock_hz
 
 
-def _limited_by(reason: str) -> Callable[[Evidence], bool]:
-    return lambda evidence: any(reason in look.limits for look in evidence.telemetry)
+def _limited_by(*reasons: str) -> Callable[[Evidence], bool]:
+    return lambda evidence: any(set(reasons) & set(look.limits) for look in evidence.telemetry)
 
 
 def _contended(evidence: Evidence) -> bool:
@@ -147,7 +147,7 @@ _CONDITIONS: tuple[tuple[Flag, Callable[[Evidence], bool]], ...] = (
     ("unstable", _unstable),
     ("drifting", lambda evidence: drifting(evidence.samples_seconds)),
     ("clock_limited", _clock_limited),
-    ("power_limited", _limited_by("power")),
+    ("power_limited", _limited_by("power", "hardware_slowdown")),
     ("thermal_limited", _limited_by("thermal")),
     ("contended", _contended),
     ("unverified", lambda evidence: not evidence.verified),

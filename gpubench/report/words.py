@@ -38,8 +38,8 @@ FLAGS: dict[Flag, Words] = {
         "Read the fraction at the live clock beside the nominal one. Do not lock the clocks for it.",
     ),
     "power_limited": Words(
-        "The driver lowered clocks to hold the power limit.",
-        "Check the power limit and the supply; compare with runs that had the same limit only.",
+        "Clocks were lowered to hold the power limit, or by the hardware, which tells no reason.",
+        "Check the power limit, the supply and the cooling; compare with runs that had the same limit only.",
     ),
     "thermal_limited": Words(
         "The driver lowered clocks because the device was hot.",

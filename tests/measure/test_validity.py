@@ -86,6 +86,7 @@ def test_what_is_not_known_is_not_held_against_a_figure() -> None:
         ({"telemetry": looks(0, 0)}, []),
         ({"telemetry": looks(405), "nominal_memory_clock_hz": None}, []),
         ({"telemetry": looks(14001, limits=("power",))}, ["power_limited"]),
+        ({"telemetry": looks(14001, limits=("hardware_slowdown",))}, ["power_limited"]),
         ({"telemetry": looks(14001, limits=("thermal", "power"))}, ["power_limited", "thermal_limited"]),
         ({"other_processes": 1}, ["contended"]),
         ({"other_processes": 1, "kind": "cpu"}, []),

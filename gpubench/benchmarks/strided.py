@@ -15,6 +15,7 @@ from gpubench.measure.shapes import SECTOR_BYTES, chunk_bytes, geometry
 from gpubench.measure.statistics import summarize
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape, Summary
+from gpubench.units import format_percent
 from gpubench.worker.messages import PlannedBenchmark
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
@@ -26,6 +27,7 @@ ELEMENT_BYTES = 4
 _SLACK = max(OFFSETS)
 _HALVED_RATIO = 0.75
 """Below this, a doubled stride has halved the payload's bandwidth rather than left it as it was."""
+_NOTABLE_COST_RATIO = 0.02
 
 
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -167,7 +169,7 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
         for m in measured
         if m.status == "ok" and (rate := summarize(m.samples_seconds).bandwidth(m.payload_bytes or 0))
     }
-    strides = [payload[stride, 0].median for stride in STRIDES if (stride, 0) in payload]
+    strides = [payload[stride, 0] for stride in STRIDES if (stride, 0) in payload]
     if len(strides) == len(STRIDES):
         yield _granularity(strides)
     misaligned = [payload[1, offset] for offset in OFFSETS[1:] if (1, offset) in payload]
@@ -175,30 +177,37 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
         yield _misalignment(payload[1, 0], min(misaligned, key=lambda rate: rate.median))
 
 
+def _granularity(rates: Sequence[Summary]) -> Finding:
+    """Where doubling the stride no longer halves the payload: what is moved at least is that long."""
+    reached = len(STRIDES) - 1
+    while reached and rates[reached].low > _HALVED_RATIO * rates[reached - 1].high:
+        reached -= 1
+    nbytes = STRIDES[reached] * ELEMENT_BYTES
+    halved = not reached or rates[reached].high < _HALVED_RATIO * rates[reached - 1].low
+    if not halved:
+        text = (
+            f"whether the payload's bandwidth halves from a stride of {nbytes // 2} B to one of {nbytes} B "
+            "does not stand out of the noise: no granularity is told"
+        )
+    elif reached == len(STRIDES) - 1:
+        text = f"the payload's bandwidth still halves with the stride at {nbytes} B: no granularity is seen"
+    else:
+        text = (
+            f"the payload's bandwidth halves with each doubling of the stride up to {nbytes} B and no "
+            f"further: memory moves {nbytes} B at least"
+        )
+        return Finding("strided", "access_granularity", text, nbytes, "byte")
+    return Finding("strided", "access_granularity", text, None, "byte")
+
+
 def _misalignment(aligned: Summary, worst: Summary) -> Finding:
     cost = 1 - worst.median / aligned.median
-    said = f"costs {cost:.1%} at most"
-    if cost < 0.005:
-        said = "costs nothing"
-    elif worst.high >= aligned.low:
-        said += " in the median, which does not stand out of the noise"
+    if worst.low > (1 - _NOTABLE_COST_RATIO) * aligned.high:
+        said = f"costs less than {format_percent(_NOTABLE_COST_RATIO)}"
+    elif worst.high < aligned.low:
+        said = f"costs {format_percent(cost)} at most"
+    else:
+        said = f"costs {format_percent(cost)} at most in the median, which does not stand out of the noise"
     return Finding(
         "strided", "misalignment_cost", f"a start off by 1 to {_SLACK} elements {said}", cost, "ratio"
-    )
-
-
-def _granularity(rates: Sequence[float]) -> Finding:
-    """Where doubling the stride no longer halves the payload: what is moved at least is that long."""
-    reached = len(STRIDES)
-    while reached > 1 and rates[reached - 1] > _HALVED_RATIO * rates[reached - 2]:
-        reached -= 1
-    nbytes = STRIDES[reached - 1] * ELEMENT_BYTES
-    if reached == len(STRIDES):
-        text = f"the payload's bandwidth still halves with the stride at {nbytes} B: no granularity is seen"
-        return Finding("strided", "access_granularity", text, None, "byte")
-    text = (
-        f"the payload's bandwidth halves with each doubling of the stride up to {nbytes} B and no further: "
-    )
-    return Finding(
-        "strided", "access_granularity", text + f"memory moves {nbytes} B at least", nbytes, "byte"
     )

@@ -30,7 +30,10 @@ def flagged(measured: Sequence[Measurement], info: DeviceInfo) -> list[Measureme
 
 
 def link_findings(benchmark: str, measured: Sequence[Measurement], info: DeviceInfo) -> Iterator[Finding]:
-    """Of each direction and kind of memory; curves of fewer than two verified points say nothing."""
+    """Of each direction and kind of memory; curves of fewer than two verified points say nothing.
+
+    Points above the link's theory are in none: they are mistakes until explained.
+    """
     peak = pcie_bytes_per_second(info.pcie_generation, info.pcie_lanes)
     if peak:
         yield Finding(
@@ -84,7 +87,7 @@ def half_size_bytes(curve: Curve) -> float:
 def _curves(measured: Sequence[Measurement]) -> dict[tuple[str, str], dict[int, float]]:
     curves: dict[tuple[str, str], dict[int, float]] = {}
     for each in measured:
-        if each.bandwidth_bytes_per_second:
+        if each.bandwidth_bytes_per_second and "over_theory" not in each.flags:
             key = (str(each.axes["direction"]), str(each.axes["memory"]))
             curves.setdefault(key, {})[int(each.axes["size_bytes"])] = each.bandwidth_bytes_per_second.median
     return curves
@@ -100,10 +103,13 @@ def _latency(benchmark: str, name: str, of: str, curve: Curve, directions: int) 
 def _half(benchmark: str, name: str, of: str, curve: Curve) -> Finding:
     size, peak = half_size_bytes(curve), max(curve.values())
     at_most = "at most " if size <= min(curve) else ""
+    lost = [each for each, rate in curve.items() if each > size and rate < peak / 2]
     text = (
-        f"{of}: half of the highest bandwidth of {format_bandwidth(peak)} from "
-        f"{at_most}{format_bytes(size)} on (between two sizes by interpolation)"
+        f"{of}: half of the highest bandwidth of {format_bandwidth(peak)} is first reached at "
+        f"{at_most}{format_bytes(size)} (between two sizes by interpolation)"
     )
+    if lost:
+        text += f", and lost again at {', '.join(map(format_bytes, sorted(lost)))}"
     return Finding(benchmark, f"half_size_{name}", text, size, "byte")
 
 

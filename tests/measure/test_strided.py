@@ -100,7 +100,20 @@ def test_the_worst_start_is_set_against_the_aligned_one() -> None:
     measured = [read(1, 0, 20e9), read(1, 1, 19e9), read(1, 4, 15e9)]
     [finding] = findings(measured)
     assert finding.value == pytest.approx(0.25)
-    assert "costs 25.0% at most" in finding.text
+    assert "costs 25.0 % at most" in finding.text
+
+
+def test_a_start_that_costs_next_to_nothing() -> None:
+    [finding] = findings([read(1, 0, 20e9), read(1, 4, 19.8e9)])
+    assert "costs less than 2.0 %" in finding.text
+
+
+def test_noise_decides_on_no_granularity() -> None:
+    """From 32 to 64 elements the bandwidth may halve, or may not."""
+    measured = [read(stride, 0, 100e9 / (stride * 4)) for stride in STRIDES[:-1]]
+    [finding] = findings([*measured, read(STRIDES[-1], 0, 0.6e9, 0.5e9, 0.4e9)])
+    assert finding.value is None
+    assert "halves from a stride of 128 B to one of 256 B does not stand out of the noise" in finding.text
 
 
 def test_what_noise_may_be_is_no_cost_of_a_start() -> None:

@@ -270,3 +270,16 @@ def test_findings_beside_the_link(device: Device) -> None:
     assert found["link_ratio_both_pinned"] == pytest.approx(0.5, rel=0.01)
     assert found["latency_host_to_device_pinned"] == pytest.approx(4.096e-6)
     assert found["latency_both_pinned"] == pytest.approx(4.096e-6)
+
+
+def test_half_that_is_lost_again_is_told_and_no_finding_rests_on_a_mistake(device: Device) -> None:
+    sizes = {4096: 2e9, 1 << 16: 10e9, 1 << 20: 20e9, 1 << 24: 9e9, 1 << 28: 8e9, 1 << 30: 40e9}
+    measured = [point("host to device", size, rate) for size, rate in sizes.items()]
+    info: DeviceInfo = msgspec.structs.replace(device.info, pcie_generation=4, pcie_lanes=16)
+    [half] = [
+        each.text
+        for each in link_findings("transfer", flagged(measured, info), info)
+        if each.name.startswith("half_size")
+    ]
+    assert "half of the highest bandwidth of 20.00 GB/s is first reached at 64 KiB" in half
+    assert half.endswith("and lost again at 16 MiB, 256 MiB")

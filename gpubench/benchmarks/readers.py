@@ -65,6 +65,7 @@ class Readers:
             VECTOR_ELEMENTS=kind.vector_bytes // 8,
             UNROLL=kind.unroll,
             CHUNK_ROUNDS=kind.rounds,
+            GROUPS_AT_ONCE=kind.groups,
         )
         chunks = self.count * self._chunks
         sizes = [PAGE_BYTES, whole_pages(self.count * _GROUP_WORDS * 8), whole_pages(chunks * 8)]

@@ -23,7 +23,9 @@ typedef VECTOR_OF(WORD) wordvec;
 #define READ_CUT 3
 #define READ_IDLE 4
 
-KERNEL(loaded_walk)
+/* Rolled and resident: with the rounds of a chunk unrolled it would take registers for one group alone on a GPU's
+   multiprocessor, and the others would begin when the walk has ended. */
+RESIDENT_KERNEL(loaded_walk, GROUPS_AT_ONCE)
 (GLOBAL u64 *state, u64 steps, GLOBAL u32 *ended, GLOBAL const wordvec *memory, GLOBAL u64 *groups, u64 chunks,
  u64 delay, u64 limit) {
     LOCAL WORD scratch[GROUP_SIZE];
@@ -49,7 +51,7 @@ KERNEL(loaded_walk)
             if (!going[0]) break;
             if (!left) {
                 const u64 begin = (reader * chunks + chunk) * LOADED_VECTORS + LOCAL_ID;
-                for (u64 i = begin; i < begin + LOADED_VECTORS; i += ROUND_VECTORS) {
+                ROLLED for (u64 i = begin; i < begin + LOADED_VECTORS; i += ROUND_VECTORS) {
                     wordvec x[UNROLL];
                     EACH_UNROLLED x[u] = memory[AT(u)];
                     EACH_UNROLLED sum[u] += x[u];

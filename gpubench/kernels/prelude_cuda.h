@@ -6,7 +6,9 @@ typedef unsigned long long u64;
 #define HAS_DOUBLE 1
 /* The 1, so many groups at least on a multiprocessor, frees the compiler from its own aim of filling it with
    threads: for that it would save registers, hold loads back behind stores, and spill (seen for sm_80 to 100). */
-#define KERNEL(name) extern "C" __global__ void __launch_bounds__(GROUP_SIZE, 1) name
+#define KERNEL(name) RESIDENT_KERNEL(name, 1)
+/* One of which so many groups are to run at once on a multiprocessor. */
+#define RESIDENT_KERNEL(name, groups) extern "C" __global__ void __launch_bounds__(GROUP_SIZE, groups) name
 #define FUNCTION static __device__ __forceinline__
 #define GLOBAL
 #define LOCAL __shared__
@@ -16,6 +18,7 @@ typedef unsigned long long u64;
 #define GROUP_COUNT ((u64)gridDim.x)
 #define LOCAL_ID ((u32)threadIdx.x)
 #define UNROLLED _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 #define ATOMIC_ADD(counter, value) atomicAdd(counter, value)
 /* Of an address that came from memory: without the promise it would be looked up which memory it means. */
 #define LOAD_GLOBAL(pointer) (__builtin_assume(__isGlobal(pointer)), *(pointer))

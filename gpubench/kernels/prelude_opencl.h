@@ -8,6 +8,7 @@
 #define u64 ulong
 
 #define KERNEL(name) __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void name
+#define RESIDENT_KERNEL(name, groups) KERNEL(name)
 #define FUNCTION inline
 #define GLOBAL __global
 #define LOCAL __local
@@ -17,6 +18,7 @@
 #define GROUP_COUNT ((u64)get_num_groups(0))
 #define LOCAL_ID ((u32)get_local_id(0))
 #define UNROLLED _Pragma("unroll")
+#define ROLLED
 #define ATOMIC_ADD(counter, value) atomic_add(counter, value)
 #define LOAD_GLOBAL(pointer) (*(pointer))
 

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _OPCODE = re.compile(r"^\s*(?:/\*[0-9a-f]+\*/)?\s*(?:@!?U?P\d+\s+)?([A-Z][A-Z0-9_.]*)\s*(.*?);")
+_REGISTER = re.compile(r"\bR(\d+)\b")
 _WIDTH = re.compile(r"\.(64|128|256)\b")
 
 
 @dataclass(frozen=True)
 class Kernel:
     """``widths`` are in bits, of each load and store of global memory; ``loads_before_use`` is how
-    many loads stand before the first instruction that needs what one of them brings."""
+    many loads stand before the first instruction that needs what one of them brings; ``registers`` are
+    those of a thread, up to the highest that is named."""
 
     load_widths: tuple[int, ...]
     store_widths: tuple[int, ...]
     loads_before_use: int
     local_accesses: int
+    registers: int
 
 
 def disassemble(cubin: bytes) -> dict[str, Kernel]:
@@ -41,6 +44,8 @@ def _kernel(code: str) -> Kernel:
         store_widths=tuple(_bits(name) for name, _ in instructions if name.startswith("STG")),
         loads_before_use=_loads_before_use(instructions),
         local_accesses=sum(name.startswith(("LDL", "STL")) for name, _ in instructions),
+        registers=1
+        + max(int(number) for _, operands in instructions for number in _REGISTER.findall(operands)),
     )
 
 

@@ -152,7 +152,7 @@ class StreamTask:
 
     def launches(self, shape: Shape) -> list[Launch]:
         """One pass: every array once, in this shape."""
-        kernel = self._programs.stream(self._dtype, shape).kernel(f"stream_{self._benchmark.name}")
+        kernel = self._programs.stream(self.name, self._dtype, shape).kernel(f"stream_{self.name}")
         return [
             Launch(kernel, g.groups, shape.group_size, self._arguments(shape, index, segment, g))
             for index, (segment, g) in enumerate(zip(self._segments, self._geometries(shape), strict=True))

@@ -19,8 +19,9 @@ class Programs:
         self._read = read
         self._programs: dict[tuple[object, ...], Program] = {}
 
-    def stream(self, dtype: str, shape: Shape) -> Program:
-        return self.shaped("stream", dtype, shape)
+    def stream(self, name: str, dtype: str, shape: Shape) -> Program:
+        """With the kernel ``stream_<name>`` alone."""
+        return self.shaped("stream", dtype, shape, **{f"STREAM_{name.upper()}": 1})
 
     def shaped(self, family: str, dtype: str, shape: Shape, **definitions: int) -> Program:
         """The program of a family in an access shape."""

@@ -1,7 +1,8 @@
 /* The stream family: every kernel walks through its arrays in the same way and differs in one line.
 
    The names have a prefix because OpenCL has a `dot` of its own. Sums go to one place for each group, each
-   checked on its own. */
+   checked on its own. A program has the one kernel that it was made for: to compile the others, in every shape that
+   is tried, would take longer than to measure. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
@@ -9,6 +10,7 @@ typedef VECTOR_OF(WORD) wordvec;
 
 typedef VECTOR_OF(ELEMENT) vec;
 
+#ifdef STREAM_COPY
 KERNEL(stream_copy)(GLOBAL const vec *RESTRICT a, GLOBAL vec *RESTRICT b, u64 vectors, u64 rounds) {
     EACH_CHUNK {
         vec x[UNROLL];
@@ -16,7 +18,9 @@ KERNEL(stream_copy)(GLOBAL const vec *RESTRICT a, GLOBAL vec *RESTRICT b, u64 ve
         EACH_UNROLLED STORE(b + AT(u), x[u]);
     }
 }
+#endif
 
+#ifdef STREAM_SCALE
 KERNEL(stream_scale)(GLOBAL const vec *RESTRICT a, GLOBAL vec *RESTRICT b, u64 vectors, u64 rounds) {
     const vec q = SPLAT(ELEMENT, SCALE_FACTOR);
     EACH_CHUNK {
@@ -25,7 +29,9 @@ KERNEL(stream_scale)(GLOBAL const vec *RESTRICT a, GLOBAL vec *RESTRICT b, u64 v
         EACH_UNROLLED STORE(b + AT(u), q * x[u]);
     }
 }
+#endif
 
+#ifdef STREAM_ADD
 KERNEL(stream_add)
 (GLOBAL const vec *RESTRICT a, GLOBAL const vec *RESTRICT b, GLOBAL vec *RESTRICT c, u64 vectors, u64 rounds) {
     EACH_CHUNK {
@@ -35,7 +41,9 @@ KERNEL(stream_add)
         EACH_UNROLLED STORE(c + AT(u), x[u] + y[u]);
     }
 }
+#endif
 
+#ifdef STREAM_TRIAD
 KERNEL(stream_triad)
 (GLOBAL const vec *RESTRICT a, GLOBAL const vec *RESTRICT b, GLOBAL vec *RESTRICT c, u64 vectors, u64 rounds) {
     const vec q = SPLAT(ELEMENT, SCALE_FACTOR);
@@ -46,9 +54,11 @@ KERNEL(stream_triad)
         EACH_UNROLLED STORE(c + AT(u), x[u] + q * y[u]);
     }
 }
+#endif
 
 #endif
 
+#ifdef STREAM_WRITE
 KERNEL(stream_write)(GLOBAL wordvec *RESTRICT a, u64 vectors, u64 rounds, u64 first, u64 salt) {
     wordvec start;
     UNROLLED for (u32 lane = 0; lane < VECTOR_ELEMENTS; ++lane)
@@ -57,7 +67,9 @@ KERNEL(stream_write)(GLOBAL wordvec *RESTRICT a, u64 vectors, u64 rounds, u64 fi
         EACH_UNROLLED STORE(a + AT(u), start + SPLAT(WORD, (WORD)(AT(u) * VECTOR_ELEMENTS) * COUNTER_STEP));
     }
 }
+#endif
 
+#ifdef STREAM_READ
 KERNEL(stream_read)(GLOBAL const wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums, u64 vectors, u64 rounds) {
     LOCAL WORD scratch[GROUP_SIZE];
     wordvec sum[UNROLL];
@@ -73,8 +85,9 @@ KERNEL(stream_read)(GLOBAL const wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums
     }
     STORE_GROUP_SUM(total, sums)
 }
+#endif
 
-#if HAS_DOUBLE
+#if HAS_DOUBLE && defined(STREAM_DOT)
 
 /* Sums in `float` are handed over to `double` before they grow so long that an element could hide. */
 #define SUM_ROUNDS 256

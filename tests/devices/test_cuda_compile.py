@@ -72,9 +72,13 @@ def nvcc() -> Compiler:
 
 
 def machine_code(compiler: Compiler, case: Case) -> dict[str, Kernel]:
-    _, shape, dtype, architecture = case
-    text = programs().stream(dtype, shape)
-    return disassemble(compiler.compile(text, architecture))  # type: ignore[arg-type]
+    access, shape, dtype, architecture = case
+    kernels: dict[str, Kernel] = {}
+    for row in STREAM.values():
+        if row.access == access:
+            text: str = programs().stream(row.name, dtype, shape)  # type: ignore[assignment]
+            kernels |= disassemble(compiler.compile(text, architecture))
+    return kernels
 
 
 def mistakes(case: Case, kernels: dict[str, Kernel]) -> list[str]:

@@ -15,7 +15,6 @@ from gpubench.benchmarks.integrity_patterns import PATTERNS, Pattern, Step
 from gpubench.benchmarks.parameters import IntegrityParameters
 from gpubench.measure.memory import PAGE_BYTES, PART_BYTES
 from gpubench.measure.points import Point, Series, Verdict, measurement_of
-from gpubench.measure.sampling import warm_up
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.stopping import StopDecision, stopping_rule
 from gpubench.measure.whole import taken, wanted_bytes
@@ -46,7 +45,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
             patterns = [PATTERNS[name] for name in parameters.patterns]
             samples = bench.samples_each(len(patterns))
             bench.tell.phase("warming_up")
-            warm_up(bench.device, [memory.warming(patterns[0])], bench.warm_up_limit_seconds, bench.check)
+            bench.warm_up([memory.warming(patterns[0])])
             for number, pattern in enumerate(patterns):
                 test = _Test(bench, memory, pattern, parameters, samples)
                 with bench.watching():

@@ -14,7 +14,6 @@ from gpubench.benchmarks.sustained_findings import Window, findings
 from gpubench.benchmarks.table import STREAM
 from gpubench.errors import InvalidParameters
 from gpubench.measure.points import Point, Series, Verdict, measurement_of
-from gpubench.measure.sampling import warm_up
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import StopDecision
@@ -93,7 +92,7 @@ def _windows(
     if verdict.mismatches:
         return verdict, []
     bench.tell.phase("warming_up")
-    warm = warm_up(bench.device, point.operations, bench.warm_up_limit_seconds, bench.check)
+    warm = bench.warm_up(point.operations)
     pass_seconds = median([bench.run(point.operations) for _ in range(3)])
     passes = max(warm.passes, math.ceil(window_seconds / SAMPLES_PER_WINDOW / max(pass_seconds, 1e-6)))
     point.poison()

@@ -14,7 +14,7 @@ from typing import Any
 from gpubench.devices.base import Operation
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.figure import efficiency, flags_of, live_peak
-from gpubench.measure.sampling import passes_for, warm_up
+from gpubench.measure.sampling import passes_for
 from gpubench.measure.statistics import bimodal, median, summarize, trend
 from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
 from gpubench.measure.workbench import MAX_SAMPLES, Workbench
@@ -177,7 +177,7 @@ def _warm_up(bench: Workbench, running: Sequence[Series], cold: bool, warm: bool
     for number, each in enumerate(running):
         _prepare(each.point)
         if number == 0 and not warm:
-            done = warm_up(bench.device, each.point.operations, bench.warm_up_limit_seconds, bench.check)
+            done = bench.warm_up(each.point.operations)
             each.settle(1 if cold else done.passes)
             each.warm_up_seconds = done.seconds
             continue
@@ -185,7 +185,7 @@ def _warm_up(bench: Workbench, running: Sequence[Series], cold: bool, warm: bool
             break
         bench.check()
         bench.device.run(each.point.operations)
-        each.settle(passes_for(bench.device.run(each.point.operations)))
+        each.settle(passes_for(bench.device.run(each.point.operations), bench.sample_seconds))
 
 
 def _sample_alone(bench: Workbench, series: Series, limit_seconds: float) -> None:

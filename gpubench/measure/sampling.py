@@ -11,10 +11,15 @@ from gpubench.devices.base import Device, Operation
 from gpubench.measure.statistics import median
 from gpubench.results.document import Clocks
 
-MIN_SAMPLE_SECONDS = 0.001
-"""Shorter samples measure launches; passes are put together until a sample lasts this long."""
+MIN_SAMPLE_SECONDS = {"cpu": 1e-3, "gpu": 5e-3, "accelerator": 5e-3}
+"""Passes are put together until a sample lasts this long: between the events on a GPU's stream and the
+kernels lie some microseconds, which are not the memory's."""
+MIN_TRIAL_SECONDS = 1e-3
+"""Of a sample where only shapes are compared, which all have the same microseconds."""
 
 WINDOW_SECONDS = 0.1
+BUSY_WINDOW_SECONDS = 0.04
+"""On a GPU that another benchmark has just kept busy, and whose passes last a millisecond."""
 AGREEMENT_RATIO = 0.01
 COLD_LIMIT_SECONDS = 2.0
 """A first copy has been seen to vary by 24 %, and idle GPUs to sit at 405 MHz."""
@@ -33,13 +38,19 @@ class WarmUp:
     seconds: float
 
 
-def warm_up(device: Device, operations: Sequence[Operation], limit_seconds: float, check: Check) -> WarmUp:
-    """Run passes until two windows of 100 ms agree within 1 % and the memory clock is steady."""
+def warm_up(
+    device: Device,
+    operations: Sequence[Operation],
+    limit_seconds: float,
+    check: Check,
+    window_seconds: float = WINDOW_SECONDS,
+) -> WarmUp:
+    """Run passes until two windows agree within 1 % and the memory clock is steady."""
     begin = time.monotonic()
     passes = 1
     before: tuple[float, Clocks] | None = None
     while True:
-        seconds, passes = _window(device, operations, passes, check)
+        seconds, passes = _window(device, operations, passes, check, window_seconds)
         now = (seconds, device.clocks())
         if before and _agree(before, now):
             break
@@ -49,23 +60,25 @@ def warm_up(device: Device, operations: Sequence[Operation], limit_seconds: floa
     return WarmUp(passes, time.monotonic() - begin)
 
 
-def passes_for(pass_seconds: float) -> int:
-    """How many passes make a sample of at least ``MIN_SAMPLE_SECONDS``."""
+def passes_for(pass_seconds: float, sample_seconds: float) -> int:
+    """How many passes make a sample of at least ``sample_seconds``."""
     if pass_seconds <= 0:
         return 1
-    return max(1, math.ceil(MIN_SAMPLE_SECONDS / pass_seconds))
+    return max(1, math.ceil(sample_seconds / pass_seconds))
 
 
-def _window(device: Device, operations: Sequence[Operation], passes: int, check: Check) -> tuple[float, int]:
-    """Run for ``WINDOW_SECONDS``; the median seconds of a pass, and how many make a sample."""
+def _window(
+    device: Device, operations: Sequence[Operation], passes: int, check: Check, window_seconds: float
+) -> tuple[float, int]:
+    """Run for ``window_seconds``; the median seconds of a pass, and how many make a sample."""
     spent, each = 0.0, []
     begin = time.monotonic()
-    while spent < WINDOW_SECONDS and time.monotonic() - begin < COLD_LIMIT_SECONDS:
+    while spent < window_seconds and time.monotonic() - begin < COLD_LIMIT_SECONDS:
         check()
         seconds = device.run(list(operations) * passes)
         spent += seconds
         each.append(seconds / passes)
-        passes = max(passes, passes_for(seconds / passes))
+        passes = max(passes, passes_for(seconds / passes, MIN_SAMPLE_SECONDS[device.info.kind]))
     return median(each), passes
 
 

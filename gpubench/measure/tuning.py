@@ -11,7 +11,7 @@ from gpubench.benchmarks.parameters import SHAPE_FIELDS
 from gpubench.devices.base import Device, Launch
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.points import Point, Verdict
-from gpubench.measure.sampling import Check, passes_for
+from gpubench.measure.sampling import MIN_TRIAL_SECONDS, Check, passes_for
 from gpubench.measure.shapes import Access
 from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench
@@ -55,8 +55,16 @@ def tuned_shape(
         limit = parameters["time_limit_seconds"]
         budget = min(BUDGET_SECONDS[bench.device.info.kind], 2 * limit if limit else math.inf)
         trials = try_shapes(
-            bench.device, task, shapes, bench.check, lambda part: bench.tell.phase("tuning", part), budget
+            bench.device,
+            task,
+            shapes,
+            bench.check,
+            lambda part: bench.tell.phase("tuning", part),
+            budget,
+            # A processor's trials last longer than its clock needs to rise; a GPU's are short.
+            (lambda launches: None) if bench.warm or bench.on_processor else bench.warm_up,
         )
+        bench.warm = True
         chosen = bench.shapes[key] = best(trials)
         bench.tuned(Tuning(task.access, task.name, task.dtype, task.footprint_bytes, chosen, trials))
     return bench.shapes[key]
@@ -86,13 +94,15 @@ def try_shapes(
     check: Check,
     on_round: Callable[[float], None],
     budget_seconds: float | None = None,
+    warm_up: Callable[[list[Launch]], object] = lambda launches: None,
 ) -> list[Trial]:
     """Time each shape in turn, round after round, so that drift favours none, for some seconds.
 
     Each sample follows one untimed pass of its own kernel: what another kernel left in the caches
-    is not its own. A shape that does not compile is in the table with the reason.
+    is not its own. A shape that does not compile is in the table with the reason. ``warm_up`` is given
+    a pass when all are compiled, which a device waits for idly.
     """
-    passes: dict[Shape, list[Launch]] = {}
+    once: dict[Shape, list[Launch]] = {}
     samples: dict[Shape, list[float]] = {shape: [] for shape in shapes}
     reasons: dict[Shape, str] = {}
     for shape in shapes:
@@ -100,9 +110,15 @@ def try_shapes(
         try:
             launches = task.launches(shape)
             device.run(launches)  # compiles, where a runtime compiles late
-            passes[shape] = launches * passes_for(device.run(launches))
+            once[shape] = launches
         except BenchmarkFailed as error:
             reasons[shape] = error.message
+    if once:
+        warm_up(next(iter(once.values())))
+    passes = {
+        shape: launches * passes_for(device.run(launches), MIN_TRIAL_SECONDS)
+        for shape, launches in once.items()
+    }
     budget = budget_seconds or BUDGET_SECONDS[device.info.kind]
     begin = time.monotonic()
     for done in range(MAX_ROUNDS):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -15,7 +16,14 @@ from gpubench.kernels.programs import Programs
 from gpubench.kernels.source import ReadSource, read_source
 from gpubench.measure.figure import merge, since
 from gpubench.measure.memory import PART_BYTES, Arena, parts
-from gpubench.measure.sampling import BUSY_LIMIT_SECONDS, COLD_LIMIT_SECONDS
+from gpubench.measure.sampling import (
+    BUSY_LIMIT_SECONDS,
+    BUSY_WINDOW_SECONDS,
+    COLD_LIMIT_SECONDS,
+    MIN_SAMPLE_SECONDS,
+    WarmUp,
+    warm_up,
+)
 from gpubench.measure.shapes import helper_grid
 from gpubench.measure.telling import Teller
 from gpubench.measure.validity import required_footprint_bytes
@@ -61,7 +69,7 @@ class Workbench:
         self.check = control.check
         self.tuned = control.tuned
         self.programs = Programs(device, read)
-        self.arena = Arena(device, self._touch)
+        self.arena = Arena(device, partial(_touch, device, self.programs, self.check))
         self.theory: Theory | None = theory_for_device(device.info, memory)
         # What a client states may not lift the bar that the device itself sets.
         peaks = [t.peak_bytes_per_second for t in (self.theory, theory_for_device(device.info)) if t]
@@ -75,6 +83,8 @@ class Workbench:
         """That the current benchmark may still take."""
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
+        self.warm = False
+        """Whether the device has been busy for long enough to have its pace."""
 
     def begin(self, tell: Teller) -> None:
         """The next benchmark."""
@@ -90,10 +100,20 @@ class Workbench:
         return self.device.info.kind == "cpu"
 
     @property
-    def warm_up_limit_seconds(self) -> float:
-        # Tuning has kept a processor busy for longer than its clock needs to rise; a GPU's trials are short.
-        tuned = self.on_processor and bool(self.shapes)
-        return BUSY_LIMIT_SECONDS if self._watched or tuned else COLD_LIMIT_SECONDS
+    def sample_seconds(self) -> float:
+        """Of a sample, at least."""
+        return MIN_SAMPLE_SECONDS[self.device.info.kind]
+
+    def warm_up(self, operations: Sequence[Operation]) -> WarmUp:
+        """Run passes until the device has its pace; shorter where it has been busy already."""
+        if not self.warm:
+            done = warm_up(self.device, operations, COLD_LIMIT_SECONDS, self.check)
+        elif self.on_processor:
+            done = warm_up(self.device, operations, BUSY_LIMIT_SECONDS, self.check)
+        else:
+            done = warm_up(self.device, operations, BUSY_LIMIT_SECONDS, self.check, BUSY_WINDOW_SECONDS)
+        self.warm = True
+        return done
 
     @property
     def telemetry(self) -> Telemetry:
@@ -124,14 +144,6 @@ class Workbench:
             telemetry = since(begin, watch.stop())
             self._watched.append(msgspec.structs.replace(telemetry, before=self.before))
 
-    def _touch(self, allocation: Allocation) -> None:
-        """Use every byte of it."""
-        grid = helper_grid(self.device.info)
-        poison = self.programs.verify("double", grid.group_size).kernel("poison")
-        for offset, nbytes in parts(allocation.nbytes, PART_BYTES[self.device.info.kind]):
-            arguments = (allocation.view(offset, nbytes), nbytes // 8)
-            self.run([Launch(poison, grid.groups, grid.group_size, arguments)])
-
     def run(self, operations: Sequence[Operation]) -> float:
         """Each on its own, so that a cancel is heard between them; the sum of their seconds."""
         seconds = 0.0
@@ -139,3 +151,13 @@ class Workbench:
             self.check()
             seconds += self.device.run([operation])
         return seconds
+
+
+def _touch(device: Device, programs: Programs, check: Callable[[], None], allocation: Allocation) -> None:
+    """Use every byte of it."""
+    grid = helper_grid(device.info)
+    poison = programs.verify("double", grid.group_size).kernel("poison")
+    for offset, nbytes in parts(allocation.nbytes, PART_BYTES[device.info.kind]):
+        check()
+        arguments = (allocation.view(offset, nbytes), nbytes // 8)
+        device.run([Launch(poison, grid.groups, grid.group_size, arguments)])

@@ -13,14 +13,14 @@ from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.sweep_task import SweepTask, sweep_shape
 from gpubench.benchmarks.table import STREAM
 from gpubench.measure.checks import Checks, salt_of
-from gpubench.measure.levels import known_caches, ladder, level_findings
+from gpubench.measure.levels import CurvePoint, known_caches, ladder, level_findings
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.reports import Reports
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape
 from gpubench.units import format_bandwidth
 from gpubench.worker.messages import PlannedBenchmark
 
@@ -44,11 +44,17 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
         curve = []
         for each in _curve(bench, planned, parameters, kernel, (2 * number, 2 * len(kernels))):
             yield each
-            if each.bandwidth_bytes_per_second and each.footprint_bytes:
-                # What disturbs makes bandwidth less, never more.
-                curve.append((each.footprint_bytes, 1 / each.bandwidth_bytes_per_second.p95))
-        known = known_caches(bench.device.info, together=True)
-        yield from level_findings(planned.name, kernel, curve, known, _in_words)
+            if (bandwidth := each.bandwidth_bytes_per_second) and each.footprint_bytes:
+                curve.append(CurvePoint(each.footprint_bytes, 1 / bandwidth.p95, 1 / bandwidth.median))
+        yield from findings(bench.device.info, planned.name, kernel, curve)
+
+
+def findings(
+    info: DeviceInfo, benchmark: str, kernel: Kernel, curve: Sequence[CurvePoint]
+) -> Iterator[Finding]:
+    """The levels of a kernel's curve; costs are seconds for a byte."""
+    known = known_caches(info, together=True)
+    return level_findings(benchmark, kernel, curve, known, info.last_level_cache_bytes, _in_words)
 
 
 def _curve(

@@ -9,24 +9,28 @@ from msgspec import structs
 from gpubench.benchmarks.chase import LINE_BYTES, Chase, Order, whole_steps
 from gpubench.benchmarks.parameters import LatencyParameters
 from gpubench.devices.base import Buffer
-from gpubench.measure.levels import known_caches, ladder, level_findings
+from gpubench.measure.levels import (
+    CurvePoint,
+    figure_of,
+    known_caches,
+    ladder,
+    level_findings,
+    memory_from_bytes,
+    memory_proviso,
+)
 from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.points import Point, Series, Verdict, measure_points, measurement_of
 from gpubench.measure.reports import Reports
-from gpubench.measure.statistics import median
 from gpubench.measure.stopping import stopping_rule
 from gpubench.measure.validity import FREE_MEMORY_SHARE
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import DeviceInfo, Finding, Measurement
-from gpubench.units import format_bytes, format_seconds
+from gpubench.units import format_seconds
 from gpubench.worker.messages import PlannedBenchmark
 
 LEAST_BYTES = 4096
 MIN_LARGEST_BYTES = 256 << 20
 CACHE_MULTIPLE = 4
-
-MEMORY_CACHE_MULTIPLE = 3
-"""From so many last-level caches on, a walk at random over all finds next to nothing in them."""
 
 LIMIT_SECONDS = {"cpu": 0.15, "gpu": 0.06, "accelerator": 0.06}
 PASS_SECONDS = {"cpu": 2e-3, "gpu": 2e-3, "accelerator": 2e-3}
@@ -43,7 +47,7 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
     footprints = ladder(max(LEAST_BYTES, 4 * line_bytes), _largest_bytes(bench, parameters.footprint_bytes))
     [segment] = bench.arena.cut(footprints[-1], 1, 8, line_bytes)
     orders: list[Order] = [parameters.order] if parameters.order else ["random", "paged"]
-    curves: dict[Order, list[tuple[int, float]]] = {order: [] for order in orders}
+    curves: dict[Order, list[CurvePoint]] = {order: [] for order in orders}
     reports = Reports(bench.device)
     try:
         for number, footprint in enumerate(footprints):
@@ -63,9 +67,8 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
             )
             for order, each in zip(walked, measured, strict=True):
                 yield each
-                if each.latency_seconds:
-                    # What disturbs a walk makes it longer, never shorter.
-                    curves[order].append((footprint, each.latency_seconds.p5))
+                if latency := each.latency_seconds:
+                    curves[order].append(CurvePoint(footprint, latency.p5, latency.median))
     finally:
         reports.release()
     yield from findings(bench.device.info, planned.name, curves)
@@ -154,7 +157,7 @@ def _settling_steps(bench: Workbench, chase: Chase, footprint: int) -> int:
 
 
 def findings(
-    info: DeviceInfo, benchmark: str, curves: Mapping[Order, Sequence[tuple[int, float]]]
+    info: DeviceInfo, benchmark: str, curves: Mapping[Order, Sequence[CurvePoint]]
 ) -> Iterator[Finding]:
     """The levels, and what memory costs far beyond the caches.
 
@@ -163,20 +166,18 @@ def findings(
     "memory" is of the walk at random over all, which also pays for the translation of addresses.
     """
     random, paged = curves.get("random", []), curves.get("paged", [])
-    curve = [each for each in random if not paged or each[0] < paged[0][0]] + list(paged)
-    known = known_caches(info, together=False)
-    for each in level_findings(benchmark, "", curve, known, _in_words):
+    within = [each for each in random if not paged or each.footprint_bytes < paged[0].footprint_bytes]
+    cache_bytes, known = info.last_level_cache_bytes, known_caches(info, together=False)
+    for each in level_findings(benchmark, "", [*within, *paged], known, cache_bytes, _in_words):
         if paged and each.name == "memory":
             text = f"{each.text}, page by page: with few translations of addresses"
             each = structs.replace(each, name="memory_paged", text=text)
         yield each
-    least = MEMORY_CACHE_MULTIPLE * (info.last_level_cache_bytes or MIN_LARGEST_BYTES)
-    beyond = [latency for size, latency in random if size >= least]
+    beyond = [each for each in random if each.footprint_bytes >= memory_from_bytes(cache_bytes)]
     if paged and beyond:
-        value, unit, words = _in_words(median(beyond))
-        text = (
-            f"memory: {words} from {format_bytes(least)}, at random over all: with translations of addresses"
-        )
+        value, unit, words = figure_of(beyond, _in_words)
+        words += memory_proviso(cache_bytes)
+        text = f"memory: {words}, at random over all: with translations of addresses"
         yield Finding(benchmark, "memory", text, value, unit)
 
 

@@ -244,7 +244,8 @@ _LATENCY_ROWS = (
         "through one page after the other, in random order within each, with few translations; processors "
         "that fetch lines in pairs find some of its lines in a cache, so `memory` is the figure of `random`, "
         "from three last-level caches on. No bytes are counted. Levels are found in the curve of the "
-        "fastest 5 % of the samples, and named after the caches that the device or its host tells of.",
+        "fastest 5 % of the samples, and named after the caches that the device or its host tells of; the "
+        "figure of a level is the median of its points' medians.",
         "latency", LatencyParameters,
     ),
     Benchmark(
@@ -266,7 +267,9 @@ _LATENCY_ROWS = (
         "everything. Beyond that the passes are those of `read` and `copy`, and the largest one gives "
         "their figure. Bytes are all that the kernels read and write, wherever they come from. Every "
         "group's sum and every copied word is checked. Levels are found in the fastest 5 % of the "
-        "samples, and set beside the sizes that the device or its host tells of, all cores' together.",
+        "samples, and set beside the sizes that the device or its host tells of, all cores' together; the "
+        "figure of a level is the median of its points' medians, and that of memory is from three "
+        "last-level caches on.",
         "cache_sweep", CacheSweepParameters,
     ),
 )  # fmt: skip

@@ -3,6 +3,9 @@
 A level is a plateau of the curve. The costs' logarithms are cut into pieces of equal cost so that
 the squared distances from the pieces' means, with a price for each piece, are least. Pieces shorter
 than an octave are the slope between two levels; neighbours that hardly differ are one level.
+
+Levels are told apart by what undisturbed accesses cost; the figure of a level is of all samples, the
+median of its points' medians.
 """
 
 from __future__ import annotations
@@ -26,10 +29,16 @@ MIN_LEVEL_RATIO = 1.5
 MAX_NAME_OCTAVES = 2.0
 """A step this far from where a cache is said to end is still its step: caches are shared with others."""
 
+MEMORY_CACHE_MULTIPLE = 3
+"""From so many last-level caches on, what goes over all of a footprint finds next to nothing in them."""
+
+UNKNOWN_CACHE_BYTES = 256 << 20
+"""Where the caches are not known, what is called memory is so if none is larger."""
+
 
 @dataclass(frozen=True)
 class Level:
-    """Footprints from ``first_bytes`` to ``last_bytes`` cost ``cost``.
+    """Footprints from ``first_bytes`` to ``last_bytes`` cost ``cost``, where nothing disturbs.
 
     ``ends_bytes`` is the last footprint that costs less than the geometric mean of this level and the
     next; None for the last level.
@@ -39,6 +48,19 @@ class Level:
     last_bytes: int
     cost: float
     ends_bytes: int | None
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What an access or a byte costs at a footprint: in the fastest samples, and in the median of all.
+
+    What disturbs makes it cost more, never less. So the fastest show where steps are; as a figure they
+    would flatter.
+    """
+
+    footprint_bytes: int
+    undisturbed_cost: float
+    median_cost: float
 
 
 @dataclass(frozen=True)
@@ -81,56 +103,101 @@ def known_caches(info: DeviceInfo, *, together: bool) -> list[KnownCache]:
     return [KnownCache("L2", info.last_level_cache_bytes)] if info.last_level_cache_bytes else []
 
 
-def level_names(found: Sequence[Level], known: Sequence[KnownCache]) -> list[tuple[str, KnownCache | None]]:
-    """Each level's name, with the cache that it is named after.
+def memory_from_bytes(last_level_cache_bytes: int | None) -> int:
+    """The least footprint of which the cost is called that of memory."""
+    return MEMORY_CACHE_MULTIPLE * (last_level_cache_bytes or UNKNOWN_CACHE_BYTES)
 
-    A level takes the name of the cache whose size is nearest to where it ends, in rising order;
-    without one it is called by its number. The last level is the memory.
+
+def memory_proviso(last_level_cache_bytes: int | None) -> str:
+    """What a sentence on memory ends with: nothing where the caches are known."""
+    if last_level_cache_bytes:
+        return ""
+    return f", if no cache is larger than {format_bytes(UNKNOWN_CACHE_BYTES)}"
+
+
+def level_names(
+    found: Sequence[Level], known: Sequence[KnownCache], memory_bytes: int
+) -> list[tuple[str, KnownCache | None]]:
+    """Each level's name, with the cache that it ends with.
+
+    A level ends with the cache whose size is nearest to where it ends, in rising order, if its first
+    footprint fits in there. It takes that cache's name, with that of the smallest one whose footprints
+    it has too: "L1 to L3". The last level is the memory if it goes on to ``memory_bytes``. All others
+    are called by their number.
     """
     names: list[tuple[str, KnownCache | None]] = []
     left = list(known)
-    for number, level in enumerate(found[:-1]):
+    for number, level in enumerate(found[:-1], 1):
         ends = level.ends_bytes or level.last_bytes
-        cache = min(left, key=lambda each: abs(math.log2(each.nbytes / ends)), default=None)
+        held = [each for each in left if each.nbytes >= level.first_bytes]
+        cache = min(held, key=lambda each: abs(math.log2(each.nbytes / ends)), default=None)
         if cache and abs(math.log2(cache.nbytes / ends)) <= MAX_NAME_OCTAVES:
             left = left[left.index(cache) + 1 :]
-            names.append((cache.name, cache))
+            names.append((cache.name if cache == held[0] else f"{held[0].name} to {cache.name}", cache))
         else:
-            names.append((f"level {number + 1}", None))
-    return [*names, ("memory", None)] if found else []
+            names.append((f"level {number}", None))
+    if found:
+        names.append(("memory" if found[-1].last_bytes >= memory_bytes else f"level {len(found)}", None))
+    return names
+
+
+Figure = Callable[[float], tuple[float, str, str]]
+"""Makes value, unit and words of a cost."""
+
+
+def figure_of(points: Sequence[CurvePoint], figure: Figure) -> tuple[float, str, str]:
+    """Value and unit of the points' median, and words that say of which footprints it is."""
+    value, unit, words = figure(median([each.median_cost for each in points]))
+    first, last = (format_bytes(each.footprint_bytes) for each in (points[0], points[-1]))
+    return value, unit, f"{words} at {first}" if len(points) == 1 else f"{words} from {first} to {last}"
 
 
 def level_findings(
     benchmark: str,
     of: str,
-    curve: Sequence[tuple[int, float]],
+    curve: Sequence[CurvePoint],
     known: Sequence[KnownCache],
-    figure: Callable[[float], tuple[float, str, str]],
+    last_level_cache_bytes: int | None,
+    figure: Figure,
 ) -> Iterator[Finding]:
-    """What each level costs and where it ends, beside what is said of it.
+    """What each level costs and where it ends, beside what is said of it; the curve in rising order.
 
-    ``of`` tells curves of one benchmark apart; ``figure`` makes value, unit and words of a cost.
+    ``of`` tells curves of one benchmark apart. The figure of memory is of the points that are clearly
+    beyond all caches, though its level may begin before: a part of them may lie in a cache whose step
+    is not seen.
     """
-    found = levels(curve)
-    names = level_names(found, known)
+    found = levels([(each.footprint_bytes, each.undisturbed_cost) for each in curve])
+    memory_bytes = memory_from_bytes(last_level_cache_bytes)
+    names = level_names(found, known, memory_bytes)
     prefix, about = (f"{of}_", f"{of}: ") if of else ("", "")
     for level, (name, cache) in zip(found, names, strict=True):
-        value, unit, words = figure(level.cost)
-        slug = prefix + name.lower().replace(" ", "_")
-        span = f"{format_bytes(level.first_bytes)} to {format_bytes(level.last_bytes)}"
-        yield Finding(benchmark, slug, f"{about}{name}: {words} from {span}", value, unit)
+        first = max(level.first_bytes, memory_bytes) if name == "memory" else level.first_bytes
+        points = [each for each in curve if first <= each.footprint_bytes <= level.last_bytes]
+        value, unit, words = figure_of(points, figure)
+        if name == "memory":
+            words += memory_proviso(last_level_cache_bytes)
+        elif level.ends_bytes is None:
+            short = curve[-1].footprint_bytes < memory_bytes
+            lack = "the curve does not reach memory" if short else "no level is seen in memory"
+            words += f"; {lack}, which is taken to begin at {format_bytes(memory_bytes)}"
+        yield Finding(benchmark, prefix + _slug(name), f"{about}{name}: {words}", value, unit)
         if level.ends_bytes is not None:
-            said = f"it is said to be {format_bytes(cache.nbytes)}" if cache else "no cache is known there"
-            text = f"{about}{name} ends after {format_bytes(level.ends_bytes)}; {said}"
-            yield Finding(benchmark, f"{slug}_end", text, float(level.ends_bytes), "byte")
+            ended = cache.name if cache else name
+            nothing = "it is taken for the end of no known cache" if known else "no cache is known there"
+            said = f"it is said to be {format_bytes(cache.nbytes)}" if cache else nothing
+            text = f"{about}{ended} ends after {format_bytes(level.ends_bytes)}; {said}"
+            yield Finding(benchmark, f"{prefix}{_slug(ended)}_end", text, float(level.ends_bytes), "byte")
     seen = [cache for _, cache in names if cache]
     for cache in known:
-        if cache not in seen and curve and curve[0][0] < cache.nbytes < curve[-1][0]:
-            size = format_bytes(cache.nbytes)
-            text = f"{about}no step is seen near the {size} that {cache.name} is said to be"
-            yield Finding(
-                benchmark, f"{prefix}{cache.name.lower()}_unseen", text, float(cache.nbytes), "byte"
-            )
+        within = curve and curve[0].footprint_bytes < cache.nbytes < curve[-1].footprint_bytes
+        if within and cache not in seen:
+            step, size = f"{MIN_LEVEL_RATIO:g}x", format_bytes(cache.nbytes)
+            text = f"{about}no step of {step} is taken for the end of {cache.name}, said to be {size}"
+            yield Finding(benchmark, f"{prefix}{_slug(cache.name)}_unseen", text, float(cache.nbytes), "byte")
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(" ", "_")
 
 
 _Piece = tuple[int, int]

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks import sweep_task
+from gpubench.benchmarks.cache_sweep import KERNELS, findings
 from gpubench.devices.base import Device
+from gpubench.measure.levels import CurvePoint
 from gpubench.results.document import Measurement
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
 
@@ -30,7 +32,7 @@ def footprints(measurements: list[Measurement], kernel: str) -> list[int]:
     return [int(m.axes["footprint_bytes"]) for m in measurements if m.axes["kernel"] == kernel]
 
 
-def test_both_curves_from_16_kib_to_what_was_asked(measure: Measure) -> None:
+def test_both_curves_from_16_kib_to_what_was_asked(measure: Measure, device: Device) -> None:
     _, told = measure("cache_sweep", footprint_bytes=4 * MIB, time_limit_seconds=0.005, **PINNED)
     for kernel in ("read", "copy"):
         sizes = footprints(told.measurements, kernel)
@@ -47,6 +49,16 @@ def test_both_curves_from_16_kib_to_what_was_asked(measure: Measure) -> None:
         assert not {"cached_footprint", "cache_unknown"} & set(m.flags)
         assert m.efficiency_ratio.nominal is None
     assert any(each.unit == "byte/s" for each in told.findings)
+    for kernel in KERNELS:
+        curve = [
+            CurvePoint(m.footprint_bytes, 1 / bandwidth.p95, 1 / bandwidth.median)
+            for m in told.measurements
+            if m.axes["kernel"] == kernel
+            and m.footprint_bytes
+            and (bandwidth := m.bandwidth_bytes_per_second)
+        ]
+        found = list(findings(device.info, "cache_sweep", kernel, curve))
+        assert found == [each for each in told.findings if each.name.startswith(f"{kernel}_")]
     ratios = [p.done_ratio for p in told.heard]
     assert ratios == sorted(ratios) and ratios[-1] <= 1
 

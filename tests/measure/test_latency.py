@@ -11,7 +11,7 @@ import pytest
 from gpubench.benchmarks.chase import Chase, Order
 from gpubench.benchmarks.latency import findings
 from gpubench.devices.base import Device
-from gpubench.measure.levels import ladder
+from gpubench.measure.levels import CurvePoint, ladder
 from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.reports import Reports
 from gpubench.measure.workbench import Workbench
@@ -139,7 +139,7 @@ def latency(measurement: Measurement) -> float:
     return measurement.latency_seconds.median
 
 
-def test_the_curve(measure: Measure) -> None:
+def test_the_curve(measure: Measure, device: Device) -> None:
     _, told = measure("latency", time_limit_seconds=0.01, page_bytes=4096)
     points = [(m.axes["footprint_bytes"], m.axes["order"]) for m in told.measurements]
     assert points[:4] == [(4096, "random"), (6144, "random"), (6144, "paged"), (8192, "random")]
@@ -155,6 +155,13 @@ def test_the_curve(measure: Measure) -> None:
         assert not {"cached_footprint", "cache_unknown"} & set(m.flags)
     ratios = [p.done_ratio for p in told.heard]
     assert ratios == sorted(ratios) and ratios[-1] <= 1
+    curves: dict[Order, list[CurvePoint]] = {"random": [], "paged": []}
+    for m in told.measurements:
+        if m.footprint_bytes and m.latency_seconds:
+            order: Order = "paged" if m.axes["order"] == "paged" else "random"
+            point = CurvePoint(m.footprint_bytes, m.latency_seconds.p5, m.latency_seconds.median)
+            curves[order].append(point)
+    assert told.findings == list(findings(device.info, "latency", curves))
     assert any(each.unit == "s" for each in told.findings)
 
 
@@ -233,12 +240,22 @@ def test_memory_is_what_a_walk_at_random_costs_far_beyond_the_caches(device: Dev
     """Not what a walk page by page does, whose lines a processor may fetch in pairs."""
     info = msgspec.structs.replace(device.info, last_level_cache_bytes=8 * MIB)
     sizes = ladder(4 * KIB, 64 * MIB)
-    random = [(size, 1e-9 if size <= 8 * MIB else 50e-9 if size < 24 * MIB else 100e-9) for size in sizes]
-    paged = [(size, 1e-9 if size <= 8 * MIB else 30e-9) for size in sizes if size > 2 * MIB]
+    costs = [(size, 1e-9 if size <= 8 * MIB else 50e-9 if size < 24 * MIB else 100e-9) for size in sizes]
+    random = [CurvePoint(size, 0.8 * cost, cost) for size, cost in costs]
+    costs = [(size, 1e-9 if size <= 8 * MIB else 30e-9) for size in sizes if size > 2 * MIB]
+    paged = [CurvePoint(size, 0.8 * cost, cost) for size, cost in costs]
     said = {each.name: each.value for each in findings(info, "latency", {"random": random, "paged": paged})}
     assert (said["memory"], said["memory_paged"]) == (pytest.approx(100e-9), pytest.approx(30e-9))
     within = {"random": random[:-4], "paged": paged[:-4]}  # up to two caches
-    assert "memory" not in {each.name for each in findings(info, "latency", within)}
+    assert not {"memory", "memory_paged"} & {each.name for each in findings(info, "latency", within)}
+    unknown = msgspec.structs.replace(info, last_level_cache_bytes=None)
+    far = [CurvePoint(size, 100e-9, 100e-9) for size in ladder(96 * MIB, 1024 * MIB)]
+    far_curves = {"random": [*random, *far], "paged": [*paged, *far]}
+    texts = {each.name: each.text for each in findings(unknown, "latency", far_curves)}
+    for name in ("memory", "memory_paged"):
+        assert texts[name].startswith(
+            "memory: 100 ns from 768 MiB to 1 GiB, if no cache is larger than 256 MiB, "
+        )
     [alone] = [each for each in findings(info, "latency", {"random": random}) if each.name == "memory"]
     assert alone.value == pytest.approx(100e-9)
 

@@ -19,8 +19,11 @@ from gpubench.results.document import Flag, Measurement, RunDocument, Status, Th
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
-_DISQUALIFYING: frozenset[Flag] = frozenset({"over_theory", "cached_footprint", "unverified"})
-_UNSTEADY: frozenset[Flag] = frozenset({"unstable", "drifting"})
+_DISQUALIFYING: frozenset[Flag] = frozenset(
+    {"over_theory", "cached_footprint", "cache_unknown", "unverified"}
+)
+UNSTEADY: tuple[Flag, ...] = ("unstable", "drifting", "power_limited", "thermal_limited", "contended")
+"""Flags that say that the next run may well give another figure."""
 
 
 @dataclass(frozen=True, order=True)
@@ -179,8 +182,8 @@ def _is_of_the_memory(measurement: Measurement, known: bool) -> bool:
 def valid_figure(measurement: Measurement) -> Figure | None:
     """The figure, where it may stand for the device.
 
-    It must be verified, measured with default parameters over a footprint that keeps caches out, and
-    not above theory. How stable it was does not matter here: that is a gauge of its own.
+    It must be verified, measured with default parameters over a footprint that is known to keep caches
+    out, and not above theory. How stable it was does not matter here: that is a gauge of its own.
     """
     summary = measurement.bandwidth_bytes_per_second
     if (
@@ -195,7 +198,7 @@ def valid_figure(measurement: Measurement) -> Figure | None:
         bandwidth_bytes_per_second=summary.median,
         stddev_bytes_per_second=_stddev(measurement),
         efficiency_ratio=measurement.efficiency_ratio.nominal,
-        stable=not _UNSTEADY.intersection(measurement.flags),
+        stable=set(UNSTEADY).isdisjoint(measurement.flags),
     )
 
 

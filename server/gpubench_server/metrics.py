@@ -24,7 +24,7 @@ from gpubench.catalog.load import technologies
 from gpubench.catalog.theory import MODULE_BITS, peak_bytes_per_second, theory_for_device
 from gpubench.protocol.messages import PROTOCOL
 from gpubench.results.document import DeviceInfo, Theory
-from gpubench_server.ledger import Figure, Snapshot
+from gpubench_server.ledger import UNSTEADY, Figure, Snapshot
 
 _OUTCOMES = ("ok", "failed", "cancelled", "timeout", "device_lost", "unverified", "skipped")
 _REFERENCE_FAMILIES = ("GDDR6", "GDDR6X", "GDDR7")
@@ -168,8 +168,8 @@ def _devices(moment: Moment) -> Iterator[Metric]:
 _FIGURES: tuple[tuple[str, str, Callable[[Figure], float | None]], ...] = (
     (
         "bandwidth_bytes_per_second",
-        "Median of the last valid run: verified, default parameters, a footprint beyond the caches, "
-        "not above theory.",
+        "Median of the last valid run: verified, default parameters, a footprint known to be beyond the "
+        "caches, not above theory.",
         lambda figure: figure.bandwidth_bytes_per_second,
     ),
     (
@@ -193,7 +193,7 @@ _FIGURES: tuple[tuple[str, str, Callable[[Figure], float | None]], ...] = (
     ),
     (
         "stable",
-        "0 where the last valid run was unstable or drifting, else 1.",
+        f"0 where the last valid run was flagged {', '.join(UNSTEADY[:-1])} or {UNSTEADY[-1]}, else 1.",
         lambda figure: figure.stable,
     ),
 )

@@ -10,6 +10,8 @@ from typing import Any
 
 import promql_parser
 import pytest
+from gpubench_server.ledger import UNSTEADY, Snapshot
+from gpubench_server.metrics import Moment, MomentCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.running import RunningServer
@@ -111,6 +113,20 @@ def test_a_dashboard_can_be_imported_unedited(path: Path) -> None:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
     assert loaded["uid"] and re.search(r"^[\w-]{1,40}$", loaded["uid"])
+
+
+def test_the_help_and_the_panel_of_stability_name_every_flag_that_makes_it_zero() -> None:
+    moment = Moment(Snapshot(), (), (), open_connections=0, max_connections=1, max_queue_length=1)
+    families = {family.name: family for family in MomentCollector(lambda: moment).collect()}
+    panels = [
+        panel["description"]
+        for path in DASHBOARDS
+        for panel in dashboard(path)["panels"]
+        if any("gpubench_last_run_stable" in target["expr"] for target in panel["targets"])
+    ]
+    assert panels
+    for text in (families["gpubench_last_run_stable"].documentation, *panels):
+        assert all(flag in text for flag in UNSTEADY), text
 
 
 def test_no_two_dashboards_share_an_id() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from gpubench_server.ledger import Ledger, Series, valid_figure
+from gpubench_server.ledger import UNSTEADY, Ledger, Series, valid_figure
 
 from gpubench.results.document import Efficiency, Flag, RunDocument, Theory
 from tests.documents import document, measurement
@@ -33,18 +33,20 @@ def test_what_may_not_stand_for_a_device(fields: dict[str, Any]) -> None:
     assert valid_figure(measurement(1500, **fields)) is None
 
 
-@pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "unverified"])
+@pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "cache_unknown", "unverified"])
 def test_flags_that_disqualify(flag: Flag) -> None:
     assert valid_figure(measurement(1500, "triad", flag)) is None
 
 
-@pytest.mark.parametrize(
-    ("flag", "stable"), [("unstable", False), ("drifting", False), ("power_limited", True)]
-)
+@pytest.mark.parametrize(("flag", "stable"), [*((flag, False) for flag in UNSTEADY), ("clock_limited", True)])
 def test_an_unsteady_figure_counts_and_is_marked(flag: Flag, stable: bool) -> None:
     figure = valid_figure(measurement(1500, "triad", flag))
     assert figure is not None
     assert figure.stable == stable
+
+
+def test_what_else_took_or_slowed_the_device_makes_a_figure_unsteady() -> None:
+    assert set(UNSTEADY) == {"unstable", "drifting", "contended", "thermal_limited", "power_limited"}
 
 
 def test_a_figure_carries_what_its_gauges_need() -> None:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any
 
 from gpubench.catalog.load import Claim, Series, Technology, claims
 from gpubench.catalog.lookup import find_board, find_technology, published_for
@@ -25,7 +25,7 @@ from gpubench.curves import Curve, curves, parameters_apart, told_apart
 from gpubench.errors import CatalogError
 from gpubench.results.document import Flag, Measurement, RunDocument, Summary, Theory
 from gpubench.units import GB
-from gpubench.verdicts import Verdict, compare_runs, why_unusable
+from gpubench.verdicts import Verdict, compare_runs, in_order, why_unusable
 
 __all__ = ["Comparison", "Verdict", "compare", "compare_runs"]
 
@@ -211,8 +211,7 @@ def compare(document: RunDocument) -> Comparison:
 def flags_of(measurement: Measurement, nominal_ratio: float | None) -> tuple[Flag, ...]:
     """The measurement's flags, and ``over_theory`` where the figure is above it all the same."""
     over: tuple[Flag, ...] = ("over_theory",) if nominal_ratio and nominal_ratio > 1 else ()
-    present = {*measurement.flags, *over}
-    return tuple(flag for flag in get_args(Flag) if flag in present)
+    return in_order((*measurement.flags, *over))
 
 
 def _result(

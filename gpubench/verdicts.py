@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -38,7 +38,8 @@ class Verdict:
     """Side b against side a: ``ratio`` is b's speed over a's, with its interval.
 
     The speed is the bandwidth, or of a latency its inverse. ``axes`` are the place on a curve.
-    ``differences`` name the settings that differ, as "name: a's value, b's value".
+    ``differences`` name the settings that differ, as "name: a's value, b's value"; ``flags`` are those
+    of the figures of both sides.
     """
 
     benchmark: str
@@ -52,6 +53,7 @@ class Verdict:
     runs_b: int = 0
     differences: tuple[str, ...] = ()
     axes: Mapping[str, int | float | str] = field(default_factory=dict)
+    flags: tuple[Flag, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,12 @@ def figure_of(measurement: Measurement) -> Summary | None:
     }.get(measurement.quantity)
 
 
+def in_order(found: Iterable[Flag]) -> tuple[Flag, ...]:
+    """Each flag once, in the order of the document's list."""
+    present = set(found)
+    return tuple(flag for flag in get_args(Flag) if flag in present)
+
+
 def why_unusable(measurement: Measurement) -> str | None:
     """Why a measurement gives no figure that may be compared; null where it does."""
     summary = figure_of(measurement)
@@ -88,10 +96,10 @@ def why_unusable(measurement: Measurement) -> str | None:
 def compare_runs(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> list[Verdict]:
     """What the runs of side b say against those of side a, for each benchmark at each of its settings.
 
-    A side's interval spans the intervals of its runs. FASTER and SLOWER need intervals that do not
-    meet, an effect of 0.5 %, and three runs a side; SAME an effect below 0.5 % and intervals that
-    exclude one above 2 %; what is neither is AMBIGUOUS. Devices may differ, settings may not. Points
-    that only one side has are NOT COMPARABLE.
+    A side's interval spans the intervals of its runs. All need three runs a side: FASTER and SLOWER
+    also intervals that do not meet and an effect of 0.5 %, SAME an effect below 0.5 % and intervals
+    that exclude one above 2 %; what is neither is AMBIGUOUS. Devices may differ, settings may not.
+    Points that only one side has are NOT COMPARABLE.
     """
     ours, theirs = _by_settings(a), _by_settings(b)
     verdicts: list[Verdict] = []
@@ -131,6 +139,7 @@ def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
         runs_a=_runs(a),
         runs_b=_runs(b),
         differences=_differences(a, b) if a and b else (),
+        flags=in_order(flag for _, measurement in (*a, *b) for flag in measurement.flags),
     )
     if not a or not b:
         return replace(found, reason=f"measured on the {'first' if a else 'second'} side only")
@@ -152,16 +161,21 @@ def _runs(figures: list[_Figure]) -> int:
 
 
 def _judge(ratio: float, low: float, high: float, runs: int) -> tuple[Word, str]:
-    apart = low > 1 or high < 1
+    word: Word
     if abs(ratio - 1) < MINIMUM_EFFECT:
-        if max(high - 1, 1 - low) <= SAME_WITHIN:
-            return "SAME", "the medians differ by less than 0.5 %"
-        return "AMBIGUOUS", "the medians are close, but the intervals are too wide to exclude a difference"
-    if not apart:
+        if max(high - 1, 1 - low) > SAME_WITHIN:
+            return (
+                "AMBIGUOUS",
+                "the medians are close, but the intervals are too wide to exclude a difference",
+            )
+        word, reason = "SAME", "the medians differ by less than 0.5 %"
+    elif low > 1 or high < 1:
+        word, reason = ("FASTER" if ratio > 1 else "SLOWER"), "the intervals of all runs are apart"
+    else:
         return "AMBIGUOUS", "the intervals overlap"
     if runs < MINIMUM_RUNS:
-        return "AMBIGUOUS", f"the intervals are apart, but a verdict needs {MINIMUM_RUNS} runs a side"
-    return ("FASTER" if ratio > 1 else "SLOWER"), "the intervals of all runs are apart"
+        return "AMBIGUOUS", f"{reason}, but a verdict needs {MINIMUM_RUNS} runs a side"
+    return word, reason
 
 
 def _side(figures: list[_Figure]) -> _Side:

@@ -1,7 +1,7 @@
 import pytest
 
 from gpubench.compare import compare_runs
-from gpubench.results.document import Flag, RunDocument, Summary
+from gpubench.results.document import Flag, Measurement, RunDocument, Summary
 from gpubench.verdicts import Verdict
 from tests.documents import document, measurement, processor
 
@@ -56,7 +56,27 @@ def test_a_difference_below_half_a_percent_is_none() -> None:
 
 def test_close_medians_with_wide_intervals_are_not_the_same() -> None:
     assert verdict(runs(1600, spread=0.1), runs(1601, spread=0.1)).verdict == "AMBIGUOUS"
-    assert verdict(runs(1600), runs(1601)).verdict == "SAME"
+    assert verdict(runs(1600, 1600, 1600), runs(1601, 1601, 1601)).verdict == "SAME"
+
+
+def test_one_or_two_runs_cannot_say_same() -> None:
+    """The next run of the same program may be 5 % off, whatever the interval of this one."""
+    for few in (runs(1600), runs(1600, 1600)):
+        found = verdict(few, runs(1601, 1601, 1601))
+        assert found.verdict == "AMBIGUOUS"
+        assert found.reason == "the medians differ by less than 0.5 %, but a verdict needs 3 runs a side"
+
+
+def test_a_verdict_bears_the_flags_of_both_sides() -> None:
+    a = [*runs(1500, 1502), *runs(1501, flag="contended")]
+    found = verdict(a, runs(1600, 1601, 1602, flag="unstable"))
+    assert found.flags == ("unstable", "contended")
+    assert verdict(a, runs(1600, flag="cached_footprint")).flags == ("cached_footprint", "contended")
+    assert verdict(runs(1500), runs(1600)).flags == ()
+
+
+def three(*measurements: Measurement) -> list[RunDocument]:
+    return [document(*measurements, run_id=f"run-{number}") for number in range(3)]
 
 
 def test_settings_that_differ_are_named() -> None:
@@ -71,15 +91,15 @@ def test_settings_that_differ_are_named() -> None:
 
 
 def test_how_long_was_measured_is_no_setting() -> None:
-    a = document(measurement(100, parameters={"seed": 1, "time_limit_seconds": None, "dtype": "float"}))
-    b = document(measurement(100, parameters={"seed": 2, "time_limit_seconds": 9.0, "dtype": "float"}))
-    assert verdict([a], [b]).verdict == "SAME"
+    a = three(measurement(100, parameters={"seed": 1, "time_limit_seconds": None, "dtype": "float"}))
+    b = three(measurement(100, parameters={"seed": 2, "time_limit_seconds": 9.0, "dtype": "float"}))
+    assert verdict(a, b).verdict == "SAME"
 
 
 def test_a_benchmark_at_several_settings_is_compared_with_its_like() -> None:
     small, large = {"footprint_bytes": 1}, {"footprint_bytes": 2}
-    run = document(measurement(100, parameters=small), measurement(200, parameters=large))
-    found = compare_runs([run], [run])
+    runs_of_both = three(measurement(100, parameters=small), measurement(200, parameters=large))
+    found = compare_runs(runs_of_both, runs_of_both)
     assert [(each.parameters, each.verdict) for each in found] == [(small, "SAME"), (large, "SAME")]
 
 
@@ -94,15 +114,15 @@ def test_what_one_side_lacks_is_said() -> None:
 
 
 def test_points_that_one_side_lacks_are_said_and_when_they_were_measured_is_no_setting() -> None:
-    def side(windows: int, begin: float) -> RunDocument:
-        return document(
+    def side(windows: int, begin: float) -> list[RunDocument]:
+        return three(
             *(
                 measurement(9, "sustained", axes={"window": n}, places={"begin_seconds": n + begin})
                 for n in range(windows)
             )
         )
 
-    found = compare_runs([side(1, 0.1)], [side(2, 0.2)])
+    found = compare_runs(side(1, 0.1), side(2, 0.2))
     assert [(v.axes, v.verdict, v.reason) for v in found[1:]] == [
         ({"window": 1}, "NOT COMPARABLE", "measured on the second side only")
     ]

@@ -236,10 +236,12 @@ def verdicts(found: Sequence[Verdict]) -> Table:
             if each.low is not None and each.high is not None
             else UNKNOWN,
             f"{each.runs_a} and {each.runs_b}",
+            ", ".join(each.flags) or "none",
         )
         for each in found
     )
-    return Table("Verdicts", ("benchmark", "verdict", "why", "ratio", "interval", "runs"), rows, 3)
+    columns = ("benchmark", "verdict", "why", "ratio", "interval", "runs", "flags")
+    return Table("Verdicts", columns, rows, 3, last_text=1)
 
 
 def flags_in(comparisons: Iterable[Comparison]) -> list[Flag]:

@@ -54,6 +54,9 @@ def test_verdicts_in_words() -> None:
     text = shown(verdict_table(compare_runs([a], [b])))
     assert "AMBIGUOUS" in text
     assert "1.0625" in text
+    flagged = document(measurement(1700.0, "triad", "contended"), run_id="b")
+    text = shown(verdict_table(compare_runs([a], [flagged])))
+    assert any("1.0625" in line and line.rstrip().endswith("contended") for line in text.splitlines())
 
 
 def test_names_are_text_and_not_markup() -> None:

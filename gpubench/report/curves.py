@@ -10,7 +10,9 @@ from gpubench import units
 from gpubench.compare import Comparison
 from gpubench.curves import Axis, Curve, Series, placed, value_of
 from gpubench.report.model import UNKNOWN, Table, clean, in_brackets
+from gpubench.report.words import FLAGS
 from gpubench.results.document import Measurement
+from gpubench.verdicts import in_order, why_unusable
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH = 16
@@ -53,13 +55,22 @@ def shown_curves(comparison: Comparison, max_rows: int) -> list[Shown]:
 
 def _shown(benchmark: str, comparison: Comparison, max_rows: int) -> Shown:
     own = [curve for curve in comparison.curves if curve.benchmark == benchmark]
-    found = (each for each in comparison.document.findings if each.benchmark == benchmark)
+    found = [clean(each.text) for each in comparison.document.findings if each.benchmark == benchmark]
+    points = [each for each in comparison.document.measurements if each.benchmark == benchmark]
     return Shown(
         clean(benchmark),
         tuple(curve_table(curve, max_rows) for curve in own),
-        tuple(clean(finding.text) for finding in found),
+        (*found, *_flagged(points)) if found else (),
         any(_is_shortened(curve, max_rows) for curve in own),
     )
+
+
+def _flagged(points: Sequence[Measurement]) -> list[str]:
+    """What stands against the points from which findings were made, in a line; none where nothing does."""
+    made_from = [point for point in points if not why_unusable(point)]
+    counts = {flag: sum(flag in point.flags for point in made_from) for flag in FLAGS}
+    said = ", ".join(f"{flag} ({count} of {len(made_from)})" for flag, count in counts.items() if count)
+    return [f"made from points flagged: {said}"] if said else []
 
 
 def title(curve: Curve) -> str:
@@ -98,7 +109,7 @@ def _summary(curve: Curve) -> Table:
             _sparkline([value_of(point).median for point in each.points]),
             _extreme(curve, each, min),
             _extreme(curve, each, max),
-            ", ".join(dict.fromkeys(flag for point in each.points for flag in point.flags)) or "none",
+            ", ".join(in_order(flag for point in each.points for flag in point.flags)) or "none",
         )
         for each in series
     )

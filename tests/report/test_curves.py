@@ -8,7 +8,7 @@ from gpubench.compare import compare
 from gpubench.report.curves import shown_curves
 from gpubench.report.markdown import render_markdown
 from gpubench.report.terminal import comparison_tables, measurement_table
-from gpubench.results.document import Efficiency, Finding, Measurement, RunDocument, Summary
+from gpubench.results.document import Efficiency, Finding, Flag, Measurement, RunDocument, Summary
 from tests.documents import document, measurement
 from tests.report.test_markdown import section
 from tests.report.test_terminal import shown
@@ -21,14 +21,14 @@ def summary(median: float) -> Summary:
     return Summary(median, low, high, low, high, low, high)
 
 
-def latency(seconds: float, footprint_bytes: int, **fields: Any) -> Measurement:
+def latency(seconds: float, footprint_bytes: int, *flags: Flag, **fields: Any) -> Measurement:
     usual = {
         "axes": {"footprint_bytes": footprint_bytes, "order": "random"},
         "quantity": "latency",
         "latency_seconds": summary(seconds),
         "bandwidth_bytes_per_second": None,
     }
-    return measurement(1.0, "latency", **{**usual, **fields})
+    return measurement(1.0, "latency", *flags, **{**usual, **fields})
 
 
 def sweep(*gb_per_second: float, **fields: Any) -> list[Measurement]:
@@ -94,6 +94,26 @@ def test_what_was_found_stands_under_its_benchmark() -> None:
     text = shown(measurement_table(compare(mixed())))
     assert "latency: L1 ends at 32 KiB" in text
     assert "integrity: no error in 20 GiB" in text
+
+
+def test_findings_bear_the_flags_of_the_points_that_they_are_made_from() -> None:
+    points = [
+        latency(2e-9, 4 * KIB, "contended", "unstable"),
+        latency(2e-9, 8 * KIB, "unstable"),
+        latency(2e-9, 16 * KIB),
+    ]
+    wrong = Measurement(
+        "latency", {"dtype": "float64"}, "unverified", flags=["unverified"], axes={"footprint_bytes": 1}
+    )
+    run = document(*points, wrong, measurement(1600.0, "triad", "drifting"), findings=findings())
+    line = "made from points flagged: unstable (2 of 3), contended (1 of 3)"
+    report = render_markdown([run])
+    assert section(report, "latency").endswith(f"- L1 ends at 32 KiB\n- {line}\n")
+    assert "flagged" not in section(report, "integrity")
+    text = shown(measurement_table(compare(run)))
+    assert f"latency: L1 ends at 32 KiB\nlatency: {line}\n" in text
+    without = shown(measurement_table(compare(document(*points))))
+    assert "made from" not in without
 
 
 def test_what_was_skipped_is_told_apart_from_what_failed() -> None:

@@ -10,7 +10,7 @@ from gpubench import units
 from gpubench.compare import Comparison
 from gpubench.curves import Axis, Curve, Series, placed, value_of
 from gpubench.report.model import UNKNOWN, Table, clean, in_brackets
-from gpubench.report.words import FLAGS
+from gpubench.report.words import FLAGS, interval
 from gpubench.results.document import Measurement
 from gpubench.verdicts import in_order, why_unusable
 
@@ -157,7 +157,7 @@ def _figure(curve: Curve, value: float) -> str:
 
 def _interval(curve: Curve, point: Measurement) -> str:
     found = value_of(point)
-    return f"{_figure(curve, found.low)} to {_figure(curve, found.high)}"
+    return interval(point, _figure(curve, found.low), _figure(curve, found.high))
 
 
 def _bandwidth(point: Measurement) -> str | None:

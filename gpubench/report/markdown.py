@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from gpubench.compare import Comparison, Result, compare
+from gpubench.compare import Comparison, compare
 from gpubench.curves import Curve
 from gpubench.report import model
 from gpubench.report.curves import shown_curves, title
-from gpubench.report.words import FLAGS
+from gpubench.report.words import FLAGS, RANGE
 from gpubench.results.document import RunDocument
 from gpubench.units import format_bandwidth, format_percent
 
@@ -20,11 +20,13 @@ MAX_ROWS = 64
 """Of a curve; a longer one is a line for each of its series."""
 
 _HOW_TO_READ = (
-    "Bandwidth is what crossed the memory bus, in GB/s = 10^9 byte/s: the median of the samples, with the "
-    "interval that holds it with 95 % confidence. Every figure was verified on the device, or it is not "
-    "shown. A fraction of theory is of the nominal peak, data rate x bus width / 8; at the live clock, of "
-    "the peak at the memory clock that was seen while measuring. A module is 32 bits of the bus; whole "
-    "memory is the time to go through all of it once."
+    "Bandwidth is what must cross the memory bus; of caches and links, what was moved; in GB/s = 10^9 "
+    "byte/s. Every figure is the median of its samples, with the interval that holds it with 95 % "
+    f"confidence. {RANGE} A figure whose data were not verified is not shown. A fraction of theory is of "
+    "the nominal peak, data rate x bus width / 8; at the live clock, of the peak at the memory clock that "
+    "was seen while measuring. A module is 32 bits of the bus; whole memory is the time to go through all "
+    "of it once at that pace; payload is the part of the bytes that was asked for. Bars are shares of the "
+    "highest figure of their table."
 )
 _REFERENCES = (
     "References are theoretical peaks. The column *own theory* is this device's theory over the "
@@ -109,12 +111,13 @@ def _explanations(document: RunDocument) -> list[str]:
 
 
 def _headline(comparison: Comparison) -> str:
-    best = max(comparison.results, key=_standing, default=None)
+    best = model.best(comparison.results)
     if best is None and comparison.curves:
         return f"**No figure of the memory as a whole; {_counted(comparison.curves)}.**"
     if best is None:
         return "**This run gave no figure.**"
     text = f"**{escape(model.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
+    text += f", interval {model.interval_of(best)}"
     if best.nominal_ratio is not None:
         text += f", {format_percent(best.nominal_ratio)} of the nominal peak"
     if best.live_clock_ratio is not None:
@@ -126,15 +129,12 @@ def _counted(curves: Sequence[Curve]) -> str:
     return ", ".join(f"{escape(title(curve))}: {len(curve.points)} points" for curve in curves)
 
 
-def _standing(result: Result) -> tuple[bool, float]:
-    """A record is the highest figure without a flag; a flagged one only where there is no other."""
-    return not result.flags, result.bandwidth.median
-
-
 def _projection(comparison: Comparison) -> list[str]:
     table = model.projections(comparison)
     reasons = {
-        result.no_projection: [model.label(each) for each in comparison.results if _same(each, result)]
+        result.no_projection: [
+            model.label(each) for each in comparison.results if each.no_projection == result.no_projection
+        ]
         for result in comparison.results
         if result.no_projection
     }
@@ -144,27 +144,29 @@ def _projection(comparison: Comparison) -> list[str]:
     return [f"### {table.title}", _PROJECTION, _table(table), lines]
 
 
-def _same(one: Result, other: Result) -> bool:
-    return one.no_projection == other.no_projection
-
-
 def _overview(comparisons: Sequence[Comparison]) -> model.Table:
     rows = []
     for comparison in comparisons:
         document = comparison.document
-        best = max(comparison.results, key=_standing, default=None)
+        best = model.best(comparison.results)
         figure = (
-            (model.label(best), format_bandwidth(best.bandwidth.median), ", ".join(best.flags) or "none")
+            (
+                model.label(best),
+                format_bandwidth(best.bandwidth.median),
+                model.interval_of(best),
+                ", ".join(best.flags) or "none",
+            )
             if best
-            else (model.UNKNOWN, "no figure", model.UNKNOWN)
+            else (model.UNKNOWN, "no figure", model.UNKNOWN, model.UNKNOWN)
         )
         device, run = model.device_name(document), model.clean(document.run_id)
         rows.append((device, run, model.clean(document.outcome), *figure))
-    return model.Table("Runs", ("device", "run", "outcome", "best", "bandwidth", "flags"), tuple(rows), 6)
+    columns = ("device", "run", "outcome", "best", "bandwidth", "interval", "flags")
+    return model.Table("Runs", columns, tuple(rows), len(columns))
 
 
 def _flags(comparisons: Sequence[Comparison]) -> list[str]:
-    rows = tuple((flag, *FLAGS[flag]) for flag in model.flags_in(comparisons) if flag in FLAGS)
+    rows = tuple((flag, *FLAGS[flag]) for flag in model.flags_in(comparisons))
     table = model.Table("What the flags mean", ("flag", "what it means", "what to do"), rows, 3)
     return [f"## {table.title}", _table(table)] if rows else []
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from gpubench import units
 from gpubench.compare import Comparison, Reference, Result
 from gpubench.measure.idle import in_words
+from gpubench.report.words import interval
 from gpubench.results.document import DeviceInfo, Flag, IdleGate, Measurement, RunDocument, Theory
-from gpubench.verdicts import Verdict
+from gpubench.verdicts import NOT_OF_THE_MEMORY, Verdict, in_order
 
 UNKNOWN = "–"
 
@@ -107,7 +108,8 @@ def environment_facts(document: RunDocument) -> Table:
     if telemetry.absent:
         facts.append(("Not watched", telemetry.absent))
     if telemetry.others_busy_ratio is not None:
-        facts.append(("Processor time of others", units.format_percent(telemetry.others_busy_ratio)))
+        share = units.format_percent(telemetry.others_busy_ratio)
+        facts.append(("Processor time of others", f"{share}, in the busiest benchmark or part of one"))
     if telemetry.before is not None:
         facts.append(("Before the run", _idle(telemetry.before)))
     return _facts("Environment", facts)
@@ -127,7 +129,7 @@ def measurements(comparison: Comparison) -> Table:
         (
             label(result),
             units.number(units.to_gb_per_second(result.bandwidth.median)),
-            _interval(result.bandwidth.low, result.bandwidth.high),
+            interval_of(result),
             _percent(result.nominal_ratio),
             _percent(result.live_clock_ratio),
             _or(result.per_pin_bits_per_second, lambda rate: f"{units.to_gbit_per_second(rate):.2f}"),
@@ -167,7 +169,7 @@ def references(comparison: Comparison, results: Sequence[Result], *, brief: bool
     if not results:
         return Table("Against references", ("reference",), ())
     columns = ["reference", "bus", "peak GB/s", "own theory"]
-    columns += [f"{label(each)} [{', '.join(each.flags)}]" if each.flags else label(each) for each in results]
+    columns += [_flagged(label(each), each.flags) for each in results]
     of_each = [(*_narrowest(each.references, brief), *each.boards) for each in results]
     rows = tuple(_reference_row(same) for same in zip(*of_each, strict=True))
     return Table("Against references", tuple(columns), rows)
@@ -178,11 +180,11 @@ def projections(comparison: Comparison) -> Table:
     columns = ("benchmark", "memory", "theory GB/s", "projected GB/s", "interval")
     rows = tuple(
         (
-            label(result),
+            _flagged(label(result), result.flags),
             f"{each.label} (projected)",
             units.number(units.to_gb_per_second(each.peak_bytes_per_second)),
             units.number(units.to_gb_per_second(each.median_bytes_per_second)),
-            _interval(each.low_bytes_per_second, each.high_bytes_per_second),
+            _interval(result.measurement, each.low_bytes_per_second, each.high_bytes_per_second),
         )
         for result in comparison.results
         for each in result.projections
@@ -197,7 +199,7 @@ def published(comparison: Comparison) -> Table:
             figure.tool,
             figure.kernel,
             figure.source,
-        ): f"{label(result)} {units.format_ratio(figure.measured_ratio)}"
+        ): _flagged(f"{label(result)} {units.format_ratio(figure.measured_ratio)}", result.flags)
         for result in comparison.results
         for figure in result.published
         if figure.measured_ratio is not None
@@ -244,9 +246,22 @@ def verdicts(found: Sequence[Verdict]) -> Table:
     return Table("Verdicts", columns, rows, 3, last_text=1)
 
 
-def flags_in(comparisons: Iterable[Comparison]) -> list[Flag]:
-    """Every flag that occurs, once, in the order of first occurrence."""
-    found = (
+def best(results: Sequence[Result]) -> Result | None:
+    """The one figure that may stand for a run: of those without a flag the one with the highest low end.
+
+    A flagged one only where there is no other, and one that is of a cache last of all. By the low end,
+    because the median of a series in two groups may lie in the upper one by chance.
+    """
+
+    def standing(result: Result) -> tuple[bool, bool, float]:
+        return not result.flags, NOT_OF_THE_MEMORY.isdisjoint(result.flags), result.bandwidth.low
+
+    return max(results, key=standing, default=None)
+
+
+def flags_in(comparisons: Iterable[Comparison]) -> tuple[Flag, ...]:
+    """Every flag that occurs, once, in the order of the document's list."""
+    return in_order(
         flag
         for comparison in comparisons
         for flags in (
@@ -256,12 +271,16 @@ def flags_in(comparisons: Iterable[Comparison]) -> list[Flag]:
         )
         for flag in flags
     )
-    return list(dict.fromkeys(found))
 
 
 def label(result: Result) -> str:
     """The benchmark, with what tells it from the run's other figures of the same."""
     return clean(f"{result.benchmark}{in_brackets(result.apart)}")
+
+
+def interval_of(result: Result) -> str:
+    """Of the figure, in GB/s; marked where it is a mere range."""
+    return _interval(result.measurement, result.bandwidth.low, result.bandwidth.high)
 
 
 def point_label(measurement: Measurement) -> str:
@@ -304,9 +323,12 @@ def _source(theory: Theory) -> str:
     }[theory.source]
 
 
-def _interval(low: float, high: float) -> str:
-    shown = (units.number(units.to_gb_per_second(value)) for value in (low, high))
-    return " to ".join(shown)
+def _flagged(text: str, flags: Sequence[Flag]) -> str:
+    return f"{text} [{', '.join(flags)}]" if flags else text
+
+
+def _interval(measurement: Measurement, low: float, high: float) -> str:
+    return interval(measurement, *(units.number(units.to_gb_per_second(value)) for value in (low, high)))
 
 
 def _or(value: float | None, show: Callable[[float], str]) -> str:

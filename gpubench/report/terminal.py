@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpubench.compare import Comparison, Result
+from gpubench.compare import Comparison
 from gpubench.report import model
 from gpubench.report.curves import Shown, shown_curves
-from gpubench.report.words import FLAGS
+from gpubench.report.words import RANGE, RANGE_MARK, explain
 from gpubench.results.document import DeviceInfo
 from gpubench.verdicts import Verdict
 
@@ -22,7 +22,7 @@ MAX_ROWS = 12
 """Of a curve; a longer one is a line for each of its series."""
 
 _FIGURES = ("benchmark", "GB/s", "95 % interval", "of theory", "at live clock", "flags")
-_SHARES = ("benchmark", "Gbit/s per pin", "GB/s per module", "whole memory", "samples")
+_SHARES = ("benchmark", "Gbit/s per pin", "GB/s per module", "whole memory", "samples", "flags")
 _PUBLISHED = ("kernel", "grade", "GB/s", "here / there")
 
 
@@ -32,15 +32,18 @@ def device_table(infos: Iterable[DeviceInfo]) -> RenderableType:
 
 
 def measurement_table(comparison: Comparison) -> RenderableType:
-    """The figures and curves of a run, what gave none, and what the flags mean."""
+    """The figures and curves of a run, what gave none, and what marks and flags mean."""
+    figures = _with(model.measurements(comparison), _FIGURES)
+    curves = shown_curves(comparison, MAX_ROWS)
     parts: list[RenderableType] = [
-        table(_with(model.measurements(comparison), _FIGURES)),
-        *(part for shown in shown_curves(comparison, MAX_ROWS) for part in _curves(shown)),
+        table(figures),
+        *(part for shown in curves for part in _curves(shown)),
         table(model.excluded(comparison), style="red"),
         table(model.skipped(comparison), style="dim"),
     ]
     return Group(
         *(part for part in parts if not isinstance(part, Table) or part.row_count),
+        *_ranges([figures, *(each for shown in curves for each in shown.tables)]),
         *_flags(comparison),
         *(Text(model.clean(note), style="dim") for note in comparison.notes if comparison.results),
     )
@@ -56,22 +59,20 @@ def _curves(shown: Shown) -> list[RenderableType]:
 
 def comparison_tables(comparison: Comparison) -> RenderableType:
     """The shares of each figure, then the best one against references, projections, others' figures."""
+    # One column of figures is what a terminal has room for.
+    best = model.best(comparison.results)
+    projections = model.projections(comparison)
+    title = "Per pin, per module (32 bits of the bus), and time" if comparison.theory else "Time"
     shown = [
-        table(
-            _with(
-                model.measurements(comparison),
-                _SHARES,
-                "Per pin, per module (32 bits of the bus), and of the whole memory",
-            )
-        ),
-        table(model.references(comparison, _best(comparison.results), brief=True)),
-        table(model.projections(comparison)),
+        table(_with(model.measurements(comparison), _SHARES, f"{title} for the whole memory")),
+        table(model.references(comparison, [best] if best else [], brief=True)),
+        table(projections),
         table(_with(model.published(comparison), _PUBLISHED)),
     ]
-    limits = Text(
-        "References are theoretical peaks; a projection assumes the efficiency measured here.", "dim"
-    )
-    return Group(*(each for each in shown if each.row_count), limits)
+    limits = "References are theoretical peaks; the last column is the measured figure over each of them."
+    if projections.rows:
+        limits += " A projection assumes the efficiency measured here."
+    return Group(*(each for each in shown if each.row_count), Text(limits, "dim"))
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
@@ -105,12 +106,6 @@ def table(found: model.Table, style: str = "") -> Table:
     return shown
 
 
-def _best(results: Sequence[Result]) -> list[Result]:
-    """One column is what a terminal has room for; a flagged figure only where there is no other."""
-    ranked = sorted(results, key=lambda result: (not result.flags, result.bandwidth.median))
-    return ranked[-1:]
-
-
 def _with(found: model.Table, names: Sequence[str], title: str | None = None) -> model.Table:
     """These columns alone: a line of a terminal has room for few; the Markdown report has them all."""
     kept = [number for number, name in enumerate(found.columns) if name in names]
@@ -123,9 +118,12 @@ def _with(found: model.Table, names: Sequence[str], title: str | None = None) ->
     )
 
 
+def _ranges(tables: Iterable[model.Table]) -> list[Text]:
+    """What the mark says, where any of these tables bears it."""
+    cells = (cell for each in tables for row in each.rows for cell in row)
+    return [Text(RANGE)] if any(cell.endswith(RANGE_MARK) for cell in cells) else []
+
+
 def _flags(comparison: Comparison) -> list[Text]:
-    return [
-        Text.assemble((flag, "bold yellow"), f": {FLAGS[flag].meaning} {FLAGS[flag].remedy}")
-        for flag in model.flags_in([comparison])
-        if flag in FLAGS
-    ]
+    flags = model.flags_in([comparison])
+    return [Text.assemble((flag, "bold yellow"), f": {explain(flag)}") for flag in flags]

@@ -1,10 +1,17 @@
-"""What each flag means and what to do about it, in words: one table for every rendering."""
+"""What flags mean, what to do about them, and which intervals hold, in words: once for every rendering."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from gpubench.results.document import Flag
+from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES
+from gpubench.results.document import Flag, Measurement
+
+RANGE_MARK = "(range)"
+RANGE = (
+    f"A figure marked {RANGE_MARK} has no 95 % interval: its samples are too few, or depend too much on each "
+    "other. What is shown is the lowest to the highest of them; another run's median may lie outside."
+)
 
 
 class Words(NamedTuple):
@@ -26,7 +33,7 @@ FLAGS: dict[Flag, Words] = {
         "Take it for a mistake until explained: enlarge the footprint, check bus width and data rate.",
     ),
     "unstable": Words(
-        "The samples did not settle: the interval is wide, or they fall into two groups.",
+        "The samples did not settle: the interval is wide or a mere range, or they fall into two groups.",
         "Repeat on a quiet machine and with a longer time limit.",
     ),
     "drifting": Words(
@@ -59,3 +66,10 @@ FLAGS: dict[Flag, Words] = {
 def explain(flag: Flag) -> str:
     """The meaning and the remedy, as one text."""
     return f"{FLAGS[flag].meaning} {FLAGS[flag].remedy}"
+
+
+def interval(measurement: Measurement, low: str, high: str) -> str:
+    """``25.25 to 44.02``, and the mark where too few independent samples stand behind it."""
+    effective = measurement.effective_samples
+    holds = effective is None or effective >= MIN_EFFECTIVE_SAMPLES
+    return f"{low} to {high}" if holds else f"{low} to {high} {RANGE_MARK}"

@@ -155,7 +155,8 @@ class Telemetry(_Record, frozen=True):
     """What was watched while measuring, and before it.
 
     ``others_busy_ratio`` is the share of the host's processor time that other programs (and, on
-    a virtual machine, the host below) used during the run, 0 to 1.
+    a virtual machine, the host below) used meanwhile, 0 to 1; of a run, the most in any of the parts
+    that were watched.
     """
 
     samples: list[TelemetrySample] = msgspec.field(default_factory=list)

@@ -8,6 +8,7 @@ from gpubench.compare import compare
 from gpubench.report.curves import shown_curves
 from gpubench.report.markdown import render_markdown
 from gpubench.report.terminal import comparison_tables, measurement_table
+from gpubench.report.words import RANGE, RANGE_MARK
 from gpubench.results.document import Efficiency, Finding, Flag, Measurement, RunDocument, Summary
 from tests.documents import document, measurement
 from tests.report.test_markdown import section
@@ -114,6 +115,18 @@ def test_findings_bear_the_flags_of_the_points_that_they_are_made_from() -> None
     assert f"latency: L1 ends at 32 KiB\nlatency: {line}\n" in text
     without = shown(measurement_table(compare(document(*points))))
     assert "made from" not in without
+
+
+def test_an_interval_of_a_point_that_does_not_hold_is_called_a_range() -> None:
+    points = [
+        latency(2e-9, size * KIB, effective_samples=effective) for size, effective in ((4, 1.0), (8, 20.0))
+    ]
+    assert "| 1.98 ns to 2.02 ns (range) | none |" in section(render_markdown([document(*points)]), "latency")
+    text = shown(measurement_table(compare(document(*points))))
+    assert text.count("1.98 ns to 2.02 ns (range)") == 1
+    assert text.count("1.98 ns to 2.02 ns") == 2
+    assert RANGE in text
+    assert RANGE_MARK not in shown(measurement_table(compare(document(points[1]))))
 
 
 def test_what_was_skipped_is_told_apart_from_what_failed() -> None:

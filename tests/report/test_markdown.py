@@ -5,8 +5,8 @@ import pytest
 
 from gpubench.protocol.messages import StatedMemory
 from gpubench.report.markdown import render_markdown
-from gpubench.report.words import FLAGS
-from gpubench.results.document import ErrorInfo, Measurement, RunDocument
+from gpubench.report.words import FLAGS, RANGE
+from gpubench.results.document import ErrorInfo, Measurement, RunDocument, Telemetry
 from tests.documents import document, h200, measurement, processor, rtx_5090
 
 
@@ -19,7 +19,8 @@ def test_a_report_on_a_gddr7_board() -> None:
     report = render_markdown(
         [document(measurement(1612.8, "triad"), measurement(1664.0, "read", "clock_limited"))]
     )
-    assert "**triad: 1612.8 GB/s**, 90.0 % of the nominal peak." in report  # the highest without a flag
+    # The highest without a flag.
+    assert "**triad: 1612.8 GB/s**, interval 1609.6 to 1616.0, 90.0 % of the nominal peak." in report
     measured = section(report, "Measured")
     assert (
         "| triad | 1612.8 | 1609.6 to 1616.0 | 90.0 % | – | 25.20 | 100.8 | 21.3 ms | 20 | none |" in measured
@@ -47,6 +48,51 @@ def test_a_figure_above_theory_is_no_headline_and_no_projection() -> None:
     assert "of the nominal peak. Flagged: over_theory." in alone
 
 
+def test_the_headline_is_the_figure_that_is_highest_at_its_low_end() -> None:
+    two_moded = measurement(44.86, "write", "unstable", spread=0.5)
+    steady = measurement(38.65, "add", "unstable", spread=0.1)
+    cached = measurement(90.0, "copy", "cached_footprint")
+    report = render_markdown([document(two_moded, steady, cached, device=processor())])
+    assert "**add: 38.65 GB/s**, interval 34.78 to 42.52. Flagged: unstable." in report
+    sound = measurement(20.0, "read")
+    overview = render_markdown([document(two_moded, steady, sound, device=processor())] * 2)
+    assert "| read | 20.00 GB/s | 19.96 to 20.04 | none |" in overview.split("## ")[0]
+    assert overview.count("**read: 20.00 GB/s**, interval 19.96 to 20.04.\n") == 2
+
+
+def test_an_interval_that_does_not_hold_is_called_a_range() -> None:
+    few, enough = (measurement(1600.0, name, effective_samples=n) for name, n in (("dot", 6.6), ("add", 6.7)))
+    report = render_markdown([document(few, enough)])
+    assert "| dot | 1600.0 | 1596.8 to 1603.2 (range) |" in section(report, "Measured")
+    assert "| add | 1600.0 | 1596.8 to 1603.2 |" in section(report, "Measured")
+    assert "**dot: 1600.0 GB/s**, interval 1596.8 to 1603.2 (range), " in report
+    assert "2048.0 | 1828.4 | 1824.8 to 1832.1 (range) |" in section(report, "Projected, not measured")
+    assert RANGE in report.split("## ")[0]
+
+
+def test_the_head_of_a_report_says_what_bandwidth_is_of_a_cache_too() -> None:
+    head = render_markdown([document()]).split("## ")[0]
+    assert "what must cross the memory bus; of caches and links, what was moved" in head
+
+
+def test_figures_beside_those_of_others_bear_their_flags() -> None:
+    for flags, cell in (
+        ((), "| copy 0.902x |"),
+        (("cached_footprint",), r"| copy 0.902x \[cached\_footprint\] |"),
+    ):
+        run = document(measurement(1500.0, "copy", *flags))
+        assert cell in section(render_markdown([run]), "What others measured on this board")
+    limited = document(measurement(1600.0, "read", "clock_limited"))
+    projected = section(render_markdown([limited]), "Projected, not measured")
+    assert projected.count(r"| read \[clock\_limited\] |") == 2
+
+
+def test_what_others_took_of_the_processors_is_of_the_busiest_part() -> None:
+    run = document(measurement(34.2), device=processor(), telemetry=Telemetry(others_busy_ratio=0.323))
+    facts = section(render_markdown([run]), "Environment")
+    assert "| Processor time of others | 32.3 %, in the busiest benchmark or part of one |" in facts
+
+
 def test_a_host_without_theory_says_that_there_is_none() -> None:
     report = render_markdown([document(measurement(34.2), device=processor())])
     assert "There is no theory to hold these figures against" in report
@@ -68,8 +114,8 @@ def test_a_data_sheet_that_disagrees_is_shown_beside_the_theory() -> None:
 def test_several_runs_have_an_overview_and_the_closing_words_once() -> None:
     runs = [document(measurement(1600.0), run_id="one"), document(run_id="two", outcome="failed")]
     report = render_markdown(runs)
-    assert "| NVIDIA GeForce RTX 5090 | one | ok | triad | 1600.0 GB/s | none |" in report
-    assert "| NVIDIA GeForce RTX 5090 | two | failed | – | no figure | – |" in report
+    assert "| NVIDIA GeForce RTX 5090 | one | ok | triad | 1600.0 GB/s | 1596.8 to 1603.2 | none |" in report
+    assert "| NVIDIA GeForce RTX 5090 | two | failed | – | no figure | – | – |" in report
     assert report.count("What vendors say") == 1
 
 

@@ -42,6 +42,37 @@ def test_the_comparison_is_of_the_best_figure_without_a_flag() -> None:
     assert "projected)" not in host
 
 
+def test_shares_bear_their_flags_and_only_what_is_shown_is_spoken_of() -> None:
+    text = shown(comparison_tables(compare(document(measurement(1612.8), measurement(1867.0, "read")))))
+    shares = text.split("Against references")[0]
+    assert "Per pin, per module (32 bits of the bus), and time for the whole memory" in " ".join(
+        shares.split()
+    )
+    assert any("read" in line and "over_theory" in line for line in shares.splitlines())
+    assert any("triad" in line and line.rstrip().endswith("none") for line in shares.splitlines())
+    assert "A projection assumes" in text
+    host = shown(
+        comparison_tables(compare(document(measurement(34.2, "dot", "unstable"), device=processor())))
+    )
+    assert host.startswith("Time for the whole memory")
+    assert any("dot" in line and line.rstrip().endswith("unstable") for line in host.splitlines())
+    assert "projection" not in host
+
+
+def test_the_terminals_references_are_of_the_figure_that_is_highest_at_its_low_end() -> None:
+    wide, narrow = measurement(44.86, "write", spread=0.5), measurement(38.65, "add")
+    text = shown(comparison_tables(compare(document(wide, narrow, device=processor()))))
+    heading = next(line for line in text.splitlines() if "peak GB/s" in line)
+    assert heading.split()[-1] == "add"
+
+
+def test_a_range_keeps_its_figures_on_eighty_columns() -> None:
+    run = document(measurement(1612.8, "triad", "contended", "unstable", effective_samples=1.0))
+    lines = shown(measurement_table(compare(run)), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("1609.6 to 1616.0 (range)" in line and "90.0 %" in line for line in lines)
+
+
 def test_a_run_without_figures_still_shows_why() -> None:
     run = document(Measurement(benchmark="copy", parameters={}, status="failed", reason="out of memory"))
     assert "out of memory" in shown(measurement_table(compare(run)))

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from itertools import chain
 
 from gpubench.measure.statistics import median
-from gpubench.results.document import Finding, Measurement, Telemetry, TelemetrySample
+from gpubench.results.document import Finding, Flag, Measurement, Telemetry, TelemetrySample
 from gpubench.units import format_bandwidth, format_clock, format_percent, format_seconds, number
 
 DIP_RATIO = 0.95
 """Of the median window."""
+
+_REASONS: tuple[Flag, ...] = ("contended", "clock_limited", "power_limited", "thermal_limited")
+"""Flags that may be why a window is slow."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class Window:
     def bytes_per_second(self) -> float:
         """The mean, in which what was lost for a moment shows; the median would hide it."""
         return self.moved_bytes / sum(self.measurement.samples_seconds)
+
+    @property
+    def flagged(self) -> str:
+        """To stand behind the window's figure; empty where no flag matters to it."""
+        said = ", ".join(flag for flag in _REASONS if flag in self.measurement.flags)
+        return f" ({said})" if said else ""
 
     @property
     def looks(self) -> list[TelemetrySample]:
@@ -64,23 +73,34 @@ def _first_to_last(windows: Sequence[Window]) -> _Said:
     if first is last:
         return
     ratio = last.bytes_per_second / first.bytes_per_second
+    noise = "" if _apart(first, last) else ", which does not stand out of the noise"
     yield (
         "last_to_first",
-        f"{format_bandwidth(first.bytes_per_second)} in the first {format_seconds(first.seconds)}, "
-        f"{format_bandwidth(last.bytes_per_second)} in the last, after "
-        f"{format_seconds(last.begin_seconds)}: {format_percent(ratio)}",
+        f"{format_bandwidth(first.bytes_per_second)} on average in the first "
+        f"{format_seconds(first.seconds)}{first.flagged}, {format_bandwidth(last.bytes_per_second)} in the "
+        f"last{last.flagged}, after {format_seconds(last.begin_seconds)}: {format_percent(ratio)}{noise}",
         ratio,
         "ratio",
     )
 
 
+def _apart(one: Window, other: Window) -> bool:
+    """Whether the intervals of the medians say the same as the averages."""
+    slow, fast = (
+        window.measurement.bandwidth_bytes_per_second
+        for window in sorted((one, other), key=lambda window: window.bytes_per_second)
+    )
+    return slow is not None and fast is not None and slow.high < fast.low
+
+
 def _dips(windows: Sequence[Window]) -> _Said:
-    usual = median([window.bytes_per_second for window in windows])
+    rates = [window.bytes_per_second for window in windows]
+    usual, most = median(rates), max(rates)
     dips = [window for window in windows if window.bytes_per_second < DIP_RATIO * usual]
     yield (
         "dips",
-        f"{len(dips)} of {len(windows)} windows are below {format_percent(DIP_RATIO)} of the median window, "
-        f"{format_bandwidth(usual)}",
+        f"{len(dips)} of {len(windows)} windows are on average below {format_percent(DIP_RATIO)} of the "
+        f"median window with its {format_bandwidth(usual)}; the fastest has {format_percent(most / usual)}",
         len(dips),
         None,
     )
@@ -88,7 +108,7 @@ def _dips(windows: Sequence[Window]) -> _Said:
         ratio = window.bytes_per_second / usual
         yield (
             "dip",
-            f"{format_percent(ratio)} of the median window at {window.begin_seconds:.2f} s",
+            f"{format_percent(ratio)} of the median window at {window.begin_seconds:.2f} s{window.flagged}",
             ratio,
             "ratio",
         )

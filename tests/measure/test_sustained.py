@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from gpubench.benchmarks.sustained_findings import Window, findings
 from gpubench.measure import points, workbench
+from gpubench.measure.statistics import summarize
 from gpubench.measure.stopping import StopDecision
-from gpubench.results.document import Finding, Measurement, Telemetry, TelemetrySample
+from gpubench.results.document import Finding, Flag, Measurement, Telemetry, TelemetrySample
 from tests.measure.conftest import PINNED, Measure
 
 GB = 10**9
@@ -78,16 +81,24 @@ def look(**known: Any) -> TelemetrySample:
 
 
 def window(
-    begin: float, rate: float, *looks: TelemetrySample, joules: float | None = None, lost: float = 0.0
+    begin: float,
+    rate: float,
+    *looks: TelemetrySample,
+    joules: float | None = None,
+    lost: float = 0.0,
+    flags: tuple[Flag, ...] = (),
 ) -> Window:
     """A second in which ``rate`` byte/s were moved; in ``lost`` of it, nothing."""
+    samples_seconds = [0.1] * 9 + [0.1 + lost]
     measurement = Measurement(
         "sustained",
         {},
         "ok",
         places={"begin_seconds": begin},
         bus_bytes=int(rate / 10),
-        samples_seconds=[0.1] * 9 + [0.1 + lost],
+        samples_seconds=samples_seconds,
+        bandwidth_bytes_per_second=summarize(samples_seconds).bandwidth(int(rate / 10)),
+        flags=list(flags),
     )
     return Window(measurement, 1.0, Telemetry(samples=list(looks), energy_joules=joules))
 
@@ -99,8 +110,32 @@ def said(*windows: Window, idle_watts: float | None = None) -> dict[str, Finding
 def test_the_last_window_stands_beside_the_first() -> None:
     found = said(window(0, 100 * GB), window(1, 100 * GB), window(2, 90 * GB))
     assert found["last_to_first"].value == pytest.approx(0.9)
-    text = "100.0 GB/s in the first 1 s, 90.00 GB/s in the last, after 2 s: 90.0 %"
+    text = "100.0 GB/s on average in the first 1 s, 90.00 GB/s in the last, after 2 s: 90.0 %"
     assert found["last_to_first"].text == text
+
+
+@pytest.mark.parametrize(
+    ("last", "stands_out"),
+    [(window(1, 50 * GB), True), (window(1, 70 * GB), False), (window(1, 200 * GB), True)],
+)
+def test_a_last_window_whose_interval_meets_the_firsts_does_not_stand_out(
+    last: Window, stands_out: bool
+) -> None:
+    """The first reaches from 62.5 to 100 GB/s, and has 94.3 on average."""
+    found = said(window(0, 100 * GB, lost=0.06), last)["last_to_first"]
+    assert found.text.endswith("does not stand out of the noise") != stands_out
+
+
+def test_averages_against_the_intervals_are_noise() -> None:
+    """A lost moment makes the first window slower on average than one that is slower in the median."""
+    first = window(0, 100 * GB, lost=2.0)
+    narrow = summarize([0.1] * 10).bandwidth(10 * GB)
+    first = replace(
+        first, measurement=msgspec.structs.replace(first.measurement, bandwidth_bytes_per_second=narrow)
+    )
+    found = said(first, window(1, 90 * GB))["last_to_first"]
+    assert found.value and found.value > 2
+    assert found.text.endswith("which does not stand out of the noise")
 
 
 def test_a_moment_of_lost_bandwidth_is_a_dip() -> None:
@@ -110,6 +145,19 @@ def test_a_moment_of_lost_bandwidth_is_a_dip() -> None:
     assert found["dip"].value == pytest.approx(1 / 1.1)
     assert "at 1.00 s" in found["dip"].text
     assert said(window(0, 100 * GB), window(1, 97 * GB))["dips"].value == 0
+
+
+def test_what_may_be_why_a_window_is_slow_stands_beside_it() -> None:
+    flags: tuple[Flag, ...] = ("unstable", "power_limited", "contended")
+    found = said(window(0, 50 * GB, flags=flags), window(1, 100 * GB, flags=flags[:1]), window(2, 120 * GB))
+    assert found["dip"].text == "50.0 % of the median window at 0.00 s (contended, power_limited)"
+    assert found["last_to_first"].text.startswith(
+        "50.00 GB/s on average in the first 1 s (contended, power_limited), 120.0 GB/s in the last, after"
+    )
+    assert found["dips"].text == (
+        "1 of 3 windows are on average below 95.0 % of the median window with its 100.0 GB/s; "
+        "the fastest has 120.0 %"
+    )
 
 
 def test_energy_is_that_of_the_counter_less_the_idle_boards() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from gpubench.measure.memory import whole_pages
 from gpubench.measure.points import Point, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import Finding, Measurement
+from gpubench.results.document import Finding, Measurement, Summary
 from gpubench.units import format_bandwidth, format_bytes, format_seconds
 from gpubench.worker.messages import PlannedBenchmark
 
@@ -28,6 +28,9 @@ LONG_BATCH = 1024
 """More than is held back until all is queued: the device gets them as the host comes to launch them."""
 
 FLOORS_OF_A_SOUND_PASS = 100
+_NOTABLE_RATIO = 1.1
+"""Of an interval's ends: a wider one is told."""
+
 _DTYPE = "double"
 _PASSES = 5
 
@@ -72,33 +75,41 @@ def findings(
     benchmark: str, measured: Sequence[Measurement], bytes_per_second: float | None
 ) -> Iterator[Finding]:
     """The floor, a launch in a row, and the pass that is long enough to be a figure."""
-    seconds = {
-        (each.axes["groups"], each.axes["launches"]): each.latency_seconds.median
+    latencies = {
+        (each.axes["groups"], each.axes["launches"]): each.latency_seconds
         for each in measured
         if each.latency_seconds
     }
     names = {1: "floor", BATCHES[-1]: "queued", LONG_BATCH: "unqueued"}
     texts = {
-        1: "one launch by itself, between two looks at the device's clock: what no sample can go below",
+        1: "one launch by itself, between two looks at the device's clock: what any sample usually costs",
         BATCHES[-1]: f"a launch among {BATCHES[-1]} that are queued before the first begins",
         LONG_BATCH: f"a launch among {LONG_BATCH}, most of them as the host comes to launch them",
     }
     for launches, name in names.items():
-        if value := seconds.get((1, launches)):
-            text = f"{format_seconds(value)}: {texts[launches]}"
-            yield Finding(benchmark, name, text, value, "s")
-    floor = seconds.get((1, 1))
+        if each := latencies.get((1, launches)):
+            text = f"{_span(each, format_seconds)}: {texts[launches]}"
+            yield Finding(benchmark, name, text, each.median, "s")
+    floor = latencies.get((1, 1))
     if floor and bytes_per_second:
-        size = FLOORS_OF_A_SOUND_PASS * floor * bytes_per_second
+        bytes_per_floor_second = FLOORS_OF_A_SOUND_PASS * bytes_per_second
+        size = _span(floor, lambda seconds: format_bytes(seconds * bytes_per_floor_second))
         yield Finding(
             benchmark,
             "sound_footprint",
-            f"a pass over less than {format_bytes(size)} lasts less than {FLOORS_OF_A_SOUND_PASS} times the "
-            f"floor (reading at some {format_bandwidth(bytes_per_second)}): alone in a sample it would tell "
-            "more of its launch than of the memory",
-            size,
+            f"a pass over less than {size}, read at some {format_bandwidth(bytes_per_second)}, lasts less "
+            f"than {FLOORS_OF_A_SOUND_PASS} times the floor: alone in a sample, more than "
+            f"{100 / FLOORS_OF_A_SOUND_PASS:.0f} % of it would be its launch",
+            floor.median * bytes_per_floor_second,
             "byte",
         )
+
+
+def _span(figure: Summary, text_of: Callable[[float], str]) -> str:
+    """The median, and its interval where that is wide."""
+    wide = figure.high > _NOTABLE_RATIO * figure.low
+    interval = f" ({text_of(figure.low)} to {text_of(figure.high)})" if wide else ""
+    return text_of(figure.median) + interval
 
 
 def _batches(full: int) -> list[Batch]:

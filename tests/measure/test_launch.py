@@ -75,8 +75,11 @@ def test_a_launch_or_a_group_that_does_nothing_is_found(measure: Measure, fault:
         assert (m.latency_seconds is None) == wrong
 
 
-def point(groups: int, launches: int, seconds: float) -> Measurement:
-    summary = Summary(*[seconds] * 7)
+def point(
+    groups: int, launches: int, seconds: float, low: float | None = None, high: float | None = None
+) -> Measurement:
+    low, high = low or seconds, high or seconds
+    summary = Summary(seconds, low, high, low, high, low, high)
     axes: dict[str, int | float | str] = {"groups": groups, "launches": launches}
     return Measurement("launch", {}, "ok", axes=axes, latency_seconds=summary)
 
@@ -86,3 +89,17 @@ def test_the_sound_footprint_is_what_a_hundred_floors_read() -> None:
     found = {each.name: each.value for each in findings("launch", measured, 1e12)}
     assert found == {"floor": 2e-6, "queued": 1e-6, "sound_footprint": pytest.approx(200e6)}
     assert [f.name for f in findings("launch", measured, None)] == ["floor", "queued"]
+
+
+def test_a_floor_that_is_hardly_known_is_told_with_its_interval() -> None:
+    """Half of the samples lie below their median: it is what a launch usually costs, and no least."""
+    floor, sound = findings("launch", [point(1, 1, 1.27e-6, 0.74e-6, 5.5e-6)], 2**30 * 10)
+    assert (floor.value, sound.value) == (1.27e-6, pytest.approx(1.27e-4 * 2**30 * 10))
+    assert floor.text.startswith("1.27 µs (740 ns to 5.5 µs): ")
+    assert floor.text.endswith("usually costs")
+    assert sound.text.startswith(
+        "a pass over less than 1.3 MiB (775.9 KiB to 5.632 MiB), read at some 10.74 GB/s, lasts less than "
+    )
+    floor, sound = findings("launch", [point(1, 1, 1e-6, 0.99e-6, 1.01e-6)], 1e12)
+    assert floor.text.startswith("1 µs: ")
+    assert sound.text.startswith("a pass over less than 95.37 MiB, read")

@@ -127,19 +127,26 @@ class _Load:
 
 
 def findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """Idle and full load side by side, and the bandwidth from which on accesses wait."""
-    curve = sorted(
-        (m.bandwidth_bytes_per_second.median, m.latency_seconds.median)
-        for m in measured
+    """Idle and the highest load side by side, and the bandwidth at which accesses surely wait.
+
+    Without an idle point nothing is said.
+    """
+    curve = {
+        m.axes["load_percent"]: (m.bandwidth_bytes_per_second.median, m.latency_seconds)
+        for m in sorted(measured, key=lambda m: m.axes["load_percent"])
         if m.bandwidth_bytes_per_second and m.latency_seconds
-    )
-    if len(curve) < 2:
+    }
+    if 0 not in curve or len(curve) < 2:
         return
-    (_, idle), (most, loaded) = curve[0], curve[-1]
-    yield Finding(benchmark, "idle_latency", f"idle: {format_seconds(idle)}", idle, "s")
-    text = f"at {format_bandwidth(most)}: {format_seconds(loaded)}, {format_ratio(loaded / idle)} of idle"
-    yield Finding(benchmark, "loaded_latency", text, loaded, "s")
-    waiting = next((bandwidth for bandwidth, each in curve if each > WAITING_RATIO * idle), None)
-    if waiting is not None:
-        share = f"{format_ratio(WAITING_RATIO)} of idle is passed at {format_bandwidth(waiting)}"
-        yield Finding(benchmark, "waiting_bandwidth", share, waiting, "byte/s")
+    _, idle = curve.pop(0)
+    yield Finding(benchmark, "idle_latency", f"idle: {format_seconds(idle.median)}", idle.median, "s")
+    *_, (most, loaded) = curve.values()
+    apart = loaded.low > idle.high or loaded.high < idle.low
+    noise = "" if apart else ", which does not stand out of the noise"
+    ratio = format_ratio(loaded.median / idle.median)
+    text = f"at {format_bandwidth(most)}: {format_seconds(loaded.median)}, {ratio} of idle{noise}"
+    yield Finding(benchmark, "loaded_latency", text, loaded.median, "s")
+    surely = (rate for rate, latency in curve.values() if latency.low > WAITING_RATIO * idle.high)
+    if waiting := next(surely, None):
+        text = f"{format_ratio(WAITING_RATIO)} of idle is passed at {format_bandwidth(waiting)} at the latest"
+        yield Finding(benchmark, "waiting_bandwidth", text, waiting, "byte/s")

@@ -230,15 +230,16 @@ def test_a_walk_that_never_begins_holds_nobody(measure: Measure, monkeypatch: py
     assert told.measurements[1].reason == "1 ends of readers are wrong"
 
 
-def point(load: int, latency: float, bandwidth: float) -> Measurement:
-    same = {"low": 0.0, "high": 0.0, "min": 0.0, "max": 0.0, "p5": 0.0, "p95": 0.0}
+def point(load: int, latency: float, bandwidth: float, noise: float = 0.01) -> Measurement:
+    """With an interval of the latency that reaches ``noise`` of it to either side."""
+    low, high = latency * (1 - noise), latency * (1 + noise)
     return Measurement(
         "loaded_latency",
         {},
         "ok",
         axes={"load_percent": load},
-        latency_seconds=Summary(median=latency, **same),
-        bandwidth_bytes_per_second=Summary(median=bandwidth, **same),
+        latency_seconds=Summary(latency, low, high, low, high, low, high),
+        bandwidth_bytes_per_second=Summary(*[bandwidth] * 7),
     )
 
 
@@ -248,3 +249,44 @@ def test_what_the_points_say_together() -> None:
     assert said == {"idle_latency": 1e-7, "loaded_latency": 4e-7, "waiting_bandwidth": 16e9}
     assert list(findings("loaded_latency", curve[:1])) == []
     assert [each.name for each in findings("loaded_latency", curve[:2])] == ["idle_latency", "loaded_latency"]
+
+
+def test_without_an_idle_point_nothing_is_told_as_idle() -> None:
+    idle, *loaded = point(0, 1e-7, 1e9), point(10, 1.1e-7, 2e9), point(100, 4e-7, 20e9)
+    wrong = Measurement("loaded_latency", {}, "unverified", axes=idle.axes)
+    assert list(findings("loaded_latency", [wrong, *loaded])) == []
+
+
+def test_the_loaded_point_is_that_of_the_highest_load() -> None:
+    """Beyond what the memory bears, more load may move less."""
+    curve = [point(0, 1e-7, 1e9), point(90, 3e-7, 20e9), point(100, 4e-7, 19e9)]
+    said = {each.name: each for each in findings("loaded_latency", curve)}
+    assert said["loaded_latency"].text == "at 19.00 GB/s: 400 ns, 4.00x of idle"
+    assert said["waiting_bandwidth"].text == "1.50x of idle is passed at 20.00 GB/s at the latest"
+
+
+@pytest.mark.parametrize(
+    ("latency", "noise", "within"),
+    [(1.15e-7, 0.1, True), (1.09e-7, 0.01, False), (0.9e-7, 0.01, False), (0.9e-7, 0.1, True)],
+)
+def test_a_loaded_latency_whose_interval_meets_the_idle_one_is_noise(
+    latency: float, noise: float, within: bool
+) -> None:
+    curve = [point(0, 1e-7, 1e9, noise), point(100, latency, 20e9, noise)]
+    said = {each.name: each for each in findings("loaded_latency", curve)}
+    assert said["loaded_latency"].text.endswith("does not stand out of the noise") == within
+
+
+def test_a_noisy_median_above_the_bound_is_no_waiting() -> None:
+    """Only of the last two the lower end is clear of 1.5 times the idle latency's upper end."""
+    curve = [
+        point(0, 1e-7, 1e9, 0.1),
+        point(50, 1.9e-7, 10e9, 0.3),
+        point(60, 1.6e-7, 12e9, 0.01),
+        point(80, 1.7e-7, 16e9, 0.01),
+        point(100, 4e-7, 20e9, 0.1),
+    ]
+    said = {each.name: each.value for each in findings("loaded_latency", curve)}
+    assert said["waiting_bandwidth"] == 16e9
+    said = {each.name: each.value for each in findings("loaded_latency", curve[:2])}
+    assert "waiting_bandwidth" not in said

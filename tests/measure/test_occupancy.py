@@ -65,21 +65,50 @@ def test_the_numbers_of_groups() -> None:
     assert group_counts(1, 1) == [1]
 
 
-def test_enough_is_the_fewest_groups_near_the_peak() -> None:
-    def point(groups: int, rate: float) -> Measurement:
-        return Measurement(
-            "occupancy",
-            {},
-            "ok",
-            axes={"kernel": "read", "groups": groups},
-            shape=Shape(16, 4, 256, "grid", False, groups),
-            bandwidth_bytes_per_second=Summary(*[rate] * 7),
-        )
+def point(groups: int, rate: float, low: float | None = None, high: float | None = None) -> Measurement:
+    low, high = low or rate, high or rate
+    return Measurement(
+        "occupancy",
+        {},
+        "ok",
+        axes={"kernel": "read", "groups": groups},
+        shape=Shape(16, 4, 256, "grid", False, groups),
+        bandwidth_bytes_per_second=Summary(rate, low, high, low, high, low, high),
+    )
 
+
+def test_enough_is_the_fewest_groups_near_the_peak() -> None:
     measured = [point(groups, rate) for groups, rate in ((1, 10.0), (2, 95.0), (4, 94.0), (8, 100.0))]
     [found] = findings("occupancy", "read", measured, 2048)
     assert found.value == 2
+    assert "95 % or more of the highest" in found.text
     assert "2 x 256 threads" in found.text
     assert "32 KiB" in found.text
     [found] = findings("occupancy", "read", measured, 256)  # the second group waits for the first
     assert "all that run at once 16 KiB" in found.text
+
+
+GB = 1e9
+
+
+def test_of_noisy_points_only_those_that_surely_lie_below_are_too_few() -> None:
+    """One group surely; the highest point's own lower end would let it pass. Two by their median only."""
+    measured = [
+        point(1, 20 * GB, 14 * GB, 22 * GB),
+        point(2, 24 * GB, 20 * GB, 38 * GB),
+        point(4, 34 * GB, 17 * GB, 42 * GB),
+        point(8, 33 * GB, 26 * GB, 40 * GB),
+    ]
+    [found] = findings("occupancy", "copy", measured, 2048)
+    assert found.value == 2
+    assert found.text.startswith(
+        "copy: 2 x 256 threads are the fewest that the noise does not tell from 95 % of the highest: "
+        "20.00 GB/s to 38.00 GB/s against 17.00 GB/s to 42.00 GB/s; "
+    )
+
+
+def test_a_little_noise_leaves_the_claim() -> None:
+    measured = [point(1, 50.0, 49.9, 50.1), point(2, 98.0, 97.9, 98.1), point(4, 100.0, 99.9, 100.1)]
+    [found] = findings("occupancy", "read", measured, 2048)
+    assert found.value == 2
+    assert "is 95 % or more of the highest" in found.text

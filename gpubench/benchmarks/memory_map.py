@@ -1,4 +1,4 @@
-"""The map: the bandwidth of each slice of nearly all free memory, and which regions are slow."""
+"""The map: the bandwidth of each slice of free memory, and which regions are slow."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def findings(
     seconds = [median(m.samples_seconds) / (m.passes_per_sample or 1) for m in measured if m.samples_seconds]
     if not seconds:
         return
-    usual = median([m.bandwidth_bytes_per_second.median for m in measured if m.bandwidth_bytes_per_second])
+    rates = [m.bandwidth_bytes_per_second for m in measured if m.bandwidth_bytes_per_second]
+    usual = median([rate.median for rate in rates])
     regions = list(_slow_regions(measured, usual))
     yield Finding(
         benchmark,
@@ -93,12 +94,14 @@ def findings(
             ratio,
             "ratio",
         )
-    slowest = max(seconds) / median(seconds)
+    slowest = min(rates, key=lambda rate: rate.median)
+    noise = ", so it does not stand out of the noise" if slowest.max >= usual else ""
     yield Finding(
         benchmark,
         "slowest_slice",
-        f"the slowest slice reaches {format_percent(1 / slowest)} of the median slice",
-        1 / slowest,
+        f"the slowest slice reaches {format_percent(slowest.median / usual)} of the median slice, its best "
+        f"sample {format_percent(slowest.max / usual)}{noise}",
+        slowest.median / usual,
         "ratio",
     )
     if memory_bytes is None:

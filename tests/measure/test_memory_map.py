@@ -154,3 +154,12 @@ def test_neighbours_make_one_region_and_one_fast_sample_clears_a_slice() -> None
     assert values["slowest_slice"] == 0.25
     assert values["covered_memory"] == 0.5
     assert values["sweep_time"] == pytest.approx(2 * sum(MIB / rate for rate in rates))
+
+
+@pytest.mark.parametrize(("best", "said"), [(118.5, ", so it does not stand out of the noise"), (95.0, "")])
+def test_the_slowest_slice_stands_beside_its_best_sample(best: float, said: str) -> None:
+    slices = [slice_of(k, 72.0 if k == 3 else 100.0, best if k == 3 else 100.0) for k in range(8)]
+    [found] = [f for f in findings("map", slices, MIB, None) if f.name == "slowest_slice"]
+    assert found.value == 0.72
+    text = f"the slowest slice reaches 72.0 % of the median slice, its best sample {best} %{said}"
+    assert found.text == text

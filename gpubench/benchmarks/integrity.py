@@ -1,4 +1,4 @@
-"""Integrity: patterns over nearly all free memory, every wrong word counted, its kind of error told."""
+"""Integrity: patterns over free memory, every wrong read counted, its kind of error told."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
                     test.run(number / len(patterns), 1 / len(patterns))
                 errors.update(test.errors)
                 yield test.measurement(planned, shape)
-            yield from findings(planned.name, errors)
+            tested_bytes = memory.words * WORD_BYTES
+            yield from findings(planned.name, errors, tested_bytes, bench.device.info.memory_bytes)
         finally:
             memory.release()
 
@@ -127,7 +128,7 @@ class _Test:
             axes={"pattern": self.pattern.name},
             shape=shape,
         )
-        wrong = Verdict(errors.words, errors.first, "words")
+        wrong = Verdict(errors.wrong_reads, errors.first, "reads of words")
         series = Series(
             point,
             stopping_rule(planned.parameters, 1.0),

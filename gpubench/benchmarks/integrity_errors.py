@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gpubench.measure.host_data import mix
 from gpubench.results.document import Finding, Mismatch
+from gpubench.units import format_bytes
 
 Kind = Literal["transfer", "addressing", "retention", "storage"]
 Words = npt.NDArray[np.uint64]
@@ -51,17 +52,20 @@ class Rows:
 
 @dataclass
 class Errors:
-    """All that was found by one pattern: every wrong word is counted, and the first ones looked at."""
+    """All that was found by one pattern: every wrong read is counted, and the first ones looked at.
 
-    words: int = 0
+    A word that stays wrong is read wrong by each check.
+    """
+
+    wrong_reads: int = 0
     kinds: Counter[Kind] = field(default_factory=Counter)
     risen: Counter[int] = field(default_factory=Counter)
     fallen: Counter[int] = field(default_factory=Counter)
     first: list[Mismatch] = field(default_factory=list)
 
-    def add(self, words: int, rows: Rows, kinds: list[Kind]) -> None:
-        """``words`` of one pass over memory, of which ``rows`` were told."""
-        self.words += words
+    def add(self, wrong_reads: int, rows: Rows, kinds: list[Kind]) -> None:
+        """``wrong_reads`` of one pass over memory, of which ``rows`` were told."""
+        self.wrong_reads += wrong_reads
         self.kinds.update(kinds)
         flipped = rows.expected ^ rows.actual
         for bits, counter in ((flipped & rows.actual, self.risen), (flipped & rows.expected, self.fallen)):
@@ -74,7 +78,7 @@ class Errors:
             self.first.append(Mismatch(index, *(f"{value:#x}" for value in values)))
 
     def update(self, other: Errors) -> None:
-        self.words += other.words
+        self.wrong_reads += other.wrong_reads
         self.kinds.update(other.kinds)
         self.risen.update(other.risen)
         self.fallen.update(other.fallen)
@@ -105,15 +109,26 @@ def owners_of_counters(values: Words, salt: int, *, folded: bool) -> Words:
     return (values - mixed) * _INVERSE_STEP
 
 
-def findings(benchmark: str, errors: Errors) -> Iterator[Finding]:
-    """How many errors of what kind, and in which bits; nothing more where there are none."""
-    yield Finding(benchmark, "errors", f"{errors.words} words were wrong", errors.words, "words")
+def findings(
+    benchmark: str, errors: Errors, tested_bytes: int, memory_bytes: int | None
+) -> Iterator[Finding]:
+    """How many errors in how much memory, of what kind, and in which bits; nothing more without any.
+
+    ``memory_bytes`` is all that the device has, null where that is not known.
+    """
+    count = errors.wrong_reads
+    said = f"wrong words were read {count} times" if count else "0 wrong words read"
+    of = f" of {format_bytes(memory_bytes)}" if memory_bytes else ""
+    yield Finding(benchmark, "errors", f"{said} in {format_bytes(tested_bytes)}{of}", count, "reads")
     looked_at = errors.kinds.total()
     for kind, meaning in KINDS.items():
         if count := errors.kinds[kind]:
-            text = f"{count} of {looked_at} errors looked at: {kind}, {meaning}"
-            yield Finding(benchmark, f"{kind}_errors", text, count, "words")
+            text = f"{count} of {looked_at} wrong reads looked at: {kind}, {meaning}"
+            yield Finding(benchmark, f"{kind}_errors", text, count, "reads")
     for bit in sorted({*errors.risen, *errors.fallen}):
         risen, fallen = errors.risen[bit], errors.fallen[bit]
-        text = f"bit {bit} was wrong {risen + fallen} times: {risen} times 1 for 0, {fallen} times 0 for 1"
-        yield Finding(benchmark, f"flipped_bit_{bit}", text, risen + fallen, "words")
+        text = (
+            f"bit {bit} was wrong in {risen + fallen} of {looked_at} wrong reads looked at: "
+            f"{risen} times 1 for 0, {fallen} times 0 for 1"
+        )
+        yield Finding(benchmark, f"flipped_bit_{bit}", text, risen + fallen, "reads")

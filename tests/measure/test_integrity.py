@@ -17,6 +17,7 @@ from gpubench.devices.base import Device, Launch
 from gpubench.errors import OutOfDeviceMemory
 from gpubench.measure import workbench
 from gpubench.results.document import Measurement
+from gpubench.units import format_bytes
 from gpubench.worker.conduct import Recorder
 from gpubench.worker.messages import Measured
 from tests.measure.conftest import MIB, Collected, Measure
@@ -50,7 +51,7 @@ def by_pattern(told: Collected) -> dict[str, Measurement]:
     return {str(m.axes["pattern"]): m for m in told.measurements}
 
 
-def test_sound_memory_has_no_errors_and_its_bytes_are_counted(measure: Measure) -> None:
+def test_sound_memory_has_no_errors_and_its_bytes_are_counted(device: Device, measure: Measure) -> None:
     finished, told = measure("integrity", **QUICK)
     assert not finished.cancelled
     measured = by_pattern(told)
@@ -62,6 +63,8 @@ def test_sound_memory_has_no_errors_and_its_bytes_are_counted(measure: Measure) 
         assert m.bus_bytes and m.bus_bytes * len(m.samples_seconds) == moves * MIB
         assert m.bandwidth_bytes_per_second
     assert counts(told) == {"errors": 0}
+    of = format_bytes(device.info.memory_bytes or 0)
+    assert [f.text for f in told.findings] == [f"0 wrong words read in 1 MiB of {of}"]
 
 
 def test_each_pass_has_values_of_its_own_and_is_counted(measure: Measure) -> None:
@@ -82,6 +85,10 @@ def test_a_stuck_bit(measure: Measure) -> None:
             assert int(each.expected, 16) ^ int(each.actual, 16) == 8
             assert each.reread == each.actual
     assert counts(told) == dict.fromkeys(["errors", "storage_errors", "flipped_bit_3"], 6 * LANES)
+    # Each of the words is wrong at each of six checks: reads are counted, and said to be.
+    assert {f.unit for f in told.findings} == {"reads"}
+    [text] = [f.text for f in told.findings if f.name == "errors"]
+    assert text.startswith(f"wrong words were read {6 * LANES} times in 1 MiB")
 
 
 def test_a_store_to_another_address(measure: Measure) -> None:
@@ -118,6 +125,8 @@ def test_memory_that_is_wrong_everywhere_is_counted_whole(measure: Measure) -> N
     assert len(m.first_mismatches) == 8
     assert counts(told)["storage_errors"] == 2 * MAX_ROWS
     assert counts(told)["flipped_bit_0"] == 2 * MAX_ROWS
+    [text] = [f.text for f in told.findings if f.name == "flipped_bit_0"]
+    assert f"bit 0 was wrong in {2 * MAX_ROWS} of {2 * MAX_ROWS} wrong reads looked at" in text
 
 
 CHUNKS = "EACH_CHUNK { CHECK_CHUNK }"
@@ -258,7 +267,7 @@ def test_errors_make_an_unverified_run(measure: Measure, before_check: Callable[
     document = recorder.finish(None)
     assert document.outcome == "unverified"
     assert document.error and document.error.kind == "verification_failed"
-    assert document.error.message == "the data were wrong after integrity: 2 words are wrong"
+    assert document.error.message == "the data were wrong after integrity: 2 reads of words are wrong"
 
 
 def test_a_cancel_is_heard_in_the_pause(

@@ -16,7 +16,7 @@ Stop = Literal["median", "count", "time", "stdev"]
 
 MemoryShare = Annotated[
     Annotated[float, Meta(gt=0, le=0.95)] | None,
-    Meta(description="of free memory; null: 0.9, and on a processor a quarter, but 2 GiB at most"),
+    Meta(description="of free memory; null: 0.9, on a processor 0.25, 2 GiB at most, more for large caches"),
 ]
 
 

@@ -101,35 +101,39 @@ _STREAM_ROWS = (
 
 _WHOLE_MEMORY_ROWS = (
     Benchmark(
-        "map", "bandwidth of each of 256 slices of nearly all free memory",
-        "Nearly all free memory is taken and cut into equal slices, and each is read in turn, round after "
-        "round, so that drift favours none. A slice may be smaller than the caches: the round over all the "
-        "others drives it out, and no untimed pass of its own comes before a sample. Bytes are those of a "
+        "map", "bandwidth of each of 256 slices of free memory",
+        "Nine tenths of the free memory are taken, on a processor a quarter of it, 2 GiB at most (more only "
+        "where large caches ask for it), and cut into equal slices; each is read in turn, round after round, "
+        "so that drift favours none. A slice may be smaller than the caches: the round over all the others "
+        "drives it out, and no untimed pass of its own comes before a sample. Bytes are those of a "
         "slice. A slow region is a row of slices of which even the best sample is below 90 % of the median "
         "slice, as on a card whose last half gigabyte is slow. Offsets count in the memory taken: runtimes "
         "do not tell where it lies in the chips.",
         "memory_map", MapParameters,
     ),
     Benchmark(
-        "integrity", "patterns over nearly all free memory, every wrong word found",
-        "Nearly all free memory is written with a pattern, read back on the device, turned into its "
-        "complement and read again; every wrong word is counted, and the first ones are told with what was "
-        "expected, what was read, and what a second read gave. A word that is right when read again was "
-        "lost on the way (transfer), one that holds another address's value was stored in the wrong place "
-        "(addressing), one that goes wrong in a pause was not kept (retention), and any other was stored "
-        "wrongly (storage). The second read may come from a cache where memory is turned over. Each "
-        "pattern's checks first have to find words that were spoiled on purpose. Bytes are those written "
-        "and read.",
+        "integrity", "patterns over free memory, every wrong word found",
+        "Nine tenths of the free memory, on a processor a quarter of it, 2 GiB at most (more only where "
+        "large caches ask for it), are written with a pattern, read back on the device, turned into their "
+        "complement and read again. Every wrong read is counted, so that a word which stays wrong counts at "
+        "each check, and the first ones are told with what was expected, what was read, and what a second "
+        "read gave. A word that is right when read again was lost on the way (transfer), one that holds "
+        "another address's value was stored in the wrong place (addressing), one that goes wrong in a pause "
+        "was not kept (retention), and any other was stored wrongly (storage). The second read may come from "
+        "a cache where memory is turned over. Each pattern's checks first have to find words that were "
+        "spoiled on purpose. Bytes are those written and read.",
         "integrity", IntegrityParameters,
     ),
     Benchmark(
         "sustained", "triad over seconds to minutes, as a time series with power and heat",
         "Triad runs without a rest, and each window of a second is a figure of its own, so that a memory "
         "which is fast for a moment and slow when warm is seen. Bytes are those of triad: three times the "
-        "array. A window below 95 % of the median one is a dip: GDDR7 sends again what arrived wrong, so "
-        "that a bad link shows as lost bandwidth and not as wrong data. Where the device tells them: "
-        "clocks, limits, energy for a byte, energy for a bit above the idle board's, and heating for a "
-        "watt. All data are checked before the first window and after the last.",
+        "array. A window whose average is below 95 % of that of the median one is a dip, with the flags "
+        "that may be why: GDDR7 sends again what arrived wrong, so that a bad link shows as lost bandwidth "
+        "and not as wrong data. A window's figure is its median, which hides what is lost for a moment; "
+        "findings speak of the average, which does not. Where the device tells them: clocks, limits, energy "
+        "for a byte, energy for a bit above the idle board's, and heating for a watt. All data are checked "
+        "before the first window and after the last.",
         "sustained", SustainedParameters,
     ),
 )  # fmt: skip
@@ -140,8 +144,9 @@ _DEVICE_ROWS = (
         "The same memory is read, and copied, by one group of threads, by more, and by as many as the "
         "device likes best, in the access shape that suits it: one group stays on one compute unit and shows "
         "what that can draw from the memory. Bytes are those of `read` and `copy`. The finding is the "
-        "fewest groups with 95 % of the highest bandwidth found, and how many bytes they have under way "
-        "at once. Not all groups launched are in flight together: a processor has one for each core.",
+        "fewest groups that cannot be told from 95 % of the highest bandwidth found (fewer surely have "
+        "less), and how many bytes they have under way at once. Not all groups launched are in flight "
+        "together: a processor has one for each core.",
         "occupancy", OccupancyParameters,
     ),
     Benchmark(
@@ -151,7 +156,7 @@ _DEVICE_ROWS = (
         "figure. By itself it is the timing floor, which every sample contains once; in a batch that is "
         "queued before it begins it is what the device needs from one kernel to the next; in a batch too "
         "long for that, what the host needs to launch one. No bytes are counted. A finding gives the "
-        "footprint below which a single pass is shorter than 100 floors.",
+        "footprint below which a single pass is usually shorter than 100 floors.",
         "launch", Parameters,
     ),
 )  # fmt: skip

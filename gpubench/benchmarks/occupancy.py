@@ -54,7 +54,8 @@ def group_counts(compute_units: int, most: int) -> list[int]:
 
 
 def resident_threads(info: DeviceInfo) -> int:
-    """The most that run at once: what is launched beyond waits, and has nothing under way."""
+    """The most that can run at once, and fewer do where a kernel takes many registers: what is launched
+    beyond waits, and has nothing under way."""
     return (info.compute_units or 1) * THREADS_PER_UNIT[info.kind]
 
 
@@ -88,7 +89,7 @@ def findings(
     in_flight = min(groups * shape.group_size, most_threads) * shape.vector_bytes * shape.unroll
     text = (
         f"{kernel}: {said}; each thread has {format_bytes(shape.vector_bytes * shape.unroll)} under way, all "
-        f"that run at once {format_bytes(in_flight)}"
+        f"that run at once {format_bytes(in_flight)} at most"
     )
     yield Finding(benchmark, f"enough_groups_{kernel}", text, groups, "groups")
 

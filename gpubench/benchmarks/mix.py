@@ -87,9 +87,12 @@ class MixTask:
         stored = sum(launch.groups for launch in self.launches(shape)) * _WORD_BYTES if self._reads else 0
         return self.footprint_bytes, self.footprint_bytes + stored
 
+    def program(self, shape: Shape) -> Program:
+        return self._bench.programs.shaped("mix", self.dtype, shape, READS=self._reads, WRITES=self._writes)
+
     def launches(self, shape: Shape) -> list[Launch]:
         """One pass: every part once."""
-        kernel = self._program(shape).kernel("read_and_write")
+        kernel = self.program(shape).kernel("read_and_write")
         g = geometry(shape, self._part_bytes // _WORD_BYTES, _WORD_BYTES)
         read_bytes, written_bytes = self._reads * self._part_bytes, self._writes * self._part_bytes
         launches = []
@@ -141,9 +144,6 @@ class MixTask:
         return self._bench.programs.program(
             "mix", self.dtype, group_size=size, UNROLL=1, READS=1, WRITES=1, ORDER_TILE=0
         )
-
-    def _program(self, shape: Shape) -> Program:
-        return self._bench.programs.shaped("mix", self.dtype, shape, READS=self._reads, WRITES=self._writes)
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:

@@ -85,10 +85,13 @@ class PatternTask:
         copied = self.access == "copy"
         return self.footprint_bytes // (2 if copied else 1), self.footprint_bytes
 
+    def program(self, shape: Shape) -> Program:
+        return self._bench.programs.shaped("pattern", self.dtype, shape)
+
     def launches(self, shape: Shape) -> list[Launch]:
         if self.access == "write":
             return [self._write(s, s.arrays[0], s.elements, shape) for s in self._segments]
-        kernel = self._bench.programs.shaped("pattern", self.dtype, shape).kernel("pattern_copy")
+        kernel = self.program(shape).kernel("pattern_copy")
         launches = []
         for source, copy, elements in self._halves:
             g = geometry(shape, elements, _WORD_BYTES)
@@ -139,7 +142,7 @@ class PatternTask:
         return self._bench.programs.program("pattern", self.dtype, group_size=size, UNROLL=1)
 
     def _write(self, segment: Segment, words: Buffer, elements: int, shape: Shape) -> Launch:
-        kernel = self._bench.programs.shaped("pattern", self.dtype, shape).kernel("pattern_write")
+        kernel = self.program(shape).kernel("pattern_write")
         g = geometry(shape, elements, _WORD_BYTES)
         arguments = (words, g.vectors, g.rounds, segment.first, self._salt, self._number)
         return Launch(kernel, g.groups, shape.group_size, arguments)

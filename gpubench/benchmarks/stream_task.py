@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpubench.benchmarks.table import StreamBenchmark
-from gpubench.devices.base import Allocation, Buffer, Copy, Device, Kernel, Launch
+from gpubench.devices.base import Allocation, Buffer, Copy, Device, Kernel, Launch, Program
 from gpubench.kernels.programs import Programs
 from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import Segment, whole_pages
@@ -150,9 +150,12 @@ class StreamTask:
         if launches:
             self._device.run(launches)
 
+    def program(self, shape: Shape) -> Program:
+        return self._programs.stream(self.name, self._dtype, shape)
+
     def launches(self, shape: Shape) -> list[Launch]:
         """One pass: every array once, in this shape."""
-        kernel = self._programs.stream(self.name, self._dtype, shape).kernel(f"stream_{self.name}")
+        kernel = self.program(shape).kernel(f"stream_{self.name}")
         return [
             Launch(kernel, g.groups, shape.group_size, self._arguments(shape, index, segment, g))
             for index, (segment, g) in enumerate(zip(self._segments, self._geometries(shape), strict=True))

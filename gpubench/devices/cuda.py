@@ -12,6 +12,8 @@ import ctypes
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -36,6 +38,9 @@ from gpubench.results.document import Clocks, DeviceInfo, Usage
 
 _NON_BLOCKING = 1
 """Of a stream's flags; PyCUDA has no name for it."""
+
+_COMPILING_AT_ONCE = 8
+"""As many shapes as are tried, and more; the compilers leave Python's lock while they work."""
 
 _PROHIBITED = 2
 """Of CUDA's compute modes, the one in which nobody may use the device."""
@@ -74,6 +79,7 @@ class CudaDevice:
         self._closed = False
         self._worked_at = -math.inf
         self._compiler = cuda_compile.find_compiler(_architecture(info), _cuda_major())
+        self._threads = ThreadPoolExecutor(_COMPILING_AT_ONCE, "compile")
         self._nvml = Nvml(info.pci_bus_id or "")
         with self._calls("opened"):
             context = cuda.Device(index).retain_primary_context()
@@ -84,7 +90,7 @@ class CudaDevice:
                 # Of its own: the default stream waits for others, and others for it.
                 self._stream, self._second = cuda.Stream(_NON_BLOCKING), cuda.Stream(_NON_BLOCKING)
                 self._begin, self._end, self._fork, self._join = (cuda.Event() for _ in range(4))
-                self._hold = Hold(self._load, self._stream)
+                self._hold = Hold(lambda text: self._load(self._cubin(text)), self._stream)
         except GpubenchError:
             cuda.Context.pop()
             raise
@@ -123,8 +129,8 @@ class CudaDevice:
             return self._peers.allocate(peer_id, nbytes)
 
     def compile(self, text: str) -> _Program:
-        """For the exact architecture of this GPU."""
-        return _Program(self, self._load(text))
+        """For the exact architecture of this GPU, beside other work: whoever asks for a kernel waits."""
+        return _Program(self, self._threads.submit(self._cubin, text))
 
     def run(self, operations: Sequence[Operation]) -> float:
         # A transfer of pageable memory returns when it is done, which it never would be behind a hold.
@@ -172,6 +178,7 @@ class CudaDevice:
             return
         self._closed = True
         atexit.unregister(self.close)
+        self._threads.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(cuda.Error):
             self._stream.synchronize()
         with contextlib.suppress(cuda.Error):
@@ -189,8 +196,10 @@ class CudaDevice:
         self._join.record(self._second)
         self._stream.wait_for_event(self._join)
 
-    def _load(self, text: str) -> Any:
-        cubin = cuda_compile.compile_cubin(text, _architecture(self._info), self._compiler)
+    def _cubin(self, text: str) -> bytes:
+        return cuda_compile.compile_cubin(text, _architecture(self._info), self._compiler)
+
+    def _load(self, cubin: bytes) -> Any:
         with self._calls("given machine code", refusal=BenchmarkFailed):
             return cuda.module_from_buffer(cubin)
 
@@ -234,13 +243,19 @@ def _entries(operation: Operation) -> int:
 
 
 class _Program:
-    def __init__(self, device: CudaDevice, module: Any) -> None:
+    def __init__(self, device: CudaDevice, cubin: Future[bytes]) -> None:
         self._device = device
-        self._module = module
+        self._cubin = cubin
+
+    @cached_property
+    def _module(self) -> Any:
+        return self._device._load(self._cubin.result())
 
     def kernel(self, name: str) -> _Kernel:
+        """Raises ``BenchmarkFailed`` where the program does not compile."""
+        module = self._module
         with self._device._calls(f"asked for the kernel {name}"):
-            return _Kernel(self._module.get_function(name))
+            return _Kernel(module.get_function(name))
 
 
 class _Kernel:

@@ -42,7 +42,7 @@ class Programs:
     def program(self, family: str, dtype: str, *, group_size: int, **definitions: int) -> Program:
         """The program of ``kernels/<family>.cl``; ``definitions`` are its own constants.
 
-        Raises ``BenchmarkFailed`` where it does not compile.
+        It, or what asks it for a kernel, raises ``BenchmarkFailed`` where it does not compile.
         """
         key = (family, dtype, group_size, *sorted(definitions.items()))
         if key not in self._programs:

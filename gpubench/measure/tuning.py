@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from gpubench.benchmarks.parameters import SHAPE_FIELDS
-from gpubench.devices.base import Device, Launch
+from gpubench.devices.base import Device, Launch, Program
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.points import Point, Verdict
 from gpubench.measure.sampling import MIN_TRIAL_SECONDS, Check, passes_for
@@ -33,6 +34,10 @@ class Tunable(Protocol):
     def dtype(self) -> str: ...
     @property
     def footprint_bytes(self) -> int: ...
+    def program(self, shape: Shape) -> Program:
+        """What a pass runs, whose compiling has begun."""
+        ...
+
     def launches(self, shape: Shape) -> list[Launch]:
         """One pass."""
         ...
@@ -105,6 +110,10 @@ def try_shapes(
     once: dict[Shape, list[Launch]] = {}
     samples: dict[Shape, list[float]] = {shape: [] for shape in shapes}
     reasons: dict[Shape, str] = {}
+    for shape in shapes:
+        check()
+        with suppress(BenchmarkFailed):
+            task.program(shape)  # some compile side by side
     for shape in shapes:
         check()
         try:

@@ -75,7 +75,6 @@ static Work *queue, **queue_end = &queue;
 static int busy, started, dead, kernels_ahead;
 static Allocation *allocations, *pinned;
 static uint64_t allocated;
-static char host_code[4096];
 static __thread int contexts, current[64];
 static int reaches[8][8], retained[8];
 
@@ -184,7 +183,18 @@ static int inside(const void *pointer, uint64_t bytes) {
 static int device_count(void) { return getenv("STANDIN_DEVICES") ? atoi(getenv("STANDIN_DEVICES")) : 1; }
 
 /* What tests call: the shared library with the code of the next module that is loaded. */
-void standin_host_code(const char *path) { snprintf(host_code, sizeof host_code, "%s", path); }
+/* What stands behind a cubin: the path of the same program for the processor. */
+static const char *host_code(const unsigned char *image) {
+    uint64_t segments, sections;
+    uint16_t segment_bytes, segment_count, section_bytes, section_count;
+    memcpy(&segments, image + 32, 8), memcpy(&sections, image + 40, 8);
+    memcpy(&segment_bytes, image + 54, 2), memcpy(&segment_count, image + 56, 2);
+    memcpy(&section_bytes, image + 58, 2), memcpy(&section_count, image + 60, 2);
+    const uint64_t ends[] = {segments + segment_bytes * segment_count, sections + section_bytes * section_count};
+    image += ends[0] > ends[1] ? ends[0] : ends[1];
+    while (memcmp(image, "STANDIN:", 8)) ++image;
+    return (const char *)image + 8;
+}
 
 int cuGetErrorString(int code, const char **text) {
     for (size_t k = 0; k < sizeof TEXTS / sizeof *TEXTS; ++k)
@@ -384,7 +394,7 @@ int cuModuleLoadDataEx(Module **module, const unsigned char *image, unsigned cou
     if (machine != 190) return INVALID_IMAGE;
     if ((flags >> 8 & 0xff) != CAPABILITY) return NO_BINARY_FOR_GPU;
     Module *loaded = calloc(1, sizeof *loaded);
-    loaded->library = dlopen(host_code, RTLD_NOW | RTLD_LOCAL);
+    loaded->library = dlopen(host_code(image), RTLD_NOW | RTLD_LOCAL);
     if (!loaded->library) return INVALID_IMAGE;
     loaded->launch = (void (*)(void *, const uint64_t *, unsigned, unsigned))dlsym(loaded->library, "standin_launch");
     *module = loaded;

@@ -15,6 +15,9 @@ from pathlib import Path
 from gpubench.devices import cuda_compile
 
 _FOLDER = Path(os.environ["STANDIN_FOLDER"])
+_BEHIND = b"STANDIN:"
+"""Between a cubin and the path of the same program for the processor."""
+
 _PRELUDE = Path(__file__).with_name("kernels_on_host.h")
 
 
@@ -41,13 +44,12 @@ def _host_code(text: str) -> Path:
 
 
 def _install() -> None:
-    driver = ctypes.CDLL(str(_FOLDER / "libcuda.so.1"), mode=ctypes.RTLD_GLOBAL)
+    ctypes.CDLL(str(_FOLDER / "libcuda.so.1"), mode=ctypes.RTLD_GLOBAL)
     cubin_of = cuda_compile.compile_cubin
 
     def compile_twice(text: str, architecture: str, compiler: cuda_compile.Compiler) -> bytes:
         cubin = cubin_of(text, os.environ.get("STANDIN_ARCHITECTURE", architecture), compiler)
-        driver.standin_host_code(str(_host_code(text)).encode())
-        return cubin
+        return cubin + _BEHIND + str(_host_code(text)).encode() + b"\0"
 
     cuda_compile.compile_cubin = compile_twice  # type: ignore[assignment]
 

@@ -28,6 +28,7 @@ extern "C" __global__ void spin(unsigned long long cycles) {
 """
 
 LOSE = """
+import os
 from gpubench.devices.base import Launch
 from gpubench.devices.runtimes import load_runtime
 from gpubench.errors import DeviceLost
@@ -38,8 +39,8 @@ wild = device.compile(text).kernel("wild")
 try:
     device.run([Launch(wild, 1, 1, (8,))])
 except DeviceLost as error:
-    print("lost:", error)
-device.close()
+    print("lost:", error, flush=True)
+os._exit(0)  # as the worker does: PyCUDA's destructors may end the process where the context is dead
 """
 
 

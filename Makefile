@@ -49,8 +49,9 @@ cuda: $(VENV)/.ready-demo
 	$(BIN)/python -m pip install --quiet --find-links $(VENV)/wheels --editable '.[server,opencl,cuda]'
 
 # On a machine with a GPU, network or none: its tests, the suite twice, and copies by others in turns with ours.
+# ARGUMENTS are those of tools/gpu-check.sh, such as --offline.
 gpu-check:
-	@tools/gpu-check.sh $(VENV)
+	@tools/gpu-check.sh $(VENV) $(ARGUMENTS)
 
 $(VENV)/.ready-demo: pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV) server,opencl

@@ -18,9 +18,14 @@ BUILD = Path(__file__).parent / "build"
 
 
 def keep(name: str, unit: str, rounds: object, **about: object) -> None:
-    """Write ``bench/build/<name>.json``; ``rounds`` are figures by what was measured and by contender."""
-    BUILD.mkdir(exist_ok=True)
-    path = BUILD / f"{name}.json"
+    """Write ``bench/build/<name>.json``, and say so."""
+    print(f"every round is in {write(name, unit, rounds, **about)}", file=sys.stderr)
+
+
+def write(name: str, unit: str, rounds: object, folder: Path = BUILD, **about: object) -> Path:
+    """Write ``<name>.json``; ``rounds`` are figures by what was measured and by contender."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     kept = {
         "comparison": name,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -31,7 +36,7 @@ def keep(name: str, unit: str, rounds: object, **about: object) -> None:
         "rounds": rounds,
     }
     path.write_text(json.dumps(kept, indent=1) + "\n")
-    print(f"every round is in {path}", file=sys.stderr)
+    return path
 
 
 def ratio_of(own: Sequence[float], other: Sequence[float]) -> str:

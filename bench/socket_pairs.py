@@ -1,10 +1,15 @@
 """The figure through the socket beside the one measured in process: does the service cost any of it?
 
-Pairs of runs, in turns A B, B A; the ratio of each pair, its median and 95 % interval.
+    python bench/socket_pairs.py [PAIRS] [--output FOLDER]
+
+Pairs of runs, in turns A B, B A; the ratio of each pair, its median and 95 % interval. On a GPU each side
+keeps a context, and so is another program to the other: both wait the same 1.2 s before they measure, which
+they would do for the other's last second of work alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import subprocess
@@ -15,31 +20,34 @@ from pathlib import Path
 import msgspec
 from gpubench_client import Client
 from in_process import rate, run
-from record import keep
+from record import BUILD, write
 
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import open_device
 from gpubench.measure.statistics import median, summarize
 from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.results.document import Shape
 
-PAIRS = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+MAX_GROUPS = 1 << 20
+"""That can be asked for; no more run than there are chunks."""
 
 
 def main() -> int:
+    options = _options()
     with tempfile.TemporaryDirectory() as scratch:
         addresses = Path(scratch, "addresses.json")
         server = subprocess.Popen(
             [sys.executable, "-m", "gpubench_server", "--listen", "tcp://127.0.0.1:0",
-             "--http", "127.0.0.1:0", "--data-dir", f"{scratch}/data", "--address-file", addresses]
+             "--http", "127.0.0.1:0", "--data-dir", f"{scratch}/data", "--address-file", addresses],
+            stdout=sys.stderr,
         )  # fmt: skip
         try:
             while not addresses.exists() and server.poll() is None:
                 pass
-            ratios = compare(json.loads(addresses.read_text())["tcp"])
+            ratios = compare(json.loads(addresses.read_text())["tcp"], options.pairs, options.output)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
-    keep("socket_pairs", "ratio", {"triad through the socket / in process": ratios})
     summary = summarize(ratios)
     print(
         f"triad through the socket / in process: {summary.median_seconds:.4f}, 95 % interval "
@@ -48,12 +56,12 @@ def main() -> int:
     return 0
 
 
-def compare(url: str) -> list[float]:
+def compare(url: str, pairs: int, folder: Path) -> list[float]:
+    """The ratio of each pair; all so far are in ``folder`` after each."""
     with Client(url) as client:
         info = next(each for each in client.devices().devices if not each.unavailable)
         device = open_device(info.id)
-        pins = pinned(device)
-        asked = BenchmarkRequest("triad", {"time_limit_seconds": 1.0, **pins})
+        asked = BenchmarkRequest("triad", {"time_limit_seconds": 1.0, **pins(tuned(device))})
 
         def through_socket() -> float:
             return rate(client.run([asked], device=info.id).measurements[0])
@@ -61,8 +69,8 @@ def compare(url: str) -> list[float]:
         def in_process() -> float:
             return rate(run(device, [asked]).measurements[0])
 
-        ratios = []
-        for index in range(PAIRS):
+        ratios: list[float] = []
+        for index in range(pairs):
             if index % 2:
                 here = in_process()
                 there = through_socket()
@@ -70,14 +78,26 @@ def compare(url: str) -> list[float]:
                 there = through_socket()
                 here = in_process()
             ratios.append(there / here)
+            write("socket_pairs", "ratio", {"triad through the socket / in process": ratios}, folder)
             print(f"pair {index + 1}: {ratios[-1]:.4f}, median {median(ratios):.4f}", file=sys.stderr)
         return ratios
 
 
-def pinned(device: Device) -> dict[str, object]:
+def tuned(device: Device) -> Shape:
     """The shape that tuning chooses here, for both sides alike."""
-    shape = msgspec.structs.asdict(run(device, ["triad"]).tunings[0].chosen)
-    return {name: value for name, value in shape.items() if value is not None}
+    return run(device, ["triad"]).tunings[0].chosen
+
+
+def pins(shape: Shape) -> dict[str, object]:
+    """Parameters that leave this shape alone, so that nobody tunes again."""
+    return {**msgspec.structs.asdict(shape), "groups": shape.groups or MAX_GROUPS}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="the figure through the socket beside the one in process")
+    parser.add_argument("pairs", nargs="?", type=int, default=24)
+    parser.add_argument("--output", type=Path, default=BUILD, help="folder of socket_pairs.json")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,41 +1,199 @@
 """``make gpu-check``: the suite on this machine's GPU beside what else copies memory here, and a verdict.
 
-    python bench/gpu_check.py [--output FOLDER] [--footprint BYTES] [--rounds N] [--pairs N] [--target RATIO]
+    python bench/gpu_check.py [--output FOLDER] [--only STEP ...] [--footprint BYTES] [--rounds N] [--pairs N]
+                              [--target RATIO] [--deadline SECONDS]
 
-Runs the stream suite twice, each time in a process of its own, and all other benchmarks once; copies
-beside the driver's own copy and torch's and cupy's where they are installed, in turns at the same
-footprint; and compares the figure through the socket with the one in process. Writes the run documents
-and ``table.md`` to FOLDER. Exits with 1 where a figure is not verified, above theory, different in the
-second process, or below a peer's, and with 2 where there is no GPU.
+The steps, in this order: ``stream``, the suite twice, each time in a process of its own; ``copies`` in turns
+with those of the driver, torch and cupy (gpu_copies.py); every other benchmark by its name, each in a run of
+its own, so that a lost device costs one; ``pairs``, the figure through the socket beside the one in process
+(socket_pairs.py). What was measured is in FOLDER after each step: ``stream-1.json``, ``stream-2.json``,
+``beside.jsonl`` with a run document in each line, ``copies.json``, ``socket_pairs.json``, ``table.md``.
+
+Exits with 1 where something failed or a figure is not verified, above theory, different in the second
+process, or below a peer's, and with 2 where there is no GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import itertools
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpubench_client.local import LocalClient
 
-from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import BENCHMARKS, STREAM
-from gpubench.devices.cuda import CudaDevice, CudaRuntime
-from gpubench.kernels.programs import Programs
-from gpubench.measure.memory import Arena
-from gpubench.measure.shapes import ELEMENT_BYTES, chunk_bytes
-from gpubench.measure.statistics import median
+from gpubench.errors import GpubenchError
 from gpubench.protocol.messages import BenchmarkRequest
-from gpubench.results.document import DeviceInfo, Measurement, RunDocument, Shape, encode_document
+from gpubench.results.document import DeviceInfo, RunDocument, encode_document
 
 MAX_DIFFERENCE_RATIO = 0.005
 """Between two processes."""
 
-Copy = Callable[[], float]
-"""Copies once and returns the seconds by the device's clock."""
+MAX_PAIR_SECONDS = 10
+"""Of a run through the socket and one in process, each with the wait for an idle GPU."""
+
+CLEAN_UP_SECONDS = 15
+"""For a script that is over its deadline, to end what it started."""
+
+
+class Table:
+    """``table.md``, whole after each step: whoever ends this program leaves what was told until then."""
+
+    def __init__(self, path: Path, title: str) -> None:
+        self._path = path
+        self._title = title
+        self._said: list[str] = []
+        self.mistakes: list[str] = []
+        self.tell([])
+
+    @property
+    def text(self) -> str:
+        return "\n".join([self._title, *self._said, "", *(f"- WRONG: {each}" for each in self.mistakes), ""])
+
+    def tell(self, lines: Sequence[str], mistakes: Sequence[str] = ()) -> None:
+        if lines:
+            self._said += ["", *lines]
+        self.mistakes += mistakes
+        part = self._path.with_suffix(".part")
+        part.write_text(self.text)
+        part.replace(self._path)
+
+
+class Check:
+    """The steps, on one GPU. No context is ours: to the runs we would be another program."""
+
+    def __init__(self, gpu: DeviceInfo, options: argparse.Namespace) -> None:
+        self._gpu = gpu
+        self._options = options
+        title = f"# {gpu.name}, {gpu.runtime_version}, driver {gpu.driver}"
+        self.table = Table(options.output / "table.md", title)
+        self._beside = options.output / "beside.jsonl"
+        self._beside.unlink(missing_ok=True)
+
+    def stream(self) -> None:
+        runs = []
+        for number in (1, 2):
+            document = self._run("stream", target_ratio=self._options.target)
+            if document is None:
+                continue
+            self._options.output.joinpath(f"stream-{number}.json").write_bytes(encode_document(document))
+            runs.append(document)
+            self.table.tell([f"Process {number}:", "", *rows(document)])
+        if len(runs) == 2:
+            self.table.tell([], differences(*runs))
+
+    def copies(self) -> None:
+        footprint = ["--footprint", self._options.footprint] if self._options.footprint else []
+        rounds = ["--rounds", self._options.rounds]
+        self._script("gpu_copies.py", self._gpu.id, *rounds, *footprint, seconds=self._options.deadline)
+
+    def beside(self, name: str) -> None:
+        document = self._run(name)
+        if document is None:
+            return
+        with self._beside.open("ab") as lines:
+            lines.write(encode_document(document) + b"\n")
+        said = [f"- {each.benchmark}, {each.name}: {each.text}" for each in document.findings]
+        skipped = [each for each in document.measurements if each.status == "skipped"]
+        self.table.tell([*said, *(f"- {each.benchmark} is skipped: {each.reason}" for each in skipped)])
+
+    def pairs(self) -> None:
+        pairs = self._options.pairs
+        seconds = max(self._options.deadline, MAX_PAIR_SECONDS * pairs)
+        self._script("socket_pairs.py", pairs, seconds=seconds)
+
+    def _run(self, name: str, **parameters: object) -> RunDocument | None:
+        """Its document, also that of a run that failed; None where it did not come to one."""
+        request = BenchmarkRequest(name, {**parameters, "footprint_bytes": self._options.footprint})
+        try:
+            document = LocalClient("cuda").run(
+                [request], device=self._gpu.id, deadline_seconds=self._options.deadline
+            )
+        except GpubenchError as error:
+            if "document" not in error.details:
+                self.table.tell([], [f"{name} did not run: {error.message}"])
+                return None
+            document = error.details["document"]
+        self.table.tell([], mistakes(document, name))
+        return document
+
+    def _script(self, name: str, *arguments: object, seconds: float) -> None:
+        """What a script beside this one prints, even if it does not come to its end."""
+        command = [Path(__file__).with_name(name), *arguments, "--output", self._options.output]
+        wrong = []
+        with subprocess.Popen(
+            [sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                said, _ = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                wrong = [f"{name} was not over within {seconds:g} s"]
+                said = _interrupt(process)
+        if process.returncode and not wrong:
+            wrong = [f"{name} ended with {process.returncode}; the reason is on stderr"]
+        lines = said.splitlines()
+        wrong += [line.removeprefix("WRONG: ") for line in lines if line.startswith("WRONG: ")]
+        self.table.tell([line for line in lines if not line.startswith("WRONG: ")], wrong)
+
+
+def _interrupt(process: subprocess.Popen[str]) -> str:
+    """As ^C does, so that it ends what it started; returns what it printed."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=CLEAN_UP_SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[0]
+
+
+def mistakes(run: RunDocument, name: str) -> list[str]:
+    """Each once, however many points of a curve have it."""
+    found = [f"{name} ended as {run.outcome}: {run.error.message if run.error else None}"]
+    found = [] if run.outcome == "ok" else found
+    for each in run.measurements:
+        if not each.verified and each.status != "skipped":
+            found.append(f"{each.benchmark} is not verified: {each.reason}")
+        if "over_theory" in each.flags:
+            found.append(f"{each.benchmark} is above theory")
+    return list(dict.fromkeys(found))
+
+
+def differences(first: RunDocument, second: RunDocument) -> list[str]:
+    """Of medians whose intervals do not meet."""
+    again = {each.benchmark: each.bandwidth_bytes_per_second for each in second.measurements}
+    pairs = [
+        (each.benchmark, each.bandwidth_bytes_per_second, again.get(each.benchmark))
+        for each in first.measurements
+    ]
+    return [
+        f"{name} differs by {b.median / a.median - 1:+.2%} between two processes"
+        for name, a, b in pairs
+        if a and b and max(a.low, b.low) > min(a.high, b.high)
+        if abs(b.median / a.median - 1) > MAX_DIFFERENCE_RATIO
+    ]
+
+
+def rows(run: RunDocument) -> list[str]:
+    said = ["| benchmark | GB/s | of theory | interval | flags |", "|---|---|---|---|---|"]
+    for each in run.measurements:
+        summary, share = each.bandwidth_bytes_per_second, each.efficiency_ratio.nominal
+        if summary is None:
+            said.append(f"| {each.benchmark} | {each.status}: {each.reason} | | | |")
+            continue
+        half = (summary.high - summary.low) / 2 / summary.median
+        said.append(
+            f"| {each.benchmark} | {summary.median / 1e9:.1f} | {f'{share:.1%}' if share else 'unknown'} | "
+            f"±{half:.2%} | {', '.join(each.flags)} |"
+        )
+    return said
+
+
+BESIDE = [name for name in BENCHMARKS if name not in STREAM]
+STEPS = ["stream", "copies", *BESIDE, "pairs"]
 
 
 def main() -> int:
@@ -47,192 +205,34 @@ def main() -> int:
         reasons = [each.unavailable for each in found.devices] + [each.reason for each in found.runtimes]
         print("gpu-check: no GPU:", *filter(None, reasons), file=sys.stderr)
         return 2
-    runs = [_suite(gpus[0], options, number) for number in (1, 2)]
-    mistakes = [mistake for run in runs for mistake in _mistakes(run)]
-    lines = [f"# {gpus[0].name}, {gpus[0].runtime_version}, driver {gpus[0].driver}", "", *_table(runs), ""]
-    mistakes += _differences(*runs)
-    copied = next((each for each in runs[1].measurements if each.benchmark == "copy"), None)
-    if copied and copied.shape and copied.footprint_bytes:
-        rates, watched = _beside_peers(gpus[0].id, copied.shape, copied.footprint_bytes, options.rounds)
-        lines += [f"- {name}: {rate / 1e9:.1f} GB/s" for name, rate in rates.items()]
-        lines.append(f"- copies while NVML is asked / while it is not: {watched:.5f} of the time")
-        mistakes += [
-            f"copy is below that of {name}" for name, rate in rates.items() if rate > rates["gpubench"]
-        ]
-    beside = _beside_the_suite(gpus[0], options)
-    mistakes += _mistakes(beside)
-    lines += ["", *(f"- {each.benchmark}, {each.name}: {each.text}" for each in beside.findings)]
-    if options.pairs:
-        pairs = Path(__file__).with_name("socket_pairs.py")
-        said = subprocess.run([sys.executable, pairs, str(options.pairs)], stdout=subprocess.PIPE, text=True)
-        lines += ["", said.stdout.strip()]
-        mistakes += ["the figure through the socket could not be measured"] * (said.returncode != 0)
-    lines += ["", *(f"- WRONG: {mistake}" for mistake in mistakes)]
-    options.output.joinpath("table.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
-    return 1 if mistakes else 0
-
-
-def _suite(gpu: DeviceInfo, options: argparse.Namespace, number: int) -> RunDocument:
-    given = {"target_ratio": options.target, "footprint_bytes": options.footprint}
-    document = LocalClient("cuda").run([BenchmarkRequest("stream", given)], device=gpu.id)
-    options.output.joinpath(f"stream-{number}.json").write_bytes(encode_document(document))
-    return document
-
-
-def _beside_the_suite(gpu: DeviceInfo, options: argparse.Namespace) -> RunDocument:
-    """Every benchmark that is not in the suite."""
-    document = LocalClient("cuda").run([name for name in BENCHMARKS if name not in STREAM], device=gpu.id)
-    options.output.joinpath("beside.json").write_bytes(encode_document(document))
-    return document
-
-
-def _mistakes(run: RunDocument) -> list[str]:
-    found = [f"the run ended as {run.outcome}: {run.error}"] if run.outcome != "ok" else []
-    for each in run.measurements:
-        if not each.verified and each.status != "skipped":
-            found.append(f"{each.benchmark} is not verified: {each.reason}")
-        if "over_theory" in each.flags:
-            found.append(f"{each.benchmark} is above theory")
-    return found
-
-
-def _differences(first: RunDocument, second: RunDocument) -> list[str]:
-    pairs = zip(map(_rate, first.measurements), map(_rate, second.measurements), strict=False)
-    return [
-        f"{each.benchmark} differs by {b / a - 1:+.2%} between two processes"
-        for each, (a, b) in zip(first.measurements, pairs, strict=False)
-        if a and b and abs(b / a - 1) > MAX_DIFFERENCE_RATIO
-    ]
-
-
-def _table(runs: list[RunDocument]) -> list[str]:
-    rows = [
-        "| benchmark | GB/s | second process | of theory | interval | flags |",
-        "|---|---|---|---|---|---|",
-    ]
-    others = {each.benchmark: _rate(each) for each in runs[1].measurements}
-    for each in runs[0].measurements:
-        summary, share = each.bandwidth_bytes_per_second, each.efficiency_ratio.nominal
-        if summary is None:
-            rows.append(f"| {each.benchmark} | {each.status}: {each.reason} | | | | |")
+    check = Check(gpus[0], options)
+    suite: dict[str, Callable[[], None]] = {
+        "stream": check.stream,
+        "copies": check.copies,
+        "pairs": check.pairs,
+    }
+    for step in STEPS:
+        if step not in options.only or (step == "pairs" and not options.pairs):
             continue
-        half = (summary.high - summary.low) / 2 / summary.median
-        rows.append(
-            f"| {each.benchmark} | {summary.median / 1e9:.1f} | {others.get(each.benchmark, 0) / 1e9:.1f} | "
-            f"{f'{share:.1%}' if share else 'unknown'} | ±{half:.2%} | {', '.join(each.flags)} |"
-        )
-    return rows
-
-
-def _rate(measurement: Measurement) -> float:
-    summary = measurement.bandwidth_bytes_per_second
-    return summary.median if summary else 0.0
-
-
-def _beside_peers(
-    device_id: str, shape: Shape, footprint_bytes: int, rounds: int
-) -> tuple[dict[str, float], float]:
-    """Bytes per second of copies that take turns, each counted twice, once read and once written.
-
-    The other figure is how much longer a copy takes while it is watched.
-    """
-    device = CudaRuntime().open(device_id)
-    arena, row = Arena(device), STREAM["copy"]
-    segments = arena.cut(footprint_bytes, row.arrays, ELEMENT_BYTES["double"], chunk_bytes(shape))
-    task = StreamTask(device, Programs(device), row, "double", segments, seed=1)
-    task.fill()
-    launches = task.launches(shape)
-    array_bytes = task.footprint_bytes // 2
-    copies: dict[str, Copy] = {"gpubench": lambda: device.run(launches)}
-    copies |= {name: make(array_bytes) for name, make in _PEERS.items() if importlib.util.find_spec(name)}
-    source, target = (view.pointer for view in segments[0].arrays)
-    copies["cuMemcpyDtoD"] = _driver_copy(source, target, array_bytes)
-    samples: dict[str, list[float]] = {name: [] for name in copies}
-    for name, _ in itertools.product(copies, range(3)):
-        copies[name]()
-    for _ in range(rounds):
-        for name, copy in copies.items():
-            copy()  # what another left in the cache is not its own
-            samples[name].append(copy())
-    watched = _watched_ratio(device, copies["gpubench"], rounds)
-    task.release()
-    arena.release()
-    device.close()
-    return {name: 2 * array_bytes / median(seconds) for name, seconds in samples.items()}, watched
-
-
-def _watched_ratio(device: CudaDevice, copy: Copy, pairs: int) -> float:
-    """How much longer copies take while NVML is asked, in turns with copies while it is not."""
-    ratios = []
-    for _ in range(pairs):
-        alone = median([copy() for _ in range(20)])
-        watch = device.watch()
-        watched = median([copy() for _ in range(20)])
-        watch.stop()
-        ratios.append(watched / alone)
-    return median(ratios)
-
-
-def _driver_copy(source: int, target: int, array_bytes: int) -> Copy:
-    import pycuda.driver as cuda
-
-    stream, begin, end = cuda.Stream(), cuda.Event(), cuda.Event()
-
-    def copy() -> float:
-        begin.record(stream)
-        cuda.memcpy_dtod_async(target, source, array_bytes, stream)
-        end.record(stream)
-        end.synchronize()
-        return float(end.time_since(begin)) * 1e-3
-
-    return copy
-
-
-def _torch(array_bytes: int) -> Copy:
-    import torch
-
-    source = torch.rand(array_bytes // 8, dtype=torch.float64, device="cuda")
-    target = torch.empty_like(source)
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-
-    def copy() -> float:
-        begin.record()
-        target.copy_(source)
-        end.record()
-        end.synchronize()
-        return float(begin.elapsed_time(end)) * 1e-3
-
-    return copy
-
-
-def _cupy(array_bytes: int) -> Copy:
-    import cupy
-
-    source = cupy.random.rand(array_bytes // 8)
-    target = cupy.empty_like(source)
-    begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-
-    def copy() -> float:
-        begin.record()
-        cupy.copyto(target, source)
-        end.record()
-        end.synchronize()
-        return float(cupy.cuda.get_elapsed_time(begin, end)) * 1e-3
-
-    return copy
-
-
-_PEERS = {"torch": _torch, "cupy": _cupy}
+        begin = time.monotonic()
+        print(f"gpu-check: {step}", end="", file=sys.stderr, flush=True)
+        suite[step]() if step in suite else check.beside(step)
+        print(f", {time.monotonic() - begin:.1f} s", file=sys.stderr, flush=True)
+    print(check.table.text)
+    return 1 if check.table.mistakes else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the suite on this machine's GPU, beside its peers")
     parser.add_argument("--output", type=Path, default=Path("build/gpu-check"))
-    parser.add_argument("--footprint", type=int, help="bytes; as much as keeps caches out unless given")
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--target", type=float, default=0.0025, help="half interval of the median")
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=STEPS, metavar="STEP", help="not all")
+    parser.add_argument(
+        "--footprint", type=int, help="bytes, of all but the pairs; each one's usual unless given"
+    )
+    parser.add_argument("--rounds", type=int, default=21, help="of copies in turns with others'")
+    parser.add_argument("--pairs", type=int, default=20, help="through the socket and in process")
+    parser.add_argument("--target", type=float, default=0.0025, help="half interval of the suite's medians")
+    parser.add_argument("--deadline", type=float, default=120.0, help="seconds that one run may last")
     return parser.parse_args()
 
 

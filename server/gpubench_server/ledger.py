@@ -19,9 +19,7 @@ from gpubench.results.document import Flag, Measurement, RunDocument, Status, Th
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
-_DISQUALIFYING: frozenset[Flag] = frozenset(
-    {"over_theory", "cached_footprint", "cache_unknown", "unverified"}
-)
+_DISQUALIFYING: frozenset[Flag] = frozenset({"over_theory", "cached_footprint", "unverified"})
 UNSTEADY: tuple[Flag, ...] = ("unstable", "drifting", "power_limited", "thermal_limited", "contended")
 """Flags that say that the next run may well give another figure."""
 
@@ -182,8 +180,9 @@ def _is_of_the_memory(measurement: Measurement, known: bool) -> bool:
 def valid_figure(measurement: Measurement) -> Figure | None:
     """The figure, where it may stand for the device.
 
-    It must be verified, measured with default parameters over a footprint that is known to keep caches
-    out, and not above theory. How stable it was does not matter here: that is a gauge of its own.
+    It must be verified, measured with default parameters over a footprint that keeps caches out, as far
+    as they are known, and not above theory. How stable it was does not matter here: that is a gauge of
+    its own.
     """
     summary = measurement.bandwidth_bytes_per_second
     if (

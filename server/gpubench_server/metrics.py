@@ -168,8 +168,8 @@ def _devices(moment: Moment) -> Iterator[Metric]:
 _FIGURES: tuple[tuple[str, str, Callable[[Figure], float | None]], ...] = (
     (
         "bandwidth_bytes_per_second",
-        "Median of the last valid run: verified, default parameters, a footprint known to be beyond the "
-        "caches, not above theory.",
+        "Median of the last valid run: verified, default parameters, a footprint beyond the caches as far "
+        "as these are known, not above theory.",
         lambda figure: figure.bandwidth_bytes_per_second,
     ),
     (

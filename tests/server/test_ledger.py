@@ -33,12 +33,15 @@ def test_what_may_not_stand_for_a_device(fields: dict[str, Any]) -> None:
     assert valid_figure(measurement(1500, **fields)) is None
 
 
-@pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "cache_unknown", "unverified"])
+@pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "unverified"])
 def test_flags_that_disqualify(flag: Flag) -> None:
     assert valid_figure(measurement(1500, "triad", flag)) is None
 
 
-@pytest.mark.parametrize(("flag", "stable"), [*((flag, False) for flag in UNSTEADY), ("clock_limited", True)])
+@pytest.mark.parametrize(
+    ("flag", "stable"),
+    [*((flag, False) for flag in UNSTEADY), ("clock_limited", True), ("cache_unknown", True)],
+)
 def test_an_unsteady_figure_counts_and_is_marked(flag: Flag, stable: bool) -> None:
     figure = valid_figure(measurement(1500, "triad", flag))
     assert figure is not None

@@ -1,0 +1,83 @@
+"""Trials of access shapes: who is tried, after what, and what becomes of a shape that cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM
+from gpubench.devices.base import Device, Launch
+from gpubench.errors import BenchmarkFailed
+from gpubench.kernels.programs import Programs
+from gpubench.measure.memory import Arena
+from gpubench.measure.sampling import passes_for
+from gpubench.measure.tuning import MIN_ROUNDS, best, try_shapes
+from gpubench.results.document import Shape
+from tests.measure.conftest import MIB
+
+SHAPES = [Shape(32, unroll, 1, "tile", True, 16) for unroll in (4, 8)]
+
+
+@pytest.fixture
+def task(device: Device) -> Iterator[StreamTask]:
+    arena = Arena(device)
+    segments = arena.cut(MIB, 2, 8, 4096)
+    made = StreamTask(device, Programs(device), STREAM["copy"], "double", segments, seed=1)
+    made.fill()
+    yield made
+    made.release()
+    arena.release()
+
+
+def nothing() -> None:
+    pass
+
+
+def test_the_device_is_warmed_once_when_all_shapes_have_run_and_before_any_trial(
+    device: Device, task: StreamTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU idles while shapes are compiled, and would be tried at the clock of an idle one."""
+    told: list[str] = []
+    run = device.run
+
+    def remember(operations: list[Launch]) -> float:
+        told.append("run")
+        return run(operations)
+
+    monkeypatch.setattr(device, "run", remember)
+    trials = try_shapes(
+        device, task, SHAPES, nothing, lambda part: None, 1e-6, lambda launches: told.append("warm")
+    )
+    assert told[: len(SHAPES) + 1] == ["run"] * len(SHAPES) + ["warm"]
+    assert told.count("warm") == 1
+    assert [len(trial.samples_seconds) for trial in trials] == [MIN_ROUNDS] * len(SHAPES)
+
+
+def test_a_shape_that_does_not_compile_is_told_and_not_chosen(
+    device: Device, task: StreamTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_program = device.compile
+
+    def refuse(text: str) -> object:
+        if "UNROLL 4" in text:
+            raise BenchmarkFailed("no such unrolling")
+        return compile_program(text)
+
+    monkeypatch.setattr(device, "compile", refuse)
+    trials = try_shapes(device, task, SHAPES, nothing, lambda part: None, 1e-6)
+    assert [trial.reason for trial in trials] == ["no such unrolling", None]
+    assert best(trials) == SHAPES[1]
+    with pytest.raises(BenchmarkFailed, match="no access shape can run: no such unrolling"):
+        best(trials[:1])
+
+
+@pytest.mark.parametrize(
+    ("pass_seconds", "sample_seconds", "passes"),
+    [(1e-3, 5e-3, 5), (2e-3, 1e-3, 1), (3e-4, 1e-3, 4), (0, 1, 1)],
+)
+def test_passes_are_put_together_until_a_sample_lasts(
+    pass_seconds: float, sample_seconds: float, passes: int
+) -> None:
+    assert passes_for(pass_seconds, sample_seconds) == passes

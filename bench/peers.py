@@ -31,8 +31,8 @@ from gpubench.measure.statistics import median
 from gpubench.measure.tuning import best, try_shapes
 from gpubench.measure.validity import required_footprint_bytes
 
-ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 21
-SECONDS = 0.5
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 41
+SECONDS = 0.25
 KERNELS = ("read", "write", "copy", "triad")
 LIKWID = {
     "read": ("load_avx512", "load_avx", "load_sse"),

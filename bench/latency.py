@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from in_process import Quiet
 from record import BUILD, keep, ratio_of
 
 from gpubench.benchmarks.chase import Chase, whole_steps
@@ -18,21 +19,12 @@ from gpubench.devices.opencl import OpenClRuntime
 from gpubench.measure.reports import Reports
 from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import Tuning
 from gpubench.units import format_bytes, format_seconds
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 21
 SECONDS = 0.05
 LINE_BYTES = 64
 FOOTPRINTS = (16 << 10, 256 << 10, 4 << 20, 256 << 20)
-
-
-class Alone:
-    """Nobody ends this run, and nobody is told."""
-
-    def check(self) -> None: ...
-
-    def tuned(self, tuning: Tuning) -> None: ...
 
 
 def main() -> int:
@@ -42,7 +34,7 @@ def main() -> int:
     peer = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     runtime = OpenClRuntime()
     device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
-    bench = Workbench(device, Alone())
+    bench = Workbench(device, Quiet())
     about = host.describe_host()
     caches = ", ".join(f"L{each.level} {format_bytes(each.nbytes)}" for each in host.data_caches())
     print(f"\nlatency of a step, {about.processor}, {caches}; medians of {ROUNDS} alternating rounds\n")

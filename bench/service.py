@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
+
+from serving import serving
 
 from gpubench.measure.statistics import median, percentile
 
@@ -98,24 +97,13 @@ def help_seconds() -> float:
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory() as scratch:
-        addresses = Path(scratch, "addresses.json")
-        server = subprocess.Popen(
-            [sys.executable, "-m", "gpubench_server", "--listen", "tcp://127.0.0.1:0",
-             "--http", "127.0.0.1:0", "--data-dir", f"{scratch}/data", "--address-file", addresses]
-        )  # fmt: skip
-        try:
-            while not addresses.exists() and server.poll() is None:
-                pass
-            host, _, port = json.loads(addresses.read_text())["tcp"].removeprefix("tcp://").rpartition(":")
-            address = (host, int(port))
-            ping(address, 500)
-            rest = resident_mb(server.pid)
-            taken, echoed = map(sorted, beside_echo(address))
-            served, seconds = at_once(address)
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait()
+    with serving() as (url, pid):
+        host, _, port = url.removeprefix("tcp://").rpartition(":")
+        address = (host, int(port))
+        ping(address, 500)
+        rest = resident_mb(pid)
+        taken, echoed = map(sorted, beside_echo(address))
+        served, seconds = at_once(address)
     p99 = percentile(taken, 99) * 1e6
     print(
         f"ping: median {median(taken) * 1e6:.1f} us, 99th percentile {p99:.1f} us, {len(taken)} pings; "

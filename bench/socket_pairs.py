@@ -10,17 +10,14 @@ they would do for the other's last second of work alone.
 from __future__ import annotations
 
 import argparse
-import json
-import signal
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
 from gpubench_client import Client
 from in_process import rate, run
 from record import BUILD, write
+from serving import serving
 
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import open_device
@@ -34,20 +31,8 @@ MAX_GROUPS = 1 << 20
 
 def main() -> int:
     options = _options()
-    with tempfile.TemporaryDirectory() as scratch:
-        addresses = Path(scratch, "addresses.json")
-        server = subprocess.Popen(
-            [sys.executable, "-m", "gpubench_server", "--listen", "tcp://127.0.0.1:0",
-             "--http", "127.0.0.1:0", "--data-dir", f"{scratch}/data", "--address-file", addresses],
-            stdout=sys.stderr,
-        )  # fmt: skip
-        try:
-            while not addresses.exists() and server.poll() is None:
-                pass
-            ratios = compare(json.loads(addresses.read_text())["tcp"], options.pairs, options.output)
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait()
+    with serving() as (url, _):
+        ratios = compare(url, options.pairs, options.output)
     summary = summarize(ratios)
     print(
         f"triad through the socket / in process: {summary.median_seconds:.4f}, 95 % interval "

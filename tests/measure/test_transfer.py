@@ -233,17 +233,24 @@ def point(direction: str, size: int, rate: float) -> Measurement:
     return Measurement("transfer", {}, "ok", axes=axes, bandwidth_bytes_per_second=summary)
 
 
-def test_more_than_the_link_carries_is_flagged(device: Device) -> None:
-    info: DeviceInfo = msgspec.structs.replace(device.info, pcie_generation=4, pcie_lanes=16)
-    measured = [
-        point("host to device", 4096, 31e9),
-        point("host to device", 1 << 28, 32e9),
-        point("both", 4096, 62e9),
-        point("both", 1 << 28, 64e9),
-    ]
-    over = [each.flags == ["over_theory"] for each in flagged(measured, info)]
+@pytest.fixture
+def linked(device: Device) -> DeviceInfo:
+    """On PCIe 4 x16, which carries 31.5 GB/s."""
+    return msgspec.structs.replace(device.info, pcie_generation=4, pcie_lanes=16)
+
+
+def curves(one_way: tuple[float, float], both: tuple[float, float]) -> list[Measurement]:
+    """To the device, and both ways: the rate of the smallest transfer and of a large one."""
+    sizes = (4096, 1 << 28)
+    rates = {"host to device": one_way, "both": both}
+    return [point(name, *each) for name, two in rates.items() for each in zip(sizes, two, strict=True)]
+
+
+def test_more_than_the_link_carries_is_flagged(linked: DeviceInfo) -> None:
+    measured = curves((31e9, 32e9), (62e9, 64e9))
+    over = [each.flags == ["over_theory"] for each in flagged(measured, linked)]
     assert over == [False, True, False, True]
-    unknown = msgspec.structs.replace(info, pcie_lanes=None)
+    unknown = msgspec.structs.replace(linked, pcie_lanes=None)
     assert flagged(measured, unknown) == measured
 
 
@@ -256,15 +263,9 @@ def test_a_transfer_knows_its_link(device: Device, measure: Measure, monkeypatch
     assert not any("over_theory" in m.flags for m in told.measurements if m.axes["memory"] == "device")
 
 
-def test_findings_beside_the_link(device: Device) -> None:
-    info: DeviceInfo = msgspec.structs.replace(device.info, pcie_generation=4, pcie_lanes=16)
-    measured = [
-        point("host to device", 4096, 1e9),
-        point("host to device", 1 << 28, 25.2e9),
-        point("both", 4096, 2e9),
-        point("both", 1 << 28, 31.51e9),
-    ]
-    found = {each.name: each.value for each in link_findings("transfer", measured, info)}
+def test_findings_beside_the_link(linked: DeviceInfo) -> None:
+    measured = curves((1e9, 25.2e9), (2e9, 31.51e9))
+    found = {each.name: each.value for each in link_findings("transfer", measured, linked)}
     assert found["link_theory"] == pytest.approx(31.51e9, rel=1e-3)
     assert found["link_ratio_host_to_device_pinned"] == pytest.approx(0.8, rel=0.01)
     assert found["link_ratio_both_pinned"] == pytest.approx(0.5, rel=0.01)
@@ -272,13 +273,12 @@ def test_findings_beside_the_link(device: Device) -> None:
     assert found["latency_both_pinned"] == pytest.approx(4.096e-6)
 
 
-def test_half_that_is_lost_again_is_told_and_no_finding_rests_on_a_mistake(device: Device) -> None:
+def test_half_that_is_lost_again_is_told_and_no_finding_rests_on_a_mistake(linked: DeviceInfo) -> None:
     sizes = {4096: 2e9, 1 << 16: 10e9, 1 << 20: 20e9, 1 << 24: 9e9, 1 << 28: 8e9, 1 << 30: 40e9}
     measured = [point("host to device", size, rate) for size, rate in sizes.items()]
-    info: DeviceInfo = msgspec.structs.replace(device.info, pcie_generation=4, pcie_lanes=16)
     [half] = [
         each.text
-        for each in link_findings("transfer", flagged(measured, info), info)
+        for each in link_findings("transfer", flagged(measured, linked), linked)
         if each.name.startswith("half_size")
     ]
     assert "half of the highest bandwidth of 20.00 GB/s is first reached at 64 KiB" in half

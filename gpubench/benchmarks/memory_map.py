@@ -30,7 +30,8 @@ samples of a slice, which lie a round apart, and a bad region all of them."""
 
 CACHE_MULTIPLE = 4
 """A slice of so many last-level caches finds hardly anything of itself in them when it comes again, and a
-sample may be several passes in a row: on an H200 one lasts 0.1 ms. Smaller ones have one in a round."""
+sample may be several passes in a row: at 4 TB/s one over half a gigabyte lasts 0.1 ms. Smaller slices have
+one in a round."""
 
 
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:

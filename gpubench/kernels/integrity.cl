@@ -48,22 +48,23 @@ KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
 }
 
 /* The wrong words of a chunk, as (index, expected, actual, second read) behind those that were `told` before, of
-   which there is room for ROWS. `found` counts this launch's. The second read is at once: it may come from a cache,
-   and `integrity_reread` comes later where nothing has been written over. */
+   which there is room for ROWS. `found` counts this launch's. What was read is known by how it differs from what is
+   right. The second read is at once: it may come from a cache, and `integrity_reread` comes later where nothing has
+   been written over. */
 #define TELL_WRONG                                                                                            \
-    WORD seen[UNROLL * VECTOR_ELEMENTS];                                                                      \
+    WORD other[UNROLL * VECTOR_ELEMENTS];                                                                     \
     EACH_UNROLLED {                                                                                           \
-        EACH_LANE seen[u * VECTOR_ELEMENTS + lane] = LANE(WORD, x[u], lane);                                  \
+        EACH_LANE other[u * VECTOR_ELEMENTS + lane] = LANE(WORD, x[u], lane);                                 \
     }                                                                                                         \
     for (u32 k = 0; k < UNROLL * VECTOR_ELEMENTS; ++k) {                                                      \
-        const u64 at = AT(k / VECTOR_ELEMENTS) * VECTOR_ELEMENTS + k % VECTOR_ELEMENTS;                       \
-        const WORD right = VALUE_AT(first + at) ^ (WORD)flip;                                                 \
-        if (seen[k] != right) {                                                                               \
+        if (other[k]) {                                                                                       \
+            const u64 at = AT(k / VECTOR_ELEMENTS) * VECTOR_ELEMENTS + k % VECTOR_ELEMENTS;                   \
             const u64 place = told + ATOMIC_ADD(found, 1u);                                                   \
             if (place < ROWS) {                                                                               \
+                const WORD right = VALUE_AT(first + at) ^ (WORD)flip;                                         \
                 rows[4 * place] = first + at;                                                                 \
                 rows[4 * place + 1] = right;                                                                  \
-                rows[4 * place + 2] = seen[k];                                                                \
+                rows[4 * place + 2] = right ^ other[k];                                                       \
                 rows[4 * place + 3] = ((GLOBAL const volatile WORD *)a)[at];                                  \
             }                                                                                                 \
         }                                                                                                     \
@@ -72,12 +73,16 @@ KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
 /* The more a processor does with a vector, the fewer loads it has in flight: it is told what comes. */
 #define AHEAD (4096 / (ELEMENT_BYTES * VECTOR_ELEMENTS))
 
+/* Leaves in `x` what is not as it should be, all zeros where all is. */
 #define CHECK_CHUNK                                                                                           \
     BEGIN_CHUNK                                                                                               \
     wordvec x[UNROLL], wrong = SPLAT(WORD, (WORD)0);                                                          \
-    EACH_UNROLLED x[u] = a[AT(u)];                                                                            \
-    EACH_UNROLLED PREFETCH(a + AT(u) + AHEAD);                                                                \
-    EACH_UNROLLED wrong = wrong | (x[u] ^ VALUES(u) ^ turned);                                                \
+    EACH_UNROLLED x[u] = here[u * GROUP_SIZE];                                                                \
+    EACH_UNROLLED {                                                                                           \
+        x[u] = VALUES(u) ^ turned ^ x[u];                                                                     \
+        wrong = wrong | x[u];                                                                                 \
+    }                                                                                                         \
+    EACH_UNROLLED PREFETCH(here + u * GROUP_SIZE + AHEAD);                                                    \
     WORD any = 0;                                                                                             \
     EACH_LANE any |= LANE(WORD, wrong, lane);                                                                 \
     if (any) { TELL_WRONG }
@@ -85,7 +90,10 @@ KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
 KERNEL(integrity_check)
 (GLOBAL const wordvec *RESTRICT a, PATTERN_ARGUMENTS, u64 told, GLOBAL u32 *found, GLOBAL u64 *rows) {
     BEGIN_VALUES
-    EACH_CHUNK { CHECK_CHUNK }
+    EACH_CHUNK {
+        GLOBAL const wordvec *here = a + i;
+        CHECK_CHUNK
+    }
 }
 
 /* Check, and write the complement where it was read: by plain stores, for what was read lies in a cache, and a store
@@ -94,8 +102,9 @@ KERNEL(integrity_turn)
 (GLOBAL wordvec *a, PATTERN_ARGUMENTS, u64 told, GLOBAL u32 *found, GLOBAL u64 *rows) {
     BEGIN_VALUES
     EACH_CHUNK {
+        GLOBAL wordvec *here = a + i;
         CHECK_CHUNK
-        EACH_UNROLLED a[AT(u)] = VALUES(u) ^ turned ^ SPLAT(WORD, ~(WORD)0);
+        EACH_UNROLLED here[u * GROUP_SIZE] = VALUES(u) ^ turned ^ SPLAT(WORD, ~(WORD)0);
     }
 }
 

@@ -25,7 +25,7 @@ from tests.measure.conftest import MIB, Collected, Measure
 WORDS = MIB // 8
 QUICK = {"footprint_bytes": MIB, "pause_seconds": 0.0}
 STORE_PATTERN = "STORE(a + AT(u), VALUES(u) ^ turned);"
-LOAD = "EACH_UNROLLED x[u] = a[AT(u)];"
+LOAD = "EACH_UNROLLED x[u] = here[u * GROUP_SIZE];"
 AT_VECTOR = "first + AT(u) * VECTOR_ELEMENTS == 40000"
 """Word 40000 begins a vector, and a chunk."""
 LANES = 8
@@ -129,14 +129,14 @@ def test_memory_that_is_wrong_everywhere_is_counted_whole(measure: Measure) -> N
     assert f"bit 0 was wrong in {2 * MAX_ROWS} of {2 * MAX_ROWS} wrong reads looked at" in text
 
 
-CHUNKS = "EACH_CHUNK { CHECK_CHUNK }"
+CHUNK = "CHECK_CHUNK\n    }\n"
 ANY = "EACH_LANE any |= LANE(WORD, wrong, lane);"
 FAULTY_CHECKS = {
     "nothing is wrong": ("if (any) {", "if (0) {"),
     "one lane is looked at": (ANY, "any |= LANE(WORD, wrong, 0);"),
-    "the last round is left out": (CHUNKS, CHUNKS.replace("CHECK", "if (round + 1 == rounds) break; CHECK")),
+    "the last round is left out": (CHUNK, CHUNK.replace("CHECK", "if (round + 1 == rounds) break; CHECK")),
     "memory is not read": ("WORD any = 0;", "WORD any = 0; wrong = turned ^ turned;"),
-    "the first wrong word hides others": (CHUNKS, CHUNKS.replace("CHECK", "if (*found) break; CHECK")),
+    "the first wrong word hides others": (CHUNK, CHUNK.replace("CHECK", "if (*found) break; CHECK")),
 }
 
 
@@ -160,8 +160,8 @@ def test_a_word_that_is_not_written_is_found(measure: Measure) -> None:
 
 
 def test_a_word_that_is_not_turned_is_found(measure: Measure) -> None:
-    turn = "EACH_UNROLLED a[AT(u)] = VALUES(u) ^ turned ^"
-    skipped = turn.replace("a[AT(u)]", f"if (!({AT_VECTOR})) a[AT(u)]")
+    turn = "EACH_UNROLLED here[u * GROUP_SIZE] = VALUES(u) ^ turned ^"
+    skipped = turn.replace("here", f"if (!({AT_VECTOR})) here")
     _, told = measure("integrity", faults=(("integrity.cl", turn, skipped),), patterns=["random"], **QUICK)
     [m] = told.measurements
     assert m.mismatches == LANES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +14,21 @@ from gpubench.benchmarks.integrity_errors import Errors, Rows, findings, kinds_o
 from gpubench.benchmarks.integrity_memory import MAX_ROWS, WORD_BYTES, Found, MemoryUnderTest
 from gpubench.benchmarks.integrity_patterns import PATTERNS, Pattern, Step
 from gpubench.benchmarks.parameters import IntegrityParameters
-from gpubench.measure.memory import PAGE_BYTES, PART_BYTES
+from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.points import Point, Series, Verdict, measurement_of
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.stopping import StopDecision, stopping_rule
 from gpubench.measure.whole import taken, wanted_bytes
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.results.document import Finding, Measurement
 from gpubench.worker.messages import PlannedBenchmark
 
-_PARTS = 32
-"""At least, so that the figure has samples, a cancel is heard, and little is left over."""
+_PARTS = 16
+"""At least, so that the figure has samples, and little is left over."""
+
+_PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
+"""At most, so that a cancel is heard. A launch may cost a processor that woke up for it 0.3 ms, in which it
+moves 10 MiB."""
 
 _WAIT_SECONDS = 0.05
 
@@ -34,26 +39,32 @@ _SHAPE: dict[str, dict[str, int]] = {"cpu": {"vector_bytes": 64, "unroll": 4}, "
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A measurement for each pattern, then the errors of all; raises ``OutOfDeviceMemory``."""
     parameters = IntegrityParameters(**planned.parameters)
+    errors = Errors()
+    with memory_under_test(bench, wanted_bytes(bench, planned.parameters)) as memory:
+        patterns = [PATTERNS[name] for name in parameters.patterns]
+        samples = bench.samples_each(len(patterns))
+        bench.tell.phase("warming_up")
+        bench.warm_up([memory.warming(patterns[0])])
+        for number, pattern in enumerate(patterns):
+            test = _Test(bench, memory, pattern, parameters, samples)
+            with bench.watching():
+                test.run(number / len(patterns), 1 / len(patterns))
+            errors.update(test.errors)
+            yield test.measurement(planned)
+        tested_bytes = memory.words * WORD_BYTES
+        yield from findings(planned.name, errors, tested_bytes, bench.device.info.memory_bytes)
+
+
+@contextmanager
+def memory_under_test(bench: Workbench, nbytes: int) -> Iterator[MemoryUnderTest]:
+    """So much of what is free, or as much as there is; raises ``OutOfDeviceMemory``."""
     shape = candidates(bench.device.info, "copy", "double", _SHAPE[bench.device.info.kind])[0]
     step = max(chunk_bytes(shape), PAGE_BYTES)
-    wanted = wanted_bytes(bench, planned.parameters)
-    part_bytes = max(min(wanted // _PARTS, PART_BYTES[bench.device.info.kind]) // step, 1) * step
-    errors = Errors()
-    with taken(bench, max(wanted, part_bytes), part_bytes) as allocations:
+    part_bytes = max(min(nbytes // _PARTS, _PART_BYTES[bench.device.info.kind]) // step, 1) * step
+    with taken(bench, max(nbytes, part_bytes), part_bytes) as allocations:
         memory = MemoryUnderTest(bench, allocations, part_bytes, shape)
         try:
-            patterns = [PATTERNS[name] for name in parameters.patterns]
-            samples = bench.samples_each(len(patterns))
-            bench.tell.phase("warming_up")
-            bench.warm_up([memory.warming(patterns[0])])
-            for number, pattern in enumerate(patterns):
-                test = _Test(bench, memory, pattern, parameters, samples)
-                with bench.watching():
-                    test.run(number / len(patterns), 1 / len(patterns))
-                errors.update(test.errors)
-                yield test.measurement(planned, shape)
-            tested_bytes = memory.words * WORD_BYTES
-            yield from findings(planned.name, errors, tested_bytes, bench.device.info.memory_bytes)
+            yield memory
         finally:
             memory.release()
 
@@ -114,7 +125,7 @@ class _Test:
             self._bench.check()
             time.sleep(min(left, _WAIT_SECONDS))
 
-    def measurement(self, planned: PlannedBenchmark, shape: Shape) -> Measurement:
+    def measurement(self, planned: PlannedBenchmark) -> Measurement:
         """A sample is all that was done to one part."""
         memory, errors = self._memory, self.errors
         moved = sum(step.moves for step in self.pattern.steps) * memory.part_bytes
@@ -126,7 +137,7 @@ class _Test:
             poison=_nothing,  # each step has found what the one before wrote
             check=lambda: wrong,
             axes={"pattern": self.pattern.name},
-            shape=shape,
+            shape=memory.shape,
         )
         wrong = Verdict(errors.wrong_reads, errors.first, "reads of words")
         series = Series(

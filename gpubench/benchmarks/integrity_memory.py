@@ -41,7 +41,7 @@ class MemoryUnderTest:
     ) -> None:
         self._bench = bench
         self._allocations = allocations  # whose views live as long as they do
-        self._shape = shape
+        self.shape = shape
         self._part_words = part_bytes // WORD_BYTES
         self._parts: list[Buffer] = [
             each.view(offset, part_bytes)
@@ -97,7 +97,7 @@ class MemoryUnderTest:
         """
         words = min(SPOILED_WORDS, self._part_words // SPOILED_SPACING)
         arguments = (self._parts[0], self._part_words, words)
-        spoil = Launch(self._kernel(pattern, "spoil"), _HELPER_GROUPS, self._shape.group_size, arguments)
+        spoil = Launch(self._kernel(pattern, "spoil"), _HELPER_GROUPS, self.shape.group_size, arguments)
         write = self._launch(pattern, Step("write"), salt, 0, 0)
         self._bench.device.write_zeros(self._found)
         for kernel in sorted({step.kernel for step in pattern.steps} - {"write"}):
@@ -113,21 +113,21 @@ class MemoryUnderTest:
                 )
 
     def _launch(self, pattern: Pattern, step: Step, salt: int, number: int, told: int) -> Launch:
-        shape = geometry(self._shape, self._part_words, WORD_BYTES)
+        shape = geometry(self.shape, self._part_words, WORD_BYTES)
         first, flip = number * self._part_words, _ALL_ONES if step.flipped else 0
         arguments: tuple[Buffer | int, ...] = (
             self._parts[number], shape.vectors, shape.rounds, first, salt, flip,
         )  # fmt: skip
         if step.kernel != "write":
             arguments += (told, self._found, self._rows)
-        return Launch(self._kernel(pattern, step.kernel), shape.groups, self._shape.group_size, arguments)
+        return Launch(self._kernel(pattern, step.kernel), shape.groups, self.shape.group_size, arguments)
 
     def _read_again(self, pattern: Pattern, rows: int) -> None:
         kernel = self._kernel(pattern, "reread")
         for number, part in enumerate(self._parts):
             self._bench.check()
             arguments = (part, number * self._part_words, self._part_words, rows, self._rows)
-            self._bench.device.run([Launch(kernel, _HELPER_GROUPS, self._shape.group_size, arguments)])
+            self._bench.device.run([Launch(kernel, _HELPER_GROUPS, self.shape.group_size, arguments)])
 
     def _count(self) -> int:
         """Wrong words since the last count."""
@@ -140,7 +140,7 @@ class MemoryUnderTest:
         key = (pattern.number, name)
         if key not in self._kernels:
             program = self._bench.programs.shaped(
-                "integrity", "double", self._shape, PATTERN=pattern.number, ROWS=MAX_ROWS
+                "integrity", "double", self.shape, PATTERN=pattern.number, ROWS=MAX_ROWS
             )
             self._kernels[key] = program.kernel(f"integrity_{name}")
         return self._kernels[key]

@@ -71,7 +71,7 @@ KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
     }
 
 /* The more a processor does with a vector, the fewer loads it has in flight: it is told what comes. */
-#define AHEAD (4096 / (ELEMENT_BYTES * VECTOR_ELEMENTS))
+#define AHEAD (2048 / (ELEMENT_BYTES * VECTOR_ELEMENTS))
 
 /* Leaves in `x` what is not as it should be, all zeros where all is. */
 #define CHECK_CHUNK                                                                                           \

@@ -21,7 +21,7 @@ def test_errors_end_the_command_with_1_and_are_in_the_document(tmp_path: Path) -
     kernels = package / "kernels" / "integrity.cl"
     store = "STORE(a + AT(u), VALUES(u) ^ turned);"
     assert store in kernels.read_text()
-    stuck = store.replace("turned", "turned ^ SPLAT(WORD, (WORD)(first == 20480 && AT(u) == 7))")
+    stuck = store.replace("turned", "turned ^ SPLAT(WORD, (WORD)(first == 24576 && AT(u) == 7))")
     kernels.write_text(kernels.read_text().replace(store, stuck))
 
     done = command(

@@ -18,9 +18,9 @@ from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Shape, Trial, Tuning
 
-BUDGET_SECONDS = {"cpu": 1.5, "gpu": 0.15, "accelerator": 0.15}
+BUDGET_SECONDS = {"cpu": 2.5, "gpu": 0.15, "accelerator": 0.15}
 MIN_ROUNDS = 2
-MAX_ROUNDS = 9
+MAX_ROUNDS = 18
 
 
 class Tunable(Protocol):
@@ -143,11 +143,26 @@ def try_shapes(
 
 
 def best(trials: Sequence[Trial]) -> Shape:
-    """The shape with the highest median; raises ``BenchmarkFailed`` where none could run."""
+    """The shape that stands highest among those of its round, by its median over the rounds.
+
+    Not the highest median of bandwidth: where the memory's speed changes between rounds, that is drawn
+    from few fast ones. Raises ``BenchmarkFailed`` where none could run.
+    """
     rated = [trial for trial in trials if trial.bandwidth_bytes_per_second is not None]
     if not rated:
         raise BenchmarkFailed(f"no access shape can run: {trials[0].reason}")
-    return max(rated, key=lambda trial: trial.bandwidth_bytes_per_second or 0.0).shape
+    usual = [median(of_round) for of_round in zip(*map(_rates, rated), strict=True)]
+
+    def standing(trial: Trial) -> float:
+        return median([rate / other for rate, other in zip(_rates(trial), usual, strict=True)])
+
+    return max(rated, key=standing).shape
+
+
+def _rates(trial: Trial) -> list[float]:
+    """Bytes per second, round by round."""
+    middle = (trial.bandwidth_bytes_per_second or 0.0) * median(trial.samples_seconds)
+    return [middle / seconds for seconds in trial.samples_seconds]
 
 
 def _trial(

@@ -27,7 +27,7 @@ from gpubench.protocol.messages import (
 from gpubench.protocol.validation import convert
 from gpubench.results.document import RunDocument
 from gpubench.worker.conduct import Recorder, Stop, conduct, now
-from gpubench.worker.handle import Worker, probe
+from gpubench.worker.handle import Worker, devices_of, probe
 from gpubench.worker.messages import Run
 from gpubench_client.service import ignore, requests
 
@@ -78,14 +78,20 @@ class LocalClient:
             created_at=now(),
             requested=[msgspec.to_builtins(request) for request in asked.benchmarks],
         )
-        probed = probe(list(self._runtimes))
-        chosen = choose(probed.devices, device, probed.runtimes)
-        stop = stop or Stop()
-        if stop.reason is not None:
-            raise stop.reason
-        on_accepted(Accepted(request_id=None, run_id=recorder.document.run_id, position=0, eta_seconds=0.0))
-        with _worker() as worker, _deadline(deadline_seconds, stop):
-            document = conduct(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
+        with _workers(self._runtimes) as workers:
+            probed = devices_of(workers)
+            chosen = choose(probed.devices, device, probed.runtimes)
+            # Who found the device has loaded what it needs; the others would only be in the way.
+            for name in workers.keys() - {chosen.runtime}:
+                workers[name].end()
+            stop = stop or Stop()
+            if stop.reason is not None:
+                raise stop.reason
+            run_id = recorder.document.run_id
+            on_accepted(Accepted(request_id=None, run_id=run_id, position=0, eta_seconds=0.0))
+            worker = workers[chosen.runtime]
+            with _deadline(deadline_seconds, stop):
+                document = conduct(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
         if document.error is not None:
             said = document.error
             raise from_wire(said.code, said.message, {"kind": said.kind, "document": document})
@@ -93,17 +99,18 @@ class LocalClient:
 
 
 @contextlib.contextmanager
-def _worker() -> Iterator[Worker]:
-    worker = Worker()
+def _workers(runtimes: Sequence[str]) -> Iterator[dict[str, Worker]]:
+    """One for each, which ends with the context."""
+    workers = {name: Worker() for name in runtimes}
+    end: Callable[[Worker], None] = Worker.end
     try:
-        yield worker
+        yield workers
     except KeyboardInterrupt:
-        worker.release()  # who interrupts does not want to wait for the end of a driver's call
+        end = Worker.release  # who interrupts does not want to wait for the end of a driver's call
         raise
-    except BaseException:
-        worker.end()
-        raise
-    worker.end()
+    finally:
+        for worker in workers.values():
+            end(worker)
 
 
 @contextlib.contextmanager

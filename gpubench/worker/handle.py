@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 
 import msgspec
 
@@ -121,28 +122,37 @@ class Worker:
 
 
 def probe(runtimes: list[str], timeout_seconds: float = 60.0) -> Probed:
-    """The devices of ``runtimes``, each looked for in a process of its own.
+    """The devices of ``runtimes``, each looked for in a process of its own."""
+    workers = {name: Worker() for name in runtimes}
+    try:
+        return devices_of(workers, timeout_seconds)
+    finally:
+        for worker in workers.values():
+            worker.end()
+
+
+def devices_of(workers: Mapping[str, Worker], timeout_seconds: float = 60.0) -> Probed:
+    """The devices that each worker finds of the runtime it stands under.
 
     A driver that crashes or hangs while it is loaded costs its own runtime and nothing else: that
     runtime is then listed as unavailable with the reason.
     """
-    workers = {name: Worker() for name in runtimes}
-    answers = [_probe_one(name, worker, timeout_seconds) for name, worker in workers.items()]
+    for name, worker in workers.items():
+        with contextlib.suppress(DeviceLost):  # said when its answer is waited for
+            worker.send(Probe(runtimes=[name]))
+    answers = [_answer(name, worker, timeout_seconds) for name, worker in workers.items()]
     return Probed(
         devices=[device for answer in answers for device in answer.devices],
         runtimes=[status for answer in answers for status in answer.runtimes],
     )
 
 
-def _probe_one(name: str, worker: Worker, timeout_seconds: float) -> Probed:
+def _answer(name: str, worker: Worker, timeout_seconds: float) -> Probed:
     reason = f"looking for devices took longer than {timeout_seconds:g} s"
     try:
-        worker.send(Probe(runtimes=[name]))
         event = worker.receive(timeout_seconds)
         if isinstance(event, Probed):
             return event
     except DeviceLost as error:
         reason = error.message
-    finally:
-        worker.end()
     return Probed(devices=[], runtimes=[RuntimeStatus(name=name, available=False, reason=reason)])  # type: ignore[arg-type]

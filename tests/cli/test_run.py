@@ -133,6 +133,21 @@ def test_a_full_disk_does_not_take_the_figures_along(url: str) -> None:
     assert "No space left" in ran.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_stream_that_was_closed_before_is_no_error(closed: str) -> None:
+    """By the shell (``>&-``), or by a service manager."""
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *GPUBENCH, "theory", "RTX 5090"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert bool(ran.stdout) == (closed == "2")
+
+
 @pytest.mark.parametrize("command", [["benchmarks"], ["theory", "RTX 5090", "--json"]])
 def test_a_reader_that_has_had_enough_is_no_error(command: list[str]) -> None:
     reading, writing = os.pipe()

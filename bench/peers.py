@@ -34,7 +34,9 @@ from gpubench.measure.validity import required_footprint_bytes
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 41
 SECONDS = 0.25
 IN_A_ROW = 4
-"""Passes, as the others make them: a processor that has to be woken for each loses 0.3 ms of ten."""
+"""Passes, as the others make them. A run has one for a sample of this size, and pays for waking the
+processor: up to 3 % where that takes 0.3 ms."""
+
 KERNELS = ("read", "write", "copy", "triad")
 LIKWID = {
     "read": ("load_avx512", "load_avx", "load_sse"),
@@ -48,7 +50,7 @@ Contender = Callable[[str], float]
 
 
 def gpubench(footprint: int) -> Contender:
-    """Verified, tuned, and timed as a run does it."""
+    """Verified and tuned as a run does it, and timed by the device's clock."""
     runtime = OpenClRuntime()
     device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
     programs = Programs(device)

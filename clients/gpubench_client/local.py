@@ -82,14 +82,13 @@ class LocalClient:
             probed = devices_of(workers)
             chosen = choose(probed.devices, device, probed.runtimes)
             # Who found the device has loaded what it needs; the others would only be in the way.
-            for name in workers.keys() - {chosen.runtime}:
-                workers[name].end()
+            worker = workers.pop(chosen.runtime)
+        with _ending(worker):
             stop = stop or Stop()
             if stop.reason is not None:
                 raise stop.reason
             run_id = recorder.document.run_id
             on_accepted(Accepted(request_id=None, run_id=run_id, position=0, eta_seconds=0.0))
-            worker = workers[chosen.runtime]
             with _deadline(deadline_seconds, stop):
                 document = conduct(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
         if document.error is not None:
@@ -100,17 +99,26 @@ class LocalClient:
 
 @contextlib.contextmanager
 def _workers(runtimes: Sequence[str]) -> Iterator[dict[str, Worker]]:
-    """One for each, which ends with the context."""
+    """One for each; those that are still in it end with the context."""
     workers = {name: Worker() for name in runtimes}
-    end: Callable[[Worker], None] = Worker.end
     try:
         yield workers
-    except KeyboardInterrupt:
-        end = Worker.release  # who interrupts does not want to wait for the end of a driver's call
-        raise
     finally:
         for worker in workers.values():
-            end(worker)
+            worker.end()
+
+
+@contextlib.contextmanager
+def _ending(worker: Worker) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        worker.release()  # who interrupts does not want to wait for the end of a driver's call
+        raise
+    except BaseException:
+        worker.end()
+        raise
+    worker.end()
 
 
 @contextlib.contextmanager

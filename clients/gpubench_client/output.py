@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -69,7 +68,10 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")
+    """Also for workers, who have our stderr: without it the next file they open would stand in its place."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.set_inheritable(descriptor, True)
+    return os.fdopen(descriptor, "w", encoding="utf-8")
 
 
 def _show_what_the_encoding_can(stream: Any) -> None:

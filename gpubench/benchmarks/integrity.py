@@ -23,8 +23,8 @@ from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement
 from gpubench.worker.messages import PlannedBenchmark
 
-_PARTS = 16
-"""At least, so that the figure has samples, and little is left over."""
+_PARTS = 20
+"""At least, so that the figure has samples enough for two modes to show."""
 
 _PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
 """At most, so that a cancel is heard. A launch may cost a processor that woke up for it 0.3 ms, in which it
@@ -60,7 +60,8 @@ def memory_under_test(bench: Workbench, nbytes: int) -> Iterator[MemoryUnderTest
     """So much of what is free, or as much as there is; raises ``OutOfDeviceMemory``."""
     shape = candidates(bench.device.info, "copy", "double", _SHAPE[bench.device.info.kind])[0]
     step = max(chunk_bytes(shape), PAGE_BYTES)
-    part_bytes = max(min(nbytes // _PARTS, _PART_BYTES[bench.device.info.kind]) // step, 1) * step
+    parts = max(_PARTS, -(-nbytes // _PART_BYTES[bench.device.info.kind]))
+    part_bytes = max(nbytes // parts // step, 1) * step
     with taken(bench, max(nbytes, part_bytes), part_bytes) as allocations:
         memory = MemoryUnderTest(bench, allocations, part_bytes, shape)
         try:

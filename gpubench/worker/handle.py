@@ -140,17 +140,18 @@ def devices_of(workers: Mapping[str, Worker], timeout_seconds: float = 60.0) -> 
     for name, worker in workers.items():
         with contextlib.suppress(DeviceLost):  # said when its answer is waited for
             worker.send(Probe(runtimes=[name]))
-    answers = [_answer(name, worker, timeout_seconds) for name, worker in workers.items()]
+    deadline = time.monotonic() + timeout_seconds
+    answers = [_answer(name, worker, deadline, timeout_seconds) for name, worker in workers.items()]
     return Probed(
         devices=[device for answer in answers for device in answer.devices],
         runtimes=[status for answer in answers for status in answer.runtimes],
     )
 
 
-def _answer(name: str, worker: Worker, timeout_seconds: float) -> Probed:
+def _answer(name: str, worker: Worker, deadline: float, timeout_seconds: float) -> Probed:
     reason = f"looking for devices took longer than {timeout_seconds:g} s"
     try:
-        event = worker.receive(timeout_seconds)
+        event = worker.receive(max(0.0, deadline - time.monotonic()))
         if isinstance(event, Probed):
             return event
     except DeviceLost as error:

@@ -14,6 +14,7 @@ from gpubench.devices.base import Allocation, Device
 from gpubench.errors import OutOfDeviceMemory
 from gpubench.measure import workbench
 from gpubench.measure.statistics import bimodal, median, summarize, trend
+from gpubench.measure.tuning import best
 from gpubench.protocol.messages import MAX_RESPONSE_BYTES, StatedMemory
 from gpubench.results.document import Measurement
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
@@ -67,8 +68,7 @@ def test_tuning_keeps_the_table_and_the_choice(measure: Measure) -> None:
     assert [(t.access, t.benchmark) for t in told.tunings] == [("copy", "copy"), ("read", "read")]
     for tuning in told.tunings:
         assert 2 <= len(tuning.trials) <= 6
-        best = max(tuning.trials, key=lambda trial: trial.bandwidth_bytes_per_second or 0)
-        assert tuning.chosen == best.shape
+        assert tuning.chosen == best(tuning.trials)
     copy, scale, read = told.measurements
     assert copy.shape == scale.shape == told.tunings[0].chosen
     assert read.shape == told.tunings[1].chosen

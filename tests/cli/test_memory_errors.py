@@ -11,7 +11,7 @@ from pathlib import Path
 import gpubench
 from tests.cli.command import gpubench as command
 
-QUICK = ["--footprint=1MiB", '--set=patterns=["random"]']
+QUICK = ["--footprint=1280KiB", '--set=patterns=["random"]']
 
 
 def test_errors_end_the_command_with_1_and_are_in_the_document(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ def measure(worker: Worker, name: str, **parameters: Any) -> RunDocument:
 
 
 def test_patterns_are_written_turned_and_checked(start: Callable[..., Worker]) -> None:
-    document = measure(start(), "integrity", footprint_bytes=2 * MIB, pause_seconds=0.0)
+    document = measure(start(), "integrity", footprint_bytes=5 * MIB // 2, pause_seconds=0.0)
     assert document.outcome == "ok", document.error
     assert [m.axes["pattern"] for m in document.measurements] == list(PATTERNS)
-    assert all(m.verified and m.footprint_bytes == 2 * MIB for m in document.measurements)
+    assert all(m.verified and m.footprint_bytes == 5 * MIB // 2 for m in document.measurements)
     assert [(f.name, f.value) for f in document.findings] == [("errors", 0)]
 
 

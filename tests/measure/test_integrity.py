@@ -22,8 +22,10 @@ from gpubench.worker.conduct import Recorder
 from gpubench.worker.messages import Measured
 from tests.measure.conftest import MIB, Collected, Measure
 
-WORDS = MIB // 8
-QUICK = {"footprint_bytes": MIB, "pause_seconds": 0.0}
+FOOTPRINT = 20 * 65536
+"""In whole parts."""
+WORDS = FOOTPRINT // 8
+QUICK = {"footprint_bytes": FOOTPRINT, "pause_seconds": 0.0}
 STORE_PATTERN = "STORE(a + AT(u), VALUES(u) ^ turned);"
 LOAD = "EACH_UNROLLED x[u] = here[u * GROUP_SIZE];"
 AT_VECTOR = "first + AT(u) * VECTOR_ELEMENTS == 40000"
@@ -58,19 +60,19 @@ def test_sound_memory_has_no_errors_and_its_bytes_are_counted(device: Device, me
     assert list(measured) == list(PATTERNS)
     for name, m in measured.items():
         assert (m.status, m.verified, m.mismatches) == ("ok", True, 0), m
-        assert m.footprint_bytes == MIB
+        assert m.footprint_bytes == FOOTPRINT
         moves = sum(step.moves for step in PATTERNS[name].steps)
-        assert m.bus_bytes and m.bus_bytes * len(m.samples_seconds) == moves * MIB
+        assert m.bus_bytes and m.bus_bytes * len(m.samples_seconds) == moves * FOOTPRINT
         assert m.bandwidth_bytes_per_second
     assert counts(told) == {"errors": 0}
     of = format_bytes(device.info.memory_bytes or 0)
-    assert [f.text for f in told.findings] == [f"0 wrong words read in 1 MiB of {of}"]
+    assert [f.text for f in told.findings] == [f"0 wrong words read in 1.25 MiB of {of}"]
 
 
 def test_each_pass_has_values_of_its_own_and_is_counted(measure: Measure) -> None:
     _, told = measure("integrity", passes=3, patterns=["random"], **QUICK)
     [m] = told.measurements
-    assert m.bus_bytes and m.bus_bytes * len(m.samples_seconds) == 3 * 6 * MIB
+    assert m.bus_bytes and m.bus_bytes * len(m.samples_seconds) == 3 * 6 * FOOTPRINT
 
 
 def test_a_stuck_bit(measure: Measure) -> None:
@@ -88,7 +90,7 @@ def test_a_stuck_bit(measure: Measure) -> None:
     # Each of the words is wrong at each of six checks: reads are counted, and said to be.
     assert {f.unit for f in told.findings} == {"reads"}
     [text] = [f.text for f in told.findings if f.name == "errors"]
-    assert text.startswith(f"wrong words were read {6 * LANES} times in 1 MiB")
+    assert text.startswith(f"wrong words were read {6 * LANES} times in 1.25 MiB")
 
 
 def test_a_store_to_another_address(measure: Measure) -> None:
@@ -283,7 +285,7 @@ def test_a_cancel_is_heard_in_the_pause(
     resting = Collected(cancel_when=lambda _: launched_at[0] > 0 and time.monotonic() - launched_at[0] > 0.3)
     begin = time.monotonic()
     finished, _ = measure(
-        "integrity", patterns=["retention"], footprint_bytes=MIB, pause_seconds=60.0, reporter=resting
+        "integrity", patterns=["retention"], footprint_bytes=FOOTPRINT, pause_seconds=60.0, reporter=resting
     )
     assert finished.cancelled
     assert time.monotonic() - begin < 30
@@ -303,7 +305,7 @@ def test_where_an_allocation_fails_what_there_is_is_tested(
         return allocate(nbytes)
 
     monkeypatch.setattr(device, "allocate", scarce)
-    _, told = measure("integrity", footprint_bytes=256 * MIB, patterns=["retention"], pause_seconds=0.0)
+    _, told = measure("integrity", footprint_bytes=320 * MIB, patterns=["retention"], pause_seconds=0.0)
     [m] = told.measurements
     assert m.status == "ok"
-    assert m.footprint_bytes == 128 * MIB
+    assert m.footprint_bytes == 160 * MIB

@@ -34,8 +34,7 @@ from gpubench.measure.validity import required_footprint_bytes
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 41
 SECONDS = 0.25
 IN_A_ROW = 4
-"""Passes, as the others make them. A run has one for a sample of this size, and pays for waking the
-processor: up to 3 % where that takes 0.3 ms."""
+"""Passes, as the others make them. A run has one for a sample of this size, and waits for its end."""
 
 KERNELS = ("read", "write", "copy", "triad")
 LIKWID = {

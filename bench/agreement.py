@@ -10,19 +10,15 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 
-from in_process import Quiet, rate, run
+from in_process import Quiet, rate, run, tuned
 from record import keep, ratio_of
 
 from gpubench.benchmarks.integrity import memory_under_test
 from gpubench.benchmarks.integrity_memory import WORD_BYTES, MemoryUnderTest
 from gpubench.benchmarks.integrity_patterns import PATTERNS, Pattern, Step
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.measure.memory import Arena
-from gpubench.measure.shapes import candidates, chunk_bytes
-from gpubench.measure.tuning import best, try_shapes
 from gpubench.measure.workbench import Workbench
 from gpubench.protocol.messages import BenchmarkRequest
 from gpubench.results.document import Measurement
@@ -56,12 +52,9 @@ def sweep_end(measured: list[Measurement], kernel: str) -> Measurement:
 def integrity_beside_copy(device: Device) -> list[dict[str, float]]:
     """Round by round, byte/s of each pattern's steps, and of all, over that of the copies around them."""
     bench = Workbench(device, Quiet())
-    row, arena = STREAM["copy"], Arena(device)
-    shapes = candidates(device.info, row.access, "double", {})
-    segments = arena.cut(bench.footprint_bytes(None), row.arrays, 8, max(map(chunk_bytes, shapes)))
-    copy = StreamTask(device, bench.programs, row, "double", segments, seed=1)
-    copy.fill()
-    passes = copy.launches(best(try_shapes(device, copy, shapes, lambda: None, lambda part: None)))
+    arena = Arena(device)
+    copy, shape = tuned(device, bench.programs, arena, "copy", bench.footprint_bytes(None))
+    passes = copy.launches(shape)
     rounds = []
     with memory_under_test(bench, INTEGRITY_BYTES) as memory:
         for turn in range(ROUNDS):

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpubench.benchmarks.plan import plan
+from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Device
+from gpubench.kernels.programs import Programs
+from gpubench.measure.memory import Arena
 from gpubench.measure.session import Session
+from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.tuning import best, try_shapes
 from gpubench.protocol.messages import BenchmarkRequest, Progress
-from gpubench.results.document import Finding, Measurement, Tuning
+from gpubench.results.document import Finding, Measurement, Shape, Tuning
 from gpubench.worker.messages import Run, Started
 
 
@@ -41,3 +47,15 @@ def rate(measurement: Measurement) -> float:
     """Median byte/s of one that must have a figure."""
     assert measurement.bandwidth_bytes_per_second, measurement.reason
     return measurement.bandwidth_bytes_per_second.median
+
+
+def tuned(
+    device: Device, programs: Programs, arena: Arena, name: str, footprint_bytes: int
+) -> tuple[StreamTask, Shape]:
+    """A stream benchmark over so much of the arena, filled, and the access shape that a run would choose."""
+    row = STREAM[name]
+    shapes = candidates(device.info, row.access, "double", {})
+    segments = arena.cut(footprint_bytes, row.arrays, ELEMENT_BYTES["double"], max(map(chunk_bytes, shapes)))
+    task = StreamTask(device, programs, row, "double", segments, seed=1)
+    task.fill()
+    return task, best(try_shapes(device, task, shapes, lambda: None, lambda part: None))

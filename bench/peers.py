@@ -18,17 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from in_process import tuned
 from record import BUILD, keep, ratio_of
 
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
 from gpubench.devices import host
 from gpubench.devices.opencl import OpenClRuntime
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
-from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.statistics import median
-from gpubench.measure.tuning import best, try_shapes
 from gpubench.measure.validity import required_footprint_bytes
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 41
@@ -53,15 +50,7 @@ def gpubench(footprint: int) -> Contender:
     runtime = OpenClRuntime()
     device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
     programs = Programs(device)
-    tasks = {}
-    for name in KERNELS:
-        row = STREAM[name]
-        shapes = candidates(device.info, row.access, "double", {})
-        segments = Arena(device).cut(footprint, row.arrays, 8, max(map(chunk_bytes, shapes)))
-        task = StreamTask(device, programs, row, "double", segments, seed=1)
-        task.fill()
-        shape = best(try_shapes(device, task, shapes, lambda: None, lambda part: None))
-        tasks[name] = (task, shape)
+    tasks = {name: tuned(device, programs, Arena(device), name, footprint) for name in KERNELS}
 
     def run(name: str) -> float:
         task, shape = tasks[name]

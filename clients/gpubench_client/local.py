@@ -27,7 +27,7 @@ from gpubench.protocol.messages import (
 from gpubench.protocol.validation import convert
 from gpubench.results.document import RunDocument
 from gpubench.worker.conduct import Recorder, Stop, conduct, now
-from gpubench.worker.handle import Worker, devices_of, probe
+from gpubench.worker.handle import Worker, devices_of, probe, workers_for
 from gpubench.worker.messages import Run
 from gpubench_client.service import ignore, requests
 
@@ -47,7 +47,7 @@ class LocalClient:
         """There is nothing to close; a server's client has something."""
 
     def devices(self) -> Devices:
-        probed = probe(list(self._runtimes))
+        probed = probe(self._runtimes)
         return Devices(devices=probed.devices, runtimes=probed.runtimes)
 
     def benchmarks(self) -> Benchmarks:
@@ -78,7 +78,7 @@ class LocalClient:
             created_at=now(),
             requested=[msgspec.to_builtins(request) for request in asked.benchmarks],
         )
-        with _workers(self._runtimes) as workers:
+        with workers_for(self._runtimes) as workers:
             probed = devices_of(workers)
             chosen = choose(probed.devices, device, probed.runtimes)
             # Who found the device has loaded what it needs; the others would only be in the way.
@@ -95,17 +95,6 @@ class LocalClient:
             said = document.error
             raise from_wire(said.code, said.message, {"kind": said.kind, "document": document})
         return document
-
-
-@contextlib.contextmanager
-def _workers(runtimes: Sequence[str]) -> Iterator[dict[str, Worker]]:
-    """One for each; those that are still in it end with the context."""
-    workers = {name: Worker() for name in runtimes}
-    try:
-        yield workers
-    finally:
-        for worker in workers.values():
-            worker.end()
 
 
 @contextlib.contextmanager

@@ -27,8 +27,7 @@ _PARTS = 20
 """At least, so that the figure has samples enough for two modes to show."""
 
 _PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
-"""At most, so that a cancel is heard. Large, since a processor is slower in short launches: a check in parts
-of 32 MiB had 0.76 and of 64 MiB 0.82 of the bandwidth in parts of 256 MiB (AMD EPYC, 2 cores, in turns)."""
+"""At most, so that a cancel is heard. Large, since a processor is slower in short launches."""
 
 _WAIT_SECONDS = 0.05
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -121,14 +121,21 @@ class Worker:
                 return
 
 
-def probe(runtimes: list[str], timeout_seconds: float = 60.0) -> Probed:
-    """The devices of ``runtimes``, each looked for in a process of its own."""
+@contextlib.contextmanager
+def workers_for(runtimes: Sequence[str]) -> Iterator[dict[str, Worker]]:
+    """One for each; those that are still in it end with the context."""
     workers = {name: Worker() for name in runtimes}
     try:
-        return devices_of(workers, timeout_seconds)
+        yield workers
     finally:
         for worker in workers.values():
             worker.end()
+
+
+def probe(runtimes: Sequence[str], timeout_seconds: float = 60.0) -> Probed:
+    """The devices of ``runtimes``, each looked for in a process of its own."""
+    with workers_for(runtimes) as workers:
+        return devices_of(workers, timeout_seconds)
 
 
 def devices_of(workers: Mapping[str, Worker], timeout_seconds: float = 60.0) -> Probed:

@@ -31,7 +31,11 @@ _PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
 
 _WAIT_SECONDS = 0.05
 
-_SHAPE: dict[str, dict[str, int]] = {"cpu": {"vector_bytes": 64, "unroll": 4}, "gpu": {}, "accelerator": {}}
+_SHAPE: dict[str, dict[str, int | str]] = {
+    "cpu": {"vector_bytes": 64, "unroll": 8, "order": "halves"},
+    "gpu": {},
+    "accelerator": {},
+}
 """Of a copy, which the turning is; on a processor of whole lines."""
 
 

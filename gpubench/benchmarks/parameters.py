@@ -10,7 +10,7 @@ from msgspec import Meta
 MIB = 1 << 20
 
 Dtype = Literal["float", "double"]
-Order = Literal["tile", "grid"]
+Order = Literal["tile", "halves", "grid"]
 Stop = Literal["median", "count", "time", "stdev"]
 
 

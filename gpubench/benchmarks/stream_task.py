@@ -225,7 +225,7 @@ class StreamTask:
         if self._check.sums is None:
             return self._element_launches("check_elements", reports.found)
         kernel = self._helpers.kernel(self._check.sums)
-        tile = int(shape.order == "tile")
+        tile = int(shape.order != "grid")
         parts = zip(self._segments, self._geometries(shape), self._views(shape), strict=True)
         return [
             self._launch(

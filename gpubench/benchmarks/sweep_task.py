@@ -29,7 +29,8 @@ def sweep_shape(bench: Workbench, tuned: Shape, streaming_stores: bool) -> Shape
     """The tuned shape, but with groups that stay from pass to pass."""
     units = bench.device.info.compute_units or 1
     if bench.on_processor:
-        return msgspec.structs.replace(tuned, order="tile", groups=units, streaming_stores=streaming_stores)
+        order = "tile" if tuned.order == "grid" else tuned.order
+        return msgspec.structs.replace(tuned, order=order, groups=units, streaming_stores=streaming_stores)
     groups = units * _GPU_ITEMS // _GPU_SHAPE["group_size"]
     return Shape(**_GPU_SHAPE, order="grid", groups=groups, streaming_stores=streaming_stores)
 

@@ -30,7 +30,7 @@ typedef VECTOR_OF(WORD) wordvec;
 #define START(lane) counter_at(first + (lane), (u32)salt)
 #define STEPS(vectors) SPLAT(WORD, (WORD)((vectors) * VECTOR_ELEMENTS) * COUNTER_STEP)
 #define BEGIN_CHUNK const wordvec counters = start + STEPS(i);
-#define COUNTERS(u) (counters + STEPS((u) * GROUP_SIZE))
+#define COUNTERS(u) (counters + STEPS(OFFSET(u)))
 #define VALUES(u) SHOWN(COUNTERS(u))
 #endif
 
@@ -77,12 +77,12 @@ KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
 #define CHECK_CHUNK                                                                                           \
     BEGIN_CHUNK                                                                                               \
     wordvec x[UNROLL], wrong = SPLAT(WORD, (WORD)0);                                                          \
-    EACH_UNROLLED x[u] = here[u * GROUP_SIZE];                                                                \
+    EACH_UNROLLED x[u] = here[OFFSET(u)];                                                                     \
     EACH_UNROLLED {                                                                                           \
         x[u] = VALUES(u) ^ turned ^ x[u];                                                                     \
         wrong = wrong | x[u];                                                                                 \
     }                                                                                                         \
-    EACH_UNROLLED PREFETCH(here + u * GROUP_SIZE + AHEAD);                                                    \
+    EACH_UNROLLED PREFETCH(here + OFFSET(u) + AHEAD);                                                         \
     WORD any = 0;                                                                                             \
     EACH_LANE any |= LANE(WORD, wrong, lane);                                                                 \
     if (any) { TELL_WRONG }
@@ -104,7 +104,7 @@ KERNEL(integrity_turn)
     EACH_CHUNK {
         GLOBAL wordvec *here = a + i;
         CHECK_CHUNK
-        EACH_UNROLLED here[u * GROUP_SIZE] = VALUES(u) ^ turned ^ SPLAT(WORD, ~(WORD)0);
+        EACH_UNROLLED here[OFFSET(u)] = VALUES(u) ^ turned ^ SPLAT(WORD, ~(WORD)0);
     }
 }
 

@@ -1,7 +1,8 @@
 /* Writing and copying data that differ in what they hold, by the very same instructions.
 
    A word is `base ^ (folded counter & mask)`: zeros, ones, the checkerboard and the walking bit have a mask of 0
-   and repeat themselves after PERIOD words, of which a chunk is a multiple; random data have all of the mask. */
+   and repeat themselves after PERIOD words, of which a chunk and its half are multiples; random data have all of the
+   mask. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
@@ -10,13 +11,13 @@ typedef VECTOR_OF(WORD) wordvec;
 #define CHECKERBOARD 2
 #define WALKING 3
 #define RANDOM 4
-#define PERIOD 32
+#define PERIOD 16
 
 FUNCTION WORD base_at(u64 index, u32 pattern) {
     switch (pattern) {
     case ONES: return ~(WORD)0;
     case CHECKERBOARD: return (WORD)(index % 2 ? 0xAAAAAAAAAAAAAAAAUL : 0x5555555555555555UL);
-    case WALKING: return (WORD)(0x0000000100000001UL << (index % PERIOD));
+    case WALKING: return (WORD)(0x0001000100010001UL << (index % PERIOD));
     default: return 0;
     }
 }

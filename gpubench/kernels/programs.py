@@ -32,6 +32,7 @@ class Programs:
             VECTOR_ELEMENTS=shape.vector_bytes // ELEMENT_BYTES[dtype],
             UNROLL=shape.unroll,
             ORDER_TILE=int(shape.order == "tile"),
+            ORDER_HALVES=int(shape.order == "halves"),
             STREAMING_STORES=int(shape.streaming_stores),
             **definitions,
         )

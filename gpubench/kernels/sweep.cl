@@ -10,15 +10,13 @@ typedef VECTOR_OF(WORD) wordvec;
 #define EACH_TILE                                                                                             \
     u64 tile = GROUP_ID % tiles;                                                                              \
     for (u64 repeat = 0; repeat < repeats; ++repeat, tile += step, tile -= tile < tiles ? 0 : tiles)
-#define EACH_CHUNK_OF_TILE                                                                                    \
-    for (u64 i = tile * TILE_VECTORS + LOCAL_ID; i < (tile + 1) * TILE_VECTORS; i += CHUNK_VECTORS)
 
 #define SWEEP(visit)                                                                                          \
     LOCAL WORD scratch[GROUP_SIZE];                                                                           \
     wordvec sum[UNROLL];                                                                                      \
     EACH_UNROLLED sum[u] = SPLAT(WORD, (WORD)0);                                                              \
     EACH_TILE {                                                                                               \
-        EACH_CHUNK_OF_TILE {                                                                                  \
+        EACH_CHUNK_OF(tile * TILE_VECTORS, TILE_VECTORS) {                                                    \
             wordvec x[UNROLL];                                                                                \
             EACH_UNROLLED x[u] = a[AT(u)];                                                                    \
             visit                                                                                             \

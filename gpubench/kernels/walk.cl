@@ -1,21 +1,39 @@
 /* How kernels walk through memory, shared by all families.
 
    An array is a row of chunks; a chunk is UNROLL times GROUP_SIZE vectors. In the order TILE each group
-   owns a contiguous row of chunks; otherwise all groups stride together (with one chunk for each group
-   where there are as many groups as chunks). All loads of a chunk stand before its first use, so that
-   UNROLL of them are in flight for each thread. `vectors` is a multiple of a chunk. */
+   owns a contiguous row of chunks. In HALVES too, and walks through both halves of it side by side, with half
+   of each chunk in either: a core's prefetchers run ahead of two streams farther than of one. Otherwise all
+   groups stride together (with one chunk for each group where there are as many groups as chunks). All loads
+   of a chunk stand before its first use, so that UNROLL of them are in flight for each thread. `vectors` is a
+   multiple of a chunk. */
 
 #define CHUNK_VECTORS ((u64)GROUP_SIZE * UNROLL)
-#if ORDER_TILE
-#define CHUNK(round) (GROUP_ID * rounds + (round))
+
+/* `i` and OFFSET are in vectors; so are `first` and `count`, a multiple of a chunk. */
+#define AT(u) (i + OFFSET(u))
+#if ORDER_HALVES
+#define OFFSET(u) ((u) % (UNROLL / 2) * GROUP_SIZE + (u) / (UNROLL / 2) * half_vectors)
+#define EACH_CHUNK_OF(first, count)                                                                           \
+    const u64 half_vectors = (count) / 2;                                                                     \
+    for (u64 round = 0, i = (first) + LOCAL_ID; i < (first) + half_vectors; ++round, i += CHUNK_VECTORS / 2)
 #else
-#define CHUNK(round) ((round) * GROUP_COUNT + GROUP_ID)
+#define OFFSET(u) ((u) * GROUP_SIZE)
+#define EACH_CHUNK_OF(first, count)                                                                           \
+    for (u64 round = 0, i = (first) + LOCAL_ID; i < (first) + (count); ++round, i += CHUNK_VECTORS)
 #endif
-#define FIRST(round) (CHUNK(round) * CHUNK_VECTORS + LOCAL_ID)
+
+/* The chunks of this group, of which it has `rounds`, or fewer where the array ends. */
+#if ORDER_TILE || ORDER_HALVES
+#define SMALLER(x, y) ((x) < (y) ? (x) : (y))
+#define EACH_CHUNK                                                                                            \
+    const u64 tile_first = SMALLER(GROUP_ID * rounds * CHUNK_VECTORS, vectors);                               \
+    EACH_CHUNK_OF(tile_first, SMALLER(rounds * CHUNK_VECTORS, vectors - tile_first))
+#else
+#define FIRST(round) (((round) * GROUP_COUNT + GROUP_ID) * CHUNK_VECTORS + LOCAL_ID)
 #define EACH_CHUNK for (u64 round = 0, i = FIRST(0); round < rounds && i < vectors; ++round, i = FIRST(round))
+#endif
 #define EACH_UNROLLED UNROLLED for (u32 u = 0; u < UNROLL; ++u)
 #define EACH_LANE UNROLLED for (u32 lane = 0; lane < VECTOR_ELEMENTS; ++lane)
-#define AT(u) (i + (u) * GROUP_SIZE)
 
 /* The sum over a group, in every item of `scratch[0]`; the group's first item stores it. */
 #define STORE_GROUP_SUM(value, sums)                                                                          \

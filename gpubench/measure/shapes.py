@@ -23,20 +23,37 @@ MAX_LANES = 16
 """OpenCL has vectors of up to 16 elements."""
 
 # A processor walks with one item for each group, each group through a tile of its own, and enough
-# groups for the cores to end together. (vector_bytes, unroll, streaming_stores)
+# groups for the cores to end together. Two streams for each array keep more of its line fills busy than
+# one, four of them and the stores get in each other's way. (vector_bytes, unroll, order, streaming_stores)
 _PROCESSOR_GROUPS_PER_CORE = 8
-_PROCESSOR: dict[Access, tuple[tuple[int, int, bool], ...]] = {
+_ProcessorRow = tuple[int, int, Literal["tile", "halves"], bool]
+_STORING: tuple[_ProcessorRow, ...] = (
+    (32, 8, "tile", True),
+    (64, 4, "tile", True),
+    (64, 4, "tile", False),
+    (32, 8, "halves", True),
+    (32, 16, "halves", True),
+    (64, 8, "halves", True),
+)
+_PROCESSOR: dict[Access, tuple[_ProcessorRow, ...]] = {
     "read": (
-        (32, 8, False),
-        (32, 16, False),
-        (64, 4, False),
-        (64, 8, False),
-        (128, 4, False),
-        (128, 8, False),
+        (32, 8, "tile", False),
+        (64, 8, "tile", False),
+        (32, 8, "halves", False),
+        (32, 16, "halves", False),
+        (64, 8, "halves", False),
+        (128, 4, "halves", False),
     ),
-    "write": ((32, 8, True), (32, 16, True), (64, 4, True), (64, 8, True), (128, 4, True), (64, 4, False)),
-    "copy": ((32, 8, True), (32, 16, True), (64, 4, True), (64, 8, True), (128, 4, True), (64, 4, False)),
-    "mix": ((32, 2, True), (32, 4, True), (32, 8, True), (64, 2, True), (64, 4, True), (64, 2, False)),
+    "write": _STORING,
+    "copy": _STORING,
+    "mix": (
+        (32, 2, "tile", True),
+        (32, 4, "tile", True),
+        (32, 8, "tile", True),
+        (64, 2, "tile", True),
+        (64, 4, "tile", True),
+        (64, 2, "tile", False),
+    ),
 }
 
 # A GPU wants at least four loads of 16 bytes in flight for each thread (GH200: one load of 8 bytes
@@ -134,6 +151,11 @@ def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, 
             f"vector_bytes {pinned['vector_bytes']} cannot hold {dtype}: allowed are "
             f"{element_bytes} to {element_bytes * MAX_LANES}"
         )
+    possible = [s for s in possible if s.order != "halves" or s.unroll % 2 == 0]
+    if not possible:
+        raise InvalidParameters(
+            "order halves needs an unroll of 2 or more: a half of each chunk for either side"
+        )
     return possible
 
 
@@ -142,8 +164,8 @@ def _usual(info: DeviceInfo, access: Access) -> list[Shape]:
     if info.kind == "cpu":
         groups = _PROCESSOR_GROUPS_PER_CORE * units
         return [
-            Shape(vector, unroll, 1, "tile", streaming, groups)
-            for vector, unroll, streaming in _PROCESSOR[access]
+            Shape(vector, unroll, 1, order, streaming, groups)
+            for vector, unroll, order, streaming in _PROCESSOR[access]
         ]
     return [
         Shape(vector, unroll, size, order, streaming, units * per_unit if per_unit else None)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from gpubench.benchmarks.parameters import SHAPE_FIELDS
 from gpubench.devices.base import Device, Launch, Program
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.points import Point, Verdict
@@ -53,8 +52,7 @@ def tuned_shape(
     """The best shape for this class of access, tried once in a run for all its benchmarks."""
     if len(shapes) == 1:
         return shapes[0]
-    pins = tuple(parameters.get(name) for name in SHAPE_FIELDS)
-    key = (task.access, task.dtype, parameters["footprint_bytes"], pins)
+    key = (task.access, task.dtype, parameters["footprint_bytes"], *shapes)
     if key not in bench.shapes:
         # Who asks for a quick figure does not wait for long trials.
         limit = parameters["time_limit_seconds"]

@@ -171,14 +171,15 @@ class Telemetry(_Record, frozen=True):
 class Shape(_Record, frozen=True):
     """How a kernel walks through memory (design: kernels).
 
-    ``order``: ``tile`` gives each group one contiguous tile, ``grid`` lets all groups stride
-    together. ``groups`` is null where there is one group for each chunk.
+    ``order``: ``tile`` gives each group one contiguous tile, ``halves`` too, of which it walks both halves
+    side by side; ``grid`` lets all groups stride together. ``groups`` is null where there is one group for
+    each chunk.
     """
 
     vector_bytes: int
     unroll: int
     group_size: int
-    order: Literal["tile", "grid"]
+    order: Literal["tile", "halves", "grid"]
     streaming_stores: bool
     groups: int | None
 

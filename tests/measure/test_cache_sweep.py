@@ -91,8 +91,8 @@ FAULTS = {
     "groups leave their tile": ("both", "u64 tile = GROUP_ID % tiles;", "u64 tile = (GROUP_ID + 1) % tiles;"),
     "a chunk is left out": (
         "both",
-        "LOCAL_ID; i < (tile + 1) * TILE_VECTORS;",
-        "LOCAL_ID; i + CHUNK_VECTORS < (tile + 1) * TILE_VECTORS;",
+        "EACH_CHUNK_OF(tile * TILE_VECTORS, TILE_VECTORS)",
+        "EACH_CHUNK_OF(tile * TILE_VECTORS, TILE_VECTORS - CHUNK_VECTORS)",
     ),
     "a vector is not stored": ("copy", "STORE(b + AT(u), x[u])", "if (AT(u) != 37) STORE(b + AT(u), x[u])"),
     "a vector is stored next door": ("copy", "STORE(b + AT(u), x[u])", "STORE(b + (AT(u) ^ 1), x[u])"),

@@ -27,7 +27,7 @@ FOOTPRINT = 20 * 65536
 WORDS = FOOTPRINT // 8
 QUICK = {"footprint_bytes": FOOTPRINT, "pause_seconds": 0.0}
 STORE_PATTERN = "STORE(a + AT(u), VALUES(u) ^ turned);"
-LOAD = "EACH_UNROLLED x[u] = here[u * GROUP_SIZE];"
+LOAD = "EACH_UNROLLED x[u] = here[OFFSET(u)];"
 AT_VECTOR = "first + AT(u) * VECTOR_ELEMENTS == 40000"
 """Word 40000 begins a vector, and a chunk."""
 LANES = 8
@@ -162,7 +162,7 @@ def test_a_word_that_is_not_written_is_found(measure: Measure) -> None:
 
 
 def test_a_word_that_is_not_turned_is_found(measure: Measure) -> None:
-    turn = "EACH_UNROLLED here[u * GROUP_SIZE] = VALUES(u) ^ turned ^"
+    turn = "EACH_UNROLLED here[OFFSET(u)] = VALUES(u) ^ turned ^"
     skipped = turn.replace("here", f"if (!({AT_VECTOR})) here")
     _, told = measure("integrity", faults=(("integrity.cl", turn, skipped),), patterns=["random"], **QUICK)
     [m] = told.measurements

@@ -41,7 +41,7 @@ SHAPE = Shape(64, 4, 1, "tile", True, 16)
 def _one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that nothing is tuned."""
     for kernel in KERNELS:
-        monkeypatch.setitem(shapes._PROCESSOR, kernel, ((64, 4, True),))
+        monkeypatch.setitem(shapes._PROCESSOR, kernel, ((64, 4, "tile", True),))
 
 
 def unverified(told: Collected) -> set[tuple[str, str]]:
@@ -88,7 +88,7 @@ def test_the_words_are_those_of_the_pattern(bench: Workbench) -> None:
         "zeros": np.zeros(count, np.uint64),
         "ones": np.full(count, 2**64 - 1, np.uint64),
         "checkerboard": np.where(index % 2, 0xAAAAAAAAAAAAAAAA, 0x5555555555555555).astype(np.uint64),
-        "walking": np.uint64(2**32 + 1) << (index % 32),
+        "walking": np.uint64(0x0001000100010001) << (index % 16),
     }
     for pattern, right in expected.items():
         assert np.array_equal(words(bench, pattern), right), pattern

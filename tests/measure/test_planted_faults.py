@@ -12,11 +12,7 @@ SKIP = "if (AT(u) != 4321) "
 
 FAULTS = {
     "copy skips a vector": ("copy", "STORE(b + AT(u), x[u])", SKIP + "STORE(b + AT(u), x[u])"),
-    "copy leaves out the last round": (
-        "copy",
-        "#define EACH_CHUNK for (u64 round = 0, i = FIRST(0); round < rounds",
-        "#define EACH_CHUNK for (u64 round = 0, i = FIRST(0); round + 1 < rounds",
-    ),
+    "copy leaves out the last round": ("copy", "SMALLER(rounds * CHUNK", "SMALLER((rounds - 1) * CHUNK"),
     "copy writes a neighbour": ("copy", "STORE(b + AT(u), x[u])", "STORE(b + (AT(u) ^ 1), x[u])"),
     "scale by another constant": (
         "scale",
@@ -43,21 +39,35 @@ FAULTS = {
         "VECTOR_ELEMENTS) * (COUNTER_STEP + 2)",
     ),
     "write skips a vector": ("write", "STORE(a + AT(u), start", SKIP + "STORE(a + AT(u), start"),
-    "a tile begins one chunk late": (
+    "a tile begins one chunk late": ("triad", "GROUP_ID * rounds * CHUNK", "(GROUP_ID * rounds + 1) * CHUNK"),
+    "halves: both are the first": (
+        "copy",
+        "+ (u) / (UNROLL / 2) * half",
+        "+ (u) / (UNROLL / 2) * (u64)0 * half",
+    ),
+    "halves: the second begins early": (
         "triad",
-        "(GROUP_ID * rounds + (round))",
-        "(GROUP_ID * rounds + (round) + 1)",
+        "half_vectors = (count) / 2;",
+        "half_vectors = (count) / 2 - 1;",
+    ),
+    "halves: both end a step early": (
+        "read",
+        "i < (first) + half_vectors;",
+        "i + 9 < (first) + half_vectors;",
     ),
 }
 
-FILES = {"copy leaves out the last round": "walk.cl", "a tile begins one chunk late": "walk.cl"}
+HALVES = {fault for fault in FAULTS if fault.startswith("halves")}
+IN_THE_WALK = {"copy leaves out the last round", "a tile begins one chunk late"} | HALVES
 
 
 @pytest.mark.parametrize("dtype", ["float", "double"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(measure: Measure, fault: str, dtype: str) -> None:
     benchmark, old, new = FAULTS[fault]
-    _, told = measure(benchmark, faults=((FILES.get(fault, "stream.cl"), old, new),), dtype=dtype, **PINNED)
+    file = "walk.cl" if fault in IN_THE_WALK else "stream.cl"
+    pinned = {**PINNED, "order": "halves" if fault in HALVES else "tile"}
+    _, told = measure(benchmark, faults=((file, old, new),), dtype=dtype, **pinned)
     [m] = told.measurements
     assert (m.status, m.verified) == ("unverified", False)
     assert m.mismatches and m.mismatches > 0

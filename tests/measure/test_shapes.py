@@ -27,6 +27,7 @@ SHAPES = list(
             Shape(vector, unroll, size, order, False, 7)
             for vector, unroll, size, order in itertools.product((8, 64), (1, 4), (1, 32), ("tile", "grid"))
         ]
+        + [Shape(vector, 4, size, "halves", False, 7) for vector, size in itertools.product((8, 64), (1, 32))]
     )
 )
 
@@ -75,3 +76,8 @@ def test_a_geometry_covers_every_chunk(elements: int, groups: int | None) -> Non
 def test_a_vector_that_cannot_be_is_refused() -> None:
     with pytest.raises(InvalidParameters, match="vector_bytes 128 cannot hold float: allowed are 4 to 64"):
         candidates(GPU, "copy", "float", {"vector_bytes": 128})
+
+
+def test_halves_need_a_chunk_that_has_halves() -> None:
+    with pytest.raises(InvalidParameters, match="order halves needs an unroll of 2 or more"):
+        candidates(GPU, "copy", "double", {"order": "halves", "unroll": 1})

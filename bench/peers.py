@@ -17,6 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from in_process import tuned
 from record import BUILD, keep, ratio_of
@@ -27,6 +28,7 @@ from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.statistics import median
 from gpubench.measure.validity import required_footprint_bytes
+from gpubench.results.document import Shape
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 41
 SECONDS = 0.25
@@ -42,11 +44,11 @@ LIKWID = {
 }
 
 Contender = Callable[[str], float]
-"""Runs a kernel for about ``SECONDS`` and gives GB/s."""
+"""Runs a kernel for about ``SECONDS``, after a pass that is not timed, and gives GB/s."""
 
 
-def gpubench(footprint: int) -> Contender:
-    """Verified and tuned as a run does it, and timed by the device's clock."""
+def gpubench(footprint: int) -> tuple[Contender, dict[str, Shape]]:
+    """Verified and tuned as a run does it, and timed by the device's clock; with the shapes that it uses."""
     runtime = OpenClRuntime()
     device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
     programs = Programs(device)
@@ -58,13 +60,13 @@ def gpubench(footprint: int) -> Contender:
         if task.verify(shape).mismatches:
             sys.exit(f"peers: {name} is wrong")
         launches, passes, seconds = task.launches(shape), 0, 0.0
-        device.run(launches)  # so that no cache holds what the check has read
+        device.run(launches)
         while seconds < SECONDS:
             seconds += device.run(launches * IN_A_ROW)
             passes += IN_A_ROW
         return task.pass_bytes(shape)[1] * passes / seconds / 1e9
 
-    return run
+    return run, {name: shape for name, (_, shape) in tasks.items()}
 
 
 def c_loops(footprint: int) -> Contender:
@@ -120,6 +122,7 @@ def numpy_calls(footprint: int) -> Contender:
     def run(name: str) -> float:
         count, call = calls[name]
         arrays = np.split(memory[: len(memory) // count * count], count)
+        call(*arrays)
         begin, passes = time.perf_counter(), 0
         while (elapsed := time.perf_counter() - begin) < SECONDS or not passes:
             call(*arrays)
@@ -132,12 +135,12 @@ def numpy_calls(footprint: int) -> Contender:
 def main() -> int:
     cache, free = host.last_level_cache_bytes(), host.available_memory_bytes()
     footprint = required_footprint_bytes("cpu", cache, free)
-    makers = {"gpubench": gpubench, "C + OpenMP": c_loops, "numpy": numpy_calls}
+    own, shapes = gpubench(footprint)
+    contenders = {"gpubench": own, "C + OpenMP": c_loops(footprint), "numpy": numpy_calls(footprint)}
     if shutil.which("likwid-bench"):
-        makers["likwid-bench"] = likwid
+        contenders["likwid-bench"] = likwid(footprint)
     else:
         print("likwid-bench is not installed: apt install likwid; going on without it", file=sys.stderr)
-    contenders = {name: make(footprint) for name, make in makers.items()}
     rates: dict[tuple[str, str], list[float]] = {}
     for index in range(ROUNDS):
         # The order turns with the rounds, so that no one always follows the same neighbour.
@@ -147,7 +150,8 @@ def main() -> int:
                 rates.setdefault((kernel, name), []).append(contenders[name](kernel))
         print(f"round {index + 1} of {ROUNDS}", file=sys.stderr)
     by_kernel = {kernel: {name: rates[kernel, name] for name in contenders} for kernel in KERNELS}
-    keep("peers", "GB/s", by_kernel, footprint_bytes=footprint, last_level_cache_bytes=cache)
+    about = {"footprint_bytes": footprint, "last_level_cache_bytes": cache}
+    keep("peers", "GB/s", by_kernel, **about, shapes=msgspec.to_builtins(shapes))
     report(rates, list(contenders), footprint, cache)
     return 0
 

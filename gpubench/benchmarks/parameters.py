@@ -70,7 +70,13 @@ class StreamParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     group_size: Annotated[
         Literal[1, 32, 64, 128, 256, 512, 1024] | None, Meta(description="pins the access shape")
     ] = None
-    order: Annotated[Order | None, Meta(description="pins the access shape")] = None
+    order: Annotated[
+        Order | None,
+        Meta(
+            description="pins the access shape: a tile for each group, both halves of one side by side, or "
+            "a grid of all groups that stride together"
+        ),
+    ] = None
     streaming_stores: Annotated[bool | None, Meta(description="pins the access shape")] = None
     groups: Annotated[
         Annotated[int, Meta(ge=1, le=1 << 20)] | None, Meta(description="pins the access shape")

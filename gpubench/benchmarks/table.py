@@ -254,7 +254,7 @@ _LATENCY_ROWS = (
         "latency", LatencyParameters,
     ),
     Benchmark(
-        "loaded_latency", "latency of one thread while all others read, from idle to full bandwidth",
+        "loaded_latency", "latency of one thread while all others read, from idle to as fast as they can",
         "One group of threads follows pointers as in `latency`, in random order over memory, while all "
         "other groups read an array as fast as they are allowed: between two chunks each idles for a time "
         "that was found by trying, so that they read 0 to 100 % of what they can. They begin and stop "

@@ -81,7 +81,8 @@ KERNEL(report_elements)
 /* Of an array that was filled by `fill_words`: `first` is p, the salt q. */
 TOTAL_KERNEL(words, word_at(p + i, (u32)q))
 
-/* Where the round-th chunk of a group begins, as the order promises it. */
+/* Where the round-th chunk of a group begins. `tile` of an order that gives each group a row of chunks; in which
+   sequence it goes through them is no matter to a sum. */
 FUNCTION u64 chunk_start(u64 group, u64 round, u64 groups, u64 rounds, u64 chunk_elements, u64 tile) {
     return (tile ? group * rounds + round : round * groups + group) * chunk_elements;
 }

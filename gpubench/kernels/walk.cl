@@ -2,10 +2,10 @@
 
    An array is a row of chunks; a chunk is UNROLL times GROUP_SIZE vectors. In the order TILE each group
    owns a contiguous row of chunks. In HALVES too, and walks through both halves of it side by side, with half
-   of each chunk in either: a core's prefetchers run ahead of two streams farther than of one. Otherwise all
-   groups stride together (with one chunk for each group where there are as many groups as chunks). All loads
-   of a chunk stand before its first use, so that UNROLL of them are in flight for each thread. `vectors` is a
-   multiple of a chunk. */
+   of each chunk in either: two streams for each array, with which some processors read and copy faster than
+   with one. Otherwise all groups stride together (with one chunk for each group where there are as many groups
+   as chunks). All loads of a chunk stand before its first use, so that UNROLL of them are in flight for each
+   thread. `vectors` is a multiple of a chunk. */
 
 #define CHUNK_VECTORS ((u64)GROUP_SIZE * UNROLL)
 

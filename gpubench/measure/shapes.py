@@ -23,9 +23,8 @@ MAX_LANES = 16
 """OpenCL has vectors of up to 16 elements."""
 
 # A processor walks with one item for each group, each group through a tile of its own, and enough
-# groups for the cores to end together. Two streams for each array keep more of its line fills busy than
-# one, four of them and the stores get in each other's way. (vector_bytes, unroll, order, streaming_stores)
-_PROCESSOR_GROUPS_PER_CORE = 8
+# groups for the cores to end together. (vector_bytes, unroll, order, streaming_stores)
+_TILES_PER_UNIT = 8
 _ProcessorRow = tuple[int, int, Literal["tile", "halves"], bool]
 _STORING: tuple[_ProcessorRow, ...] = (
     (32, 8, "tile", True),
@@ -143,7 +142,8 @@ def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, 
     Raises ``InvalidParameters`` where no such shape can exist.
     """
     pinned = {name: pins[name] for name in SHAPE_FIELDS if pins.get(name) is not None}
-    shapes = dict.fromkeys(msgspec.structs.replace(shape, **pinned) for shape in _usual(info, access))
+    tiles = (info.compute_units or 1) * _TILES_PER_UNIT
+    shapes = dict.fromkeys(_pinned(shape, pinned, tiles) for shape in _usual(info, access))
     element_bytes = ELEMENT_BYTES[dtype]
     possible = [s for s in shapes if element_bytes <= s.vector_bytes <= element_bytes * MAX_LANES]
     if not possible:
@@ -159,10 +159,16 @@ def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, 
     return possible
 
 
+def _pinned(shape: Shape, pinned: Mapping[str, Any], tiles: int) -> Shape:
+    """A tile has several chunks, and so there are fewer groups than these."""
+    made = msgspec.structs.replace(shape, **pinned)
+    return msgspec.structs.replace(made, groups=tiles) if made.order != "grid" and not made.groups else made
+
+
 def _usual(info: DeviceInfo, access: Access) -> list[Shape]:
     units = info.compute_units or 1
     if info.kind == "cpu":
-        groups = _PROCESSOR_GROUPS_PER_CORE * units
+        groups = _TILES_PER_UNIT * units
         return [
             Shape(vector, unroll, 1, order, streaming, groups)
             for vector, unroll, order, streaming in _PROCESSOR[access]

@@ -68,7 +68,7 @@ def test_the_device_is_described(in_place: Place) -> None:
     ]
 
 
-@pytest.mark.parametrize(("dtype", "order"), [("double", "grid"), ("float", "tile")])
+@pytest.mark.parametrize(("dtype", "order"), [("double", "grid"), ("float", "tile"), ("float", "halves")])
 def test_the_suite_is_measured_and_verified(start: Callable[..., Worker], dtype: str, order: str) -> None:
     document = measure(start(), "stream", **{**PINNED, "order": order}, dtype=dtype)
     assert document.outcome == "ok", document.error

@@ -63,10 +63,15 @@ def test_both_curves_from_16_kib_to_what_was_asked(measure: Measure, device: Dev
     assert ratios == sorted(ratios) and ratios[-1] <= 1
 
 
-def test_passes_beyond_the_caches_are_the_stream_benchmarks(measure: Measure, small_cache: int) -> None:
-    _, told = measure("read", "copy", "cache_sweep", time_limit_seconds=0.005, **PINNED)
+@pytest.mark.parametrize("order", ["tile", "halves"])
+def test_passes_beyond_the_caches_are_the_stream_benchmarks(
+    measure: Measure, small_cache: int, order: str
+) -> None:
+    pinned = {**PINNED, "order": order}
+    _, told = measure("read", "copy", "cache_sweep", time_limit_seconds=0.005, **pinned)
     read, copy, *curves = told.measurements
     assert {m.status for m in curves} == {"ok"}
+    assert {m.shape.order for m in curves if m.shape} == {order}
     for one in (read, copy):
         large = [m for m in curves if m.axes["kernel"] == one.benchmark and m.footprint_bytes > small_cache]  # type: ignore[operator]
         assert len(large) >= 4

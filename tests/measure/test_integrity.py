@@ -29,7 +29,7 @@ QUICK = {"footprint_bytes": FOOTPRINT, "pause_seconds": 0.0}
 STORE_PATTERN = "STORE(a + AT(u), VALUES(u) ^ turned);"
 LOAD = "EACH_UNROLLED x[u] = here[OFFSET(u)];"
 AT_VECTOR = "first + AT(u) * VECTOR_ELEMENTS == 40000"
-"""Word 40000 begins a vector, and a chunk."""
+"""Word 40000 begins a vector."""
 LANES = 8
 
 
@@ -106,7 +106,7 @@ def test_a_store_to_another_address(measure: Measure) -> None:
 
 
 def test_a_read_that_lies(measure: Measure) -> None:
-    lie = LOAD.replace(";", f"; if ({AT_VECTOR.replace('(u)', '(0)')}) x[0] = x[0] ^ SPLAT(WORD, (WORD)32);")
+    lie = LOAD + f" EACH_UNROLLED if ({AT_VECTOR}) x[u] = x[u] ^ SPLAT(WORD, (WORD)32);"
     _, told = measure(
         "integrity", faults=(("integrity.cl", LOAD, lie),), patterns=["walking_ones", "retention"], **QUICK
     )

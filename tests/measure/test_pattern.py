@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from gpubench.benchmarks.pattern import KERNELS, PATTERNS, Kernel, PatternTask, findings
+from gpubench.benchmarks.pattern import KERNELS, PATTERNS, PatternTask, findings
 from gpubench.devices.base import Device
 from gpubench.measure import shapes
 from gpubench.measure.checks import Checks
@@ -69,19 +69,20 @@ def bench(device: Device) -> Iterator[Workbench]:
     made.arena.release()
 
 
-def words(bench: Workbench, pattern: str, kernel: Kernel = "write") -> np.ndarray:
+def words(bench: Workbench, pattern: str, shape: Shape = SHAPE) -> np.ndarray:
     """What the memory holds after one pass."""
     segments = bench.arena.cut(MIB, 1, 8, 8192)
     checks = Checks(bench, "double")
     try:
-        task = PatternTask(bench, checks, segments, kernel, pattern, seed=1)
-        bench.run(task.launches(SHAPE))
+        task = PatternTask(bench, checks, segments, "write", pattern, seed=1)
+        bench.run(task.launches(shape))
     finally:
         checks.release()
     return np.array(bench.device.read_words(segments[0].arrays[0], segments[0].elements, 8), np.uint64)
 
 
-def test_the_words_are_those_of_the_pattern(bench: Workbench) -> None:
+@pytest.mark.parametrize("shape", [SHAPE, Shape(32, 8, 1, "halves", True, 7)])
+def test_the_words_are_those_of_the_pattern(bench: Workbench, shape: Shape) -> None:
     count = MIB // 8
     index = np.arange(count, dtype=np.uint64)
     expected = {
@@ -91,7 +92,7 @@ def test_the_words_are_those_of_the_pattern(bench: Workbench) -> None:
         "walking": np.uint64(0x0001000100010001) << (index % 16),
     }
     for pattern, right in expected.items():
-        assert np.array_equal(words(bench, pattern), right), pattern
+        assert np.array_equal(words(bench, pattern, shape), right), pattern
 
 
 def test_random_data_cannot_be_compressed(bench: Workbench) -> None:

@@ -40,6 +40,7 @@ FAULTS = {
     ),
     "write skips a vector": ("write", "STORE(a + AT(u), start", SKIP + "STORE(a + AT(u), start"),
     "a tile begins one chunk late": ("triad", "GROUP_ID * rounds * CHUNK", "(GROUP_ID * rounds + 1) * CHUNK"),
+    "a grid leaves out its last round": ("copy", "round < rounds &&", "round + 1 < rounds &&"),
     "halves: both are the first": (
         "copy",
         "+ (u) / (UNROLL / 2) * half",
@@ -53,12 +54,13 @@ FAULTS = {
     "halves: both end a step early": (
         "read",
         "i < (first) + half_vectors;",
-        "i + 9 < (first) + half_vectors;",
+        "i + 4 < (first) + half_vectors;",
     ),
 }
 
 HALVES = {fault for fault in FAULTS if fault.startswith("halves")}
-IN_THE_WALK = {"copy leaves out the last round", "a tile begins one chunk late"} | HALVES
+GRID = {"a grid leaves out its last round"}
+IN_THE_WALK = {"copy leaves out the last round", "a tile begins one chunk late"} | HALVES | GRID
 
 
 @pytest.mark.parametrize("dtype", ["float", "double"])
@@ -66,8 +68,8 @@ IN_THE_WALK = {"copy leaves out the last round", "a tile begins one chunk late"}
 def test_a_planted_fault_is_found(measure: Measure, fault: str, dtype: str) -> None:
     benchmark, old, new = FAULTS[fault]
     file = "walk.cl" if fault in IN_THE_WALK else "stream.cl"
-    pinned = {**PINNED, "order": "halves" if fault in HALVES else "tile"}
-    _, told = measure(benchmark, faults=((file, old, new),), dtype=dtype, **pinned)
+    order = "halves" if fault in HALVES else "grid" if fault in GRID else "tile"
+    _, told = measure(benchmark, faults=((file, old, new),), dtype=dtype, **{**PINNED, "order": order})
     [m] = told.measurements
     assert (m.status, m.verified) == ("unverified", False)
     assert m.mismatches and m.mismatches > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import msgspec
 import pytest
@@ -28,6 +29,8 @@ SHAPES = list(
             for vector, unroll, size, order in itertools.product((8, 64), (1, 4), (1, 32), ("tile", "grid"))
         ]
         + [Shape(vector, 4, size, "halves", False, 7) for vector, size in itertools.product((8, 64), (1, 32))]
+        # Chunks are left for hardly half of the groups: the others have none.
+        + [Shape(64, 4, 32, order, False, 200) for order in ("tile", "halves")]
     )
 )
 
@@ -53,6 +56,15 @@ def test_what_is_tried_is_few_and_differs() -> None:
         shapes = candidates(info, access, dtype, {})  # type: ignore[arg-type]
         assert 2 <= len(shapes) <= 6
         assert len(set(shapes)) == len(shapes)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_steps_hold_whole_periods_of_every_pattern(kind: Literal["cpu", "gpu"]) -> None:
+    """Of 16 words: what pattern.cl relies on."""
+    for access in ("write", "copy"):
+        for shape in candidates(msgspec.structs.replace(GPU, kind=kind), access, "double", {}):  # type: ignore[arg-type]
+            step_bytes = chunk_bytes(shape) // (2 if shape.order == "halves" else 1)
+            assert step_bytes % (16 * 8) == 0
 
 
 def test_a_gpu_has_64_bytes_in_flight_for_each_thread() -> None:
@@ -81,3 +93,10 @@ def test_a_vector_that_cannot_be_is_refused() -> None:
 def test_halves_need_a_chunk_that_has_halves() -> None:
     with pytest.raises(InvalidParameters, match="order halves needs an unroll of 2 or more"):
         candidates(GPU, "copy", "double", {"order": "halves", "unroll": 1})
+
+
+def test_tiles_are_for_groups_that_have_several_chunks() -> None:
+    """With a group for each chunk there would be nothing to walk through, and no halves."""
+    for order in ("tile", "halves"):
+        assert all(shape.groups for shape in candidates(GPU, "copy", "double", {"order": order}))
+    assert any(shape.groups is None for shape in candidates(GPU, "copy", "double", {}))

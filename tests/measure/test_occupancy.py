@@ -51,7 +51,7 @@ def test_a_fault_is_found_with_any_number_of_groups(
 
 
 def test_a_group_that_stops_early_is_found_where_it_is_alone(measure: Measure) -> None:
-    one_round_less = ("walk.cl", "round < rounds && i", "round + (GROUP_COUNT == 1) < rounds && i")
+    one_round_less = ("walk.cl", "SMALLER(rounds * CHUNK", "SMALLER((rounds - (GROUP_COUNT == 1)) * CHUNK")
     _, told = measure("occupancy", faults=(one_round_less,), kernel="read", **QUICK, **PINNED)
     status = {m.axes["groups"]: m.status for m in told.measurements}
     assert status.pop(1) == "unverified"

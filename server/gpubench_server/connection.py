@@ -18,7 +18,7 @@ from gpubench.errors import GpubenchError, InvalidRequest, LineTooLong, RequestT
 from gpubench.protocol.messages import MAX_REQUEST_BYTES
 from gpubench_server.limits import Limits
 from gpubench_server.lines import error_line
-from gpubench_server.outbox import Outbox, Ticket
+from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
 
 _TLS_HANDSHAKE = 0x16
 _HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|CONNECT|TRACE|PATCH|PRI) ")
@@ -60,7 +60,7 @@ class Connection:
         # gone, which is how a client that had ended its requests is watched.
         self._poll = select.poll()
         self._mask = -1
-        self._received = bytearray()
+        self._received = b""
         self._sending = b""
         self._first_line = True
         self._end_of_input = False
@@ -87,10 +87,10 @@ class Connection:
 
     def _step(self) -> None:
         """What a ping goes through: whatever it does not need is behind a condition."""
-        if self._received:
-            self._serve_lines()
         if self._sending or self._line_began is not None:
             self._keep_deadlines()
+        if self._received:
+            self._serve_lines()
         if self._sending or not self._outbox.empty:
             self._send()
         if self._refused and not self._sending and self._linger_until is None:
@@ -191,31 +191,33 @@ class Connection:
 
     def _serve_lines(self) -> None:
         """Answer the complete lines that were received, as long as the client takes the answers."""
-        received = self._received
         if self._first_line and not self._speaks_our_protocol():
             return
         served = False
-        while received and not self._congested() and not self._refused:
-            end = received.find(b"\n")
-            if end >= MAX_REQUEST_BYTES or (end < 0 and len(received) >= MAX_REQUEST_BYTES):
+        while self._received and not self._congested() and not self._refused:
+            line, newline, rest = self._received.partition(b"\n")
+            if len(line) >= MAX_REQUEST_BYTES:
                 self._refuse(LineTooLong(f"a request line is longer than {MAX_REQUEST_BYTES} bytes"))
                 return
-            if end < 0:
+            if not newline:
                 if self._line_began is None or served:
                     self._line_began = time.monotonic()
                 return
-            line = bytes(received[:end])
-            del received[: end + 1]
+            self._received = rest
             self._serve_line(line)
             served = True
         self._line_began = None
 
     def _serve_line(self, line: bytes) -> None:
         self._active_at = time.monotonic()
-        if line.strip():
-            answer = self._service.respond(line, self._outbox)
-            if answer is not None:
-                self._outbox.add(answer)
+        answer = self._service.respond(line, self._outbox) if line.strip() else None
+        if answer is None:
+            return
+        if self._outbox.empty and not self._sending and len(answer) <= PIECE_BYTES:
+            # Nothing to wait for: past the outbox, which saves a ping a twentieth of its time.
+            self._sending, self._send_began = answer, self._active_at
+        else:
+            self._outbox.add(answer)
 
     def _speaks_our_protocol(self) -> bool:
         """Whether the first bytes can be ours; peers that mistook the port are told."""
@@ -236,7 +238,7 @@ class Connection:
         """Say why, take no further requests, and close."""
         self._outbox.add(error_line(None, error))
         self._refused = True
-        self._received.clear()
+        self._received = b""
         self._line_began = None
         for ticket in self._outbox.give_up_tickets():
             self._service.abandon(ticket)

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from in_process import run
-from record import BUILD, write
+from record import BUILD, reach_of, write
 
 from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
@@ -91,7 +91,7 @@ def said_of(seconds: dict[str, list[float]], copied_bytes: int) -> list[str]:
     for name, theirs in list(seconds.items())[1:]:
         pairs = zip(theirs, seconds["gpubench"], strict=True)
         ratio = summarize([their / own for their, own in pairs])
-        text = f"{ratio.median_seconds:.4f} ({ratio.low_seconds:.4f} to {ratio.high_seconds:.4f})"
+        text = f"{ratio.median_seconds:.4f} ({reach_of(ratio, 4)})"
         said.append(f"- copy / that of {name}: {text}")
         if ratio.high_seconds < 1:
             said.append(f"WRONG: copy is below that of {name}: {text}")

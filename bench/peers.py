@@ -167,7 +167,7 @@ def report(
     )
     print(
         f"medians of {ROUNDS} alternating rounds, GB/s; "
-        "ratio: gpubench / the best peer, in the same round, 95 % interval; "
+        "ratio: gpubench / the peer with the best median, in the same round, 95 % interval; "
         "best rounds: the same of the fastest round of each\n"
     )
     print("| kernel | " + " | ".join(names) + " | ratio | best rounds |")

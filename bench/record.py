@@ -12,7 +12,7 @@ import msgspec
 
 from gpubench import __version__
 from gpubench.devices import host
-from gpubench.measure.statistics import summarize
+from gpubench.measure.statistics import SampleSummary, summarize
 
 BUILD = Path(__file__).parent / "build"
 
@@ -40,6 +40,12 @@ def write(name: str, unit: str, rounds: object, folder: Path = BUILD, **about: o
 
 
 def ratio_of(own: Sequence[float], other: Sequence[float]) -> str:
-    """The ratio within a round: its median and 95 % interval."""
+    """The ratio within a round, for a table."""
     ratios = summarize([mine / theirs for mine, theirs in zip(own, other, strict=True)])
-    return f"**{ratios.median_seconds:.3f}** ({ratios.low_seconds:.3f} to {ratios.high_seconds:.3f})"
+    return f"**{ratios.median_seconds:.3f}** ({reach_of(ratios)})"
+
+
+def reach_of(ratios: SampleSummary, digits: int = 3) -> str:
+    """The 95 % interval, or the range, so called, where the rounds hang together too much for one."""
+    reach = f"{ratios.low_seconds:.{digits}f} to {ratios.high_seconds:.{digits}f}"
+    return reach if ratios.interval_holds else f"{reach}, range"

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from gpubench_client import Client
 from in_process import rate, run
-from record import BUILD, write
+from record import BUILD, reach_of, write
 from serving import serving
 
 from gpubench.devices.base import Device
@@ -36,7 +36,7 @@ def main() -> int:
     summary = summarize(ratios)
     print(
         f"triad through the socket / in process: {summary.median_seconds:.4f}, 95 % interval "
-        f"{summary.low_seconds:.4f} to {summary.high_seconds:.4f}, {len(ratios)} pairs"
+        f"{reach_of(summary, 4)}, {len(ratios)} pairs"
     )
     return 0
 

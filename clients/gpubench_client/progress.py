@@ -8,7 +8,7 @@ import time
 from typing import Protocol, Self
 
 from gpubench.protocol.messages import Accepted, Progress
-from gpubench.report.model import clean
+from gpubench.report.cells import clean
 from gpubench.units import format_bandwidth, format_percent, format_seconds
 from gpubench_client.output import Output
 

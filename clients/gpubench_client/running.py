@@ -10,7 +10,7 @@ import msgspec
 from gpubench.compare import compare
 from gpubench.errors import Cancelled, GpubenchError, InvalidParameters
 from gpubench.protocol.messages import StatedMemory
-from gpubench.report.model import clean
+from gpubench.report.cells import clean
 from gpubench.results.document import RunDocument, encode_document
 from gpubench.units import format_bytes, parse_bytes
 from gpubench.worker.conduct import Stop

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +15,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
 import pycuda.driver as cuda
 
-from gpubench.devices import cuda_compile, pci
+from gpubench.devices import cuda_compile
 from gpubench.devices.base import Copy, Launch, Operation, Together
 from gpubench.devices.cuda_hold import MAX_HELD_LAUNCHES, Hold
+from gpubench.devices.cuda_info import architecture, cuda_major, describe
 from gpubench.devices.cuda_memory import Allocation, PinnedMemory, View
 from gpubench.devices.cuda_peers import Peers
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
@@ -42,9 +41,6 @@ _NON_BLOCKING = 1
 _COMPILING_AT_ONCE = 8
 """As many shapes as are tried, and more; the compilers leave Python's lock while they work."""
 
-_PROHIBITED = 2
-"""Of CUDA's compute modes, the one in which nobody may use the device."""
-
 
 class CudaRuntime:
     """Every GPU that the driver shows; looking needs no context, and so no memory of theirs."""
@@ -52,7 +48,7 @@ class CudaRuntime:
     def __init__(self) -> None:
         try:
             cuda.init()
-            found = [_describe(index) for index in range(cuda.Device.count())]
+            found = [describe(index) for index in range(cuda.Device.count())]
         except cuda.Error as error:
             raise GpubenchError(f"the CUDA driver offers no device: {error}") from None
         self._devices = {info.id: (index, info) for index, info in enumerate(found)}
@@ -78,7 +74,7 @@ class CudaDevice:
         self._info = info
         self._closed = False
         self._worked_at = -math.inf
-        self._compiler = cuda_compile.find_compiler(_architecture(info), _cuda_major())
+        self._compiler = cuda_compile.find_compiler(architecture(info), cuda_major())
         self._threads = ThreadPoolExecutor(_COMPILING_AT_ONCE, "compile")
         self._nvml = Nvml(info.pci_bus_id or "")
         with self._calls("opened"):
@@ -197,7 +193,7 @@ class CudaDevice:
         self._stream.wait_for_event(self._join)
 
     def _cubin(self, text: str) -> bytes:
-        return cuda_compile.compile_cubin(text, _architecture(self._info), self._compiler)
+        return cuda_compile.compile_cubin(text, architecture(self._info), self._compiler)
 
     def _load(self, cubin: bytes) -> Any:
         with self._calls("given machine code", refusal=BenchmarkFailed):
@@ -280,76 +276,3 @@ def _context_answers() -> bool:
     except cuda.Error:
         return False
     return True
-
-
-def _cuda_major() -> int:
-    return int(cuda.get_driver_version()) // 1000
-
-
-def _architecture(info: DeviceInfo) -> str:
-    return f"sm_{(info.compute_capability or '').replace('.', '')}"
-
-
-def _describe(index: int) -> DeviceInfo:
-    device = cuda.Device(index)
-    attribute = cuda.device_attribute
-
-    def asked(name: str) -> int | None:
-        try:
-            return int(device.get_attribute(getattr(attribute, name)))
-        except cuda.Error:
-            return None
-
-    def known(name: str) -> int | None:
-        """Of a size or a rate; drivers say 0 where they do not know."""
-        return asked(name) or None
-
-    address = pci.parse_address(device.pci_bus_id())
-    nvml = Nvml(address)
-    kilohertz = known("MEMORY_CLOCK_RATE")
-    version = cuda.get_driver_version()
-    ecc = asked("ECC_ENABLED")
-    generation, lanes = nvml.pcie_link()
-    total, used = int(device.total_memory()), nvml.memory_used_bytes()
-    info = DeviceInfo(
-        id=f"cuda:{_uuid(index) or address}",
-        alias=f"cuda-gpu{index}",
-        runtime="cuda",
-        kind="gpu",
-        name=device.name(),
-        hardware_id=address,
-        vendor="NVIDIA",
-        driver=nvml.driver(),
-        runtime_version=f"CUDA {version // 1000}.{version % 1000 // 10}",
-        compute_units=known("MULTIPROCESSOR_COUNT"),
-        compute_capability=".".join(str(part) for part in device.compute_capability()),
-        memory_bytes=total,
-        # Of a part of a GPU (MIG), NVML may tell the use of the whole.
-        memory_used_bytes=used if used is not None and used <= total else None,
-        last_level_cache_bytes=known("L2_CACHE_SIZE"),
-        bus_width_bits=known("GLOBAL_MEMORY_BUS_WIDTH") or nvml.bus_width_bits(),
-        memory_clock_hz=kilohertz * 1000 if kilohertz else nvml.max_memory_clock_hz(),
-        ecc_enabled=None if ecc is None else bool(ecc),
-        pci_bus_id=address,
-        pcie_generation=generation,
-        pcie_lanes=lanes,
-    )
-    try:
-        if asked("COMPUTE_MODE") == _PROHIBITED:
-            raise GpubenchError("its compute mode is `prohibited`; nvidia-smi -c DEFAULT allows its use")
-        cuda_compile.find_compiler(_architecture(info), _cuda_major())
-    except GpubenchError as error:
-        return msgspec.structs.replace(info, unavailable=error.message)
-    return info
-
-
-def _uuid(index: int) -> str | None:
-    """``GPU-`` and the UUID; PyCUDA has no call for it."""
-    driver = ctypes.CDLL("libcuda.so.1")
-    handle, uuid = ctypes.c_int(), (ctypes.c_ubyte * 16)()
-    # The second version tells the parts of a GPU (MIG) apart; it is of CUDA 11.4.
-    ask = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
-    if driver.cuDeviceGet(ctypes.byref(handle), index) or ask(uuid, handle):
-        return None
-    digits = bytes(uuid).hex()
-    return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gpubench.protocol.messages import BenchmarkInfo, Benchmarks
+from gpubench.report.cells import clean
 from gpubench.report.markdown import escape
-from gpubench.report.model import clean
 from gpubench.units import format_bytes
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from gpubench import units
 from gpubench.compare import Comparison
 from gpubench.curves import Axis, Curve, Series, placed, value_of
-from gpubench.report.model import UNKNOWN, Table, clean, in_brackets
+from gpubench.report.cells import UNKNOWN, Table, clean, in_brackets
 from gpubench.report.words import FLAGS, interval
 from gpubench.results.document import Measurement
 from gpubench.verdicts import in_order, why_unusable

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gpubench.compare import Comparison, compare
 from gpubench.curves import Curve
-from gpubench.report import model
+from gpubench.report import cells, facts, model
 from gpubench.report.curves import shown_curves, title
 from gpubench.report.words import FLAGS, RANGE
 from gpubench.results.document import RunDocument
@@ -71,10 +71,10 @@ def render_markdown(documents: Sequence[RunDocument]) -> str:
 def _run(comparison: Comparison) -> list[str]:
     document = comparison.document
     parts = [
-        f"## {escape(model.device_name(document))}, run {escape(model.clean(document.run_id))}",
+        f"## {escape(facts.device_name(document))}, run {escape(cells.clean(document.run_id))}",
         _headline(comparison),
-        _table(model.device_facts(document, comparison.theory)),
-        _bullets(escape(model.clean(note)) for note in comparison.notes),
+        _table(facts.device_facts(document, comparison.theory)),
+        _bullets(escape(cells.clean(note)) for note in comparison.notes),
     ]
     parts += _section(model.measurements(comparison))
     parts += _curves(comparison)
@@ -84,7 +84,7 @@ def _run(comparison: Comparison) -> list[str]:
     parts += _projection(comparison)
     parts += _section(model.published(comparison), _PUBLISHED)
     parts += _explanations(document)
-    parts += _section(model.environment_facts(document))
+    parts += _section(facts.environment_facts(document))
     return parts
 
 
@@ -104,7 +104,7 @@ def _curves(comparison: Comparison) -> list[str]:
 def _explanations(document: RunDocument) -> list[str]:
     """What the program that measured said of its benchmarks."""
     lines = [
-        f"**{escape(model.clean(name))}**: {escape(model.clean(text))}"
+        f"**{escape(cells.clean(name))}**: {escape(cells.clean(text))}"
         for name, text in document.explanations.items()
     ]
     return ["### What was measured", _bullets(lines)] if lines else []
@@ -116,8 +116,8 @@ def _headline(comparison: Comparison) -> str:
         return f"**No figure of the memory as a whole; {_counted(comparison.curves)}.**"
     if best is None:
         return "**This run gave no figure.**"
-    text = f"**{escape(model.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
-    text += f", interval {model.interval_of(best)}"
+    text = f"**{escape(cells.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
+    text += f", interval {cells.interval_of(best)}"
     if best.nominal_ratio is not None:
         text += f", {format_percent(best.nominal_ratio)} of the nominal peak"
     if best.live_clock_ratio is not None:
@@ -133,7 +133,7 @@ def _projection(comparison: Comparison) -> list[str]:
     table = model.projections(comparison)
     reasons = {
         result.no_projection: [
-            model.label(each) for each in comparison.results if each.no_projection == result.no_projection
+            cells.label(each) for each in comparison.results if each.no_projection == result.no_projection
         ]
         for result in comparison.results
         if result.no_projection
@@ -144,30 +144,30 @@ def _projection(comparison: Comparison) -> list[str]:
     return [f"### {table.title}", _PROJECTION, _table(table), lines]
 
 
-def _overview(comparisons: Sequence[Comparison]) -> model.Table:
+def _overview(comparisons: Sequence[Comparison]) -> cells.Table:
     rows = []
     for comparison in comparisons:
         document = comparison.document
         best = model.best(comparison.results)
         figure = (
             (
-                model.label(best),
+                cells.label(best),
                 format_bandwidth(best.bandwidth.median),
-                model.interval_of(best),
+                cells.interval_of(best),
                 ", ".join(best.flags) or "none",
             )
             if best
-            else (model.UNKNOWN, "no figure", model.UNKNOWN, model.UNKNOWN)
+            else (cells.UNKNOWN, "no figure", cells.UNKNOWN, cells.UNKNOWN)
         )
-        device, run = model.device_name(document), model.clean(document.run_id)
-        rows.append((device, run, model.clean(document.outcome), *figure))
+        device, run = facts.device_name(document), cells.clean(document.run_id)
+        rows.append((device, run, cells.clean(document.outcome), *figure))
     columns = ("device", "run", "outcome", "best", "bandwidth", "interval", "flags")
-    return model.Table("Runs", columns, tuple(rows), len(columns))
+    return cells.Table("Runs", columns, tuple(rows), len(columns))
 
 
 def _flags(comparisons: Sequence[Comparison]) -> list[str]:
     rows = tuple((flag, *FLAGS[flag]) for flag in model.flags_in(comparisons))
-    table = model.Table("What the flags mean", ("flag", "what it means", "what to do"), rows, 3)
+    table = cells.Table("What the flags mean", ("flag", "what it means", "what to do"), rows, 3)
     return [f"## {table.title}", _table(table)] if rows else []
 
 
@@ -175,11 +175,11 @@ def _not_allowed(comparisons: Sequence[Comparison]) -> Iterable[str]:
     return dict.fromkeys(text for comparison in comparisons for text in comparison.not_allowed)
 
 
-def _section(table: model.Table, introduction: str = "") -> list[str]:
+def _section(table: cells.Table, introduction: str = "") -> list[str]:
     return [f"### {escape(table.title)}", introduction, _table(table)] if table.rows else []
 
 
-def _table(table: model.Table) -> str:
+def _table(table: cells.Table) -> str:
     rule = [":--" if table.is_text(number) else "--:" for number in range(len(table.columns))]
     return "\n".join(_line(cells) for cells in (map(escape, table.columns), rule, *map(_escaped, table.rows)))
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpubench.compare import Comparison
-from gpubench.report import model
+from gpubench.report import cells, facts, model
 from gpubench.report.curves import Shown, shown_curves
 from gpubench.report.words import RANGE, RANGE_MARK, explain
 from gpubench.results.document import DeviceInfo
@@ -28,7 +28,7 @@ _PUBLISHED = ("kernel", "grade", "GB/s", "here / there")
 
 def device_table(infos: Iterable[DeviceInfo]) -> RenderableType:
     """What ``gpubench devices`` shows."""
-    return table(model.devices(infos))
+    return table(facts.devices(infos))
 
 
 def measurement_table(comparison: Comparison) -> RenderableType:
@@ -45,7 +45,7 @@ def measurement_table(comparison: Comparison) -> RenderableType:
         *(part for part in parts if not isinstance(part, Table) or part.row_count),
         *_ranges([figures, *(each for shown in curves for each in shown.tables)]),
         *_flags(comparison),
-        *(Text(model.clean(note), style="dim") for note in comparison.notes if comparison.results),
+        *(Text(cells.clean(note), style="dim") for note in comparison.notes if comparison.results),
     )
 
 
@@ -83,7 +83,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
     return shown
 
 
-def table(found: model.Table, style: str = "") -> Table:
+def table(found: cells.Table, style: str = "") -> Table:
     """One table of the report's model, without the columns of figures of which none is known."""
     shown = Table(
         title=found.title, title_justify="left", box=box.SIMPLE, style=style, show_header=any(found.columns)
@@ -91,7 +91,7 @@ def table(found: model.Table, style: str = "") -> Table:
     known = [
         number
         for number in range(len(found.columns))
-        if found.is_text(number) or any(row[number] != model.UNKNOWN for row in found.rows)
+        if found.is_text(number) or any(row[number] != cells.UNKNOWN for row in found.rows)
     ]
     for number in known:
         text = found.is_text(number)
@@ -101,15 +101,15 @@ def table(found: model.Table, style: str = "") -> Table:
             overflow="fold" if text else "ellipsis",
             no_wrap=not text,  # a figure that is broken into lines is read as another figure
         )
-    for cells in found.rows:
-        shown.add_row(*(Text(cells[number]) for number in known))
+    for row in found.rows:
+        shown.add_row(*(Text(row[number]) for number in known))
     return shown
 
 
-def _with(found: model.Table, names: Sequence[str], title: str | None = None) -> model.Table:
+def _with(found: cells.Table, names: Sequence[str], title: str | None = None) -> cells.Table:
     """These columns alone: a line of a terminal has room for few; the Markdown report has them all."""
     kept = [number for number, name in enumerate(found.columns) if name in names]
-    return model.Table(
+    return cells.Table(
         found.title if title is None else title,
         tuple(found.columns[number] for number in kept),
         tuple(tuple(row[number] for number in kept) for row in found.rows),
@@ -118,7 +118,7 @@ def _with(found: model.Table, names: Sequence[str], title: str | None = None) ->
     )
 
 
-def _ranges(tables: Iterable[model.Table]) -> list[Text]:
+def _ranges(tables: Iterable[cells.Table]) -> list[Text]:
     """What the mark says, where any of these tables bears it."""
     cells = (cell for each in tables for row in each.rows for cell in row)
     return [Text(RANGE)] if any(cell.endswith(RANGE_MARK) for cell in cells) else []

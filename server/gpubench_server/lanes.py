@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gpubench.errors import DeviceLost
+from gpubench.errors import DeviceLost, QueueFull
 from gpubench.protocol.messages import Progress
 from gpubench.results.document import RunDocument
 from gpubench.worker.conduct import conduct
@@ -24,6 +24,10 @@ from gpubench_server.limits import Limits
 from gpubench_server.runs import LiveRun
 
 log = logging.getLogger(__name__)
+
+
+_RETRY_SECONDS = 5.0
+"""Told with a full queue where nothing is known of how long runs take here."""
 
 
 class Lane:
@@ -70,6 +74,17 @@ class Lane:
             self._ending = True
             self._changed.notify_all()
         self._thread.join(timeout_seconds)
+
+    def check_room(self) -> None:
+        """Raises ``QueueFull``."""
+        length = len(self.queue)
+        if length >= self._limits.max_queue_length:
+            eta = self.seconds_before(1)
+            raise QueueFull(
+                f"{length} runs wait for this device already, and no more are taken; try again later",
+                queue_length=length,
+                retry_after_seconds=round(max(1.0, _RETRY_SECONDS if eta is None else eta), 1),
+            )
 
     def put(self, run: LiveRun) -> int:
         """Queue a run; returns its place, 0 for the next or running one."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from gpubench.errors import GpubenchError
+from gpubench.errors import GpubenchError, StoreError
 from gpubench.protocol.messages import ErrorBody, Notification, Response
+from gpubench.results.document import ErrorInfo
 
 RequestId = int | str | None
 
@@ -34,3 +35,26 @@ def raw_error_line(request_id: RequestId, body: ErrorBody) -> bytes:
 
 def notification_line(method: str, params: msgspec.Struct) -> bytes:
     return _encoder.encode(Notification(method=method, jsonrpc="2.0", params=raw(params))) + b"\n"
+
+
+def run_line(
+    request_id: RequestId, data: bytes, *, fetches: bool, unstored: StoreError | None = None
+) -> bytes:
+    """The one response to a request for a run: its document, or an error that carries it.
+
+    ``data`` is the document as stored; ``unstored`` is why it is not. To a request that ``fetches``
+    a failed run's document is its result.
+    """
+    document, error = msgspec.Raw(data), msgspec.json.decode(data, type=_Outcome).error
+    if unstored is not None:
+        error = ErrorInfo(unstored.kind, unstored.code, f"measured, but {unstored.message}", False)
+    elif error is None or fetches:
+        return result_line(request_id, document)
+    details = {"kind": error.kind, "retryable": error.retryable, "document": document}
+    return raw_error_line(request_id, ErrorBody(error.code, error.message, details))
+
+
+class _Outcome(msgspec.Struct):
+    """The one field of a stored document that decides how it is told."""
+
+    error: ErrorInfo | None = None

@@ -14,32 +14,24 @@ from typing import Protocol
 
 import msgspec
 
-from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.errors import (
     Cancelled,
-    DeadlineExceeded,
     Draining,
     GpubenchError,
-    LimitExceeded,
-    NoSuchRun,
-    QueueFull,
     RunError,
     StoreError,
 )
-from gpubench.protocol.messages import Accepted, DeviceQueue, ErrorBody
+from gpubench.protocol.messages import Accepted, DeviceQueue
 from gpubench.results.document import ErrorInfo, RunDocument
 from gpubench.results.store import Store
 from gpubench_server.devices import Directory
 from gpubench_server.lanes import Lane, queued
 from gpubench_server.limits import Limits
-from gpubench_server.lines import notification_line, raw_error_line, result_line
+from gpubench_server.lines import notification_line, run_line
 from gpubench_server.outbox import Ticket
-from gpubench_server.runs import LiveRun
+from gpubench_server.runs import LiveRun, no_such_run
 
 log = logging.getLogger(__name__)
-
-_RETRY_SECONDS = 5.0
-"""Told with a full queue where nothing is known of how long runs take here."""
 
 
 class Tally(Protocol):
@@ -90,8 +82,10 @@ class Scheduler:
             if document.key is not None and self.replay(document.key, request, ticket, run.detached):
                 return
             with self._lock:
+                if self._draining:
+                    raise _stopping()
                 lane = self._lane(run.device.hardware_id)
-                self._check_room(lane)
+                lane.check_room()
             self._store.accept(document, request, run.device.id, benchmarks)
             with self._lock:
                 self._runs[run.id] = run
@@ -136,7 +130,7 @@ class Scheduler:
         if data is None:
             raise no_such_run(run_id)
         ticket.open(told)
-        ticket.answer(_answer(ticket, data))
+        ticket.answer(run_line(ticket.request_id, data, fetches=ticket.fetches))
 
     def cancel(self, run_id: str, reason: GpubenchError) -> bool:
         """End a run; false where it is not live."""
@@ -237,35 +231,15 @@ class Scheduler:
 
     def _may_begin(self, run: LiveRun) -> bool:
         """Whether nobody uses the run's hardware, nor has waited for a part of it for longer."""
-        hardware = self._hardware_of(run)
+        devices = self._directory.known.devices
+        hardware = run.hardware(devices)
         for lane in self._lanes.values():
             earlier = [other for other in list(lane.queue)[:1] if other.queued_at < run.queued_at]
             if lane.running is not None:
                 earlier.append(lane.running)
-            if any(hardware & self._hardware_of(other) for other in earlier):
+            if any(hardware & other.hardware(devices) for other in earlier):
                 return False
         return True
-
-    def _hardware_of(self, run: LiveRun) -> set[str]:
-        """What a run keeps busy: copies between peers go to every device of its runtime."""
-        own = {run.device.hardware_id}
-        copies = any(BENCHMARKS[each.name].family == "transfer" for each in run.work.benchmarks)
-        if run.device.runtime != "cuda" or not copies:
-            return own
-        known = self._directory.known.devices
-        return own | {device.hardware_id for device in known if device.runtime == "cuda"}
-
-    def _check_room(self, lane: Lane) -> None:
-        if self._draining:
-            raise _stopping()
-        length = len(lane.queue)
-        if length >= self._limits.max_queue_length:
-            eta = lane.seconds_before(1)
-            raise QueueFull(
-                f"{length} runs wait for this device already, and no more are taken; try again later",
-                queue_length=length,
-                retry_after_seconds=round(max(1.0, _RETRY_SECONDS if eta is None else eta), 1),
-            )
 
     def _started(self, run: LiveRun) -> None:
         run.measured_at = time.monotonic()
@@ -298,48 +272,22 @@ class Scheduler:
         with self._lock:
             del self._runs[run.id]
             for ticket in run.tickets:
-                ticket.answer(_answer(ticket, data, unstored))
+                told = run_line(ticket.request_id, data, fetches=ticket.fetches, unstored=unstored)
+                ticket.answer(told)
             self._changed.notify_all()
 
     def _watch_deadlines(self) -> None:
         while True:
             with self._changed:
                 now = time.monotonic()
-                due = {run.id: at for run in self._runs.values() for at in [self._ends_at(run)] if at}
-                late = [run_id for run_id, at in due.items() if at <= now]
+                limit = self._limits.max_run_seconds
+                due = {run: at for run in self._runs.values() for at in [run.ends_at(limit)] if at}
+                late = [run for run, at in due.items() if at <= now]
                 if not late:
                     self._changed.wait(min(due.values()) - now if due else None)
                     continue
-                runs = [self._runs[run_id] for run_id in late]
-            for run in runs:
-                self._expire(run)
-
-    def _ends_at(self, run: LiveRun) -> float | None:
-        """When a run's time is over; null where it was told so already."""
-        if run.stop.reason:
-            return None
-        limit = run.started_at + self._limits.max_run_seconds if run.started_at is not None else None
-        return min((at for at in (run.deadline_at, limit) if at is not None), default=None)
-
-    def _expire(self, run: LiveRun) -> None:
-        if run.deadline_at is not None and run.deadline_at <= time.monotonic():
-            asked = run.deadline_at - run.queued_at
-            reason = f"the run was not finished within its deadline of {asked:.3g} s, queue included"
-        else:
-            reason = f"this server lets no run take longer than {self._limits.max_run_seconds:g} s"
-        self.cancel(run.id, DeadlineExceeded(reason))
-
-
-def check_runs_of_client(open_tickets: int, limits: Limits) -> None:
-    if open_tickets >= limits.max_runs_per_connection:
-        raise LimitExceeded(
-            f"{open_tickets} requests of this connection wait for runs already; "
-            f"no more than {limits.max_runs_per_connection} are taken at a time"
-        )
-
-
-def no_such_run(run_id: str) -> NoSuchRun:
-    return NoSuchRun(f"no run {run_id!r} is stored here; `results` lists those that are")
+            for run in late:
+                self.cancel(run.id, run.out_of_time(limit))
 
 
 def _stopping() -> Draining:
@@ -348,31 +296,3 @@ def _stopping() -> Draining:
 
 def _error_info(error: GpubenchError) -> ErrorInfo:
     return ErrorInfo(error.kind, error.code, error.message, error.retryable)
-
-
-def _answer(ticket: Ticket, data: bytes, unstored: StoreError | None = None) -> bytes:
-    """The one response to a request for a run: the document, or an error that carries it."""
-    said = _Outcome.of(data)
-    document = msgspec.Raw(data)
-    if unstored is not None:
-        error = ErrorInfo(unstored.kind, unstored.code, f"measured, but {unstored.message}", False)
-    elif said.error is None or ticket.fetches:
-        return result_line(ticket.request_id, document)
-    else:
-        error = said.error
-    body = ErrorBody(
-        error.code,
-        error.message,
-        {"kind": error.kind, "retryable": error.retryable, "document": document},
-    )
-    return raw_error_line(ticket.request_id, body)
-
-
-class _Outcome(msgspec.Struct):
-    """The one field of a stored document that decides how it is told."""
-
-    error: ErrorInfo | None = None
-
-    @classmethod
-    def of(cls, data: bytes) -> _Outcome:
-        return msgspec.json.decode(data, type=cls)

@@ -45,8 +45,8 @@ from gpubench_server.devices import Directory
 from gpubench_server.limits import Limits
 from gpubench_server.lines import RequestId, error_line, raw, result_line
 from gpubench_server.outbox import Outbox, Ticket
-from gpubench_server.runs import LiveRun
-from gpubench_server.scheduler import Scheduler, check_runs_of_client, no_such_run
+from gpubench_server.runs import LiveRun, check_runs_of_client, no_such_run
+from gpubench_server.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 

@@ -88,7 +88,7 @@ def test_the_words_are_those_of_the_pattern(bench: Workbench, shape: Shape) -> N
     expected = {
         "zeros": np.zeros(count, np.uint64),
         "ones": np.full(count, 2**64 - 1, np.uint64),
-        "checkerboard": np.where(index % 2, 0xAAAAAAAAAAAAAAAA, 0x5555555555555555).astype(np.uint64),
+        "checkerboard": np.where(index % 2, np.uint64(0xAAAAAAAAAAAAAAAA), np.uint64(0x5555555555555555)),
         "walking": np.uint64(0x0001000100010001) << (index % 16),
     }
     for pattern, right in expected.items():

@@ -46,6 +46,6 @@ def ratio_of(own: Sequence[float], other: Sequence[float]) -> str:
 
 
 def reach_of(ratios: SampleSummary, digits: int = 3) -> str:
-    """The 95 % interval, or the range, so called, where the rounds hang together too much for one."""
+    """The 95 % interval, or the range, so called, where the rounds are too correlated for one."""
     reach = f"{ratios.low_seconds:.{digits}f} to {ratios.high_seconds:.{digits}f}"
-    return reach if ratios.interval_holds else f"{reach}, range"
+    return reach if ratios.interval_holds else f"range {reach}"

@@ -35,8 +35,8 @@ def main() -> int:
         ratios = compare(url, options.pairs, options.output)
     summary = summarize(ratios)
     print(
-        f"triad through the socket / in process: {summary.median_seconds:.4f}, 95 % interval "
-        f"{reach_of(summary, 4)}, {len(ratios)} pairs"
+        f"triad through the socket / in process: {summary.median_seconds:.4f} "
+        f"({reach_of(summary, 4)}), {len(ratios)} pairs; in brackets the 95 % interval, or the range"
     )
     return 0
 

@@ -158,8 +158,8 @@ class Store:
         with self._transaction() as database:
             rows = database.execute(
                 "SELECT run_id, finished, outcome, device, created_at, finished_at, benchmarks FROM runs "
-                "WHERE ?1 IS NULL OR device = ?1 ORDER BY sequence DESC LIMIT ?2",
-                (device, limit),
+                "WHERE :device IS NULL OR device = :device ORDER BY sequence DESC LIMIT :limit",
+                {"device": device, "limit": limit},
             ).fetchall()
         return [
             RunState(

@@ -87,12 +87,13 @@ class Connection:
 
     def _step(self) -> None:
         """What a ping goes through: whatever it does not need is behind a condition."""
-        if self._sending or self._line_began is not None:
-            self._keep_deadlines()
         if self._received:
             self._serve_lines()
+        if self._line_began is not None:
+            self._keep_line_deadline()
         if self._sending or not self._outbox.empty:
             self._send()
+            self._keep_send_deadline()
         if self._refused and not self._sending and self._linger_until is None:
             # Closing over unread input resets the connection, and the reset can overtake the error.
             self._client.shutdown(socket.SHUT_WR)
@@ -113,8 +114,10 @@ class Connection:
                 raise _ClientGone
 
     def _watch(self) -> None:
-        # A refused client's input is read too, and thrown away.
-        wanted = 0 if self._end_of_input or self._congested() else _READABLE
+        # Nothing more is read while whole lines wait to be served. A refused client's input is read too,
+        # and thrown away.
+        full = b"\n" in self._received or self._congested()
+        wanted = 0 if full or self._end_of_input else _READABLE
         if self._sending:
             wanted |= select.POLLOUT
         if wanted != self._mask:
@@ -143,17 +146,18 @@ class Connection:
             found.extend(self._outbox.next_due())
         return min(found, default=time.monotonic() + limits.idle_seconds)
 
-    def _keep_deadlines(self) -> None:
-        limits, now = self._limits, time.monotonic()
-        if self._sending and now >= self._send_began + limits.send_deadline_seconds:
-            raise _ClientGone
-        if self._line_began is not None and now >= self._line_began + limits.line_deadline_seconds:
+    def _keep_line_deadline(self) -> None:
+        limit = self._limits.line_deadline_seconds
+        if self._line_began is not None and time.monotonic() >= self._line_began + limit:
             self._refuse(
                 RequestTimeout(
-                    f"a line was begun and not ended within {limits.line_deadline_seconds:g} s; "
-                    "a request ends with a newline"
+                    f"a line was begun and not ended within {limit:g} s; a request ends with a newline"
                 )
             )
+
+    def _keep_send_deadline(self) -> None:
+        if self._sending and time.monotonic() >= self._send_began + self._limits.send_deadline_seconds:
+            raise _ClientGone
 
     def _finished(self) -> bool:
         if self._sending:
@@ -213,9 +217,10 @@ class Connection:
         answer = self._service.respond(line, self._outbox) if line.strip() else None
         if answer is None:
             return
-        if self._outbox.empty and not self._sending and len(answer) <= PIECE_BYTES:
-            # Nothing to wait for: past the outbox, which saves a ping a twentieth of its time.
-            self._sending, self._send_began = answer, self._active_at
+        alone = self._outbox.empty and not self._received and not self._sending
+        if alone and len(answer) <= PIECE_BYTES:
+            # Past the outbox, which saves a ping a twentieth of its time.
+            self._sending, self._send_began = answer, time.monotonic()
         else:
             self._outbox.add(answer)
 

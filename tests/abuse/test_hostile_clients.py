@@ -6,9 +6,11 @@ import contextlib
 import http.client
 import json
 import resource
+import signal
 import socket
 import ssl
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,20 @@ def test_bytes_dripped_one_by_one_do_not_renew_the_deadline(server: RunningServe
             with contextlib.suppress(TimeoutError):
                 answer = client.socket.recv(4096)
         assert json.loads(answer)["error"]["data"]["kind"] == "request_timeout"
+
+
+def test_a_line_that_ended_in_time_is_answered_by_a_server_that_woke_late(server: RunningServer) -> None:
+    """A virtual machine was stopped for a while, say."""
+    with server.connect() as client:
+        client.send(PING + PING[:20])
+        client.response()
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            client.send(PING[20:])
+            time.sleep(1)  # twice what a line may take
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert client.response()["result"] == {"pong": True}
 
 
 @pytest.mark.parametrize(

@@ -5,45 +5,95 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from gpubench_server.connection import Connection
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
 
-READ_BYTES = PIECE_BYTES // 4
 DOCUMENT = b"x" * (6 * PIECE_BYTES) + b"\n"
+PAGE = b"x" * (PIECE_BYTES - 1) + b"\n"
+LIMITS = Limits(send_deadline_seconds=0.6)
 
 
 class Library:
-    """Answers each line with a document of several pieces, and a line ``short`` with itself."""
+    """Answers a line by what it begins with: several pieces, or one, at once or after a while."""
 
     def respond(self, line: bytes, outbox: Outbox) -> bytes:
-        return b"short\n" if line == b"short" else DOCUMENT
+        if line.startswith(b"slow"):
+            time.sleep(1.2 * LIMITS.send_deadline_seconds)
+        return {b"one": DOCUMENT, b"page": PAGE, b"slow": PAGE}.get(line[:4].strip(), b"short\n")
 
     def abandon(self, ticket: Ticket) -> None: ...
 
 
-def serve(client: socket.socket, limits: Limits) -> None:
-    with client:
-        Connection(client, Library(), limits).serve()
+@contextmanager
+def served(limits: Limits = LIMITS) -> Iterator[socket.socket]:
+    """The client's end; the connection must have ended soon after it left."""
+
+    def serve() -> None:
+        with theirs:
+            Connection(theirs, Library(), limits).serve()
+
+    ours, theirs = socket.socketpair()
+    for each in (ours, theirs):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+    ours.settimeout(10)
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with ours:
+        yield ours
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def read(client: socket.socket, count: int) -> bytes:
+    received = bytearray()
+    while len(received) < count:
+        chunk = client.recv(count - len(received))
+        assert chunk, f"cut after {len(received)} of {count} bytes"
+        received += chunk
+    return bytes(received)
 
 
 @pytest.mark.parametrize("requests", [b"one\n", b"short\none\n", b"one\nshort\n"])
 def test_a_long_document_to_a_slow_client_gets_a_deadline_for_each_piece(requests: bytes) -> None:
-    ours, theirs = socket.socketpair()
-    thread = threading.Thread(target=serve, args=(theirs, Limits(send_deadline_seconds=0.6)))
-    with ours:
-        ours.sendall(requests)
-        thread.start()
-        received = bytearray()
-        expected = len(DOCUMENT) + (len(b"short\n") if b"short" in requests else 0)
-        while len(received) < expected:  # a piece in 0.2 s, all in 1.2 s
-            chunk = ours.recv(READ_BYTES)
-            assert chunk, "the slow client was cut"
-            received += chunk
-            time.sleep(0.05)
-        ours.shutdown(socket.SHUT_WR)
-        thread.join()
     answers = {b"one": DOCUMENT, b"short": b"short\n"}
-    assert received == b"".join(answers[line] for line in requests.split())
+    expected = b"".join(answers[line] for line in requests.split())
+    received = b""
+    with served() as client:
+        client.sendall(requests)
+        while len(received) < len(expected):  # a piece in 0.2 s, all in 1.2 s
+            received += read(client, min(PIECE_BYTES // 4, len(expected) - len(received)))
+            time.sleep(0.05)
+    assert received == expected
+
+
+@pytest.mark.parametrize("requests", [b"slow\n", b"short\nslow\n", b"page\nslow\nshort\n"])
+def test_the_time_that_an_answer_takes_is_not_its_clients(requests: bytes) -> None:
+    """Its deadline begins when it can be read, and so does that of the answer before."""
+    answers = {b"page": PAGE, b"slow": PAGE, b"short": b"short\n"}
+    expected = b"".join(answers[line] for line in requests.split())
+    with served() as client:
+        client.sendall(requests)
+        assert read(client, len(expected)) == expected
+
+
+def test_no_more_is_read_than_is_answered() -> None:
+    """A client that asks faster than it can be answered fills its own buffers, not the server's."""
+    request = b"page".ljust(4095) + b"\n"
+    sent = answered = 0
+    with served(Limits()) as client:
+        for _ in range(100):
+            client.settimeout(0)
+            while True:
+                try:
+                    sent += client.send(request[sent % len(request) :])
+                except BlockingIOError:
+                    break
+            client.settimeout(10)
+            read(client, len(PAGE))
+            answered += len(request)
+    assert sent - answered < 1024 * 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import msgspec
@@ -89,6 +90,16 @@ def test_a_line_may_end_as_on_windows_and_the_last_one_not_at_all(server: Runnin
         client.socket.shutdown(socket.SHUT_WR)
         assert [client.response()["id"] for _ in range(2)] == [1, 2]
         assert client.ended()
+
+
+def test_answers_keep_their_order(server: RunningServer) -> None:
+    """A run is told as accepted before what was asked after it is answered."""
+    run = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "run", "params": {"benchmarks": [quick()]}})
+    with server.connect() as client:
+        client.send(f'{run}\n{{"jsonrpc": "2.0", "id": 2, "method": "ping"}}\n'.encode())
+        assert client.read()["method"] == "accepted"
+        assert client.response()["id"] == 2
+        assert client.response()["result"]["outcome"] == "ok"
 
 
 def test_a_line_may_come_in_pieces(server: RunningServer) -> None:

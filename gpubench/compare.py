@@ -16,6 +16,7 @@ from gpubench.references import (
     Reference,
     beside,
     board_references,
+    is_of,
     no_projection,
     projections,
     published,
@@ -128,7 +129,6 @@ def compare(document: RunDocument) -> Comparison:
         else:
             result = _result(measurement, document, theory, others)
             results.append(replace(result, apart=parameters_apart(measurement, apart)))
-    is_hbm = family is not None and family.startswith("HBM")
     return Comparison(
         document=document,
         theory=theory,
@@ -138,7 +138,7 @@ def compare(document: RunDocument) -> Comparison:
         published=others,
         claims=tuple(claim for claim in claims() if claim.family in ("GDDR7", family)),
         notes=tuple(theory.notes) if theory else (NO_THEORY,),
-        not_allowed=NOT_ALLOWED + (NOT_ALLOWED_HBM if is_hbm else ()),
+        not_allowed=NOT_ALLOWED + (NOT_ALLOWED_HBM if is_of(theory, "HBM") else ()),
     )
 
 

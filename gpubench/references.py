@@ -12,11 +12,7 @@ from dataclasses import dataclass, replace
 
 from gpubench.catalog.load import Series, Technology
 from gpubench.catalog.lookup import find_board, find_technology, published_for
-from gpubench.catalog.theory import (
-    board_peak_bytes_per_second,
-    device_bus_width_bits,
-    peak_bytes_per_second,
-)
+from gpubench.catalog.theory import board_peak_bytes_per_second, device_bus_width_bits, peak_bytes_per_second
 from gpubench.errors import CatalogError
 from gpubench.results.document import Flag, Summary, Theory
 from gpubench.units import GB
@@ -92,7 +88,7 @@ def _reference(label: str, width: int, peak: float, measured: float, theory: The
 
 def technology_references(measured: float, theory: Theory | None) -> tuple[Reference, ...]:
     """GDDR6 to GDDR7 at the device's bus width, or at three widths where it has no GDDR."""
-    widths = (theory.bus_width_bits,) if theory and _is_gddr(theory) else REFERENCE_WIDTHS_BITS
+    widths = (theory.bus_width_bits,) if theory and is_of(theory, "GDDR") else REFERENCE_WIDTHS_BITS
     return tuple(
         _reference(
             row.label, width, peak_bytes_per_second(row.data_rate_bits_per_second, width), measured, theory
@@ -104,8 +100,7 @@ def technology_references(measured: float, theory: Theory | None) -> tuple[Refer
 
 def board_references(measured: float, theory: Theory | None) -> tuple[Reference, ...]:
     """A few known boards, without the device's own: that one is its efficiency."""
-    is_hbm = theory is not None and theory.family is not None and theory.family.startswith("HBM")
-    ids = REFERENCE_BOARDS + ((REFERENCE_HBM_BOARD,) if is_hbm else ())
+    ids = REFERENCE_BOARDS + ((REFERENCE_HBM_BOARD,) if is_of(theory, "HBM") else ())
     return tuple(
         _reference(row.label, device_bus_width_bits(row), board_peak_bytes_per_second(row), measured, theory)
         for row in map(find_board, ids)
@@ -115,7 +110,7 @@ def board_references(measured: float, theory: Theory | None) -> tuple[Reference,
 
 def no_projection(theory: Theory | None, flags: tuple[Flag, ...]) -> str | None:
     """Why a figure is not projected on another memory; null where it is."""
-    if not _is_gddr(theory):
+    if not is_of(theory, "GDDR"):
         return "only a board with GDDR memory has a bus to project another GDDR memory on"
     blocking = [flag for flag in flags if flag not in _PROJECTABLE]
     return f"the figure is flagged: {', '.join(blocking)}" if blocking else None
@@ -169,5 +164,6 @@ def _same_kernel(figure: PublishedFigure, benchmark: str) -> bool:
     return benchmark in re.split(r"[^a-z-]+", figure.kernel.lower())
 
 
-def _is_gddr(theory: Theory | None) -> bool:
-    return theory is not None and theory.family is not None and theory.family.startswith("GDDR")
+def is_of(theory: Theory | None, kind: str) -> bool:
+    """Whether the memory is known to be of a kind: ``GDDR`` or ``HBM``, of any generation."""
+    return theory is not None and theory.family is not None and theory.family.startswith(kind)

@@ -6,14 +6,7 @@ from collections.abc import Iterable
 
 from gpubench import units
 from gpubench.measure.idle import in_words
-from gpubench.report.cells import (
-    UNKNOWN,
-    Table,
-    bandwidth_cell,
-    bits_cell,
-    bytes_cell,
-    clean,
-)
+from gpubench.report.cells import UNKNOWN, Table, bandwidth_cell, bits_cell, bytes_cell, clean
 from gpubench.results.document import DeviceInfo, IdleGate, RunDocument, Theory
 
 

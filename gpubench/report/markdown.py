@@ -181,7 +181,7 @@ def _section(table: cells.Table, introduction: str = "") -> list[str]:
 
 def _table(table: cells.Table) -> str:
     rule = [":--" if table.is_text(number) else "--:" for number in range(len(table.columns))]
-    return "\n".join(_line(cells) for cells in (map(escape, table.columns), rule, *map(_escaped, table.rows)))
+    return "\n".join(_line(row) for row in (map(escape, table.columns), rule, *map(_escaped, table.rows)))
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from gpubench.errors import GpubenchError
+
 SCHEMA = 1
 
 Outcome = Literal["ok", "failed", "cancelled", "timeout", "device_lost", "unverified"]
@@ -294,6 +296,10 @@ class ErrorInfo(_Record, frozen=True):
     code: int
     message: str
     retryable: bool
+
+    @classmethod
+    def of(cls, error: GpubenchError) -> ErrorInfo:
+        return cls(error.kind, error.code, error.message, error.retryable)
 
 
 class RunDocument(_Record, frozen=True, kw_only=True):

@@ -22,8 +22,8 @@ import msgspec
 
 from gpubench.errors import Interrupted, KeyConflict, StoreError
 from gpubench.protocol.messages import RunState
-from gpubench.results.document import RunDocument, decode_document, encode_document
-from gpubench.worker.conduct import error_info, now
+from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
+from gpubench.worker.conduct import now
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ class Store:
                     "measurements were finished and are kept: run it again"
                 )
                 ended = msgspec.structs.replace(
-                    document, outcome="failed", error=error_info(error), finished_at=now()
+                    document, outcome="failed", error=ErrorInfo.of(error), finished_at=now()
                 )
                 _finish(database, ended, encode_document(ended))
 

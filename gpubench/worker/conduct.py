@@ -35,10 +35,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def error_info(error: GpubenchError) -> ErrorInfo:
-    return ErrorInfo(kind=error.kind, code=error.code, message=error.message, retryable=error.retryable)
-
-
 class Stop:
     """A request to end a run, made from any thread; the first reason counts."""
 
@@ -103,7 +99,7 @@ class Recorder:
         error = error or _worst(self._document)
         self._change(
             outcome=_outcome(error),
-            error=error_info(error) if error else None,
+            error=ErrorInfo.of(error) if error else None,
             finished_at=now(),
         )
         return self._document

@@ -127,8 +127,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def _failed(error: GpubenchError) -> Finished:
-    said = ErrorInfo(error.kind, error.code, error.message, error.retryable)
-    return Finished(Clocks(), Telemetry(), error=said)
+    return Finished(Clocks(), Telemetry(), error=ErrorInfo.of(error))
 
 
 def main(descriptor: int) -> None:

@@ -89,11 +89,8 @@ class Connection:
         """What a ping goes through: whatever it does not need is behind a condition."""
         if self._received:
             self._serve_lines()
-        if self._line_began is not None:
-            self._keep_line_deadline()
         if self._sending or not self._outbox.empty:
             self._send()
-            self._keep_send_deadline()
         if self._refused and not self._sending and self._linger_until is None:
             # Closing over unread input resets the connection, and the reset can overtake the error.
             self._client.shutdown(socket.SHUT_WR)
@@ -146,19 +143,6 @@ class Connection:
             found.extend(self._outbox.next_due())
         return min(found, default=time.monotonic() + limits.idle_seconds)
 
-    def _keep_line_deadline(self) -> None:
-        limit = self._limits.line_deadline_seconds
-        if self._line_began is not None and time.monotonic() >= self._line_began + limit:
-            self._refuse(
-                RequestTimeout(
-                    f"a line was begun and not ended within {limit:g} s; a request ends with a newline"
-                )
-            )
-
-    def _keep_send_deadline(self) -> None:
-        if self._sending and time.monotonic() >= self._send_began + self._limits.send_deadline_seconds:
-            raise _ClientGone
-
     def _finished(self) -> bool:
         if self._sending:
             return False
@@ -204,13 +188,24 @@ class Connection:
                 self._refuse(LineTooLong(f"a request line is longer than {MAX_REQUEST_BYTES} bytes"))
                 return
             if not newline:
-                if self._line_began is None or served:
-                    self._line_began = time.monotonic()
+                self._keep_line_deadline(is_new=served)
                 return
             self._received = rest
             self._serve_line(line)
             served = True
         self._line_began = None
+
+    def _keep_line_deadline(self, *, is_new: bool) -> None:
+        """Of a line whose end has not come."""
+        now, limit = time.monotonic(), self._limits.line_deadline_seconds
+        if self._line_began is None or is_new:
+            self._line_began = now
+        elif now >= self._line_began + limit:
+            self._refuse(
+                RequestTimeout(
+                    f"a line was begun and not ended within {limit:g} s; a request ends with a newline"
+                )
+            )
 
     def _serve_line(self, line: bytes) -> None:
         self._active_at = time.monotonic()
@@ -261,6 +256,8 @@ class Connection:
             try:
                 sent = self._client.send(self._sending)
             except BlockingIOError:
+                if now >= self._send_began + self._limits.send_deadline_seconds:
+                    raise _ClientGone from None
                 return
             self._sending = self._sending[sent:]
             self._active_at = now

@@ -14,13 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from gpubench.errors import (
-    Cancelled,
-    Draining,
-    GpubenchError,
-    RunError,
-    StoreError,
-)
+from gpubench.errors import Cancelled, Draining, GpubenchError, RunError, StoreError
 from gpubench.protocol.messages import Accepted, DeviceQueue
 from gpubench.results.document import ErrorInfo, RunDocument
 from gpubench.results.store import Store
@@ -144,7 +138,7 @@ class Scheduler:
         if waiting:
             document = run.recorder.finish(stop)
             if stop is not reason:
-                document = msgspec.structs.replace(document, error=_error_info(reason))
+                document = msgspec.structs.replace(document, error=ErrorInfo.of(reason))
             self._conclude(run, document)
         return True
 
@@ -292,7 +286,3 @@ class Scheduler:
 
 def _stopping() -> Draining:
     return Draining("this server is about to stop and takes no new runs; try again when it is back")
-
-
-def _error_info(error: GpubenchError) -> ErrorInfo:
-    return ErrorInfo(error.kind, error.code, error.message, error.retryable)

@@ -9,9 +9,8 @@ import msgspec
 import pytest
 
 from gpubench.errors import DeviceLost, KeyConflict, StoreError, VerificationFailed
-from gpubench.results.document import RunDocument, decode_document, encode_document
+from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
 from gpubench.results.store import FILE_NAME, Store
-from gpubench.worker.conduct import error_info
 from tests.documents import document, measurement
 
 
@@ -72,7 +71,7 @@ def test_a_key_is_released_where_trying_again_can_help(
     with Store(tmp_path) as store:
         run = document(run_id="a", key="k")
         accept(store, run)
-        store.finish(msgspec.structs.replace(run, outcome="failed", error=error_info(error)))
+        store.finish(msgspec.structs.replace(run, outcome="failed", error=ErrorInfo.of(error)))
         assert (store.find_key("k", "triad") is None) == released
 
 

@@ -15,16 +15,18 @@ from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
 
 DOCUMENT = b"x" * (6 * PIECE_BYTES) + b"\n"
 PAGE = b"x" * (PIECE_BYTES - 1) + b"\n"
+ANSWERS = {b"one": DOCUMENT, b"page": PAGE, b"slow": PAGE, b"short": b"short\n"}
 LIMITS = Limits(send_deadline_seconds=0.6)
 
 
 class Library:
-    """Answers a line by what it begins with: several pieces, or one, at once or after a while."""
+    """Answers the word that a line begins with: several pieces, or one, at once or after a while."""
 
     def respond(self, line: bytes, outbox: Outbox) -> bytes:
-        if line.startswith(b"slow"):
+        word = line.split()[0]
+        if word == b"slow":
             time.sleep(1.2 * LIMITS.send_deadline_seconds)
-        return {b"one": DOCUMENT, b"page": PAGE, b"slow": PAGE}.get(line[:4].strip(), b"short\n")
+        return ANSWERS[word]
 
     def abandon(self, ticket: Ticket) -> None: ...
 
@@ -60,8 +62,7 @@ def read(client: socket.socket, count: int) -> bytes:
 
 @pytest.mark.parametrize("requests", [b"one\n", b"short\none\n", b"one\nshort\n"])
 def test_a_long_document_to_a_slow_client_gets_a_deadline_for_each_piece(requests: bytes) -> None:
-    answers = {b"one": DOCUMENT, b"short": b"short\n"}
-    expected = b"".join(answers[line] for line in requests.split())
+    expected = b"".join(ANSWERS[word] for word in requests.split())
     received = b""
     with served() as client:
         client.sendall(requests)
@@ -74,8 +75,7 @@ def test_a_long_document_to_a_slow_client_gets_a_deadline_for_each_piece(request
 @pytest.mark.parametrize("requests", [b"slow\n", b"short\nslow\n", b"page\nslow\nshort\n"])
 def test_the_time_that_an_answer_takes_is_not_its_clients(requests: bytes) -> None:
     """Its deadline begins when it can be read, and so does that of the answer before."""
-    answers = {b"page": PAGE, b"slow": PAGE, b"short": b"short\n"}
-    expected = b"".join(answers[line] for line in requests.split())
+    expected = b"".join(ANSWERS[word] for word in requests.split())
     with served() as client:
         client.sendall(requests)
         assert read(client, len(expected)) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from gpubench.benchmarks.table import StreamBenchmark
 from gpubench.devices.base import Allocation, Buffer, Copy, Device, Kernel, Launch, Program
@@ -51,25 +52,22 @@ class Scratch:
     def __init__(self, device: Device) -> None:
         self._device = device
         self.reports = Reports(device)
-        self._sums: Allocation | None = None
+        self._sums: list[Allocation] = []
         self._views: dict[tuple[int, ...], list[Buffer]] = {}
 
     def places(self, sizes: tuple[int, ...]) -> list[Buffer]:
-        """For sums, of so many bytes; places that are larger in all take the room of those before."""
+        """For sums, of so many bytes; they stay until the release, since launches made earlier hold them."""
         if sizes not in self._views:
-            if self._sums is None or self._sums.nbytes < sum(sizes):
-                if self._sums:
-                    self._sums.release()
-                self._sums = self._device.allocate(sum(sizes))
-                self._views = {}
-            starts = [sum(sizes[:k]) for k in range(len(sizes))]
-            self._views[sizes] = [self._sums.view(s, n) for s, n in zip(starts, sizes, strict=True)]
+            sums = self._device.allocate(sum(sizes))
+            self._sums.append(sums)
+            starts = accumulate(sizes, initial=0)
+            self._views[sizes] = [sums.view(start, size) for start, size in zip(starts, sizes, strict=False)]
         return self._views[sizes]
 
     def release(self) -> None:
         self.reports.release()
-        if self._sums:
-            self._sums.release()
+        for each in self._sums:
+            each.release()
 
 
 class StreamTask:

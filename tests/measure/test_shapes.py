@@ -50,6 +50,22 @@ def test_every_shape_is_right(device: Device, shape: Shape, dtype: str) -> None:
     arena.release()
 
 
+def test_sums_of_a_shape_outlive_the_making_of_another(device: Device) -> None:
+    """All shapes are made ready before the first trial, each with as many groups as it likes."""
+    few, many = (Shape(64, 1, 1, "grid", False, groups) for groups in (8, 4096))
+    arena = Arena(device)
+    segments = arena.cut(2 * MIB, 1, 8, chunk_bytes(few))
+    task = StreamTask(device, Programs(device), STREAM["read"], "double", segments, seed=7)
+    task.fill()
+    launches = task.launches(few)
+    task.poison(few)
+    task.launches(many)
+    device.run(launches)
+    assert task.check(few).mismatches == 0
+    task.release()
+    arena.release()
+
+
 def test_what_is_tried_is_few_and_differs() -> None:
     for kind, access, dtype in itertools.product(("gpu", "cpu"), ("read", "write", "copy"), ELEMENT_BYTES):
         info = msgspec.structs.replace(GPU, kind=kind)

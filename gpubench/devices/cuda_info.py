@@ -36,7 +36,8 @@ def describe(index: int) -> DeviceInfo:
     kilohertz = known("MEMORY_CLOCK_RATE")
     version = cuda.get_driver_version()
     ecc = asked("ECC_ENABLED")
-    generation, lanes = nvml.pcie_link()
+    # One that shares the host's memory has no link; NVML tells of PCIe 1 x1 there.
+    generation, lanes = (None, None) if asked("INTEGRATED") else nvml.pcie_link()
     total, used = int(device.total_memory()), nvml.memory_used_bytes()
     info = DeviceInfo(
         id=f"cuda:{_uuid(index) or address}",

@@ -75,10 +75,14 @@ class Nvml:
         return self._hertz("nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_MEM")
 
     def pcie_link(self) -> tuple[int | None, int | None]:
-        """Generation and lanes, as the GPU and its slot allow at most: an idle link is slowed down."""
-        generation = self._ask("nvmlDeviceGetMaxPcieLinkGeneration")
-        lanes = self._ask("nvmlDeviceGetMaxPcieLinkWidth")
-        return generation or None, lanes or None
+        """Generation and lanes, as the GPU and its slot allow at most: an idle link is slowed down.
+
+        Null where copies from and to the host go another way, the NVLink between two chips of one module.
+        """
+        between_chips = self._ask("nvmlDeviceGetC2cModeInfoV")
+        if between_chips is not None and between_chips.isC2cEnabled:
+            return None, None
+        return self._at_most("PcieLinkGeneration"), self._at_most("PcieLinkWidth")
 
     def clocks(self) -> Clocks:
         return Clocks(
@@ -132,6 +136,10 @@ class Nvml:
         kind, since = "NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"
         count = self._ask("nvmlDeviceGetTotalEccErrors", self._constant(kind), self._constant(since))
         return int(count) if count is not None else None
+
+    def _at_most(self, what: str) -> int | None:
+        """What it runs at is more where a virtual machine shows the GPU a slot that it is not in."""
+        return max(self._ask(f"nvmlDeviceGet{which}{what}") or 0 for which in ("Max", "Curr")) or None
 
     def _temperature(self) -> float | None:
         sensor = self._constant("NVML_TEMPERATURE_GPU")

@@ -46,6 +46,27 @@ class FakeNvml(SimpleNamespace):
         return call
 
 
+class Asked(Nvml):
+    """Keeps the names of what it is asked for, of which it has nothing."""
+
+    def __init__(self) -> None:
+        self.functions: list[str] = []
+
+    def _ask(self, function: str, *arguments: int, of_device: bool = True) -> None:
+        self.functions.append(function)
+
+    def _constant(self, name: str) -> int:
+        return 0
+
+
+def look_at_all(nvml: Nvml) -> None:
+    """All that is asked anywhere."""
+    for name, method in vars(Nvml).items():
+        if not name.startswith("_") and name != "sample":
+            method(nvml)
+    nvml.sample(0.0)
+
+
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
     def answering(**answers: Any) -> Nvml:
@@ -138,9 +159,35 @@ def test_the_names_are_those_of_the_real_module() -> None:
     for name in vars(FakeNvml):
         if name.startswith(("nvmlClocks", "NVML_")):
             assert getattr(pynvml, name) == getattr(FakeNvml, name)
+    asked = Asked()
+    look_at_all(asked)
+    assert len(asked.functions) > 15
+    assert [name for name in asked.functions if not hasattr(pynvml, name)] == []
 
 
 def test_the_link_is_what_card_and_slot_allow(nvml: Any) -> None:
     assert nvml(DeviceGetMaxPcieLinkGeneration=5, DeviceGetMaxPcieLinkWidth=16).pcie_link() == (5, 16)
     assert nvml().pcie_link() == (None, None)
     assert nvml(DeviceGetMaxPcieLinkGeneration=0, DeviceGetMaxPcieLinkWidth=8).pcie_link() == (None, 8)
+
+
+@pytest.mark.parametrize(
+    ("current", "link"), [(1, (4, 16)), (5, (5, 16))], ids=["idle", "in a virtual machine's slot"]
+)
+def test_a_link_that_runs_faster_than_its_slot_is_believed(
+    nvml: Any, current: int, link: tuple[int, int]
+) -> None:
+    told = {"DeviceGetMaxPcieLinkGeneration": 4, "DeviceGetCurrPcieLinkGeneration": current}
+    assert nvml(**told, DeviceGetMaxPcieLinkWidth=16, DeviceGetCurrPcieLinkWidth=8).pcie_link() == link
+
+
+@pytest.mark.parametrize(("enabled", "link"), [(1, (None, None)), (0, (5, 16))])
+def test_the_way_to_the_host_may_be_no_pcie_link(
+    nvml: Any, enabled: int, link: tuple[int | None, int | None]
+) -> None:
+    told = nvml(
+        DeviceGetC2cModeInfoV=SimpleNamespace(isC2cEnabled=enabled),
+        DeviceGetMaxPcieLinkGeneration=5,
+        DeviceGetMaxPcieLinkWidth=16,
+    )
+    assert told.pcie_link() == link

@@ -4,10 +4,11 @@
                               [--target RATIO] [--deadline SECONDS]
 
 The steps, in this order: ``stream``, the suite twice, each time in a process of its own; ``copies`` in turns
-with those of the driver, torch and cupy (gpu_copies.py); every other benchmark by its name, each in a run of
-its own, so that a lost device costs one; ``pairs``, the figure through the socket beside the one in process
-(socket_pairs.py). What was measured is in FOLDER after each step: ``stream-1.json``, ``stream-2.json``,
-``beside.jsonl`` with a run document in each line, ``copies.json``, ``socket_pairs.json``, ``table.md``.
+with those of the driver, torch and cupy (gpu_copies.py); ``shapes``, a wide grid of access shapes beside the
+tuner's (shapes.py); every other benchmark by its name, each in a run of its own, so that a lost device costs
+one; ``pairs``, the figure through the socket beside the one in process (socket_pairs.py). What was measured
+is in FOLDER after each step: ``stream-1.json``, ``stream-2.json``, ``copies.json``, ``shapes.json``,
+``beside.jsonl`` with a run document in each line, ``socket_pairs.json``, ``table.md``.
 
 Exits with 1 where something failed or a figure is not verified, above theory, different in the second
 process, or below a peer's, and with 2 where there is no GPU.
@@ -87,9 +88,11 @@ class Check:
             self.table.tell([], differences(*runs))
 
     def copies(self) -> None:
-        footprint = ["--footprint", self._options.footprint] if self._options.footprint else []
         rounds = ["--rounds", self._options.rounds]
-        self._script("gpu_copies.py", self._gpu.id, *rounds, *footprint, seconds=self._options.deadline)
+        self._script("gpu_copies.py", self._gpu.id, *rounds, *self._footprint)
+
+    def shapes(self) -> None:
+        self._script("shapes.py", self._gpu.id, *self._footprint)
 
     def beside(self, name: str) -> None:
         document = self._run(name)
@@ -103,8 +106,11 @@ class Check:
 
     def pairs(self) -> None:
         pairs = self._options.pairs
-        seconds = max(self._options.deadline, MAX_PAIR_SECONDS * pairs)
-        self._script("socket_pairs.py", pairs, seconds=seconds)
+        self._script("socket_pairs.py", pairs, seconds=MAX_PAIR_SECONDS * pairs)
+
+    @property
+    def _footprint(self) -> list[object]:
+        return ["--footprint", self._options.footprint] if self._options.footprint else []
 
     def _run(self, name: str, **parameters: object) -> RunDocument | None:
         """Its document, also that of a run that failed; None where it did not come to one."""
@@ -121,8 +127,9 @@ class Check:
         self.table.tell([], mistakes(document, name))
         return document
 
-    def _script(self, name: str, *arguments: object, seconds: float) -> None:
-        """What a script beside this one prints, even if it does not come to its end."""
+    def _script(self, name: str, *arguments: object, seconds: float = 0) -> None:
+        """What a script beside this one prints, even if it does not come to its end in time."""
+        seconds = max(seconds, self._options.deadline)
         command = [Path(__file__).with_name(name), *arguments, "--output", self._options.output]
         wrong = []
         with subprocess.Popen(
@@ -193,7 +200,7 @@ def rows(run: RunDocument) -> list[str]:
 
 
 BESIDE = [name for name in BENCHMARKS if name not in STREAM]
-STEPS = ["stream", "copies", *BESIDE, "pairs"]
+STEPS = ["stream", "copies", "shapes", *BESIDE, "pairs"]
 
 
 def main() -> int:
@@ -209,6 +216,7 @@ def main() -> int:
     suite: dict[str, Callable[[], None]] = {
         "stream": check.stream,
         "copies": check.copies,
+        "shapes": check.shapes,
         "pairs": check.pairs,
     }
     for step in STEPS:

@@ -146,18 +146,23 @@ def best(trials: Sequence[Trial]) -> Shape:
     Not the highest median of bandwidth: where the memory's speed changes between rounds, that is drawn
     from few fast ones. Raises ``BenchmarkFailed`` where none could run.
     """
-    rated = [trial for trial in trials if trial.bandwidth_bytes_per_second is not None]
+    rated = standings(trials)
     if not rated:
         raise BenchmarkFailed(f"no access shape can run: {trials[0].reason}")
-    usual = [median(of_round) for of_round in zip(*map(_rates, rated), strict=True)]
-
-    def standing(trial: Trial) -> float:
-        return median([rate / other for rate, other in zip(_rates(trial), usual, strict=True)])
-
-    return max(rated, key=standing).shape
+    return max(rated, key=lambda each: each[1])[0].shape
 
 
-def _rates(trial: Trial) -> list[float]:
+def standings(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
+    """Those that could run, each with its median ratio over the rounds to the median of its round."""
+    rated = [trial for trial in trials if trial.bandwidth_bytes_per_second is not None]
+    usual = [median(of_round) for of_round in zip(*map(rates, rated), strict=True)]
+    return [
+        (trial, median([rate / other for rate, other in zip(rates(trial), usual, strict=True)]))
+        for trial in rated
+    ]
+
+
+def rates(trial: Trial) -> list[float]:
     """Bytes per second, round by round."""
     middle = (trial.bandwidth_bytes_per_second or 0.0) * median(trial.samples_seconds)
     return [middle / seconds for seconds in trial.samples_seconds]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +15,15 @@ from gpubench.devices.base import Device, Launch
 from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
+from gpubench.measure.points import Verdict
 from gpubench.measure.sampling import passes_for
+from gpubench.measure.shapes import candidates
 from gpubench.measure.statistics import median
 from gpubench.measure.tuning import MIN_ROUNDS, best, try_shapes
-from gpubench.results.document import Shape, Trial
+from gpubench.results.document import DeviceInfo, Shape, Trial
 from tests.measure.conftest import MIB
 
+GPU = DeviceInfo("cuda:GPU-1", "cuda-gpu0", "cuda", "gpu", "a GPU", "0000", compute_units=132)
 SHAPES = [Shape(32, unroll, 1, "tile", True, 16) for unroll in (4, 8)]
 
 
@@ -30,6 +36,13 @@ def task(device: Device) -> Iterator[StreamTask]:
     yield made
     made.release()
     arena.release()
+
+
+@pytest.fixture
+def shapes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The program of bench/."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "bench")
+    return importlib.import_module("shapes")
 
 
 def nothing() -> None:
@@ -93,3 +106,34 @@ def test_passes_are_put_together_until_a_sample_lasts(
     pass_seconds: float, sample_seconds: float, passes: int
 ) -> None:
     assert passes_for(pass_seconds, sample_seconds) == passes
+
+
+def test_a_wide_grid_has_all_that_the_tuner_tries_on_a_gpu(shapes: Any) -> None:
+    for access in ("read", "write", "copy"):
+        assert set(candidates(GPU, access, "double", {})) < set(shapes.grid(GPU, access))
+
+
+def test_the_winner_of_a_wide_grid_meets_the_tuners_choice_again(
+    device: Device, shapes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Shape(64, 1, 1, "tile", False, 4)
+    monkeypatch.setattr(shapes, "grid", lambda info, access: [other])
+    monkeypatch.setattr(shapes, "BUDGET_SECONDS", {"cpu": (1e-6,) * 3})
+    first, second, (winner, own) = heats = shapes.heats_of(device, "write", MIB)
+    tried = candidates(device.info, "write", "double", {})
+    assert [trial.shape for trial in first] == [*tried, other]
+    assert {trial.shape for trial in second} == {*tried, other}
+    assert winner.shape == best(second)
+    assert own.shape in tried
+    said = shapes.said_of("write", heats, device.info)
+    assert len([line for line in said if " B x " in line]) == len(second) + 1
+
+
+def test_a_winner_that_is_wrong_ends_the_search(
+    device: Device, shapes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shapes, "grid", lambda info, access: [])
+    monkeypatch.setattr(shapes, "BUDGET_SECONDS", {"cpu": (1e-6,) * 3})
+    monkeypatch.setattr(StreamTask, "verify", lambda task, shape: Verdict(1, [], "elements"))
+    with pytest.raises(SystemExit, match="write is wrong in Shape"):
+        shapes.heats_of(device, "write", MIB)

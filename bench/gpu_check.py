@@ -34,6 +34,9 @@ from gpubench.results.document import DeviceInfo, RunDocument, encode_document
 MAX_DIFFERENCE_RATIO = 0.005
 """Between two processes."""
 
+MAX_SHAPES_SECONDS = 300
+"""Compilers take most of it: some 500 programs, each 0.1 s of one core, where none is kept yet."""
+
 MAX_PAIR_SECONDS = 10
 """Of a run through the socket and one in process, each with the wait for an idle GPU."""
 
@@ -92,7 +95,7 @@ class Check:
         self._script("gpu_copies.py", self._gpu.id, *rounds, *self._footprint)
 
     def shapes(self) -> None:
-        self._script("shapes.py", self._gpu.id, *self._footprint)
+        self._script("shapes.py", self._gpu.id, *self._footprint, seconds=MAX_SHAPES_SECONDS)
 
     def beside(self, name: str) -> None:
         document = self._run(name)

@@ -32,8 +32,13 @@ CACHE_MULTIPLE = 2
 """Up to so many last-level caches groups pass many times in a launch; beyond, they stream."""
 UNKNOWN_CACHE_BYTES = 128 << 20
 
-SWEEP_LIMIT_SECONDS = {"cpu": 0.05, "gpu": 0.04, "accelerator": 0.04}
-STREAM_LIMIT_SECONDS = {"cpu": 0.2, "gpu": 0.1, "accelerator": 0.1}
+MIN_LEVEL_RATIO = 1.25
+"""Of bandwidths: the L2 of a GPU with stacked memory carries perhaps 1.4 times as much as the memory. Where
+addresses are translated costs latency alone."""
+
+SWEEP_LIMIT_SECONDS = {"cpu": 0.05, "gpu": 0.12, "accelerator": 0.12}
+STREAM_LIMIT_SECONDS = {"cpu": 0.2, "gpu": 0.2, "accelerator": 0.2}
+"""Of a point: 20 samples, after which a rule looks for the first time, last 0.1 s on a GPU."""
 
 
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -54,7 +59,8 @@ def findings(
 ) -> Iterator[Finding]:
     """The levels of a kernel's curve; costs are seconds for a byte."""
     known = known_caches(info, together=True)
-    return level_findings(benchmark, kernel, curve, known, info.last_level_cache_bytes, _in_words)
+    cache_bytes = info.last_level_cache_bytes
+    return level_findings(benchmark, kernel, curve, known, cache_bytes, _in_words, MIN_LEVEL_RATIO)
 
 
 def _curve(

@@ -19,7 +19,7 @@ from gpubench.measure.stopping import FixedCount
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.whole import taken, wanted_bytes
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
 from gpubench.worker.messages import PlannedBenchmark
 
@@ -33,6 +33,9 @@ CACHE_MULTIPLE = 4
 sample may be several passes in a row: at 4 TB/s one over half a gigabyte lasts 0.1 ms. Smaller slices have
 one in a round."""
 
+_FEWEST = 4
+"""Slices, as few as may be asked for."""
+
 
 def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A figure for each slice, then what they say together; raises ``OutOfDeviceMemory``."""
@@ -41,13 +44,14 @@ def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement
     shapes = candidates(bench.device.info, row.access, parameters.dtype, planned.parameters)
     wanted = wanted_bytes(bench, planned.parameters)
     step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
-    largest = min(bench.device.info.max_allocation_bytes or wanted, wanted // parameters.slices)
+    slices = slices_of(bench.device.info, parameters.slices, wanted, step)
+    largest = min(bench.device.info.max_allocation_bytes or wanted, wanted // slices)
     slice_bytes = max(largest // step, 1) * step
     limit = bench.point_limit_seconds(parameters.time_limit_seconds)
     rule = FixedCount(parameters.rounds, limit)
     with taken(bench, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
         shape = _shape(bench, planned, row, shapes, allocations)
-        segments = _segments(allocations, row, parameters.dtype, slice_bytes)[: parameters.slices]
+        segments = _segments(allocations, row, parameters.dtype, slice_bytes)[:slices]
         scratch = Scratch(bench.device)
         stack.callback(scratch.release)
         points = []
@@ -123,6 +127,17 @@ def findings(
         sweep,
         "s",
     )
+
+
+def slices_of(info: DeviceInfo, most: int, wanted_bytes: int, step_bytes: int) -> int:
+    """Fewer on a GPU where they would be so small that a sample could only be one short pass.
+
+    Of 40 us, a tenth would be what lies between the events and the kernel.
+    """
+    if info.kind == "cpu" or not info.last_level_cache_bytes:
+        return most
+    least_bytes = CACHE_MULTIPLE * info.last_level_cache_bytes + step_bytes  # and then cut to whole steps
+    return min(most, max(_FEWEST, wanted_bytes // least_bytes))
 
 
 def _slow_regions(measured: Sequence[Measurement], usual: float) -> Iterator[tuple[int, int, float]]:

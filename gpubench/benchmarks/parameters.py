@@ -104,9 +104,9 @@ class MapParameters(StreamParameters, frozen=True, forbid_unknown_fields=True):
     """Parameters of ``map``; a ``footprint_bytes`` takes the place of ``memory_share_ratio``."""
 
     memory_share_ratio: MemoryShare = None
-    slices: Annotated[int, Meta(ge=4, le=256, description="of equal size, each with a figure of its own")] = (
-        256
-    )
+    slices: Annotated[
+        int, Meta(ge=4, le=256, description="at most, of equal size, each with a figure of its own")
+    ] = 256
     rounds: Annotated[int, Meta(ge=3, le=100, description="through all slices, and so samples of each")] = 9
     kernel: Annotated[Literal["read", "write", "copy", "triad"], Meta(description="what goes through")] = (
         "read"

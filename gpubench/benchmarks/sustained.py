@@ -14,6 +14,7 @@ from gpubench.benchmarks.sustained_findings import Window, findings
 from gpubench.benchmarks.table import STREAM
 from gpubench.errors import InvalidParameters
 from gpubench.measure.points import Point, Series, Verdict, measurement_of
+from gpubench.measure.sampling import passes_for
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import StopDecision
@@ -94,7 +95,7 @@ def _windows(
     bench.tell.phase("warming_up")
     warm = bench.warm_up(point.operations)
     pass_seconds = median([bench.run(point.operations) for _ in range(3)])
-    passes = max(warm.passes, math.ceil(window_seconds / SAMPLES_PER_WINDOW / max(pass_seconds, 1e-6)))
+    passes = max(warm.passes, passes_for(point.operations, pass_seconds, window_seconds / SAMPLES_PER_WINDOW))
     point.poison()
     windows: list[Window] = []
     begin = time.monotonic()

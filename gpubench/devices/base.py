@@ -90,6 +90,17 @@ class Together:
 Operation = Launch | Copy | Together
 """What a device can be told to do, and times."""
 
+MAX_HELD_ENTRIES = 256
+"""What a device is given before the first of it begins: a driver's queue holds some 1000 entries, and where
+it is full, a launch waits for the device."""
+
+
+def entries(operation: Operation) -> int:
+    """In a driver's queues: of two rows, also the two events and the two waits for them."""
+    if isinstance(operation, Together):
+        return len(operation.first) + len(operation.second) + 4
+    return 1
+
 
 class Watch(Protocol):
     """Watches a device from its making until ``stop``."""

@@ -19,8 +19,8 @@ import numpy as np
 import pycuda.driver as cuda
 
 from gpubench.devices import cuda_compile
-from gpubench.devices.base import Copy, Launch, Operation, Together
-from gpubench.devices.cuda_hold import MAX_HELD_LAUNCHES, Hold
+from gpubench.devices.base import MAX_HELD_ENTRIES, Copy, Launch, Operation, Together, entries
+from gpubench.devices.cuda_hold import Hold
 from gpubench.devices.cuda_info import architecture, cuda_major, describe
 from gpubench.devices.cuda_memory import Allocation, PinnedMemory, View
 from gpubench.devices.cuda_peers import Peers
@@ -136,8 +136,8 @@ class CudaDevice:
             self._begin.record(self._stream)
             queued = 0
             for operation in operations:
-                queued += _entries(operation)
-                if queued > MAX_HELD_LAUNCHES:
+                queued += entries(operation)
+                if queued > MAX_HELD_ENTRIES:
                     self._hold.release()
                 self._start(operation)
             self._end.record(self._stream)
@@ -229,13 +229,6 @@ def _enqueue(operation: Launch | Copy, stream: Any) -> None:
         cuda.memcpy_htod_async(destination.pointer, source.array[:nbytes], stream)
     else:
         cuda.memcpy_dtoh_async(destination.array[:nbytes], source.pointer, stream)
-
-
-def _entries(operation: Operation) -> int:
-    """In the driver's queues: of two rows, also the two events and the two waits for them."""
-    if isinstance(operation, Together):
-        return len(operation.first) + len(operation.second) + 4
-    return 1
 
 
 class _Program:

@@ -11,14 +11,11 @@ import numpy as np
 import pyopencl as cl
 
 from gpubench.devices import host, pci, pocl
-from gpubench.devices.base import Allocation, Copy, Launch, Operation, Together, Watch
+from gpubench.devices.base import MAX_HELD_ENTRIES, Allocation, Copy, Launch, Operation, Together, Watch
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.opencl_memory import DeviceAllocation, HostAllocation, PinnedMemory
 from gpubench.errors import BenchmarkFailed, DeviceLost, GpubenchError, NoSuchDevice, OutOfDeviceMemory
 from gpubench.results.document import Clocks, DeviceInfo, Telemetry, Usage
-
-MAX_HELD = 256
-"""Operations that are queued before the first begins; nobody says how many a driver's queue holds."""
 
 _PLATFORM_NAMES = {"portable computing language": "pocl", "nvidia cuda": "nvidia"}
 
@@ -166,11 +163,11 @@ class OpenClDevice:
         held = cl.UserEvent(self._context)
         cl.enqueue_barrier(self._queue, wait_for=[held])
         try:
-            done = [self._start(operation) for operation in operations[:MAX_HELD]]
+            done = [self._start(operation) for operation in operations[:MAX_HELD_ENTRIES]]
             self._queue.flush()
         finally:
             held.set_status(cl.command_execution_status.COMPLETE)
-        return done + [self._start(operation) for operation in operations[MAX_HELD:]]
+        return done + [self._start(operation) for operation in operations[MAX_HELD_ENTRIES:]]
 
     def _can_hold(self, operations: Sequence[Operation]) -> bool:
         """A GPU's driver may move pageable memory while it is asked to, and would wait for itself."""

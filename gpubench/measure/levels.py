@@ -78,9 +78,9 @@ def ladder(least_bytes: int, most_bytes: int) -> list[int]:
     return [size for size in sizes if least_bytes <= size <= most_bytes]
 
 
-def levels(curve: Sequence[tuple[int, float]]) -> list[Level]:
+def levels(curve: Sequence[tuple[int, float]], least_ratio: float = MIN_LEVEL_RATIO) -> list[Level]:
     """Of (footprint in bytes, cost of an access or a byte), in rising order; costs are above 0."""
-    plateaus = _merged(curve, [piece for piece in _pieces(curve) if _is_plateau(curve, piece)])
+    plateaus = _merged(curve, [piece for piece in _pieces(curve) if _is_plateau(curve, piece)], least_ratio)
     found = []
     for number, (begin, end) in enumerate(plateaus):
         cost = _cost(curve, (begin, end))
@@ -159,6 +159,7 @@ def level_findings(
     known: Sequence[KnownCache],
     last_level_cache_bytes: int | None,
     figure: Figure,
+    least_ratio: float = MIN_LEVEL_RATIO,
 ) -> Iterator[Finding]:
     """What each level costs and where it ends, beside what is said of it; the curve in rising order.
 
@@ -166,7 +167,7 @@ def level_findings(
     beyond all caches, though its level may begin before: a part of them may lie in a cache whose step
     is not seen.
     """
-    found = levels([(each.footprint_bytes, each.undisturbed_cost) for each in curve])
+    found = levels([(each.footprint_bytes, each.undisturbed_cost) for each in curve], least_ratio)
     memory_bytes = memory_from_bytes(last_level_cache_bytes)
     names = level_names(found, known, memory_bytes)
     prefix, about = (f"{of}_", f"{of}: ") if of else ("", "")
@@ -191,7 +192,7 @@ def level_findings(
     for cache in known:
         within = curve and curve[0].footprint_bytes < cache.nbytes < curve[-1].footprint_bytes
         if within and cache not in seen:
-            step, size = f"{MIN_LEVEL_RATIO:g}x", format_bytes(cache.nbytes)
+            step, size = f"{least_ratio:g}x", format_bytes(cache.nbytes)
             text = f"{about}no step of {step} is taken for the end of {cache.name}, said to be {size}"
             yield Finding(benchmark, f"{prefix}{_slug(cache.name)}_unseen", text, float(cache.nbytes), "byte")
 
@@ -230,14 +231,16 @@ def _is_plateau(curve: Sequence[tuple[int, float]], piece: _Piece) -> bool:
     return octaves >= MIN_LEVEL_OCTAVES or (end == len(curve) and octaves > 0)
 
 
-def _merged(curve: Sequence[tuple[int, float]], plateaus: Sequence[_Piece]) -> list[_Piece]:
+def _merged(
+    curve: Sequence[tuple[int, float]], plateaus: Sequence[_Piece], least_ratio: float
+) -> list[_Piece]:
     """A level costs more than the one before: what does not, or hardly, belongs to it.
 
     What it takes in may make it cheaper than the one before it, which then takes it in likewise.
     """
     merged: list[_Piece] = []
     for plateau in plateaus:
-        while merged and _cost(curve, plateau) < MIN_LEVEL_RATIO * _cost(curve, merged[-1]):
+        while merged and _cost(curve, plateau) < least_ratio * _cost(curve, merged[-1]):
             plateau = (merged.pop()[0], plateau[1])
         merged.append(plateau)
     return merged

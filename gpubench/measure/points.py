@@ -40,7 +40,7 @@ class Point:
     The bytes are those of a pass; with ``dependent`` each of ``accesses`` waits for the one before,
     and the point has a latency. Flags ask for a footprint that keeps caches out, unless
     ``caches_wanted``. Where passes do not always move as much, ``moved_bytes`` counts what was moved
-    so far, and takes the place of the bytes. A sample is as many passes as last a millisecond, but
+    so far, and takes the place of the bytes. A sample is as many passes as ``passes_for`` tells, but
     ``max_passes`` at most. Of what ``accumulates`` the check is of all passes since it was poisoned,
     and no other point spoils it.
     """
@@ -185,7 +185,8 @@ def _warm_up(bench: Workbench, running: Sequence[Series], cold: bool, warm: bool
             break
         bench.check()
         bench.device.run(each.point.operations)
-        each.settle(passes_for(bench.device.run(each.point.operations), bench.sample_seconds))
+        seconds = bench.device.run(each.point.operations)
+        each.settle(passes_for(each.point.operations, seconds, bench.sample_seconds))
 
 
 def _sample_alone(bench: Workbench, series: Series, limit_seconds: float) -> None:

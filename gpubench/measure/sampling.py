@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gpubench.devices.base import Device, Operation
+from gpubench.devices.base import MAX_HELD_ENTRIES, Device, Operation, entries
 from gpubench.measure.statistics import median
 from gpubench.results.document import Clocks
 
@@ -60,11 +60,16 @@ def warm_up(
     return WarmUp(passes, time.monotonic() - begin)
 
 
-def passes_for(pass_seconds: float, sample_seconds: float) -> int:
-    """How many passes make a sample of at least ``sample_seconds``."""
+def passes_for(operations: Sequence[Operation], pass_seconds: float, sample_seconds: float) -> int:
+    """How many passes of ``operations`` make a sample of at least ``sample_seconds``.
+
+    Fewer where a pass is so short that a device cannot be given as many before it begins: it would
+    wait for the host between them, and the figure would be the host's pace.
+    """
     if pass_seconds <= 0:
         return 1
-    return max(1, math.ceil(sample_seconds / pass_seconds))
+    most = MAX_HELD_ENTRIES // max(1, sum(map(entries, operations)))
+    return max(1, min(math.ceil(sample_seconds / pass_seconds), most))
 
 
 def _window(
@@ -78,7 +83,7 @@ def _window(
         seconds = device.run(list(operations) * passes)
         spent += seconds
         each.append(seconds / passes)
-        passes = max(passes, passes_for(seconds / passes, MIN_SAMPLE_SECONDS[device.info.kind]))
+        passes = max(passes, passes_for(operations, seconds / passes, MIN_SAMPLE_SECONDS[device.info.kind]))
     return median(each), passes
 
 

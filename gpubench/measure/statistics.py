@@ -23,6 +23,9 @@ RANK_DEVIATIONS = 2.576
 # whole range, and may hold the median less often than it says.
 MIN_EFFECTIVE_SAMPLES = RANK_DEVIATIONS**2
 
+# The median lies between the lowest and the highest of so many independent samples in 1 - 2 x 2^-5 = 94 %.
+MIN_RANGE_SAMPLES = 5
+
 # Drifts and distances of modes below this share of the median are not worth a flag: timers of
 # 0.5 us ticks make two "modes" out of samples of 1 ms.
 MIN_EFFECT_RATIO = 0.01

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, Protocol
 
-from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES, SampleSummary, summarize
+from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES, MIN_RANGE_SAMPLES, SampleSummary, summarize
 
 DEFAULT_SAMPLES = 100
 """As many as BabelStream takes."""
@@ -42,7 +42,8 @@ class StoppingRule(Protocol):
 def stopping_rule(parameters: Mapping[str, Any], time_limit_seconds: float) -> StoppingRule:
     """The rule that a benchmark's parameters ask for, for one series.
 
-    A count of samples takes the time that it takes, unless a limit was asked for.
+    A count of samples takes the time that it takes, unless a limit was asked for; and the usual rule
+    takes as many as a range needs.
     """
     target_ratio = float(parameters["target_ratio"])
     match parameters["stop"]:
@@ -53,7 +54,8 @@ def stopping_rule(parameters: Mapping[str, Any], time_limit_seconds: float) -> S
         case "stdev":
             return RelativeDeviation(target_ratio, time_limit_seconds)
         case _:
-            return MedianPrecision(target_ratio, time_limit_seconds)
+            least = 1 if parameters["time_limit_seconds"] else MIN_RANGE_SAMPLES
+            return MedianPrecision(target_ratio, time_limit_seconds, samples_in_any_case=least)
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,15 @@ class MedianPrecision:
     The interval is looked at only when the series has grown by half since the last look (20, 30,
     45, 68 ... samples). A rule that looks after each sample stops at the first one where the
     interval is narrow by chance, and such intervals miss the true median more often than they
-    say. At a limit it is looked at once more, since chance has no part in when that is.
+    say. At a limit it is looked at once more, since chance has no part in when that is. The time
+    limit waits for ``samples_in_any_case``.
     """
 
     target_ratio: float = 0.005
     time_limit_seconds: float = 2.5
     min_samples: int = 20
     max_samples: int = 10_000
+    samples_in_any_case: int = 0
     _looks: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +103,7 @@ class MedianPrecision:
         return StopDecision(False, f"{limit}: {unmet}") if limit else None
 
     def _limit(self, count: int, elapsed_seconds: float) -> str | None:
-        if elapsed_seconds >= self.time_limit_seconds:
+        if elapsed_seconds >= self.time_limit_seconds and count >= self.samples_in_any_case:
             return f"time limit of {self.time_limit_seconds:g} s"
         if count >= self.max_samples:
             return f"limit of {self.max_samples} samples"

@@ -123,7 +123,7 @@ def try_shapes(
     if once:
         warm_up(next(iter(once.values())))
     passes = {
-        shape: launches * passes_for(device.run(launches), MIN_TRIAL_SECONDS)
+        shape: launches * passes_for(launches, device.run(launches), MIN_TRIAL_SECONDS)
         for shape, launches in once.items()
     }
     budget = budget_seconds or BUDGET_SECONDS[device.info.kind]

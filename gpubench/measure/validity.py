@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gpubench.measure.statistics import bimodal, drifting, median, summarize
+from gpubench.measure.statistics import MIN_RANGE_SAMPLES, bimodal, drifting, median, summarize
 from gpubench.results.document import Flag, TelemetrySample
 
 Kind = Literal["gpu", "cpu", "accelerator"]
@@ -121,7 +121,8 @@ def _unstable(evidence: Evidence) -> bool:
     # A looser target ends a run earlier; it does not make its figure steadier.
     target = min(evidence.target_ratio, USUAL_TARGET_RATIO)
     wide = summary.interval_ratio > UNSTABLE_TARGETS * target
-    return wide or not summary.interval_holds or bimodal(evidence.samples_seconds)
+    few = not summary.interval_holds and summary.count < MIN_RANGE_SAMPLES
+    return wide or few or bimodal(evidence.samples_seconds)
 
 
 def _clock_limited(evidence: Evidence) -> bool:

@@ -33,7 +33,7 @@ FLAGS: dict[Flag, Words] = {
         "Take it for a mistake until explained: enlarge the footprint, check bus width and data rate.",
     ),
     "unstable": Words(
-        "The samples did not settle: the interval is wide or a mere range, or they fall into two groups.",
+        "The samples did not settle: the interval is wide or of very few, or they fall into two groups.",
         "Repeat on a quiet machine and with a longer time limit.",
     ),
     "drifting": Words(

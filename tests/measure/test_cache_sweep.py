@@ -8,8 +8,8 @@ import pytest
 from gpubench.benchmarks import sweep_task
 from gpubench.benchmarks.cache_sweep import KERNELS, findings
 from gpubench.devices.base import Device
-from gpubench.measure.levels import CurvePoint
-from gpubench.results.document import Measurement
+from gpubench.measure.levels import CurvePoint, ladder
+from gpubench.results.document import DeviceInfo, Measurement
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
 
 KIB = 1 << 10
@@ -139,3 +139,14 @@ def test_cancel_is_heard_within_the_curves(measure: Measure) -> None:
     finished, _ = measure("cache_sweep", reporter=told, footprint_bytes=MIB, **PINNED)
     assert finished.cancelled
     assert told.measurements == []
+
+
+def test_a_cache_hardly_faster_than_stacked_memory_is_found() -> None:
+    h200 = DeviceInfo("a", "a", "cuda", "gpu", "NVIDIA H200", "a", last_level_cache_bytes=60 * MIB)
+    curve = [
+        CurvePoint(size, cost, cost)
+        for size in ladder(16 * KIB, 4096 * MIB)
+        for cost in [1 / 6.0e12 if size <= 48 * MIB else 1 / 4.2e12]
+    ]
+    found = {each.name: each.value for each in findings(h200, "cache_sweep", "read", curve)}
+    assert found == pytest.approx({"read_l2": 6.0e12, "read_l2_end": 48 * MIB, "read_memory": 4.2e12})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gpubench.benchmarks.memory_map import findings
+from gpubench.benchmarks.memory_map import CACHE_MULTIPLE, findings, slices_of
 from gpubench.devices.base import Device
 from gpubench.measure import workbench
-from gpubench.results.document import Measurement, Summary
+from gpubench.results.document import DeviceInfo, Measurement, Summary
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
 
 PAGE = 4096
@@ -163,3 +163,22 @@ def test_the_slowest_slice_stands_beside_its_best_sample(best: float, said: str)
     assert found.value == 0.72
     text = f"the slowest slice reaches 72.0 % of the median slice, its best sample {best} %{said}"
     assert found.text == text
+
+
+@pytest.mark.parametrize(
+    ("gibibytes", "slices"),
+    [(126, 256), (60, 240), (36, 144), (1, 4), (0.5, 4)],
+)
+def test_a_gpus_slices_are_so_large_that_a_sample_may_be_several_passes(
+    gibibytes: float, slices: int
+) -> None:
+    h200 = DeviceInfo("a", "a", "cuda", "gpu", "NVIDIA H200", "a", last_level_cache_bytes=60 * MIB)
+    wanted, step = int(gibibytes * 1024 * MIB), 16 * MIB
+    found = slices_of(h200, 256, wanted, step)
+    assert found == slices
+    assert found == 4 or wanted // found // step * step >= CACHE_MULTIPLE * 60 * MIB
+
+
+def test_a_processors_slices_are_as_many_as_asked_for() -> None:
+    epyc = DeviceInfo("a", "a", "opencl", "cpu", "EPYC", "a", last_level_cache_bytes=32 * MIB)
+    assert slices_of(epyc, 256, 2048 * MIB, MIB) == 256

@@ -100,6 +100,12 @@ def test_at_the_time_limit_it_names_the_condition_that_is_not_met(samples: list[
     assert MedianPrecision().decide(samples, 2.5) == StopDecision(False, reason)
 
 
+def test_the_time_limit_waits_for_as_many_samples_as_a_range_needs() -> None:
+    count, decision = stop(MedianPrecision(samples_in_any_case=5), [0.01] * 100, sample_seconds=2.0)
+    assert count == 5
+    assert decision == StopDecision(False, "time limit of 2.5 s: 5 samples are fewer than 20")
+
+
 def test_without_time_it_ends_at_the_most_samples() -> None:
     count, decision = stop(MedianPrecision(max_samples=50), noisy(0.2, 100))
     assert count == 50
@@ -192,7 +198,8 @@ class TestRelativeDeviation:
 @pytest.mark.parametrize(
     ("parameters", "rule"),
     [
-        ({}, MedianPrecision(0.005, 7.0)),
+        ({}, MedianPrecision(0.005, 7.0, samples_in_any_case=5)),
+        ({"time_limit_seconds": 7.0}, MedianPrecision(0.005, 7.0, samples_in_any_case=1)),
         ({"stop": "count"}, FixedCount(100, None)),
         ({"stop": "count", "samples": 12, "time_limit_seconds": 3.0}, FixedCount(12, 3.0)),
         ({"stop": "time"}, FixedTime(7.0)),

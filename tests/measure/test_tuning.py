@@ -16,7 +16,6 @@ from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.points import Verdict
-from gpubench.measure.sampling import passes_for
 from gpubench.measure.shapes import candidates
 from gpubench.measure.statistics import median
 from gpubench.measure.tuning import MIN_ROUNDS, best, try_shapes
@@ -96,16 +95,6 @@ def test_a_shape_is_set_against_those_of_its_round() -> None:
     ]
     assert trials[0].bandwidth_bytes_per_second == 1e9 > (trials[1].bandwidth_bytes_per_second or 0)
     assert best(trials) == SHAPES[1]
-
-
-@pytest.mark.parametrize(
-    ("pass_seconds", "sample_seconds", "passes"),
-    [(1e-3, 5e-3, 5), (2e-3, 1e-3, 1), (3e-4, 1e-3, 4), (0, 1, 1)],
-)
-def test_passes_are_put_together_until_a_sample_lasts(
-    pass_seconds: float, sample_seconds: float, passes: int
-) -> None:
-    assert passes_for(pass_seconds, sample_seconds) == passes
 
 
 def test_a_wide_grid_has_all_that_the_tuner_tries_on_a_gpu(shapes: Any) -> None:

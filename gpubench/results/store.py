@@ -8,7 +8,6 @@ cut. One connection behind a lock: a commit takes milliseconds and there are few
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
@@ -22,37 +21,16 @@ import msgspec
 
 from gpubench.errors import Interrupted, KeyConflict, StoreError
 from gpubench.protocol.messages import RunState
+from gpubench.results.database import hold, open_database
 from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
 from gpubench.worker.conduct import now
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "gpubench.sqlite3"
-LOCK_NAME = "gpubench.lock"
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """All that msgspec raises for a document that it cannot read."""
-
-_MIGRATIONS = (
-    """
-    CREATE TABLE runs (
-        sequence    INTEGER PRIMARY KEY,
-        run_id      TEXT NOT NULL UNIQUE,
-        key         TEXT UNIQUE,              -- null where there is none, and once it is released
-        request     TEXT NOT NULL,            -- what was asked, canonical: tells a retry from another request
-        finished    INTEGER NOT NULL DEFAULT 0,
-        outcome     TEXT,
-        device      TEXT,
-        benchmarks  TEXT NOT NULL,            -- JSON list of names
-        created_at  TEXT NOT NULL,
-        finished_at TEXT,
-        document    BLOB NOT NULL
-    );
-    CREATE INDEX runs_by_device ON runs (device, sequence);
-    CREATE INDEX runs_unfinished ON runs (finished) WHERE finished = 0;
-    """,
-)
-"""Step n takes a database from ``user_version`` n to n + 1; steps are never changed, only added."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +51,12 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE_NAME
         self._mutex = threading.Lock()
-        self._held = _hold(directory)
+        self._unstored: dict[str, RunDocument] = {}
+        """Finished runs that could not be stored; every use of the store tries again."""
+        self._held = hold(directory)
         try:
             with self._explained("; if it is damaged, move it away, or pass another --data-dir"):
-                self._database = _open(self._path)
+                self._database = open_database(self._path)
             self._end_interrupted()
         except BaseException:
             os.close(self._held)
@@ -92,6 +72,7 @@ class Store:
 
     def close(self) -> None:
         with self._mutex:
+            self._store_late()
             self._database.close()
             os.close(self._held)
 
@@ -122,10 +103,18 @@ class Store:
             )
 
     def finish(self, document: RunDocument) -> bytes:
-        """Store a finished run and return its JSON; only then may anybody be told of it."""
+        """Store a finished run and return its JSON; only then may anybody be told of it.
+
+        Where that fails, the run is kept in memory until it can be stored.
+        """
         data = encode_document(document)
-        with self._transaction() as database:
-            _finish(database, document, data)
+        try:
+            with self._transaction() as database:
+                _finish(database, document, data)
+        except StoreError:
+            with self._mutex:
+                self._unstored[document.run_id] = document
+            raise
         return data
 
     def find_key(self, key: str, request: str) -> Known | None:
@@ -148,6 +137,8 @@ class Store:
     def document(self, run_id: str) -> bytes | None:
         """A finished run's JSON."""
         with self._transaction() as database:
+            if run_id in self._unstored:
+                return encode_document(self._unstored[run_id])
             row = database.execute(
                 "SELECT document FROM runs WHERE run_id = ? AND finished = 1", (run_id,)
             ).fetchone()
@@ -161,7 +152,8 @@ class Store:
                 "WHERE :device IS NULL OR device = :device ORDER BY sequence DESC LIMIT :limit",
                 {"device": device, "limit": limit},
             ).fetchall()
-        return [
+            unstored = dict(self._unstored)
+        states = [
             RunState(
                 run_id=run_id,
                 state="finished" if finished else "running",
@@ -173,6 +165,7 @@ class Store:
             )
             for run_id, finished, outcome, of, created_at, finished_at, benchmarks in rows
         ]
+        return [_as_ended(state, unstored.get(state.run_id)) for state in states]
 
     def recent_documents(self, limit: int) -> Iterator[RunDocument]:
         """The newest finished runs, oldest of them first, one at a time: documents can be large."""
@@ -211,8 +204,21 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex, self._explained(), self._database as database:
-            yield database
+        with self._mutex, self._explained():
+            self._store_late()
+            with self._database as database:
+                yield database
+
+    def _store_late(self) -> None:
+        """Store what could not be stored when it ended, if that works by now."""
+        if not self._unstored:
+            return
+        with contextlib.suppress(sqlite3.Error):
+            with self._database as database:
+                for document in self._unstored.values():
+                    _finish(database, document, encode_document(document))
+            log.info("stored by now: %s", ", ".join(self._unstored))
+            self._unstored.clear()
 
     @contextlib.contextmanager
     def _explained(self, remedy: str = "") -> Iterator[None]:
@@ -220,6 +226,14 @@ class Store:
             yield
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise StoreError(f"the store {self._path} cannot be used: {error}{remedy}") from error
+
+
+def _as_ended(state: RunState, document: RunDocument | None) -> RunState:
+    """The state of a run of which only memory knows that it has ended."""
+    if document is None:
+        return state
+    ended = document.finished_at
+    return msgspec.structs.replace(state, state="finished", outcome=document.outcome, finished_at=ended)
 
 
 def _finish(database: sqlite3.Connection, document: RunDocument, data: bytes) -> None:
@@ -230,51 +244,3 @@ def _finish(database: sqlite3.Connection, document: RunDocument, data: bytes) ->
         "key = CASE WHEN ? THEN NULL ELSE key END WHERE run_id = ?",
         (data, document.outcome, document.finished_at, released, document.run_id),
     )
-
-
-def _hold(directory: Path) -> int:
-    """Take the directory for this process alone; the lock ends with the process, however it ends."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        held = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreError(
-            f"the data directory {directory} cannot be used: {error.strerror}; "
-            "pass another one with --data-dir"
-        ) from None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.read(held, 20).decode("ascii", "replace").strip() or "unknown"
-        os.close(held)
-        raise StoreError(
-            f"the data directory {directory} is in use by another server (process {owner}); "
-            "stop that one, or pass another directory with --data-dir"
-        ) from None
-    os.truncate(held, 0)
-    os.write(held, f"{os.getpid()}\n".encode())
-    return held
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    # autocommit is off: every use stands in a `with connection`, which commits or rolls back.
-    database = sqlite3.connect(path, check_same_thread=False, timeout=10)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        _migrate(database, path)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
-        raise StoreError(
-            f"the store {path} was written by a newer gpubench (version {version} of its tables, this "
-            f"program knows {len(_MIGRATIONS)}): upgrade gpubench, or pass another --data-dir"
-        )
-    for step, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-        database.executescript(f"BEGIN; {script} PRAGMA user_version = {step}; COMMIT;")

@@ -47,7 +47,12 @@ def run_line(
     """
     document, error = msgspec.Raw(data), msgspec.json.decode(data, type=_Outcome).error
     if unstored is not None:
-        error = ErrorInfo(unstored.kind, unstored.code, f"measured, but {unstored.message}", False)
+        error = ErrorInfo(
+            unstored.kind,
+            unstored.code,
+            f"measured, but {unstored.message}; it is kept in memory and stored as soon as that works",
+            False,
+        )
     elif error is None or fetches:
         return result_line(request_id, document)
     details = {"kind": error.kind, "retryable": error.retryable, "document": document}

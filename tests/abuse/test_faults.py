@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,11 +14,13 @@ import pytest
 
 from tests.running import PATIENCE_SECONDS, RunningServer, long, quick, within
 
+FULL_DISK = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
 
-def start_in_vain(*options: str) -> str:
+
+def start_in_vain(*options: str, before: tuple[str, ...] = ()) -> str:
     """What a server says that must not start."""
     ended = subprocess.run(
-        [sys.executable, "-m", "gpubench_server", *options],
+        [*before, sys.executable, "-m", "gpubench_server", *options],
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
@@ -116,6 +119,53 @@ def test_a_key_means_one_run_across_a_restart(tmp_path: Path) -> None:
         error = client.refused("run", {"benchmarks": [quick("copy")], "key": "tuesday"})
         assert error["data"]["kind"] == "key_conflict"
         assert error["data"]["run_id"] == first["run_id"]
+
+
+def let_files_grow_to(nbytes: int, process: int) -> None:
+    """As a full disk does: writes beyond fail, and what is there can be read."""
+    hard = resource.prlimit(process, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (nbytes, hard))
+
+
+def test_what_ends_while_the_disk_is_full_is_told_and_stored_later(tmp_path: Path) -> None:
+    work = {"benchmarks": [quick(), quick("copy")], "key": "mine"}
+    with RunningServer(tmp_path) as server:
+        with server.connect() as client:
+            client.request("run", work)
+            client.notified("progress", lambda p: (p["benchmark"], p["phase"]) == ("copy", "measuring"))
+            let_files_grow_to(1, server.process.pid)
+            error = client.response()["error"]
+            assert (error["data"]["kind"], error["data"]["retryable"]) == ("store_error", False)
+            assert "kept in memory" in error["message"]
+            told = error["data"]["document"]
+            assert [m["status"] for m in told["measurements"]] == ["ok", "ok"]
+            assert client.refused("run", {"benchmarks": [quick()]})["data"]["kind"] == "store_error"
+            assert client.ask("result", {"run_id": told["run_id"]}) == told
+            (state,) = client.ask("results")["runs"]
+            assert (state["state"], state["outcome"]) == ("finished", "ok")
+            assert state["finished_at"] == told["finished_at"]
+            let_files_grow_to(resource.RLIM_INFINITY, server.process.pid)
+            assert client.ask("run", work) == told
+        server.kill()
+    with RunningServer(tmp_path) as server:
+        assert server.ask("result", {"run_id": told["run_id"]}) == told
+
+
+def test_what_could_not_be_stored_is_stored_when_the_server_stops(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        with server.connect() as client:
+            client.begin_measuring(quick(time_limit_seconds=1))
+            let_files_grow_to(1, server.process.pid)
+            told = client.response()["error"]["data"]["document"]
+        let_files_grow_to(resource.RLIM_INFINITY, server.process.pid)
+        assert server.stop() == 0
+    with RunningServer(tmp_path) as server:
+        assert server.ask("result", {"run_id": told["run_id"]}) == told
+
+
+def test_a_server_that_begins_on_a_full_disk_says_so(tmp_path: Path) -> None:
+    said = start_in_vain("--http", "127.0.0.1:0", "--data-dir", str(tmp_path), before=FULL_DISK)
+    assert f"the store {tmp_path}" in said and "cannot be used" in said
 
 
 def test_a_port_in_use_is_named(server: RunningServer, tmp_path: Path) -> None:

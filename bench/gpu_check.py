@@ -34,8 +34,9 @@ from gpubench.results.document import DeviceInfo, RunDocument, encode_document
 MAX_DIFFERENCE_RATIO = 0.005
 """Between two processes."""
 
-MAX_SHAPES_SECONDS = 300
-"""Compilers take most of it: some 500 programs, each 0.1 s of one core, where none is kept yet."""
+MAX_SHAPES_SECONDS = 900
+"""Six passes or more of 3000 shapes: 20 s at 4 TB/s, five minutes at 300 GB/s; and some 500 programs, each
+0.1 s of one core where none is kept yet."""
 
 MAX_PAIR_SECONDS = 10
 """Of a run through the socket and one in process, each with the wait for an idle GPU."""

@@ -45,9 +45,7 @@ MAX_CHUNK_BYTES = 128 << 10
 
 def main() -> int:
     options = _options()
-    # Looked for only where none is named: a look loads every runtime's libraries into this process.
-    chosen = options.device or next(each.id for each in survey(list(RUNTIMES))[0] if not each.unavailable)
-    device = open_device(chosen)
+    device = open_device(options.device or _first())
     kept: dict[str, list[list[Trial]]] = {}
     for name in options.benchmarks:
         begin = time.monotonic()
@@ -57,6 +55,12 @@ def main() -> int:
         about = {"device": msgspec.to_builtins(device.info)}
         write("shapes", "trial", msgspec.to_builtins(kept), options.output, **about)
     return 0
+
+
+def _first() -> str:
+    """Only where none is named: a look loads every runtime's libraries into this process."""
+    usable = [each.id for each in survey(list(RUNTIMES))[0] if not each.unavailable]
+    return usable[0] if usable else sys.exit("no device is usable here; `gpubench devices` tells why")
 
 
 def heats_of(device: Device, name: str, footprint_bytes: int | None) -> list[list[Trial]]:

@@ -29,7 +29,8 @@ WINDOW_SECONDS = 1.0
 WINDOWS = {"cpu": 8, "gpu": 10, "accelerator": 10}
 MAX_WINDOWS = 256
 SAMPLES_PER_WINDOW = 50
-"""At most, so that minutes of samples make no document that nobody takes."""
+"""So that minutes of samples make no document that nobody takes. Of passes too short to be queued ahead of
+the device there are more, with a rest in between: only footprints within caches have such."""
 
 IDLE_SECONDS = 1.5
 _WAIT_SECONDS = 0.05

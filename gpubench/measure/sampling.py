@@ -12,8 +12,10 @@ from gpubench.measure.statistics import median
 from gpubench.results.document import Clocks
 
 MIN_SAMPLE_SECONDS = {"cpu": 1e-3, "gpu": 5e-3, "accelerator": 5e-3}
-"""Passes are put together until a sample lasts this long: between the events on a GPU's stream and the
-kernels lie some microseconds, which are not the memory's."""
+"""Passes are put together until a sample lasts this long, where ``passes_for`` allows it: between the events
+on a GPU's stream and the kernels lie some microseconds, which are not the memory's."""
+LAUNCH_SECONDS = 20e-6
+"""What a host needs, at most, to queue a launch."""
 MIN_TRIAL_SECONDS = 1e-3
 """Of a sample where only shapes are compared, which all have the same microseconds."""
 
@@ -61,15 +63,18 @@ def warm_up(
 
 
 def passes_for(operations: Sequence[Operation], pass_seconds: float, sample_seconds: float) -> int:
-    """How many passes of ``operations`` make a sample of at least ``sample_seconds``.
+    """How many passes of ``operations`` make a sample of ``sample_seconds`` or more.
 
-    Fewer where a pass is so short that a device cannot be given as many before it begins: it would
-    wait for the host between them, and the figure would be the host's pace.
+    Fewer where the host needs longer to queue a pass than the device for it: of more than are queued
+    before the first begins, the figure would be the host's pace.
     """
     if pass_seconds <= 0:
         return 1
-    most = MAX_HELD_ENTRIES // max(1, sum(map(entries, operations)))
-    return max(1, min(math.ceil(sample_seconds / pass_seconds), most))
+    queued = max(1, sum(map(entries, operations)))
+    passes = math.ceil(sample_seconds / pass_seconds)
+    if pass_seconds < LAUNCH_SECONDS * queued:
+        passes = min(passes, MAX_HELD_ENTRIES // queued)
+    return max(1, passes)
 
 
 def _window(

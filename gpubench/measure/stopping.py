@@ -54,7 +54,7 @@ def stopping_rule(parameters: Mapping[str, Any], time_limit_seconds: float) -> S
         case "stdev":
             return RelativeDeviation(target_ratio, time_limit_seconds)
         case _:
-            least = 1 if parameters["time_limit_seconds"] else MIN_RANGE_SAMPLES
+            least = 0 if parameters["time_limit_seconds"] else MIN_RANGE_SAMPLES
             return MedianPrecision(target_ratio, time_limit_seconds, samples_in_any_case=least)
 
 

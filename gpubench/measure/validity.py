@@ -121,7 +121,7 @@ def _unstable(evidence: Evidence) -> bool:
     # A looser target ends a run earlier; it does not make its figure steadier.
     target = min(evidence.target_ratio, USUAL_TARGET_RATIO)
     wide = summary.interval_ratio > UNSTABLE_TARGETS * target
-    few = not summary.interval_holds and summary.count < MIN_RANGE_SAMPLES
+    few = summary.count < MIN_RANGE_SAMPLES  # of which no interval holds
     return wide or few or bimodal(evidence.samples_seconds)
 
 

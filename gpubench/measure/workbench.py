@@ -101,7 +101,7 @@ class Workbench:
 
     @property
     def sample_seconds(self) -> float:
-        """Of a sample, at least."""
+        """Of a sample, or more."""
         return MIN_SAMPLE_SECONDS[self.device.info.kind]
 
     def warm_up(self, operations: Sequence[Operation]) -> WarmUp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,8 +33,8 @@ def in_place(pycuda: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
     """Puts the stand-in where processes started from now on look for the driver."""
 
     def place(**more: str) -> None:
-        for name in ("STANDIN_FAULT", "STANDIN_ARCHITECTURE", "STANDIN_DEVICES", "STANDIN_NO_PEERS"):
-            monkeypatch.delenv(name, raising=False)
+        for name in [each for each in os.environ if each.startswith("STANDIN_")]:
+            monkeypatch.delenv(name)
         for name, value in standin.environment(pycuda, driver, **more).items():
             monkeypatch.setenv(name, value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -66,6 +67,26 @@ def test_the_device_is_described(in_place: Place) -> None:
             pci_bus_id="00000000:3b:00.0",
         )
     ]
+
+
+@pytest.mark.parametrize(("more", "link"), [({}, (5, 16)), ({"STANDIN_INTEGRATED": "1"}, (None, None))])
+def test_one_that_shares_the_hosts_memory_has_no_link_to_it(
+    in_place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    more: dict[str, str],
+    link: tuple[int | None, int | None],
+) -> None:
+    tmp_path.joinpath("pynvml.py").write_text(
+        "nvmlInit = lambda: None\n"
+        "nvmlDeviceGetHandleByPciBusId = lambda address: 1\n"
+        "nvmlDeviceGetMaxPcieLinkGeneration = lambda handle: 5\n"
+        "nvmlDeviceGetMaxPcieLinkWidth = lambda handle: 16\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    in_place(**more)
+    [device] = probe(["cuda"]).devices
+    assert (device.pcie_generation, device.pcie_lanes) == link
 
 
 @pytest.mark.parametrize(("dtype", "order"), [("double", "grid"), ("float", "tile"), ("float", "halves")])

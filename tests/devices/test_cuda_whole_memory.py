@@ -32,7 +32,8 @@ def test_patterns_are_written_turned_and_checked(start: Callable[..., Worker]) -
 def test_slices_are_mapped(start: Callable[..., Worker]) -> None:
     document = measure(start(), "map", footprint_bytes=4 * MIB, slices=8, rounds=3, **PINNED)
     assert document.outcome == "ok", document.error
-    assert [m.axes["slice"] for m in document.measurements] == list(range(8))
+    # Eight would be smaller than four of the stand-in's L2 of 256 KiB.
+    assert [m.axes["slice"] for m in document.measurements] == list(range(4))
     assert all(m.verified for m in document.measurements)
 
 

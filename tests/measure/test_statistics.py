@@ -200,7 +200,16 @@ class TestDrift:
         assert not drifting([1 + 0.009 * index / 100 for index in range(100)])
 
     def test_too_few_samples_do_not_drift(self) -> None:
-        assert not drifting([1.0, 2.0, 3.0])
+        assert not drifting([1.0, 2.0, 3.0, 4.0])
+        assert not drifting([])
+
+    @pytest.mark.parametrize("direction", [1, -1])
+    def test_few_samples_drift_where_each_goes_on(self, direction: int) -> None:
+        steady = [1 + direction * 0.003 * index for index in range(9)]
+        assert drifting(steady[:5])
+        assert drifting(steady)
+        assert not drifting(steady[:3] + steady[4:5] + steady[3:4] + steady[5:])
+        assert not drifting([1 + direction * 0.001 * index for index in range(9)])
 
     @pytest.mark.parametrize("series", [normal, lognormal, two_modes])
     def test_independent_noise_does_not_drift(

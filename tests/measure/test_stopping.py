@@ -199,7 +199,7 @@ class TestRelativeDeviation:
     ("parameters", "rule"),
     [
         ({}, MedianPrecision(0.005, 7.0, samples_in_any_case=5)),
-        ({"time_limit_seconds": 7.0}, MedianPrecision(0.005, 7.0, samples_in_any_case=1)),
+        ({"time_limit_seconds": 7.0}, MedianPrecision(0.005, 7.0)),
         ({"stop": "count"}, FixedCount(100, None)),
         ({"stop": "count", "samples": 12, "time_limit_seconds": 3.0}, FixedCount(12, 3.0)),
         ({"stop": "time"}, FixedTime(7.0)),

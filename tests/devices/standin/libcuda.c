@@ -228,6 +228,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     *value = 0;
     for (size_t k = 0; k < sizeof ATTRIBUTES / sizeof *ATTRIBUTES; ++k)
         if (ATTRIBUTES[k].attribute == attribute) *value = ATTRIBUTES[k].value;
+    if (attribute == 18) *value = getenv("STANDIN_INTEGRATED") != NULL;
     return OK;
 }
 int cuDevicePrimaryCtxRetain(void **context, int device) {

@@ -73,6 +73,8 @@ class Store:
     def close(self) -> None:
         with self._mutex:
             self._store_late()
+            if self._unstored:
+                log.error("not stored, and lost with this process: runs %s", ", ".join(self._unstored))
             self._database.close()
             os.close(self._held)
 

@@ -163,6 +163,17 @@ def test_what_could_not_be_stored_is_stored_when_the_server_stops(tmp_path: Path
         assert server.ask("result", {"run_id": told["run_id"]}) == told
 
 
+def test_what_can_still_not_be_stored_when_the_server_stops_is_named(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server:
+        with server.connect() as client:
+            run_id = client.begin_measuring(quick(time_limit_seconds=1))
+            let_files_grow_to(1, server.process.pid)
+            client.response()
+        assert server.stop() == 0
+        named = f"lost with this process: runs {run_id}"
+        assert within(PATIENCE_SECONDS, lambda: any(named in line for line in server.log))
+
+
 def test_a_server_that_begins_on_a_full_disk_says_so(tmp_path: Path) -> None:
     said = start_in_vain("--http", "127.0.0.1:0", "--data-dir", str(tmp_path), before=FULL_DISK)
     assert f"the store {tmp_path}" in said and "cannot be used" in said

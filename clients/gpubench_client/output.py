@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
+
+from gpubench.errors import GpubenchError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -14,7 +18,10 @@ PIPED_WIDTH = 120
 
 
 class Output:
-    """The two streams. A reader that has had enough (``| head``) is not an error."""
+    """The two streams. A reader that has had enough (``| head``) is not an error.
+
+    Raises ``GpubenchError`` where an answer cannot be written, as on a full disk.
+    """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
@@ -41,7 +48,7 @@ class Output:
 
         console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH)
         # Rendered first and written by us: rich has its own opinion of a broken pipe.
-        with console.capture() as rendered:
+        with _writing(sys.stdout), console.capture() as rendered:
             for renderable in renderables:
                 console.print(renderable)
         _write(sys.stdout, rendered.get())
@@ -58,13 +65,21 @@ class Output:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    try:
+    with _writing(stream):
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
+
+
+@contextlib.contextmanager
+def _writing(stream: TextIO) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
         # What is still to come, also from the interpreter at its end, goes nowhere.
         with _nowhere() as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise GpubenchError(f"stdout cannot be written: {error.strerror}") from None
 
 
 def _nowhere() -> TextIO:

@@ -133,6 +133,39 @@ def test_a_full_disk_does_not_take_the_figures_along(url: str) -> None:
     assert "No space left" in ran.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_full_stdout_is_told_in_one_line(more: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*GPUBENCH, "theory", "RTX 5090", *more],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "gpubench: stdout cannot be written: No space left on device\n",
+    )
+
+
+def test_a_full_stderr_ends_no_run(url: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*GPUBENCH, "run", "triad", *QUICK, "--json", "--server", url],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            env=environment(),
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    assert ran.returncode == 0
+    assert decode_document(ran.stdout).outcome == "ok"
+
+
 @pytest.mark.parametrize(("closed", "board", "code"), [("1", "RTX 5090", 0), ("2", "RTX 1", 2)])
 def test_a_stream_that_was_closed_before_is_no_error(closed: str, board: str, code: int) -> None:
     """By the shell (``>&-``), or by a service manager."""

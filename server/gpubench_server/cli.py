@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -30,6 +31,7 @@ _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cud
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     options = _parser().parse_args(arguments)
+    _open_closed_streams()
     logging.basicConfig(
         level=options.log_level.upper(),
         stream=sys.stderr,
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _serve(options)
     except GpubenchError as error:
-        sys.stderr.write(f"gpubench-server: {error.message}\n")
+        _say(error.message)
         return 1
 
 
@@ -65,13 +67,27 @@ def _serve(options: argparse.Namespace) -> int:
         )
     )
     server.start()
-    sys.stderr.write(f"gpubench-server: listening on {server.tcp_url} and {server.http_url}\n")
+    _say(f"listening on {server.tcp_url} and {server.http_url}")
     if options.address_file:
         _write_addresses(options.address_file, {"tcp": server.tcp_url, "http": server.http_url})
     server.run_until(signals)
     if options.address_file:
         options.address_file.unlink(missing_ok=True)
     return 0
+
+
+def _open_closed_streams() -> None:
+    """Else the store's files would stand in their place, and hold whatever a library prints."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk is no reason not to serve
+        sys.stderr.write(f"gpubench-server: {line}\n")
+        sys.stderr.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

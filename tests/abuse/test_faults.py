@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -9,10 +10,11 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.running import PATIENCE_SECONDS, RunningServer, long, quick, within
+from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
 
 FULL_DISK = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
 
@@ -172,6 +174,24 @@ def test_what_can_still_not_be_stored_when_the_server_stops_is_named(tmp_path: P
         assert server.stop() == 0
         named = f"lost with this process: runs {run_id}"
         assert within(PATIENCE_SECONDS, lambda: any(named in line for line in server.log))
+
+
+@pytest.mark.parametrize("streams", ["0<&- 1>&- 2>&-", "2>&-", "2>/dev/full"])
+def test_a_server_needs_no_streams_and_writes_to_nobody_elses(tmp_path: Path, streams: str) -> None:
+    data, addresses = tmp_path / "data", tmp_path / "addresses.json"
+    command = [sys.executable, "-m", "gpubench_server", "--listen", "tcp://127.0.0.1:0"]
+    command += ["--http", "127.0.0.1:0", "--data-dir", str(data), "--address-file", str(addresses)]
+    with subprocess.Popen(["sh", "-c", f'exec "$@" {streams}', "sh", *command]) as process:
+        try:
+            assert within(PATIENCE_SECONDS, addresses.exists)
+            url = urlsplit(json.loads(addresses.read_text())["tcp"])
+            with Lines((str(url.hostname), int(url.port or 0))) as client:
+                assert client.ask("run", {"benchmarks": [quick()]})["outcome"] == "ok"
+            taken = [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in range(3)]
+            assert not any(each.startswith((str(data), "socket:")) for each in taken)
+        finally:
+            process.terminate()
+    assert process.returncode == 0
 
 
 def test_a_server_that_begins_on_a_full_disk_says_so(tmp_path: Path) -> None:

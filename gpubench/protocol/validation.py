@@ -73,9 +73,11 @@ def convert(data: Any, struct: type[Struct], at: str) -> Struct:
     except msgspec.ValidationError as error:
         message, path = _split(error)
         unknown = _UNKNOWN.search(message)
+        allowed = _allowed(struct, f"{path}._" if unknown else path)  # no field is called `_`
         if unknown:
-            message, path = f"unknown field {unknown['name']!r}", f"{path}.{unknown['name']}"
-        allowed = _allowed(struct, path)
+            name = unknown["name"]
+            message = f"unknown field {name!r}"
+            path += f".{name}" if name.isidentifier() else f"[{name!r}]"
         hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
         details = {"allowed": allowed} if allowed else {}
         raise InvalidParameters(f"{message} at {at}{path}{hint}", path=f"{at}{path}", **details) from None

@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -49,12 +50,19 @@ def test_no_bytes_make_anything_but_a_protocol_error(line: bytes) -> None:
 
 
 @given(message=requests)
+@example(message={"jsonrpc": "2.0", "method": "hello", "params": {"\n": None}})
 def test_no_json_makes_anything_but_a_protocol_error(message: object) -> None:
     try:
         serve(json.dumps(message).encode("utf-8", "surrogatepass"))
     except ProtocolError as error:
         assert error.message
         assert "\n" not in error.message[:200]
+
+
+def test_a_field_that_is_no_name_is_told_in_one_line() -> None:
+    with pytest.raises(InvalidParameters) as caught:
+        decode_params(msgspec.Raw(b'{"a b\\u2028": 1}'), PARAMETERS["cancel"])
+    assert caught.value.message == ("unknown field 'a b\\u2028' at $.params['a b\\u2028']; allowed: run_id")
 
 
 parameter_names = st.sampled_from(

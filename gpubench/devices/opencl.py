@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pyopencl as cl
 
-from gpubench.devices import host, pci, pocl
+from gpubench.devices import host, pci, pocl, pocl_target
 from gpubench.devices.base import MAX_HELD_ENTRIES, Allocation, Copy, Launch, Operation, Together, Watch
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.opencl_memory import DeviceAllocation, HostAllocation, PinnedMemory
@@ -28,12 +28,14 @@ class OpenClRuntime:
         counts: dict[str, int] = {}
         for platform in _platforms():
             slug = _slug(platform.name)
+            unavailable = _settle_pocl() if slug == "pocl" else None
             for index, device in enumerate(platform.get_devices()):
                 kind = _kind(device)
                 ordinal = counts.get(kind, 0)
                 counts[kind] = ordinal + 1
                 device_id = f"opencl:{slug}:{index}"
-                info = _describe(device, device_id, alias=f"opencl-{kind}{ordinal}", kind=kind)
+                alias = f"opencl-{kind}{ordinal}"
+                info = _describe(device, device_id, alias=alias, kind=kind, unavailable=unavailable)
                 self._devices[device_id] = (device, info)
 
     def devices(self) -> list[DeviceInfo]:
@@ -238,7 +240,12 @@ def _platforms() -> list[Any]:
         ) from None
 
 
-def _describe(device: Any, device_id: str, *, alias: str, kind: str) -> DeviceInfo:
+def _settle_pocl() -> str | None:
+    """Before its devices are asked for; returns why none of them will run a kernel."""
+    return pocl.missing() or pocl_target.name_unknown_processor()
+
+
+def _describe(device: Any, device_id: str, *, alias: str, kind: str, unavailable: str | None) -> DeviceInfo:
     on_host = kind == "cpu"
     total = host.total_memory_bytes() if on_host else int(device.global_mem_size)
     available = host.available_memory_bytes() if on_host else None
@@ -260,7 +267,7 @@ def _describe(device: Any, device_id: str, *, alias: str, kind: str) -> DeviceIn
         last_level_cache_bytes=host.last_level_cache_bytes() if on_host else None,
         pci_bus_id=_pci_address(device),
         has_double="cl_khr_fp64" in device.extensions.split(),
-        unavailable=pocl.missing() if "Portable" in device.platform.name else None,
+        unavailable=unavailable,
     )
 
 

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pyopencl as cl
 
+from gpubench.devices.opencl import OpenClRuntime
 from gpubench.devices.opencl_memory import HUGE_PAGE_BYTES, HostAllocation
 
 NBYTES = 64 << 20
+
+
+def new_context() -> cl.Context:
+    OpenClRuntime()  # which tells PoCL what to compile for, before anyone asks for its devices in this process
+    return cl.Context(cl.get_platforms()[0].get_devices()[:1])
 
 
 def mapping(address: int) -> str:
@@ -31,7 +37,7 @@ def resident_kib(address: int) -> int:
 
 
 def test_a_small_one_takes_no_huge_page() -> None:
-    allocation = HostAllocation(cl.Context(cl.get_platforms()[0].get_devices()[:1]), 8192)
+    allocation = HostAllocation(new_context(), 8192)
     assert len(allocation._pages) == 8192
     assert allocation._memory.ctypes.data % 4096 == 0
     assert " hg" not in mapping(allocation._memory.ctypes.data).splitlines()[-1]
@@ -39,7 +45,7 @@ def test_a_small_one_takes_no_huge_page() -> None:
 
 
 def test_what_is_released_is_given_back_although_a_view_is_held() -> None:
-    context = cl.Context(cl.get_platforms()[0].get_devices()[:1])
+    context = new_context()
     queue = cl.CommandQueue(context)
     allocation = HostAllocation(context, NBYTES)
     view = allocation.view(0, NBYTES)
@@ -53,7 +59,7 @@ def test_what_is_released_is_given_back_although_a_view_is_held() -> None:
 
 def test_it_may_lie_on_huge_pages() -> None:
     """Shared memory may not on most systems, and would be slower, and slow to give back."""
-    context = cl.Context(cl.get_platforms()[0].get_devices()[:1])
+    context = new_context()
     allocation = HostAllocation(context, NBYTES)
     address = allocation._memory.ctypes.data
     said = mapping(address)

@@ -13,7 +13,7 @@ NBYTES = 64 << 20
 
 
 def new_context() -> cl.Context:
-    OpenClRuntime()  # which tells PoCL what to compile for, before anyone asks for its devices in this process
+    OpenClRuntime()  # which tells PoCL what to compile for, before its devices are asked for
     return cl.Context(cl.get_platforms()[0].get_devices()[:1])
 
 

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup test lint format peers agreement bench cuda gpu-check docs clean
+.PHONY: demo setup test lint format peers agreement races bench cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.ready-demo
@@ -37,6 +37,10 @@ peers: $(VENV)/.ready-demo
 # Figures of this machine that should agree: the end of the cache sweep with stream's, integrity with copy.
 agreement: $(VENV)/.ready-demo
 	@$(BIN)/python bench/agreement.py
+
+# Every kernel on a simulated GPU that reports data races and stray accesses: minutes, and oclgrind from the system.
+races: $(VENV)/.ready-demo
+	@$(BIN)/python bench/races.py
 
 # What the service costs: ping, many clients, memory at rest; and the figure through the socket beside in process.
 bench: $(VENV)/.ready-demo

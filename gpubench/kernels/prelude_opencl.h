@@ -13,7 +13,8 @@
 #define GLOBAL __global
 #define LOCAL __local
 #define RESTRICT restrict
-#define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
+/* Of both memories, as in CUDA: one of local memory alone would let a group's items meet stores that follow it. */
+#define BARRIER barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define GROUP_ID ((u64)get_group_id(0))
 #define GROUP_COUNT ((u64)get_num_groups(0))
 #define LOCAL_ID ((u32)get_local_id(0))

@@ -35,7 +35,7 @@
 #define EACH_UNROLLED UNROLLED for (u32 u = 0; u < UNROLL; ++u)
 #define EACH_LANE UNROLLED for (u32 lane = 0; lane < VECTOR_ELEMENTS; ++lane)
 
-/* The sum over a group, in every item of `scratch[0]`; the group's first item stores it. */
+/* The sum over a group, in `scratch[0]`, which only the group's first item may look at: it stores it. */
 #define STORE_GROUP_SUM(value, sums)                                                                          \
     scratch[LOCAL_ID] = value;                                                                                \
     for (u32 step = GROUP_SIZE / 2; step > 0; step /= 2) {                                                    \

@@ -12,6 +12,7 @@ import queue
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -39,6 +40,9 @@ from gpubench.worker.messages import (
 
 EXIT_GRACE_SECONDS = 2.0
 """A run looks for the end of its owner between samples; a driver call that hangs never does."""
+
+HELD_SECONDS = 300.0
+"""No driver call that will ever return keeps all threads of Python waiting so long."""
 
 
 class _Owner:
@@ -126,6 +130,22 @@ def serve(connection: socket.socket) -> None:
         device.close()
 
 
+def end_where_held(held_seconds: float = HELD_SECONDS) -> None:
+    """SIGALRM ends the process when Python did not run for so long.
+
+    A call that hangs and lets no other thread run would keep the end of the owner from being heard: such a
+    worker went on alone, and took a core from every run after it.
+    """
+
+    def put_off() -> None:
+        while True:
+            signal.setitimer(signal.ITIMER_REAL, held_seconds)
+            time.sleep(held_seconds / 10)
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    threading.Thread(target=put_off, name="held", daemon=True).start()
+
+
 def _failed(error: GpubenchError) -> Finished:
     return Finished(Clocks(), Telemetry(), error=ErrorInfo.of(error))
 
@@ -133,6 +153,7 @@ def _failed(error: GpubenchError) -> Finished:
 def main(descriptor: int) -> None:
     """Serve on an inherited socket, and leave without the exit handlers of drivers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_where_held()
     with socket.socket(fileno=descriptor) as connection:
         serve(connection)
     os._exit(0)  # PoCL 3.0 sometimes crashes in its own exit handlers

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import select
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -22,3 +25,22 @@ def test_a_worker_ends_with_its_owner(unread: bool) -> None:
         assert worker.receive(PATIENCE_SECONDS) is not None
     worker.release()
     assert worker._process.wait(PATIENCE_SECONDS) == 0
+
+
+_PROGRAM = """
+import ctypes, signal
+from gpubench.worker.process import end_where_held
+
+end_where_held(1.0)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+{call}
+"""
+_HOLDS = "ctypes.PyDLL(None).pause()"
+"""As a driver call that hangs: no other thread of Python runs meanwhile."""
+_WAITS = "signal.sigtimedwait([signal.SIGUSR1], 3.0)"
+
+
+@pytest.mark.parametrize(("call", "code"), [(_HOLDS, -signal.SIGALRM), (_WAITS, 0)])
+def test_a_call_that_holds_all_threads_for_good_ends_the_process(call: str, code: int) -> None:
+    program = [sys.executable, "-c", _PROGRAM.format(call=call)]
+    assert subprocess.run(program, check=False, timeout=PATIENCE_SECONDS).returncode == code

@@ -2,7 +2,8 @@
 
 Oclgrind interprets each item of a group by itself and remembers who touched which word since the last
 barrier, so it finds what a processor, which runs items one after another, never shows. Ends with 1 if it
-finds anything, or if a result is not verified. ``transfer`` has no kernels. Arguments: these alone.
+finds anything, or if a result is not verified. ``transfer`` has no kernels of its own, and those that tell of
+wrong elements are not run. Arguments: these benchmarks alone.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 import in_process
 import pyopencl as cl
 
+from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.devices.opencl import OpenClDevice, OpenClRuntime
 from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.results.document import Measurement
 
 LIBRARY = Path("/usr/lib/oclgrind/liboclgrind-rt-icd.so")
 MIB = 1 << 20
@@ -52,13 +55,13 @@ ASKED: dict[str, list[dict[str, Any]]] = {
 }
 """What of each benchmark is run, beside ``SMALL``."""
 
-EXPECTED = {"loaded_latency": {"ok", "unverified"}}
-"""Simulated groups do not take turns fairly: readers may end before the walk, which is found."""
-
 
 def main(names: list[str]) -> int:
     if not LIBRARY.exists():
         print("races: Oclgrind is not installed: apt install oclgrind", file=sys.stderr)
+        return 2
+    if missing := BENCHMARKS.keys() - ASKED.keys() - {"transfer"} | set(names) - ASKED.keys():
+        print(f"races: nothing is known here of {', '.join(sorted(missing))}", file=sys.stderr)
         return 2
     work = [(name, SMALL | parameters) for name in names or ASKED for parameters in ASKED[name]]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -79,9 +82,18 @@ def is_clean(asked: tuple[str, dict[str, Any]]) -> bool:
             "OCLGRIND_NUM_THREADS": "4",
         }
         command = [sys.executable, __file__, SIMULATED, name, json.dumps(parameters)]
-        done = subprocess.run(
-            command, env=os.environ | told, capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS
-        )
+        try:
+            done = subprocess.run(
+                command,
+                env=os.environ | told,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=LIMIT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            print("BAD", name, parameters, f"not done in {LIMIT_SECONDS} s", flush=True)
+            return False
     clean = done.returncode == 0 and not done.stderr.strip()
     print("clean" if clean else "BAD", name, parameters, done.stdout.strip(), flush=True)
     if not clean:
@@ -102,9 +114,14 @@ def measure(name: str, parameters: dict[str, Any]) -> int:
     [info] = [info for info in OpenClRuntime().devices() if info.id.startswith("opencl:oclgrind:")]
     device = Simulated(simulator.get_devices()[0], info)
     done = in_process.run(device, [BenchmarkRequest(name, parameters)])
-    statuses = {measurement.status for measurement in done.measurements}
-    print(len(done.measurements), *statuses)
-    return 0 if statuses <= EXPECTED.get(name, {"ok"}) else 1
+    wrong = [f"{m.status}: {m.reason}" for m in done.measurements if m.status != "ok" and not is_cut(m)]
+    print(len(done.measurements), "measurements", *wrong)
+    return 1 if wrong or not done.measurements else 0
+
+
+def is_cut(measurement: Measurement) -> bool:
+    """Simulated groups do not take turns fairly: readers may end before the walk, which is found."""
+    return measurement.benchmark == "loaded_latency" and "ends of readers" in (measurement.reason or "")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -25,15 +26,17 @@ class OpenClRuntime:
 
     def __init__(self) -> None:
         self._devices: dict[str, tuple[Any, DeviceInfo]] = {}
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for platform in _platforms():
             slug = _slug(platform.name)
             unavailable = _settle_pocl() if slug == "pocl" else None
-            for index, device in enumerate(platform.get_devices()):
+            for device in platform.get_devices():
                 kind = _kind(device)
-                ordinal = counts.get(kind, 0)
-                counts[kind] = ordinal + 1
-                device_id = f"opencl:{slug}:{index}"
+                ordinal = counts[kind]
+                counts[kind] += 1
+                # Counted over platforms: two may have one name, such as two versions of PoCL.
+                device_id = f"opencl:{slug}:{counts[platform.name]}"
+                counts[platform.name] += 1
                 alias = f"opencl-{kind}{ordinal}"
                 info = _describe(device, device_id, alias=alias, kind=kind, unavailable=unavailable)
                 self._devices[device_id] = (device, info)
@@ -242,7 +245,8 @@ def _platforms() -> list[Any]:
 
 def _settle_pocl() -> str | None:
     """Before its devices are asked for; returns why none of them will run a kernel."""
-    return pocl.missing() or pocl_target.name_unknown_processor()
+    refused = pocl_target.name_unknown_processor()
+    return pocl.missing() or refused
 
 
 def _describe(device: Any, device_id: str, *, alias: str, kind: str, unavailable: str | None) -> DeviceInfo:

@@ -1,13 +1,14 @@
 """What PoCL compiles for, on a processor that is newer than the compiler inside PoCL.
 
-LLVM calls such a processor "generic", and PoCL hands that name back to the compiler, which does not take it:
-every kernel fails with "unknown target CPU 'generic'" (pocl/pocl#1049; PoCL 3.0 with LLVM 14 on AMD's Zen 5).
-Later versions of PoCL ask a variable of the environment; older ones have only the function that names the
-processor, so that function is made to answer with the level of x86-64 that the processor's flags allow.
+LLVM calls such a processor "generic", and PoCL hands that name back to the compiler, which does not take it
+for x86-64: every kernel fails with "unknown target CPU 'generic'" (pocl/pocl#1049; PoCL 3.0 with LLVM 14 on
+AMD's Zen 5). Later versions of PoCL choose another name by what the processor can do. Older ones have only
+the function that names it, so that function is made to answer as the later ones choose.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -15,58 +16,83 @@ import platform
 from pathlib import Path
 
 _UNKNOWN = "generic"
-_LEVELS = {
-    "x86-64-v4": "avx512f avx512bw avx512cd avx512dq avx512vl",
-    "x86-64-v3": "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave",
-    "x86-64-v2": "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3",
-    "x86-64": "",
+_NAMES = {
+    "core2": "ssse3 cx16",
+    "penryn": "sse4_1 cx16",
+    "sandybridge": "avx cx16 popcnt",
+    "ivybridge": "avx cx16 popcnt f16c",
+    "bdver1": "avx cx16 popcnt xop fma4",
+    "haswell": "avx avx2 cx16 popcnt abm f16c fma bmi1 bmi2",
+    "skylake-avx512": "avx512f",
 }
-"""The levels of the System V ABI for x86-64, best first, with what each adds, as Linux names it."""
+"""The processor that each of PoCL's builtin libraries is for, and the flags, as Linux calls them,
+by which PoCL takes that library: the last that fits. Kernels for another would pass vectors otherwise than
+the library takes them (pocl_llvm_utils.cc of PoCL 6)."""
 
 _READ_EXECUTE, _WRITE = mmap.PROT_READ | mmap.PROT_EXEC, mmap.PROT_WRITE
 
 
-def level_of(flags: set[str]) -> str:
-    """The highest level of x86-64 of which a processor with ``flags`` has everything."""
-    highest = "x86-64"
-    for level, added in reversed(_LEVELS.items()):
-        if not flags.issuperset(added.split()):
-            break
-        highest = level
-    return highest
+def nearest_known(flags: set[str]) -> str:
+    """What a processor with ``flags`` is to be compiled for."""
+    fitting = [name for name, needed in _NAMES.items() if flags.issuperset(needed.split())]
+    return fitting[-1] if fitting else "x86-64"
 
 
 def name_unknown_processor() -> str | None:
-    """Tells a PoCL in this process what to compile for where it does not know; null if kernels will compile.
+    """Tells every PoCL in this process what to compile for where it does not know; null if they all do then.
 
-    To be called when PoCL's library is loaded and before its devices are asked for. Otherwise it returns why
-    nothing will compile, and what to do.
+    To be called when PoCL is loaded, before its devices are asked for, and while no other thread uses it.
+    Otherwise it returns why nothing will compile, and what to do.
     """
-    library = _loaded_library()
-    if library is None or target(library) != _UNKNOWN:
+    if platform.machine() != "x86_64":  # elsewhere the compiler takes "generic"
         return None
-    remedy = "install a newer PoCL as the system's OpenCL"
-    if platform.machine() != "x86_64":
-        return f"PoCL's compiler does not know this processor: {remedy}"
-    try:
-        answer_with(library, level_of(_flags()))
-    except OSError as error:
-        return f"PoCL's compiler does not know this processor, and PoCL cannot be told ({error}): {remedy}"
+    for library in loaded_libraries():
+        if target(library) == _UNKNOWN:
+            try:
+                answer_with(library, nearest_known(_flags()))
+            except OSError as error:
+                return (
+                    f"PoCL's compiler does not know this processor, and it cannot be told ({error}): "
+                    "install a newer PoCL as the system's OpenCL"
+                )
     return None
+
+
+def loaded_libraries() -> list[ctypes.CDLL]:
+    """The PoCLs that the OpenCL loader found, without those that choose by themselves."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return []
+    libraries = []
+    for path in sorted({line.split(maxsplit=5)[-1] for line in lines}):
+        if Path(path).name.startswith("libpocl"):
+            with contextlib.suppress(OSError):  # such as one that was replaced since it was loaded
+                libraries.append(ctypes.CDLL(path))
+    return [
+        library
+        for library in libraries
+        if hasattr(library, "pocl_get_llvm_cpu_name") and not hasattr(library, "pocl_get_distro_cpu_name")
+    ]
 
 
 def target(library: ctypes.CDLL) -> str:
     """The name of the processor that PoCL's compiler is given."""
-    name = library.pocl_get_llvm_cpu_name
-    name.restype = ctypes.c_char_p
-    return str(name().decode())
+    c = ctypes.CDLL(None)
+    c.free.argtypes = [ctypes.c_void_p]
+    answer = library.pocl_get_llvm_cpu_name
+    answer.restype = ctypes.c_void_p
+    address = answer()
+    name = ctypes.string_at(address).decode()
+    c.free(address)
+    return name
 
 
 def answer_with(library: ctypes.CDLL, name: str) -> None:
     """Makes ``pocl_get_llvm_cpu_name`` return a copy of ``name``, which its caller frees, as it did before.
 
-    Machine code and no Python: PoCL may ask on a thread of its own, and while this process ends. Raises
-    OSError where the system lets no code be written.
+    Machine code and no Python: PoCL may ask while this process ends. Raises OSError where the system lets no
+    code be written.
     """
     c = ctypes.CDLL(None, use_errno=True)
     c.strdup.restype = ctypes.c_void_p
@@ -92,20 +118,6 @@ def _protect(c: ctypes.CDLL, page: int, nbytes: int, protection: int) -> None:
     if c.mprotect(page, nbytes, protection):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-
-
-def _loaded_library() -> ctypes.CDLL | None:
-    """PoCL as the OpenCL loader found it, whichever it was; one without the function needs nothing."""
-    try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
-    except OSError:
-        return None
-    paths = {line.split(maxsplit=5)[-1] for line in lines if "libpocl" in line}
-    for path in sorted(paths):
-        library = ctypes.CDLL(path)
-        if hasattr(library, "pocl_get_llvm_cpu_name"):
-            return library
-    return None
 
 
 def _flags() -> set[str]:

@@ -13,7 +13,8 @@
 #define GLOBAL __global
 #define LOCAL __local
 #define RESTRICT restrict
-/* Of both memories, as in CUDA: one of local memory alone would let a group's items meet stores that follow it. */
+/* Of both memories, as in CUDA: with a fence of local memory alone, what one item stores after it might be seen by
+   another that has not yet read what was there before (`own` in loaded_walk). */
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define GROUP_ID ((u64)get_group_id(0))
 #define GROUP_COUNT ((u64)get_num_groups(0))

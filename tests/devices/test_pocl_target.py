@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,34 @@ def test_a_processor_without_a_name_runs_kernels(tmp_path: Path) -> None:
     assert said == f"None {name}\nright\n[]\n"
 
 
+_BOTH = """
+import ctypes, sys
+from gpubench.devices import pocl_target
+from gpubench.devices.opencl import OpenClRuntime
+
+for path in sys.argv[1:]:  # before anyone asks for platforms
+    pocl_target.answer_with(ctypes.CDLL(path), "generic")
+runtime = OpenClRuntime()
+for info in runtime.devices():
+    runtime.open(info.id).compile("kernel void nothing(global int *x) { x[0] = 0; }")
+    print(info.id, info.alias)
+"""
+
+
+def test_of_two_pocls_both_are_told(tmp_path: Path) -> None:
+    """The loader sorts two platforms by their devices, and asks for these, where it is not told otherwise."""
+    installed = Path(find_spec("pyopencl").origin).parent / ".libs"  # type: ignore[union-attr,arg-type]
+    [first] = installed.glob("libpocl-*.so")
+    second = tmp_path / "pyopencl" / ".libs" / "libpocl-second.so"
+    second.parent.mkdir(parents=True)
+    shutil.copy(first, second)
+    # Where PoCL looks for the rest of itself.
+    (tmp_path / "pocl_binary_distribution").symlink_to(installed.parents[1] / "pocl_binary_distribution")
+    (tmp_path / "second.icd").write_text(f"{second}\n")
+    said = _said(_BOTH, tmp_path / "cache", str(first), str(second), OCL_ICD_VENDORS=f"{tmp_path}/")
+    assert said == "opencl:pocl:0 opencl-cpu0\nopencl:pocl:1 opencl-cpu1\n"
+
+
 def test_a_processor_with_a_name_keeps_it(tmp_path: Path) -> None:
     known = _UNKNOWN.replace("generic", "nehalem")
     assert _said(known + _THROUGH_US, tmp_path) == "None nehalem\n"
@@ -98,12 +128,17 @@ pocl_target.answer_with = refuse
     assert "install a newer PoCL" in said
 
 
-def _said(program: str, cache: Path, *, ok: bool = True) -> str:
+def _said(program: str, cache: Path, *arguments: str, ok: bool = True, **environment: str) -> str:
     """In a process of its own: what PoCL was told stays until the process ends."""
     cache.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"POCL_CACHE_DIR": str(cache), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)},
+        [sys.executable, "-c", program, *arguments],
+        env={
+            "POCL_CACHE_DIR": str(cache),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": ":".join(sys.path),
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -29,7 +29,8 @@ from gpubench_client.local import LocalClient
 from gpubench.benchmarks.table import BENCHMARKS, STREAM
 from gpubench.errors import GpubenchError
 from gpubench.protocol.messages import BenchmarkRequest
-from gpubench.results.document import DeviceInfo, RunDocument, encode_document
+from gpubench.results.document import RunDocument, encode_document
+from gpubench.results.machine import DeviceInfo
 
 MAX_DIFFERENCE_RATIO = 0.005
 """Between two processes."""

@@ -29,7 +29,8 @@ from gpubench.measure.shapes import ELEMENT_BYTES, Access, candidates, chunk_byt
 from gpubench.measure.statistics import summarize
 from gpubench.measure.tuning import best, rates, standings, try_shapes
 from gpubench.measure.validity import required_footprint_bytes
-from gpubench.results.document import DeviceInfo, Shape, Trial
+from gpubench.results.document import Shape, Trial
+from gpubench.results.machine import DeviceInfo
 
 DTYPE = "double"
 FINALISTS = 16

@@ -22,7 +22,8 @@ from gpubench.references import (
     published,
     technology_references,
 )
-from gpubench.results.document import Flag, Measurement, RunDocument, Summary, Theory
+from gpubench.results.document import Flag, Measurement, RunDocument, Summary
+from gpubench.results.machine import Theory
 from gpubench.verdicts import Verdict, compare_runs, in_order, why_unusable
 
 __all__ = ["Comparison", "Verdict", "compare", "compare_runs"]

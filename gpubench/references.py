@@ -14,7 +14,8 @@ from gpubench.catalog.load import Series, Technology
 from gpubench.catalog.lookup import find_board, find_technology, published_for
 from gpubench.catalog.theory import board_peak_bytes_per_second, device_bus_width_bits, peak_bytes_per_second
 from gpubench.errors import CatalogError
-from gpubench.results.document import Flag, Summary, Theory
+from gpubench.results.document import Flag, Summary
+from gpubench.results.machine import Theory
 from gpubench.units import GB
 
 REFERENCE_TECHNOLOGIES = (

@@ -8,16 +8,8 @@ import msgspec
 
 from gpubench.catalog.theory import theory_for_device
 from gpubench.protocol.messages import StatedMemory
-from gpubench.results.document import (
-    DeviceInfo,
-    Environment,
-    Flag,
-    Host,
-    Measurement,
-    RunDocument,
-    Summary,
-    Theory,
-)
+from gpubench.results.document import Flag, Measurement, RunDocument, Summary
+from gpubench.results.machine import DeviceInfo, Environment, Host, Theory
 
 GIB = 1024**3
 

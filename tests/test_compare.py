@@ -5,7 +5,8 @@ import pytest
 
 from gpubench.compare import NO_THEORY, Comparison, Result, compare
 from gpubench.protocol.messages import StatedMemory
-from gpubench.results.document import Efficiency, RunDocument, Summary, Theory
+from gpubench.results.document import Efficiency, RunDocument, Summary
+from gpubench.results.machine import Theory
 from tests.documents import document, h200, measurement, processor, rtx_5090
 
 

@@ -20,7 +20,8 @@ from gpubench.measure.reports import Reports
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape
+from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth
 from gpubench.worker.messages import PlannedBenchmark
 

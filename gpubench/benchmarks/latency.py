@@ -24,7 +24,8 @@ from gpubench.measure.reports import Reports
 from gpubench.measure.stopping import stopping_rule
 from gpubench.measure.validity import FREE_MEMORY_SHARE
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import DeviceInfo, Finding, Measurement
+from gpubench.results.document import Finding, Measurement
+from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_seconds
 from gpubench.worker.messages import PlannedBenchmark
 

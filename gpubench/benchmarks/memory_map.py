@@ -19,7 +19,8 @@ from gpubench.measure.stopping import FixedCount
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.whole import taken, wanted_bytes
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape
+from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
 from gpubench.worker.messages import PlannedBenchmark
 

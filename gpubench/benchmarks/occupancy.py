@@ -19,7 +19,8 @@ from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import DeviceInfo, Finding, Measurement, Mismatch, Shape, Summary
+from gpubench.results.document import Finding, Measurement, Mismatch, Shape, Summary
+from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth, format_bytes
 from gpubench.worker.messages import PlannedBenchmark
 

@@ -13,7 +13,8 @@ from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import SECTOR_BYTES, geometry
 from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import DeviceInfo, Finding, Measurement, Mismatch, Shape
+from gpubench.results.document import Finding, Measurement, Mismatch, Shape
+from gpubench.results.machine import DeviceInfo
 from gpubench.worker.messages import PlannedBenchmark
 
 PIECES_BYTES = (4, 8, 16, 32, 64, 128)

@@ -14,7 +14,8 @@ from gpubench.measure.points import Point, Verdict, measure_points
 from gpubench.measure.shapes import SECTOR_BYTES, chunk_bytes, geometry
 from gpubench.measure.statistics import summarize
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import DeviceInfo, Finding, Measurement, Shape, Summary
+from gpubench.results.document import Finding, Measurement, Shape, Summary
+from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_percent
 from gpubench.worker.messages import PlannedBenchmark
 

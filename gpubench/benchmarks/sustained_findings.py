@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from gpubench.measure.statistics import median
-from gpubench.results.document import Finding, Flag, Measurement, Telemetry, TelemetrySample
+from gpubench.results.document import Finding, Flag, Measurement
+from gpubench.results.machine import Telemetry, TelemetrySample
 from gpubench.units import format_bandwidth, format_clock, format_percent, format_seconds, number
 
 DIP_RATIO = 0.95

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from gpubench.catalog.links import pcie_bytes_per_second
-from gpubench.results.document import DeviceInfo, Finding, Measurement
+from gpubench.results.document import Finding, Measurement
+from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
 
 Curve = Mapping[int, float]

@@ -16,7 +16,8 @@ from gpubench.measure.memory import Segment
 from gpubench.measure.points import Point, measure_points, without_figure
 from gpubench.measure.shapes import ELEMENT_BYTES
 from gpubench.measure.workbench import Workbench
-from gpubench.results.document import DeviceInfo, Measurement, Shape
+from gpubench.results.document import Measurement, Shape
+from gpubench.results.machine import DeviceInfo
 from gpubench.worker.messages import PlannedBenchmark
 
 _DTYPE = "double"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gpubench.catalog.load import Board, Series, Technology, boards, families, published, technologies
 from gpubench.errors import CatalogError
-from gpubench.results.document import DeviceInfo
+from gpubench.results.machine import DeviceInfo
 from gpubench.units import GIB
 
 _NOISE = re.compile(r"\((?:r|tm)\)|[^a-z0-9.+]+")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gpubench.results.document import Clocks, DeviceInfo, Telemetry, Usage
+from gpubench.results.machine import Clocks, DeviceInfo, Telemetry, Usage
 
 Buffer = Any
 """A part of an allocation, as a kernel's argument: whatever the runtime takes for one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpubench.errors import NoSuchDevice
-from gpubench.results.document import DeviceInfo, RuntimeStatus
+from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
 
 def choose(

@@ -33,7 +33,7 @@ from gpubench.errors import (
     NoSuchDevice,
     OutOfDeviceMemory,
 )
-from gpubench.results.document import Clocks, DeviceInfo, Usage
+from gpubench.results.machine import Clocks, DeviceInfo, Usage
 
 _NON_BLOCKING = 1
 """Of a stream's flags; PyCUDA has no name for it."""

@@ -10,7 +10,7 @@ import pycuda.driver as cuda
 from gpubench.devices import cuda_compile, pci
 from gpubench.devices.telemetry import Nvml
 from gpubench.errors import GpubenchError
-from gpubench.results.document import DeviceInfo
+from gpubench.results.machine import DeviceInfo
 
 _PROHIBITED = 2
 """Of CUDA's compute modes, the one in which nobody may use the device."""

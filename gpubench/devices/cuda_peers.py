@@ -14,7 +14,7 @@ import msgspec
 import pycuda.driver as cuda
 
 from gpubench.devices.cuda_memory import Allocation
-from gpubench.results.document import DeviceInfo
+from gpubench.results.machine import DeviceInfo
 
 _ALREADY_ENABLED = "already enabled"
 """What the driver says of a second time in one process; PyCUDA tells errors by their text alone."""

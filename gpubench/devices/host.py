@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpubench.results.document import Host, Telemetry, Usage
+from gpubench.results.machine import Host, Telemetry, Usage
 
 _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 

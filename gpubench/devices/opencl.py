@@ -15,7 +15,7 @@ from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.opencl_info import find_devices
 from gpubench.devices.opencl_memory import DeviceAllocation, HostAllocation, PinnedMemory
 from gpubench.errors import BenchmarkFailed, DeviceLost, NoSuchDevice, OutOfDeviceMemory
-from gpubench.results.document import Clocks, DeviceInfo, Telemetry, Usage
+from gpubench.results.machine import Clocks, DeviceInfo, Telemetry, Usage
 
 
 class OpenClRuntime:

@@ -12,7 +12,7 @@ import pyopencl as cl
 
 from gpubench.devices import host, pci, pocl, pocl_target
 from gpubench.errors import GpubenchError
-from gpubench.results.document import DeviceInfo
+from gpubench.results.machine import DeviceInfo
 
 _PLATFORM_NAMES = {"portable computing language": "pocl", "nvidia cuda": "nvidia"}
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from gpubench.devices.base import Device, Runtime
 from gpubench.errors import GpubenchError, MissingDependency, NoSuchDevice
-from gpubench.results.document import DeviceInfo, RuntimeStatus
+from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
 RuntimeName = Literal["cuda", "opencl"]
 HOW_TO_INSTALL: dict[RuntimeName, str] = {

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from gpubench.results.document import Clocks, Telemetry, TelemetrySample, Usage
+from gpubench.results.machine import Clocks, Telemetry, TelemetrySample, Usage
 
 PERIOD_SECONDS = 0.05
 

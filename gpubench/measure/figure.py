@@ -9,7 +9,8 @@ import msgspec
 from gpubench.catalog.theory import live_clock_peak
 from gpubench.measure.statistics import median
 from gpubench.measure.validity import Evidence, flags
-from gpubench.results.document import DeviceInfo, Efficiency, Flag, Telemetry, Theory
+from gpubench.results.document import Efficiency, Flag
+from gpubench.results.machine import DeviceInfo, Telemetry, Theory
 
 
 def flags_of(

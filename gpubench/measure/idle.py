@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from gpubench.devices.base import Device
 from gpubench.measure.validity import Kind
-from gpubench.results.document import IdleGate, Usage
+from gpubench.results.machine import IdleGate, Usage
 from gpubench.units import format_percent
 
 LIMIT_SECONDS = {"cpu": 2.0, "gpu": 5.0, "accelerator": 5.0}

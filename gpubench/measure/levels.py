@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from gpubench.devices import host
 from gpubench.measure.statistics import median
-from gpubench.results.document import DeviceInfo, Finding
+from gpubench.results.document import Finding
+from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bytes
 
 PIECE_PRICE = 0.5

@@ -14,8 +14,9 @@ from typing import Any
 from gpubench.devices.base import Operation
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.figure import efficiency, flags_of, live_peak
+from gpubench.measure.oddities import bimodal, trend
 from gpubench.measure.sampling import passes_for
-from gpubench.measure.statistics import bimodal, median, summarize, trend
+from gpubench.measure.statistics import median, summarize
 from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
 from gpubench.measure.workbench import MAX_SAMPLES, Workbench
 from gpubench.results.document import Efficiency, Measurement, Mismatch, Shape, Status, Summary

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gpubench.devices.base import MAX_HELD_ENTRIES, Device, Operation, entries
 from gpubench.measure.statistics import median
-from gpubench.results.document import Clocks
+from gpubench.results.machine import Clocks
 
 MIN_SAMPLE_SECONDS = {"cpu": 1e-3, "gpu": 5e-3, "accelerator": 5e-3}
 """Passes are put together until a sample lasts this long, where ``passes_for`` allows it: between the events

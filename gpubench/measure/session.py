@@ -17,7 +17,8 @@ from gpubench.measure.points import without_figure
 from gpubench.measure.telling import Teller
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Control, Skipped, Workbench
 from gpubench.protocol.messages import Progress, StatedMemory
-from gpubench.results.document import Environment, Finding, IdleGate, Measurement
+from gpubench.results.document import Finding, Measurement
+from gpubench.results.machine import Environment, IdleGate
 from gpubench.units import format_bytes
 from gpubench.worker.messages import Finished, PlannedBenchmark, Run, Started
 

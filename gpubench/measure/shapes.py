@@ -10,7 +10,8 @@ import msgspec
 
 from gpubench.benchmarks.parameters import SHAPE_FIELDS
 from gpubench.errors import InvalidParameters
-from gpubench.results.document import DeviceInfo, Shape
+from gpubench.results.document import Shape
+from gpubench.results.machine import DeviceInfo
 
 Access = Literal["read", "write", "copy", "mix"]
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gpubench.measure.statistics import MIN_RANGE_SAMPLES, bimodal, drifting, median, summarize
-from gpubench.results.document import Flag, TelemetrySample
+from gpubench.measure.oddities import bimodal, drifting
+from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
+from gpubench.results.document import Flag
+from gpubench.results.machine import TelemetrySample
 
 Kind = Literal["gpu", "cpu", "accelerator"]
 

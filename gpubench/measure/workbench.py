@@ -28,7 +28,8 @@ from gpubench.measure.shapes import helper_grid
 from gpubench.measure.telling import Teller
 from gpubench.measure.validity import required_footprint_bytes
 from gpubench.protocol.messages import StatedMemory
-from gpubench.results.document import IdleGate, Shape, Telemetry, Theory, Tuning
+from gpubench.results.document import Shape, Tuning
+from gpubench.results.machine import IdleGate, Telemetry, Theory
 
 TIME_LIMIT_SECONDS = {"cpu": 2.0, "gpu": 1.0, "accelerator": 1.0}
 """Of sampling one figure; a curve's points get ``POINT_LIMIT_SECONDS`` each."""

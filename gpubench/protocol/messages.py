@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from gpubench.results.document import DeviceInfo, RuntimeStatus
+from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
 PROTOCOL = 1
 """Raised when an old client could misread a new server."""

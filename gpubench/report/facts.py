@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from gpubench import units
 from gpubench.measure.idle import in_words
 from gpubench.report.cells import UNKNOWN, Table, bandwidth_cell, bits_cell, bytes_cell, clean
-from gpubench.results.document import DeviceInfo, IdleGate, RunDocument, Theory
+from gpubench.results.document import RunDocument
+from gpubench.results.machine import DeviceInfo, IdleGate, Theory
 
 
 def device_name(document: RunDocument) -> str:

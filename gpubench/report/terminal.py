@@ -13,7 +13,7 @@ from gpubench.compare import Comparison
 from gpubench.report import cells, facts, model
 from gpubench.report.curves import Shown, shown_curves
 from gpubench.report.words import RANGE, RANGE_MARK, explain
-from gpubench.results.document import DeviceInfo
+from gpubench.results.machine import DeviceInfo
 from gpubench.verdicts import Verdict
 
 _COLORS = {"FASTER": "green", "SLOWER": "red", "AMBIGUOUS": "yellow", "NOT COMPARABLE": "yellow"}

@@ -21,7 +21,7 @@ from gpubench.catalog.theory import (
 from gpubench.errors import CatalogError
 from gpubench.references import Reference, board_references, technology_references
 from gpubench.report.cells import UNKNOWN, Table
-from gpubench.results.document import Theory
+from gpubench.results.machine import Theory
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

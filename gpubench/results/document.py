@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from gpubench.errors import GpubenchError
+from gpubench.results.machine import DeviceInfo, Environment, Record, Telemetry, Theory
 
 SCHEMA = 1
 
@@ -30,147 +31,7 @@ Flag = Literal[
 ]
 
 
-class _Record(msgspec.Struct, frozen=True):
-    """Documents of a newer program may hold more fields; they are read and ignored."""
-
-
-class DeviceInfo(_Record, frozen=True):
-    """A place where bytes move, and what is known of it.
-
-    ``hardware_id`` is equal for two runtimes' views of one piece of hardware (PCI address, or
-    ``host``). ``unavailable`` says why a device that exists cannot be opened. Without ``has_double``
-    kernels have no 64-bit floating point.
-    """
-
-    id: str
-    alias: str
-    runtime: Literal["cuda", "opencl"]
-    kind: Literal["gpu", "cpu", "accelerator"]
-    name: str
-    hardware_id: str
-    vendor: str | None = None
-    driver: str | None = None
-    runtime_version: str | None = None
-    compute_units: int | None = None
-    compute_capability: str | None = None
-    memory_bytes: int | None = None
-    memory_used_bytes: int | None = None
-    max_allocation_bytes: int | None = None
-    last_level_cache_bytes: int | None = None
-    bus_width_bits: int | None = None
-    memory_clock_hz: int | None = None
-    ecc_enabled: bool | None = None
-    pci_bus_id: str | None = None
-    pcie_generation: int | None = None
-    pcie_lanes: int | None = None
-    has_double: bool = True
-    unavailable: str | None = None
-
-
-class RuntimeStatus(_Record, frozen=True):
-    """Whether a runtime works here, and if not, why and what to do."""
-
-    name: Literal["cuda", "opencl"]
-    available: bool
-    reason: str | None = None
-
-
-class Host(_Record, frozen=True):
-    processor: str | None = None
-    cores: int | None = None
-    memory_bytes: int | None = None
-    os: str | None = None
-    kernel: str | None = None
-    python: str | None = None
-
-
-class Clocks(_Record, frozen=True):
-    """Live clocks; GDDR and HBM data rates are 2 x ``memory_hz`` on NVIDIA devices."""
-
-    memory_hz: int | None = None
-    compute_hz: int | None = None
-
-
-class Environment(_Record, frozen=True):
-    program_version: str
-    kernel_source_hash: str
-    driver: str | None = None
-    runtime: str | None = None
-    compiler: str | None = None
-    clocks_before: Clocks = msgspec.field(default_factory=Clocks)
-    clocks_after: Clocks = msgspec.field(default_factory=Clocks)
-    host: Host = msgspec.field(default_factory=Host)
-
-
-class Theory(_Record, frozen=True):
-    """What the memory should reach.
-
-    ``peak_bytes_per_second`` = data rate x bus width / 8. ``source``: ``device`` from the
-    device's own clock and width, ``catalog`` from its board's row, ``stated`` by the user.
-    """
-
-    source: Literal["device", "catalog", "stated"]
-    peak_bytes_per_second: float
-    data_rate_bits_per_second: float
-    bus_width_bits: int
-    technology: str | None = None
-    family: str | None = None
-    board: str | None = None
-    catalog_peak_bytes_per_second: float | None = None
-    published_bytes_per_second: float | None = None
-    live_clock_peak_bytes_per_second: float | None = None
-    notes: list[str] = msgspec.field(default_factory=list)
-
-
-class TelemetrySample(_Record, frozen=True):
-    """One look at the device; ``seconds`` since the run began."""
-
-    seconds: float
-    memory_clock_hz: int | None = None
-    compute_clock_hz: int | None = None
-    power_watts: float | None = None
-    temperature_celsius: float | None = None
-    limits: list[str] = msgspec.field(default_factory=list)
-
-
-class Usage(_Record, frozen=True):
-    """How much others use a device while we do not; null where its runtime cannot tell.
-
-    ``others_busy_ratio`` is of the host's processor time, ``kernels_busy_ratio`` of the time in
-    which a GPU ran any kernel; both 0 to 1.
-    """
-
-    others_busy_ratio: float | None = None
-    kernels_busy_ratio: float | None = None
-    other_processes: int | None = None
-
-
-class IdleGate(_Record, frozen=True):
-    """Whether the device was idle before the run, how long that took, and the last look at it."""
-
-    idle: bool
-    waited_seconds: float
-    usage: Usage
-
-
-class Telemetry(_Record, frozen=True):
-    """What was watched while measuring, and before it.
-
-    ``others_busy_ratio`` is the share of the host's processor time that other programs (and, on
-    a virtual machine, the host below) used meanwhile, 0 to 1; of a run, the most in any of the parts
-    that were watched.
-    """
-
-    samples: list[TelemetrySample] = msgspec.field(default_factory=list)
-    energy_joules: float | None = None
-    other_processes: int | None = None
-    others_busy_ratio: float | None = None
-    ecc_errors_uncorrected: int | None = None
-    absent: str | None = None
-    before: IdleGate | None = None
-
-
-class Shape(_Record, frozen=True):
+class Shape(Record, frozen=True):
     """How a kernel walks through memory (design: kernels).
 
     ``order``: ``tile`` gives each group one contiguous tile, ``halves`` too, of which it walks both halves
@@ -186,14 +47,14 @@ class Shape(_Record, frozen=True):
     groups: int | None
 
 
-class Trial(_Record, frozen=True):
+class Trial(Record, frozen=True):
     shape: Shape
     bandwidth_bytes_per_second: float | None
     samples_seconds: list[float] = msgspec.field(default_factory=list)
     reason: str | None = None
 
 
-class Tuning(_Record, frozen=True):
+class Tuning(Record, frozen=True):
     """The table of trials for one class of kernels, and what was chosen from it."""
 
     access: Literal["read", "write", "copy", "mix"]
@@ -204,7 +65,7 @@ class Tuning(_Record, frozen=True):
     trials: list[Trial]
 
 
-class Summary(_Record, frozen=True):
+class Summary(Record, frozen=True):
     """Median, its 95 % interval (``low`` to ``high``), and the spread of the samples."""
 
     median: float
@@ -216,14 +77,14 @@ class Summary(_Record, frozen=True):
     p95: float
 
 
-class Efficiency(_Record, frozen=True):
+class Efficiency(Record, frozen=True):
     """Measured / theoretical, 0 to 1: of the nominal peak, and of the peak at the live clock."""
 
     nominal: float | None = None
     live_clock: float | None = None
 
 
-class Mismatch(_Record, frozen=True):
+class Mismatch(Record, frozen=True):
     """An element that is not what it should be; the bits are hexadecimal.
 
     ``reread`` is what a second read gave, null where there was none.
@@ -235,7 +96,7 @@ class Mismatch(_Record, frozen=True):
     reread: str | None = None
 
 
-class Measurement(_Record, frozen=True):
+class Measurement(Record, frozen=True):
     """One benchmark at one set of parameters.
 
     ``payload_bytes`` and ``bus_bytes`` are those of one sample: what the user moved, and what
@@ -278,7 +139,7 @@ class Measurement(_Record, frozen=True):
     default_parameters: bool = True
 
 
-class Finding(_Record, frozen=True):
+class Finding(Record, frozen=True):
     """What the points of a benchmark say together, such as where a curve has a step.
 
     ``name`` is for programs, ``text`` for people; ``value`` is in ``unit``, null where it is no number.
@@ -291,7 +152,7 @@ class Finding(_Record, frozen=True):
     unit: str | None = None
 
 
-class ErrorInfo(_Record, frozen=True):
+class ErrorInfo(Record, frozen=True):
     kind: str
     code: int
     message: str
@@ -302,7 +163,7 @@ class ErrorInfo(_Record, frozen=True):
         return cls(error.kind, error.code, error.message, error.retryable)
 
 
-class RunDocument(_Record, frozen=True, kw_only=True):
+class RunDocument(Record, frozen=True, kw_only=True):
     """Everything that is kept of a run. ``explanations`` say what each of its benchmarks does."""
 
     schema: int = SCHEMA

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from gpubench.errors import DeviceLost
-from gpubench.results.document import RuntimeStatus
+from gpubench.results.machine import RuntimeStatus
 from gpubench.worker.messages import Command, Event, Probe, Probed
 
 GRACE_SECONDS = 3.0

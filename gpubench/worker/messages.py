@@ -11,18 +11,8 @@ from typing import Any
 import msgspec
 
 from gpubench.protocol.messages import Progress, StatedMemory
-from gpubench.results.document import (
-    Clocks,
-    DeviceInfo,
-    Environment,
-    ErrorInfo,
-    Finding,
-    Measurement,
-    RuntimeStatus,
-    Telemetry,
-    Theory,
-    Tuning,
-)
+from gpubench.results.document import ErrorInfo, Finding, Measurement, Tuning
+from gpubench.results.machine import Clocks, DeviceInfo, Environment, RuntimeStatus, Telemetry, Theory
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):

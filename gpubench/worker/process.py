@@ -22,7 +22,8 @@ from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.errors import Cancelled, DeviceLost, GpubenchError, InternalError
 from gpubench.measure.session import Session
 from gpubench.protocol.messages import Progress
-from gpubench.results.document import Clocks, ErrorInfo, Finding, Measurement, Telemetry, Tuning
+from gpubench.results.document import ErrorInfo, Finding, Measurement, Tuning
+from gpubench.results.machine import Clocks, Telemetry
 from gpubench.worker.messages import (
     Cancel,
     Command,

@@ -12,7 +12,7 @@ from typing import Literal
 
 from gpubench.devices.choose import choose
 from gpubench.errors import NoSuchDevice
-from gpubench.results.document import DeviceInfo, RuntimeStatus
+from gpubench.results.machine import DeviceInfo, RuntimeStatus
 from gpubench.worker.handle import probe
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from datetime import datetime
 from itertools import accumulate
 
 from gpubench.benchmarks.table import STREAM
-from gpubench.results.document import Flag, Measurement, RunDocument, Status, Theory
+from gpubench.results.document import Flag, Measurement, RunDocument, Status
+from gpubench.results.machine import Theory
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 

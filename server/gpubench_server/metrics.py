@@ -23,7 +23,7 @@ from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.catalog.load import technologies
 from gpubench.catalog.theory import MODULE_BITS, peak_bytes_per_second, theory_for_device
 from gpubench.protocol.messages import PROTOCOL
-from gpubench.results.document import DeviceInfo, Theory
+from gpubench.results.machine import DeviceInfo, Theory
 from gpubench_server.ledger import UNSTEADY, Figure, Snapshot
 
 _OUTCOMES = ("ok", "failed", "cancelled", "timeout", "device_lost", "unverified", "skipped")

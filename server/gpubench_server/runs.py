@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.errors import DeadlineExceeded, LimitExceeded, NoSuchRun
 from gpubench.protocol.messages import Progress
-from gpubench.results.document import DeviceInfo
+from gpubench.results.machine import DeviceInfo
 from gpubench.worker.conduct import Recorder, Stop
 from gpubench.worker.messages import Run
 from gpubench_server.limits import Limits

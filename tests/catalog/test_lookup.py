@@ -2,7 +2,7 @@ import pytest
 
 from gpubench.catalog.lookup import board_for_device, find_board, find_technology
 from gpubench.errors import CatalogError
-from gpubench.results.document import DeviceInfo
+from gpubench.results.machine import DeviceInfo
 
 GIB = 1024**3
 

@@ -11,7 +11,7 @@ from gpubench.catalog.theory import (
 )
 from gpubench.errors import CatalogError
 from gpubench.protocol.messages import StatedMemory
-from gpubench.results.document import DeviceInfo, Theory
+from gpubench.results.machine import DeviceInfo, Theory
 
 
 def device(name: str = "NVIDIA GeForce RTX 5090", **known: object) -> DeviceInfo:

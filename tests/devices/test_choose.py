@@ -3,7 +3,7 @@ import pytest
 
 from gpubench.devices.choose import choose
 from gpubench.errors import NoSuchDevice
-from gpubench.results.document import DeviceInfo, RuntimeStatus
+from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
 CPU = DeviceInfo("opencl:pocl:0", "opencl-cpu0", "opencl", "cpu", "EPYC", "host")
 OTHER_CPU_VIEW = DeviceInfo("opencl:intel:0", "opencl-cpu1", "opencl", "cpu", "EPYC", "host")

@@ -17,7 +17,8 @@ from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.table import STREAM
 from gpubench.errors import DeadlineExceeded
 from gpubench.protocol.messages import BenchmarkRequest
-from gpubench.results.document import DeviceInfo, RunDocument
+from gpubench.results.document import RunDocument
+from gpubench.results.machine import DeviceInfo
 from gpubench.worker.conduct import CANCEL_GRACE_SECONDS, Recorder, Stop, conduct, now
 from gpubench.worker.handle import Worker, probe
 from gpubench.worker.messages import Run

@@ -23,7 +23,8 @@ from gpubench.devices.cuda_compile import Compiler, Nvcc, Nvrtc, compile_cubin, 
 from gpubench.errors import BenchmarkFailed, MissingDependency
 from gpubench.kernels.programs import Programs
 from gpubench.measure.shapes import Access, candidates
-from gpubench.results.document import DeviceInfo, Shape
+from gpubench.results.document import Shape
+from gpubench.results.machine import DeviceInfo
 from tests.devices.machine_code import Kernel, disassemble
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")

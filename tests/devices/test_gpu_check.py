@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from gpubench.measure.shapes import candidates, geometry
-from gpubench.results.document import DeviceInfo, RunDocument, decode_document
+from gpubench.results.document import RunDocument, decode_document
+from gpubench.results.machine import DeviceInfo
 from tests.devices.conftest import Place
 
 ROOT = Path(__file__).parents[2]

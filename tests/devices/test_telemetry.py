@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gpubench.devices.telemetry import PERIOD_SECONDS, Nvml, NvmlWatch
-from gpubench.results.document import Clocks, Telemetry, Usage
+from gpubench.results.machine import Clocks, Telemetry, Usage
 
 IDLE, POWER, SLOWDOWN, THERMAL = 0x1, 0x4, 0x8, 0x40
 

@@ -9,7 +9,8 @@ from gpubench.benchmarks import sweep_task
 from gpubench.benchmarks.cache_sweep import KERNELS, findings
 from gpubench.devices.base import Device
 from gpubench.measure.levels import CurvePoint, ladder
-from gpubench.results.document import DeviceInfo, Measurement
+from gpubench.results.document import Measurement
+from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
 
 KIB = 1 << 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpubench.measure.figure import efficiency, flags_of, live_peak
-from gpubench.results.document import DeviceInfo, Telemetry, TelemetrySample, Theory
+from gpubench.results.machine import DeviceInfo, Telemetry, TelemetrySample, Theory
 
 THEORY = Theory("device", 1792.1e9, 28.002e9, 512)
 AT_13801_MHZ = Telemetry(samples=[TelemetrySample(0.1 * k, memory_clock_hz=13_801_000_000) for k in range(3)])

@@ -15,7 +15,7 @@ import pytest
 from gpubench.devices.base import Device
 from gpubench.errors import Cancelled
 from gpubench.measure.idle import WINDOW_SECONDS, is_busy, limit_seconds, wait_for_idle
-from gpubench.results.document import IdleGate, Telemetry, Usage
+from gpubench.results.machine import IdleGate, Telemetry, Usage
 from tests.measure.conftest import PINNED, Collected, Measure
 
 BUSY, QUIET = Usage(kernels_busy_ratio=0.9, other_processes=1), Usage(kernels_busy_ratio=0.02)

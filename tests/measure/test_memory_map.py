@@ -8,7 +8,8 @@ import pytest
 from gpubench.benchmarks.memory_map import CACHE_MULTIPLE, findings, slices_of
 from gpubench.devices.base import Device
 from gpubench.measure import workbench
-from gpubench.results.document import DeviceInfo, Measurement, Summary
+from gpubench.results.document import Measurement, Summary
+from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
 
 PAGE = 4096

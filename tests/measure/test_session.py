@@ -13,7 +13,8 @@ from gpubench.benchmarks.table import STREAM
 from gpubench.devices.base import Allocation, Device
 from gpubench.errors import OutOfDeviceMemory
 from gpubench.measure import workbench
-from gpubench.measure.statistics import bimodal, median, summarize, trend
+from gpubench.measure.oddities import bimodal, trend
+from gpubench.measure.statistics import median, summarize
 from gpubench.measure.tuning import best
 from gpubench.protocol.messages import MAX_RESPONSE_BYTES, StatedMemory
 from gpubench.results.document import Measurement

@@ -15,7 +15,8 @@ from gpubench.errors import InvalidParameters
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
-from gpubench.results.document import DeviceInfo, Shape
+from gpubench.results.document import Shape
+from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB
 
 GPU = DeviceInfo("cuda:GPU-1", "cuda-gpu0", "cuda", "gpu", "a GPU", "0000", compute_units=3)

@@ -12,17 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpubench.measure.oddities import bimodal, drifting, trend
 from gpubench.measure.statistics import (
     MIN_EFFECTIVE_SAMPLES,
     autocorrelation,
-    bimodal,
-    drifting,
     effective_samples,
     median,
     median_ranks,
     percentile,
     summarize,
-    trend,
 )
 
 # Triad over 1 GiB of host memory on a shared machine of two cores, milliseconds, as the program took them.

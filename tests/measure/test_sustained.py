@@ -13,7 +13,8 @@ from gpubench.benchmarks.sustained_findings import Window, findings
 from gpubench.measure import points, workbench
 from gpubench.measure.statistics import summarize
 from gpubench.measure.stopping import StopDecision
-from gpubench.results.document import Finding, Flag, Measurement, Telemetry, TelemetrySample
+from gpubench.results.document import Finding, Flag, Measurement
+from gpubench.results.machine import Telemetry, TelemetrySample
 from tests.measure.conftest import PINNED, Measure
 
 GB = 10**9

@@ -22,7 +22,8 @@ from gpubench.kernels.programs import Programs
 from gpubench.measure.checks import salt_of
 from gpubench.measure.host_data import differences, fill_elements
 from gpubench.measure.memory import Arena, Segment
-from gpubench.results.document import DeviceInfo, Measurement, Summary
+from gpubench.results.document import Measurement, Summary
+from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB, Collected, Measure
 
 DIRECTIONS = {

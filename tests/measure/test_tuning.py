@@ -19,7 +19,8 @@ from gpubench.measure.points import Verdict
 from gpubench.measure.shapes import candidates
 from gpubench.measure.statistics import median
 from gpubench.measure.tuning import MIN_ROUNDS, best, try_shapes
-from gpubench.results.document import DeviceInfo, Shape, Trial
+from gpubench.results.document import Shape, Trial
+from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB
 
 GPU = DeviceInfo("cuda:GPU-1", "cuda-gpu0", "cuda", "gpu", "a GPU", "0000", compute_units=132)

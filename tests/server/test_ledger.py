@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from gpubench_server.ledger import UNSTEADY, Ledger, Series, valid_figure
 
-from gpubench.results.document import Efficiency, Flag, RunDocument, Theory
+from gpubench.results.document import Efficiency, Flag, RunDocument
+from gpubench.results.machine import Theory
 from tests.documents import document, measurement
 
 TRIAD = Series("cuda:0", "triad", "double")

@@ -9,7 +9,7 @@ from gpubench_server.metrics import Moment, MomentCollector
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gpubench.results.document import DeviceInfo
+from gpubench.results.machine import DeviceInfo
 from gpubench.results.store import Store
 from tests.documents import document, measurement, processor, rtx_5090
 from tests.running import RunningServer, long, quick

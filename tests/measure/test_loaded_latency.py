@@ -95,6 +95,13 @@ def test_every_load_has_a_latency_and_a_bandwidth(measure: Measure) -> None:
     assert {"idle_latency", "loaded_latency"} <= {each.name for each in told.findings}
 
 
+def test_readers_go_on_for_longer_than_a_busy_host_delays_a_walk(beside: Callable[..., Beside]) -> None:
+    """In the trial they end at a limit long before the walk does, which says nothing of how fast they are."""
+    readers = beside().readers
+    chunk_seconds, _ = readers.calibrate(STEPS)
+    assert readers._limit * chunk_seconds == pytest.approx(1.0, rel=0.01)
+
+
 def test_a_cancel_is_heard_while_memory_is_filled(
     beside: Callable[..., Beside], device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,7 @@ class Simulated(OpenClDevice):
 
 
 def measure(name: str, parameters: dict[str, Any]) -> int:
-    """On the simulator; how many measurements ended in which way goes to standard output."""
+    """On the simulator; how many measurements there are, and what is wrong, goes to standard output."""
     [simulator] = [each for each in cl.get_platforms() if each.name == "Oclgrind"]
     [info] = [info for info in OpenClRuntime().devices() if info.id.startswith("opencl:oclgrind:")]
     device = Simulated(simulator.get_devices()[0], info)

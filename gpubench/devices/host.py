@@ -119,6 +119,12 @@ def _processor_name() -> str | None:
     return found[1].strip() if found else (platform.processor() or None)
 
 
+def processor_flags() -> set[str]:
+    """What the processor can do, as Linux calls it; empty where that is not told."""
+    found = re.search(r"^flags\s*:(.*)$", _read(Path("/proc/cpuinfo")) or "", re.M)
+    return set(found[1].split()) if found else set()
+
+
 def _os_name() -> str | None:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME")

@@ -22,13 +22,13 @@ def find_devices() -> Iterator[tuple[Any, DeviceInfo]]:
     counts: Counter[str] = Counter()
     for platform in _platforms():
         slug = _slug(platform.name)
+        prefix = f"opencl:{slug}:"
         unavailable = _settle_pocl() if slug == "pocl" else None
         for device in platform.get_devices():
             kind = _kind(device)
-            alias = f"opencl-{kind}{counts[kind]}"
             # Counted over platforms: two may have one name, such as two versions of PoCL.
-            device_id = f"opencl:{slug}:{counts[platform.name]}"
-            counts.update([kind, platform.name])
+            device_id, alias = f"{prefix}{counts[prefix]}", f"opencl-{kind}{counts[kind]}"
+            counts.update([prefix, kind])
             yield device, _describe(device, device_id, alias=alias, kind=kind, unavailable=unavailable)
 
 

@@ -15,6 +15,8 @@ import os
 import platform
 from pathlib import Path
 
+from gpubench.devices import host
+
 _UNKNOWN = "generic"
 _NAMES = {
     "core2": "ssse3 cx16",
@@ -49,7 +51,7 @@ def name_unknown_processor() -> str | None:
     for library in loaded_libraries():
         if target(library) == _UNKNOWN:
             try:
-                answer_with(library, nearest_known(_flags()))
+                answer_with(library, nearest_known(host.processor_flags()))
             except OSError as error:
                 return (
                     f"PoCL's compiler does not know this processor, and it cannot be told ({error}): "
@@ -118,10 +120,3 @@ def _protect(c: ctypes.CDLL, page: int, nbytes: int, protection: int) -> None:
     if c.mprotect(page, nbytes, protection):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-
-
-def _flags() -> set[str]:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            return set(line.partition(":")[2].split())
-    return set()

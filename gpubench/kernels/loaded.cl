@@ -69,11 +69,7 @@ RESIDENT_KERNEL(loaded_walk, GROUPS_AT_ONCE)
             EACH_LANE total += LANE(WORD, sum[u], lane);
         }
         BARRIER;
-        scratch[LOCAL_ID] = total;
-        for (u32 step = GROUP_SIZE / 2; step > 0; step /= 2) {
-            BARRIER;
-            if (LOCAL_ID < step) scratch[LOCAL_ID] += scratch[LOCAL_ID + step];
-        }
+        ADD_OVER_GROUP(total)
         if (LOCAL_ID == 0) {
             own[READ_CHUNKS] = before + done;
             own[READ_SUM] += scratch[0];

@@ -35,13 +35,16 @@
 #define EACH_UNROLLED UNROLLED for (u32 u = 0; u < UNROLL; ++u)
 #define EACH_LANE UNROLLED for (u32 lane = 0; lane < VECTOR_ELEMENTS; ++lane)
 
-/* The sum over a group, in `scratch[0]`, which only the group's first item may look at: it stores it. */
-#define STORE_GROUP_SUM(value, sums)                                                                          \
+/* The sum over a group, in `scratch[0]`, which only the group's first item may look at. */
+#define ADD_OVER_GROUP(value)                                                                                 \
     scratch[LOCAL_ID] = value;                                                                                \
     for (u32 step = GROUP_SIZE / 2; step > 0; step /= 2) {                                                    \
         BARRIER;                                                                                              \
         if (LOCAL_ID < step) scratch[LOCAL_ID] += scratch[LOCAL_ID + step];                                   \
-    }                                                                                                         \
+    }
+
+#define STORE_GROUP_SUM(value, sums)                                                                          \
+    ADD_OVER_GROUP(value)                                                                                     \
     if (LOCAL_ID == 0) sums[GROUP_ID] = scratch[0];
 
 /* The elements of an array, of which each group owns a contiguous part: good for processors and GPUs alike. */

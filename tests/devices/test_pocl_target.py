@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpubench.devices import pocl_target
+from gpubench.devices import host
 from gpubench.devices.pocl_target import nearest_known
 
 SSSE3 = {"ssse3", "cx16"}
@@ -76,7 +76,7 @@ def test_the_last_that_fits_is_taken(flags: set[str], name: str) -> None:
 
 def test_a_processor_without_a_name_runs_kernels(tmp_path: Path) -> None:
     assert "unknown target CPU 'generic'" in _said(_UNKNOWN + _MULTIPLIED, tmp_path / "before", ok=False)
-    name = nearest_known(pocl_target._flags())
+    name = nearest_known(host.processor_flags())
     assert name != "x86-64"
     said = _said(_UNKNOWN + _THROUGH_US + _MULTIPLIED + _WRITABLE_CODE, tmp_path / "after")
     assert said == f"None {name}\nright\n[]\n"

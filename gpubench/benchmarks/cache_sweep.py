@@ -15,8 +15,9 @@ from gpubench.benchmarks.table import STREAM
 from gpubench.measure.checks import Checks, salt_of
 from gpubench.measure.levels import CurvePoint, known_caches, ladder, level_findings
 from gpubench.measure.memory import PAGE_BYTES, Segment
-from gpubench.measure.points import Point, measure_points
+from gpubench.measure.points import measure_points
 from gpubench.measure.reports import Reports
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import Workbench

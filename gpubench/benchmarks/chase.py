@@ -6,8 +6,8 @@ from typing import Literal
 
 from gpubench.devices.base import Buffer, Kernel, Launch
 from gpubench.measure.memory import PAGE_BYTES
-from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
+from gpubench.measure.series import Verdict
 from gpubench.measure.shapes import helper_grid
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Mismatch

@@ -15,7 +15,8 @@ from gpubench.benchmarks.integrity_memory import MAX_ROWS, WORD_BYTES, Found, Me
 from gpubench.benchmarks.integrity_patterns import PATTERNS, Pattern, Step
 from gpubench.benchmarks.parameters import IntegrityParameters
 from gpubench.measure.memory import PAGE_BYTES
-from gpubench.measure.points import Point, Series, Verdict, measurement_of
+from gpubench.measure.points import measurement_of
+from gpubench.measure.series import Point, Series, Verdict
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.stopping import StopDecision, stopping_rule
 from gpubench.measure.whole import taken, wanted_bytes

@@ -19,8 +19,9 @@ from gpubench.measure.levels import (
     memory_proviso,
 )
 from gpubench.measure.memory import PAGE_BYTES
-from gpubench.measure.points import Point, Series, Verdict, measure_points, measurement_of
+from gpubench.measure.points import measure_points, measurement_of
 from gpubench.measure.reports import Reports
+from gpubench.measure.series import Point, Series, Verdict
 from gpubench.measure.stopping import stopping_rule
 from gpubench.measure.validity import FREE_MEMORY_SHARE
 from gpubench.measure.workbench import Workbench

@@ -13,7 +13,8 @@ from gpubench.devices.base import Launch
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.checks import Checks, salt_of
 from gpubench.measure.memory import whole_pages
-from gpubench.measure.points import Point, measure_points
+from gpubench.measure.points import measure_points
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Finding, Measurement, Summary

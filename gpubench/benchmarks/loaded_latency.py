@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from gpubench.benchmarks.chase import LINE_BYTES, Chase, whole_steps
 from gpubench.benchmarks.parameters import LoadedLatencyParameters
 from gpubench.benchmarks.readers import Readers
-from gpubench.measure.points import Point, Series, Verdict, measure_points, measurement_of
+from gpubench.measure.points import measure_points, measurement_of
 from gpubench.measure.reports import Reports
+from gpubench.measure.series import Point, Series, Verdict
 from gpubench.measure.stopping import stopping_rule
 from gpubench.measure.workbench import Skipped, Workbench
 from gpubench.results.document import Finding, Measurement

@@ -12,7 +12,8 @@ from gpubench.benchmarks.stream_task import Scratch, StreamTask
 from gpubench.benchmarks.table import STREAM, StreamBenchmark
 from gpubench.devices.base import Allocation
 from gpubench.measure.memory import PAGE_BYTES, Segment
-from gpubench.measure.points import Point, measure_points
+from gpubench.measure.points import measure_points
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import FixedCount

@@ -11,7 +11,8 @@ from gpubench.benchmarks.parameters import Parameters
 from gpubench.devices.base import Launch, Program
 from gpubench.measure.checks import Checks, SumPlaces, salt_of, together
 from gpubench.measure.memory import PAGE_BYTES, Segment
-from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.points import measure_points
+from gpubench.measure.series import Point, Verdict
 from gpubench.measure.shapes import candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import point_of, tuned_shape
 from gpubench.measure.workbench import Workbench

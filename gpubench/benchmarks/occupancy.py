@@ -15,7 +15,8 @@ from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM, StreamBenchmark
 from gpubench.measure.checks import Checks, salt_of
 from gpubench.measure.memory import Segment
-from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.points import measure_points
+from gpubench.measure.series import Point, Verdict
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import Workbench

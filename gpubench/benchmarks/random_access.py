@@ -9,7 +9,8 @@ from gpubench.benchmarks.parameters import Parameters
 from gpubench.devices.base import Launch, Program
 from gpubench.measure.checks import Checks, SumPlaces, salt_of, together
 from gpubench.measure.memory import Segment
-from gpubench.measure.points import Point, Verdict, measure_points
+from gpubench.measure.points import measure_points
+from gpubench.measure.series import Point, Verdict
 from gpubench.measure.shapes import SECTOR_BYTES, geometry
 from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench

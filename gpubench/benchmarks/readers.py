@@ -8,8 +8,8 @@ from gpubench.benchmarks.chase import Chase
 from gpubench.devices.base import Buffer, Launch
 from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import PAGE_BYTES, PART_BYTES, parts, whole_pages
-from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
+from gpubench.measure.series import Verdict
 from gpubench.measure.shapes import helper_grid
 from gpubench.measure.workbench import Skipped, Workbench
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from gpubench.benchmarks.parameters import StreamParameters
 from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.table import STREAM
-from gpubench.measure.points import Point, measure_points
+from gpubench.measure.points import measure_points
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.tuning import point_of, tuned_shape
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Workbench

@@ -11,8 +11,8 @@ from gpubench.devices.base import Allocation, Buffer, Copy, Device, Kernel, Laun
 from gpubench.kernels.programs import Programs
 from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import Segment, whole_pages
-from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
+from gpubench.measure.series import Verdict
 from gpubench.measure.shapes import ELEMENT_BYTES, Access, Geometry, geometry, helper_grid
 from gpubench.measure.workbench import Skipped
 from gpubench.results.document import Shape

@@ -13,8 +13,9 @@ from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.sustained_findings import Window, findings
 from gpubench.benchmarks.table import STREAM
 from gpubench.errors import InvalidParameters
-from gpubench.measure.points import Point, Series, Verdict, measurement_of
+from gpubench.measure.points import measurement_of
 from gpubench.measure.sampling import passes_for
+from gpubench.measure.series import Point, Series, Verdict
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import StopDecision

@@ -9,8 +9,8 @@ import msgspec
 from gpubench.devices.base import Buffer, Launch
 from gpubench.measure.checks import Checks
 from gpubench.measure.memory import whole_pages
-from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
+from gpubench.measure.series import Verdict
 from gpubench.measure.shapes import chunk_bytes
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Shape

@@ -20,7 +20,8 @@ from gpubench.devices.base import Copy
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.checks import salt_of
 from gpubench.measure.memory import Segment
-from gpubench.measure.points import Point, measure_points, without_figure
+from gpubench.measure.points import measure_points, without_figure
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.workbench import TIME_LIMIT_SECONDS, Workbench

@@ -9,8 +9,8 @@ import numpy as np
 from gpubench.devices.base import Device, HostMemory
 from gpubench.kernels.programs import MAX_REPORTS
 from gpubench.measure.host_data import differences, fill_elements, slices
-from gpubench.measure.points import Verdict
 from gpubench.measure.sampling import Check
+from gpubench.measure.series import Verdict
 
 _ALL_BITS = np.uint64(2**64 - 1)
 

@@ -13,7 +13,8 @@ from gpubench.benchmarks.transfer_points import both_ways, one_way
 from gpubench.devices.base import Buffer
 from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
 from gpubench.measure.memory import Segment
-from gpubench.measure.points import Point, measure_points, without_figure
+from gpubench.measure.points import measure_points, without_figure
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import ELEMENT_BYTES
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Measurement, Shape

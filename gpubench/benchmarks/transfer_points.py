@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gpubench.devices.base import Copy, Together
 from gpubench.measure.checks import together
-from gpubench.measure.points import Point, Verdict
+from gpubench.measure.series import Point, Verdict
 
 MAX_BACK_TO_BACK = 40
 """Transfers in a sample: a runtime's queue takes them all before the first begins, also in two rows."""

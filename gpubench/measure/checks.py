@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from gpubench.devices.base import Allocation, Buffer, Device, Launch, Program
 from gpubench.measure.memory import whole_pages
-from gpubench.measure.points import Verdict
 from gpubench.measure.reports import Reports
+from gpubench.measure.series import Verdict
 from gpubench.measure.shapes import ELEMENT_BYTES, helper_grid
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Mismatch

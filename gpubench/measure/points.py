@@ -6,114 +6,22 @@ follows one untimed pass of its own: what another point left in the caches is no
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpubench.devices.base import Operation
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.figure import efficiency, flags_of, live_peak
 from gpubench.measure.oddities import bimodal, trend
 from gpubench.measure.sampling import passes_for
+from gpubench.measure.series import Point, Series, Verdict
 from gpubench.measure.statistics import median, summarize
-from gpubench.measure.stopping import StopDecision, StoppingRule, stopping_rule
-from gpubench.measure.workbench import MAX_SAMPLES, Workbench
-from gpubench.results.document import Efficiency, Measurement, Mismatch, Shape, Status, Summary
+from gpubench.measure.stopping import StoppingRule, stopping_rule
+from gpubench.measure.workbench import Workbench
+from gpubench.results.document import Efficiency, Measurement, Status
 from gpubench.worker.messages import PlannedBenchmark
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """``mismatches`` over all that was checked; 0 is right. ``what`` was counted: elements, sums."""
-
-    mismatches: int
-    first: list[Mismatch]
-    what: str = "elements"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One place on a curve, or the only one.
-
-    ``operations`` are one pass, ``poison`` makes its result wrong everywhere and ``check`` looks at
-    all of it afterwards. ``prepare``, untimed, restores what a pass needs and other points change.
-    The bytes are those of a pass; with ``dependent`` each of ``accesses`` waits for the one before,
-    and the point has a latency. Flags ask for a footprint that keeps caches out, unless
-    ``caches_wanted``. Where passes do not always move as much, ``moved_bytes`` counts what was moved
-    so far, and takes the place of the bytes. A sample is as many passes as ``passes_for`` tells, but
-    ``max_passes`` at most. Of what ``accumulates`` the check is of all passes since it was poisoned,
-    and no other point spoils it.
-    """
-
-    operations: Sequence[Operation]
-    payload_bytes: int
-    bus_bytes: int
-    footprint_bytes: int
-    poison: Callable[[], None]
-    check: Callable[[], Verdict]
-    axes: Mapping[str, int | float | str] = field(default_factory=dict)
-    places: Mapping[str, int | float] = field(default_factory=dict)
-    shape: Shape | None = None
-    accesses: int = 0
-    dependent: bool = False
-    caches_wanted: bool = False
-    prepare: Callable[[], None] | None = None
-    max_passes: int | None = None
-    moved_bytes: Callable[[], int] | None = None
-    accumulates: bool = False
-
 
 LONGEST_RUN_SECONDS = 0.3
 """So that a cancel is heard in time."""
-
-
-@dataclass
-class Series:
-    """A point while it is sampled; ``wrong`` is what a check found, if anything."""
-
-    point: Point
-    rule: StoppingRule
-    passes: int = 1
-    warm_up_seconds: float = 0.0
-    elapsed_seconds: float = 0.0
-    samples_seconds: list[float] = field(default_factory=list)
-    samples_bytes: list[int] = field(default_factory=list)
-    decision: StopDecision | None = None
-    wrong: Verdict | None = None
-    max_samples: int = MAX_SAMPLES
-
-    @property
-    def sample(self) -> list[Operation]:
-        return list(self.point.operations) * self.passes
-
-    def settle(self, passes: int) -> None:
-        """So many make a sample, if the point allows it."""
-        self.passes = min(passes, self.point.max_passes or passes)
-
-    def take(self, bench: Workbench) -> None:
-        begin = time.monotonic()
-        moved = self.point.moved_bytes
-        before = moved() if moved else 0
-        self.samples_seconds.append(bench.device.run(self.sample))
-        bench.samples_left -= 1
-        if moved:
-            self.samples_bytes.append(moved() - before)
-        self.elapsed_seconds += time.monotonic() - begin
-        self.decision = self.rule.decide(self.samples_seconds, self.elapsed_seconds)
-        if len(self.samples_seconds) >= self.max_samples:
-            self.decision = self.decision or StopDecision(False, f"limit of {self.max_samples} samples")
-
-    def bandwidth(self) -> tuple[int, Summary | None]:
-        """Bus bytes of a sample, and the bandwidth; where samples differ, as if each moved the median."""
-        if not self.samples_bytes:
-            nbytes = self.point.bus_bytes * self.passes
-            return nbytes, summarize(self.samples_seconds).bandwidth(nbytes) if nbytes else None
-        usual = round(median(self.samples_bytes))
-        if min(self.samples_bytes) <= 0:
-            return usual, None
-        pairs = zip(self.samples_seconds, self.samples_bytes, strict=True)
-        return usual, summarize([seconds * usual / moved for seconds, moved in pairs]).bandwidth(usual)
 
 
 def measure_points(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpubench.devices.base import Buffer, Device
 from gpubench.kernels.programs import MAX_REPORTS
 from gpubench.measure.memory import PAGE_BYTES
-from gpubench.measure.points import Verdict
+from gpubench.measure.series import Verdict
 from gpubench.results.document import Mismatch
 
 

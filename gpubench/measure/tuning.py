@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from gpubench.devices.base import Device, Launch, Program
 from gpubench.errors import BenchmarkFailed
-from gpubench.measure.points import Point, Verdict
 from gpubench.measure.sampling import MIN_TRIAL_SECONDS, Check, passes_for
+from gpubench.measure.series import Point, Verdict
 from gpubench.measure.shapes import Access
 from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench

@@ -7,7 +7,7 @@ import pytest
 from gpubench.benchmarks.launch import BATCHES, LONG_BATCH, findings
 from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.errors import BenchmarkFailed
-from gpubench.measure.points import Verdict
+from gpubench.measure.series import Verdict
 from gpubench.results.document import Measurement, Shape, Summary
 from tests.measure.conftest import MIB, Measure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpubench.measure import points
+from gpubench.measure.series import Series
 from gpubench.measure.stopping import StopDecision
 from tests.measure.conftest import PINNED, Measure
 
@@ -98,11 +98,11 @@ def test_other_benchmarks_of_the_run_keep_their_figures(measure: Measure) -> Non
 def test_timed_passes_that_do_nothing_are_found(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
     """A right first pass must not stand for later ones: the result is poisoned again before them."""
 
-    def nothing(series: points.Series, bench: object) -> None:
+    def nothing(series: Series, bench: object) -> None:
         series.samples_seconds.append(0.001)
         series.decision = StopDecision(True, "nothing was run")
 
-    monkeypatch.setattr(points.Series, "take", nothing)
+    monkeypatch.setattr(Series, "take", nothing)
     for benchmark in ("copy", "write", "read", "dot"):
         _, told = measure(benchmark, **PINNED)
         [m] = told.measurements

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks.sustained_findings import Window, findings
-from gpubench.measure import points, workbench
+from gpubench.measure import workbench
+from gpubench.measure.series import Series
 from gpubench.measure.statistics import summarize
 from gpubench.measure.stopping import StopDecision
 from gpubench.results.document import Finding, Flag, Measurement
@@ -67,11 +68,11 @@ def test_windows_in_which_nothing_was_done_are_found(
 ) -> None:
     """The result is poisoned before the first window, and checked after the last."""
 
-    def nothing(series: points.Series, bench: object) -> None:
+    def nothing(series: Series, bench: object) -> None:
         series.samples_seconds.append(0.001)
         series.decision = StopDecision(True, "nothing was run")
 
-    monkeypatch.setattr(points.Series, "take", nothing)
+    monkeypatch.setattr(Series, "take", nothing)
     _, told = measure("sustained", **PINNED)
     assert {m.status for m in told.measurements} == {"unverified"}
     assert told.findings == []

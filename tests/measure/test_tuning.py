@@ -15,7 +15,7 @@ from gpubench.devices.base import Device, Launch
 from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
-from gpubench.measure.points import Verdict
+from gpubench.measure.series import Verdict
 from gpubench.measure.shapes import candidates
 from gpubench.measure.statistics import median
 from gpubench.measure.tuning import MIN_ROUNDS, best, try_shapes

@@ -62,8 +62,8 @@ def test_what_is_not_known_is_not_held_against_a_figure() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"footprint_bytes": 3 * GIB}, ["cached_footprint"]),
-        ({"footprint_bytes": 4 * GIB - 3 * MIB}, []),
+        ({"footprint_bytes": 3 * GIB, "last_level_cache_bytes": 128 * MIB}, ["cached_footprint"]),
+        ({"footprint_bytes": 4 * GIB - 3 * MIB, "last_level_cache_bytes": 128 * MIB}, []),
         ({"kind": "cpu", "footprint_bytes": 256 * MIB}, ["cached_footprint"]),
         ({"kind": "cpu", "footprint_bytes": 960 * MIB}, []),
         ({"last_level_cache_bytes": None}, ["cache_unknown"]),
@@ -136,6 +136,13 @@ def test_every_flag_can_be_given_and_keeps_the_order_of_the_document() -> None:
 )
 def test_required_footprint(kind: Kind, cache: int | None, free: int | None, expected: int) -> None:
     assert required_footprint_bytes(kind, cache, free) == expected
+
+
+@pytest.mark.parametrize(("cache_mib", "free_gib"), [(32, 7), (48, 11), (64, 14), (96, 30)])
+def test_a_card_with_little_memory_keeps_its_cache_out_all_the_same(cache_mib: int, free_gib: int) -> None:
+    """The RTX 5060 Ti with 8 GB, 5070, 5080 and 5090: a quarter of free memory is less than 4 GiB."""
+    footprint = required_footprint_bytes("gpu", cache_mib * MIB, free_gib * GIB)
+    assert flags(replace(GOOD, last_level_cache_bytes=cache_mib * MIB, footprint_bytes=footprint)) == []
 
 
 def test_the_share_of_free_memory_wins_and_is_flagged() -> None:

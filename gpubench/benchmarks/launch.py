@@ -143,7 +143,7 @@ def _read_bytes_per_second(bench: Workbench, parameters: Parameters) -> float | 
     """Of the best of some verified passes in the first shape that runs; null without any, or if wrong."""
     row = STREAM["read"]
     # Large groups come first, which many OpenCL GPUs refuse; what was tuned before has run.
-    tuned = [shape for key, shape in bench.shapes.items() if key[:2] == (row.access, _DTYPE)]
+    tuned = [shape for key, shape in bench.shapes.items() if key[:3] == (row.name, row.access, _DTYPE)]
     shapes = [*tuned, *candidates(bench.device.info, row.access, _DTYPE, {})]
     segments = bench.arena.cut(
         bench.footprint_bytes(parameters.footprint_bytes),

@@ -17,7 +17,8 @@ from gpubench.measure.statistics import median
 from gpubench.measure.workbench import Workbench
 from gpubench.results.document import Shape, Trial, Tuning
 
-BUDGET_SECONDS = {"cpu": 2.5, "gpu": 0.15, "accelerator": 0.15}
+BUDGET_SECONDS = {"cpu": 1.0, "gpu": 0.1, "accelerator": 0.1}
+"""Of the trials for one kernel."""
 MIN_ROUNDS = 2
 MAX_ROUNDS = 18
 
@@ -49,10 +50,14 @@ class Tunable(Protocol):
 def tuned_shape(
     bench: Workbench, task: Tunable, shapes: Sequence[Shape], parameters: Mapping[str, Any]
 ) -> Shape:
-    """The best shape for this class of access, tried once in a run for all its benchmarks."""
+    """The best shape for this task's kernel, tried once in a run.
+
+    Not that of another kernel of its class: a figure would depend on which came first in the run, and
+    ``read`` has half the loads of ``dot`` in flight in the same shape.
+    """
     if len(shapes) == 1:
         return shapes[0]
-    key = (task.access, task.dtype, parameters["footprint_bytes"], *shapes)
+    key = (task.name, task.access, task.dtype, parameters["footprint_bytes"], *shapes)
     if key not in bench.shapes:
         # Who asks for a quick figure does not wait for long trials.
         limit = parameters["time_limit_seconds"]

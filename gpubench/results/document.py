@@ -55,7 +55,7 @@ class Trial(Record, frozen=True):
 
 
 class Tuning(Record, frozen=True):
-    """The table of trials for one class of kernels, and what was chosen from it."""
+    """The table of trials for one kernel, and what was chosen from it."""
 
     access: Literal["read", "write", "copy", "mix"]
     benchmark: str

@@ -17,6 +17,10 @@ from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES, MIN_RANGE_SAMPLES
 DEFAULT_SAMPLES = 100
 """As many as BabelStream takes."""
 
+LEAST_TIME_PARTS = 5
+"""A series lasts a fifth of the time limit, however narrow its interval: what changes more slowly than it lasts
+cannot be seen in it, and narrow intervals come first where all samples are of one level of many."""
+
 # nvbench's: the last 512 values of the noise, from the 65th sample on, looked at every 16 samples.
 _NOISES, _NOISES_FROM, _NOISES_EVERY = 512, 64, 16
 _NOISE_SPREAD_RATIO = 0.05
@@ -55,7 +59,12 @@ def stopping_rule(parameters: Mapping[str, Any], time_limit_seconds: float) -> S
             return RelativeDeviation(target_ratio, time_limit_seconds)
         case _:
             least = 0 if parameters["time_limit_seconds"] else MIN_RANGE_SAMPLES
-            return MedianPrecision(target_ratio, time_limit_seconds, samples_in_any_case=least)
+            return MedianPrecision(
+                target_ratio,
+                time_limit_seconds,
+                samples_in_any_case=least,
+                min_seconds=time_limit_seconds / LEAST_TIME_PARTS,
+            )
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,8 @@ class MedianPrecision:
     The interval is looked at only when the series has grown by half since the last look (20, 30,
     45, 68 ... samples). A rule that looks after each sample stops at the first one where the
     interval is narrow by chance, and such intervals miss the true median more often than they
-    say. At a limit it is looked at once more, since chance has no part in when that is. The time
-    limit waits for ``samples_in_any_case``.
+    say. At a limit it is looked at once more, since chance has no part in when that is. Nor is it
+    looked at before ``min_seconds``. The time limit waits for ``samples_in_any_case``.
     """
 
     target_ratio: float = 0.005
@@ -74,6 +83,7 @@ class MedianPrecision:
     min_samples: int = 20
     max_samples: int = 10_000
     samples_in_any_case: int = 0
+    min_seconds: float = 0.0
     _looks: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +101,7 @@ class MedianPrecision:
         """As ``StoppingRule.decide``; raises ValueError where a sample is no duration."""
         count = len(samples_seconds)
         limit = self._limit(count, elapsed_seconds)
-        if limit is None and count not in self._looks:
+        if limit is None and not self._looks_at(count, elapsed_seconds):
             return None
         if not samples_seconds:
             return StopDecision(False, f"{limit}: no samples")
@@ -101,6 +111,9 @@ class MedianPrecision:
             width = f"interval {_percent(summary.interval_ratio)} is within {_percent(self.target_ratio)}"
             return StopDecision(True, f"{width} after {count} samples")
         return StopDecision(False, f"{limit}: {unmet}") if limit else None
+
+    def _looks_at(self, count: int, elapsed_seconds: float) -> bool:
+        return count in self._looks and elapsed_seconds >= self.min_seconds
 
     def _limit(self, count: int, elapsed_seconds: float) -> str | None:
         if elapsed_seconds >= self.time_limit_seconds and count >= self.samples_in_any_case:

@@ -113,6 +113,12 @@ def test_without_time_it_ends_at_the_most_samples() -> None:
     assert decision.reason.startswith("limit of 50 samples: interval ±")
 
 
+def test_a_narrow_interval_waits_for_the_least_time() -> None:
+    """The first look after it is at 45 samples."""
+    count, decision = stop(MedianPrecision(min_seconds=0.4), [0.01] * 100, sample_seconds=0.01)
+    assert (count, decision.reached) == (45, True)
+
+
 def test_one_rule_serves_many_series() -> None:
     rule = MedianPrecision()
     assert stop(rule, noisy(0.01, 500)) == stop(rule, noisy(0.01, 500))
@@ -198,8 +204,8 @@ class TestRelativeDeviation:
 @pytest.mark.parametrize(
     ("parameters", "rule"),
     [
-        ({}, MedianPrecision(0.005, 7.0, samples_in_any_case=5)),
-        ({"time_limit_seconds": 7.0}, MedianPrecision(0.005, 7.0)),
+        ({}, MedianPrecision(0.005, 7.0, samples_in_any_case=5, min_seconds=1.4)),
+        ({"time_limit_seconds": 7.0}, MedianPrecision(0.005, 7.0, min_seconds=1.4)),
         ({"stop": "count"}, FixedCount(100, None)),
         ({"stop": "count", "samples": 12, "time_limit_seconds": 3.0}, FixedCount(12, 3.0)),
         ({"stop": "time"}, FixedTime(7.0)),

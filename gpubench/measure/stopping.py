@@ -18,7 +18,7 @@ DEFAULT_SAMPLES = 100
 """As many as BabelStream takes."""
 
 LEAST_TIME_PARTS = 5
-"""A series lasts a fifth of the time limit, however narrow its interval: what changes more slowly than it lasts
+"""A series lasts a fifth of the time limit, however narrow its interval. What changes more slowly than that
 cannot be seen in it, and narrow intervals come first where all samples are of one level of many."""
 
 # nvbench's: the last 512 values of the noise, from the 65th sample on, looked at every 16 samples.

@@ -118,7 +118,8 @@ class SweepTask:
         sums = self._reports.verdict("group sums")
         if sums.mismatches or self._kernel == "read":
             return sums
-        copied = (self._arrays[1], self.array_bytes // _WORD_BYTES, self._salt, 0, 0, 0)
+        added = 0 if self._step else self.repeats - 1
+        copied = (self._arrays[1], self.array_bytes // _WORD_BYTES, self._salt, added, 0, 0)
         return self._checks.elements(self._program, "copied", [copied])
 
     def release(self) -> None:

@@ -2,7 +2,9 @@
 
    The memory is `tiles` tiles of `tile_chunks` chunks. A group begins with its own tile and goes on by `step`
    tiles after each: with 0 it stays, as suits caches that belong to one core; else all groups come through
-   all tiles, as suits a cache that all share. What was read is summed, so that no pass can be left out. */
+   all tiles, as suits a cache that all share. What was read is summed, so that no pass can be left out. Nor can a
+   group that stays leave out a store: the repeat is added to what it stores, and the last one must remain. Where
+   groups share tiles all store the same, since nobody knows who comes last. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
@@ -37,7 +39,7 @@ KERNEL(sweep_read)
 KERNEL(sweep_copy)
 (GLOBAL const wordvec *RESTRICT a, GLOBAL wordvec *RESTRICT b, GLOBAL WORD *RESTRICT sums, u64 tiles,
  u64 tile_chunks, u64 step, u64 repeats) {
-    SWEEP(EACH_UNROLLED STORE(b + AT(u), x[u]);)
+    SWEEP(EACH_UNROLLED STORE(b + AT(u), x[u] + SPLAT(WORD, step ? (WORD)0 : (WORD)repeat));)
 }
 
 /* What each tile comes to, from the hash. */
@@ -68,4 +70,4 @@ KERNEL(check_tours)
     }
 }
 
-CHECK_KERNELS(copied, i, word_at(i, (u32)p))
+CHECK_KERNELS(copied, i, word_at(i, (u32)p) + q)

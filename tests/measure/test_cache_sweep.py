@@ -100,9 +100,11 @@ FAULTS = {
         "EACH_CHUNK_OF(tile * TILE_VECTORS, TILE_VECTORS)",
         "EACH_CHUNK_OF(tile * TILE_VECTORS, TILE_VECTORS - CHUNK_VECTORS)",
     ),
-    "a vector is not stored": ("copy", "STORE(b + AT(u), x[u])", "if (AT(u) != 37) STORE(b + AT(u), x[u])"),
-    "a vector is stored next door": ("copy", "STORE(b + AT(u), x[u])", "STORE(b + (AT(u) ^ 1), x[u])"),
-    "other words are stored": ("copy", "STORE(b + AT(u), x[u])", "STORE(b + AT(u), x[u] + x[u])"),
+    "a vector is not stored": ("copy", "STORE(b + AT(u)", "if (AT(u) != 37) STORE(b + AT(u)"),
+    "a vector is stored next door": ("copy", "STORE(b + AT(u)", "STORE(b + (AT(u) ^ 1)"),
+    "only the first pass stores": ("copy", "STORE(b + AT(u)", "if (!repeat) STORE(b + AT(u)"),
+    "the last pass does not store": ("copy", "STORE(b + AT(u)", "if (repeat + 1 < repeats) STORE(b + AT(u)"),
+    "other words are stored": ("copy", "STORE(b + AT(u), x[u]", "STORE(b + AT(u), x[u] + x[u]"),
 }
 
 

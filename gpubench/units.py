@@ -93,7 +93,7 @@ def format_seconds(seconds: float) -> str:
     if seconds == 0:
         return "0 s"
     for unit, factor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if abs(seconds) >= factor:
+        if abs(seconds) >= 0.9995 * factor:  # what three digits round up
             return f"{seconds / factor:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
 

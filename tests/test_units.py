@@ -76,6 +76,7 @@ def test_rates_clocks_shares_and_times() -> None:
     assert format_clock(14_001_000_000) == "14001 MHz"
     assert format_percent(0.9284) == "92.8 %"
     assert format_seconds(0) == "0 s"
+    assert [format_seconds(s) for s in (0.9996, 0.0009996, 9.996e-7)] == ["1 s", "1 ms", "1 µs"]
     assert [format_seconds(s) for s in (1.25, 0.0184, 3.5e-4, 2e-8)] == [
         "1.25 s",
         "18.4 ms",

@@ -1,7 +1,8 @@
 /* Fill the inputs, poison the outputs, and check every element and every sum, on the device.
 
-   Nothing here shares a line with the kernels that it checks: expected values come from the hash, and the
-   elements that a group must have summed are counted out one by one. */
+   How a kernel walks is not shared with what checks it: expected values come from the index, and the elements
+   that a group must have summed are counted out one by one. What both have are the values of data.cl, of which
+   the host makes some itself and compares them with `tell_data` before anything is measured. */
 
 #define OPERATION_COPY 0
 #define OPERATION_SCALE 1
@@ -17,6 +18,18 @@ KERNEL(fill_elements)(GLOBAL ELEMENT *a, u64 count, u64 first, u64 salt) {
 
 KERNEL(fill_words)(GLOBAL WORD *a, u64 count, u64 first, u64 salt) {
     EACH_ELEMENT a[i] = word_at(first + i, (u32)salt);
+}
+
+/* A word, the bits of an element, a counter and a folded one, for each of `count` indices. */
+KERNEL(tell_data)(GLOBAL WORD *rows, u64 count, u64 first, u64 salt) {
+    EACH_ELEMENT {
+        rows[4 * i] = word_at(first + i, (u32)salt);
+#if HAS_ELEMENT
+        rows[4 * i + 1] = bits_of(element_at(first + i, (u32)salt));
+#endif
+        rows[4 * i + 2] = counter_at(first + i, (u32)salt);
+        rows[4 * i + 3] = folded_at(first + i, (u32)salt);
+    }
 }
 
 /* All bits set: no number, so that an element that nobody wrote is never right. */

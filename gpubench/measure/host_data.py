@@ -1,4 +1,7 @@
-"""The values of ``kernels/data.cl`` once more, computed by the host alone: what a transfer must bring."""
+"""The values of ``kernels/data.cl`` once more, computed by the host alone.
+
+They are what a transfer must bring, and what the device must tell before anything is measured.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ _SLICE_WORDS = 1 << 19
 
 _MANTISSA_OF_ONE = np.uint64(0x3FF0000000000000)
 
+_COUNTER_STEP = 0x9E3779B97F4A7C15
+
 Words = Any
 """A numpy array of unsigned words."""
 
@@ -30,8 +35,25 @@ def fill_elements(words: Words, salt: int, check: Check) -> None:
     """The bits of ``element_at`` for ``double``, from index 0 on."""
     for part in slices(len(words), check):
         index = np.arange(part.start, part.stop, dtype=np.uint64)
-        low, high = (_hash(np.uint64(2) * index + np.uint64(odd), salt).astype(np.uint64) for odd in (0, 1))
-        words[part] = _MANTISSA_OF_ONE | ((high << np.uint64(32) | low) >> np.uint64(12))
+        words[part] = _MANTISSA_OF_ONE | _double_words(index, salt) >> np.uint64(12)
+
+
+def rows(first: int, count: int, salt: int, word_bytes: int) -> Words:
+    """What ``tell_data`` of verify.cl tells: ``count`` rows of word, element, counter and folded counter."""
+    bits = 8 * word_bytes
+    index = np.arange(first, first + count, dtype=np.uint64)
+    if word_bytes == 4:
+        word = _hash(index, salt)
+        element = np.uint32(0x3F800000) | word >> np.uint32(9)
+    else:
+        word = _double_words(index, salt)
+        element = _MANTISSA_OF_ONE | word >> np.uint64(12)
+    unsigned = word.dtype.type
+    start = mix(np.array([salt], np.uint32)).astype(word.dtype)
+    counter = start + index.astype(word.dtype) * unsigned(_COUNTER_STEP % 2**bits)
+    half = unsigned(bits // 2)
+    folded = counter ^ (counter << half >> half) * (counter >> half)
+    return np.stack([word, element, counter, folded], axis=1)
 
 
 def differences(expected: Words, actual: Words, at_most: int, check: Check) -> tuple[int, list[Mismatch]]:
@@ -47,6 +69,12 @@ def differences(expected: Words, actual: Words, at_most: int, check: Check) -> t
             for k in places[: at_most - len(first)]
         ]
     return count, first
+
+
+def _double_words(index: Words, salt: int) -> Words:
+    """``word_at`` where a word has 64 bits."""
+    low, high = (_hash(np.uint64(2) * index + np.uint64(odd), salt).astype(np.uint64) for odd in (0, 1))
+    return high << np.uint64(32) | low
 
 
 def _hash(index: Words, salt: int) -> Words:

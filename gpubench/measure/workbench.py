@@ -14,6 +14,7 @@ from gpubench.catalog.theory import theory_for_device
 from gpubench.devices.base import Allocation, Device, Launch, Operation
 from gpubench.kernels.programs import Programs
 from gpubench.kernels.source import ReadSource, read_source
+from gpubench.measure.data_check import check_data
 from gpubench.measure.figure import merge, since
 from gpubench.measure.memory import PART_BYTES, Arena, parts
 from gpubench.measure.sampling import (
@@ -82,6 +83,7 @@ class Workbench:
         """Whether the device was idle before the run."""
         self.samples_left = MAX_SAMPLES
         """That the current benchmark may still take."""
+        self._proved: set[str] = set()
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
         self.warm = False
@@ -115,6 +117,12 @@ class Workbench:
             done = warm_up(self.device, operations, BUSY_LIMIT_SECONDS, self.check, BUSY_WINDOW_SECONDS)
         self.warm = True
         return done
+
+    def prove_data(self, dtype: str) -> None:
+        """Once in a run for each type; raises ``BenchmarkFailed`` where the device makes other data."""
+        if dtype not in self._proved:
+            check_data(self.device, self.programs, dtype)
+            self._proved.add(dtype)
 
     @property
     def telemetry(self) -> Telemetry:

@@ -108,3 +108,29 @@ def test_timed_passes_that_do_nothing_are_found(measure: Measure, monkeypatch: p
         [m] = told.measurements
         assert (m.benchmark, m.status) == (benchmark, "unverified")
         assert m.bandwidth_bytes_per_second is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return x ^ (x >> 16);", "return 0;"),
+        ("return x ^ (x >> 16);", "return x;"),
+        ("mix((u32)(index >> 32) ^ salt)", "mix(salt)"),
+        ("(word_at(index, salt) >> 12)", "0"),
+        ("(WORD)index * COUNTER_STEP", "0"),
+        ("FOLDED(counter);", "counter;"),
+    ],
+)
+def test_other_data_than_the_hosts_are_found(measure: Measure, old: str, new: str) -> None:
+    """Kernels and checks would agree about them, also about constant ones, which show no skipped work."""
+    _, told = measure("copy", "write", faults=(("data.cl", old, new),), **PINNED)
+    assert [(m.status, m.bandwidth_bytes_per_second) for m in told.measurements] == [("failed", None)] * 2
+    assert all("otherwise than the host" in (m.reason or "") for m in told.measurements)
+
+
+def test_data_are_proved_in_the_type_that_is_asked_for(measure: Measure) -> None:
+    fault = ("data.cl", "(word_at(index, salt) >> 9)", "0")
+    _, told = measure("copy", faults=(fault,), **PINNED)
+    assert [m.status for m in told.measurements] == ["ok"]
+    _, told = measure("copy", faults=(fault,), dtype="float", **PINNED)
+    assert [m.status for m in told.measurements] == ["failed"]

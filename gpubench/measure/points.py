@@ -23,6 +23,10 @@ from gpubench.worker.messages import PlannedBenchmark
 LONGEST_RUN_SECONDS = 0.3
 """So that a cancel is heard in time."""
 
+CHECKED_SAMPLE = 1
+"""The second of a series is taken on a poisoned result and checked by itself: what all samples together leave
+behind would be right too if only the first did all its work."""
+
 
 def measure_points(
     bench: Workbench,
@@ -101,12 +105,21 @@ def _warm_up(bench: Workbench, running: Sequence[Series], cold: bool, warm: bool
 def _sample_alone(bench: Workbench, series: Series, limit_seconds: float) -> None:
     """One after the other; whatever the timed passes leave undone stays poisoned, and is found."""
     series.point.poison()
-    while series.decision is None:
+    while series.decision is None and not series.wrong:
         bench.check()
-        series.take(bench)
+        _take(bench, series)
         moved = series.point.bus_bytes * series.passes
         bench.tell.samples(series.samples_seconds, moved, series.elapsed_seconds / limit_seconds)
-    series.wrong = _wrong(series.point.check())
+    series.wrong = series.wrong or _wrong(series.point.check())
+
+
+def _take(bench: Workbench, series: Series) -> None:
+    checked = len(series.samples_seconds) == CHECKED_SAMPLE
+    if checked:
+        series.point.poison()
+    series.take(bench)
+    if checked:
+        series.wrong = _wrong(series.point.check())
 
 
 def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds: float, cold: bool) -> None:
@@ -115,7 +128,7 @@ def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds:
     What accumulates is checked first as the timed passes left it.
     """
     budget = limit_seconds * max(len(running), 1)
-    while open_ones := [each for each in running if each.decision is None]:
+    while open_ones := [each for each in running if each.decision is None and not each.wrong]:
         for each in open_ones:
             bench.check()
             if cold and len(open_ones) == 1:
@@ -123,12 +136,12 @@ def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds:
             _prepare(each.point)
             if not cold:
                 bench.device.run(each.point.operations)
-            each.take(bench)
+            _take(bench, each)
             bench.tell.points(len(running), sum(one.elapsed_seconds for one in running) / budget)
     for each in running:
         bench.check()
         if each.point.accumulates:
-            each.wrong = _wrong(each.point.check())
+            each.wrong = each.wrong or _wrong(each.point.check())
         each.wrong = each.wrong or _verify(bench, each)
 
 

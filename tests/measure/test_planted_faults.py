@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from gpubench.devices.base import Launch
 from gpubench.measure.series import Series
 from gpubench.measure.stopping import StopDecision
+from gpubench.measure.workbench import Workbench
 from tests.measure.conftest import PINNED, Measure
 
 SKIP = "if (AT(u) != 4321) "
@@ -93,6 +97,27 @@ def test_other_benchmarks_of_the_run_keep_their_figures(measure: Measure) -> Non
     fault = ("stream.cl", "STORE(b + AT(u), q * x[u])", "STORE(b + AT(u), x[u])")
     _, told = measure("copy", "scale", "add", faults=(fault,), **PINNED)
     assert [m.status for m in told.measurements] == ["ok", "unverified", "ok"]
+
+
+@pytest.mark.parametrize("benchmark", ["copy", "write", "read", "dot", "mix", "strided", "update", "map"])
+def test_timed_passes_of_which_only_the_first_does_all_its_work_are_found(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, benchmark: str
+) -> None:
+    """What they leave behind together is right."""
+    take = Series.take
+
+    def half(series: Series, bench: Workbench) -> None:
+        operations = series.point.operations
+        fewer = [replace(each, groups=each.groups // 2) for each in operations if isinstance(each, Launch)]
+        if series.samples_seconds:
+            series.point = replace(series.point, operations=fewer)
+        take(series, bench)
+        series.point = replace(series.point, operations=operations)
+
+    monkeypatch.setattr(Series, "take", half)
+    pins = PINNED if benchmark in ("copy", "write", "read", "dot", "map") else {}
+    _, told = measure(benchmark, **pins)
+    assert {m.status for m in told.measurements} == {"unverified"}
 
 
 def test_timed_passes_that_do_nothing_are_found(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gpubench.compare import compare
-from gpubench.errors import Cancelled, GpubenchError, InvalidParameters
+from gpubench.errors import Cancelled, GpubenchError, InvalidParameters, from_wire
 from gpubench.protocol.messages import StatedMemory
 from gpubench.report.cells import clean
 from gpubench.results.document import RunDocument, encode_document
@@ -72,11 +72,14 @@ def leave(args: argparse.Namespace, output: Output, wanted: Wanted, asked: dict[
 
 
 def result(args: argparse.Namespace, output: Output) -> None:
-    """The document of a run that a server was left with."""
+    """The document of a run that a server was left with, and how it ended: as ``run`` would have said."""
     out = out_file(args.out)
     with open_server(args, output) as client:
         document = client.result(args.run_id)
     deliver(document, out, output)
+    if document.error is not None:
+        said = document.error
+        raise from_wire(said.code, f"run {document.run_id}: {said.message}", {"kind": said.kind})
 
 
 def deliver(document: RunDocument, out: OutFile | None, output: Output) -> None:
@@ -137,7 +140,7 @@ def device_line(document: RunDocument) -> str:
     """What was measured, in one line."""
     info = document.device
     if info is None:
-        return f"run {document.run_id}: no device was opened"
+        return f"run {document.run_id}: {document.outcome}; its document names no device"
     facts = [
         info.alias,
         info.id,

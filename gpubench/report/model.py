@@ -71,15 +71,20 @@ def skipped(comparison: Comparison) -> Table:
 def references(comparison: Comparison, results: Sequence[Result], *, brief: bool = False) -> Table:
     """A row for each reference, a column for each of these results; flags stand in the heading.
 
-    ``brief`` leaves out all but the narrowest bus, where the device has no width of its own.
+    ``brief`` is of one result, which the title names, and leaves out all but the narrowest bus, where the
+    device has no width of its own.
     """
+    title = "Against references"
     if not results:
-        return Table("Against references", ("reference",), ())
+        return Table(title, ("reference",), ())
     columns = ["reference", "bus", "peak GB/s", "own theory"]
-    columns += [flagged(label(each), each.flags) for each in results]
+    headings = [flagged(label(each), each.flags) for each in results]
+    if brief:
+        title, headings = f"{title}: {', '.join(headings)}", [label(each) for each in results]
+    columns += headings
     of_each = [(*_narrowest(each.references, brief), *each.boards) for each in results]
     rows = tuple(_reference_row(same) for same in zip(*of_each, strict=True))
-    return Table("Against references", tuple(columns), rows)
+    return Table(title, tuple(columns), rows)
 
 
 def projections(comparison: Comparison) -> Table:

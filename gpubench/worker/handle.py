@@ -34,7 +34,8 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "gpubench.worker", str(theirs.fileno())],
+                # -P: what lies in the folder from which we were started is no module of ours.
+                [sys.executable, "-P", "-m", "gpubench.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -42,6 +42,18 @@ def test_a_detached_run_is_left_to_the_server(url: str) -> None:
     assert json.loads(as_json.stdout)["run_id"]
 
 
+def test_how_a_run_ended_is_told_with_its_document(server: RunningServer, url: str) -> None:
+    run_id = gpubench("run", "triad", *LONG, "--detach", "--server", url).stdout.strip()
+    with Client(url) as client:
+        assert within(30, lambda: server.running() == run_id)
+        client.cancel(run_id)
+    assert within(30, lambda: server.running() is None)
+    told = gpubench("result", run_id, "--server", url)
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"gpubench: run {run_id}: ")
+    assert "cancel" in told.stderr
+
+
 def test_an_interrupted_run_keeps_what_was_finished(server: RunningServer, url: str, tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     with Running("run", "triad", "copy", *TWO, "--out", str(out), "--server", url) as running:

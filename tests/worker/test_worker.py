@@ -6,6 +6,9 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
+
+import pytest
 
 from gpubench.benchmarks.plan import plan
 from gpubench.errors import Cancelled, DeadlineExceeded
@@ -184,3 +187,13 @@ def test_the_points_of_a_curve_are_told_as_one_change(worker: Worker, device_id:
     assert told[-1] == len(document.measurements) == 17
     assert told == sorted(set(told))
     assert len(told) <= 4
+
+
+def test_what_lies_where_it_was_started_is_no_module_of_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started in /tmp, a worker would run whatever others have put there."""
+    for name in ("queue", "numpy", "gpubench"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    assert [each.available for each in probe(["opencl"]).runtimes] == [True]

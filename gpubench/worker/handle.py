@@ -153,6 +153,7 @@ def devices_of(workers: Mapping[str, Worker], timeout_seconds: float = 60.0) -> 
     return Probed(
         devices=[device for answer in answers for device in answer.devices],
         runtimes=[status for answer in answers for status in answer.runtimes],
+        failed=[name for answer in answers for name in answer.failed],
     )
 
 
@@ -164,4 +165,5 @@ def _answer(name: str, worker: Worker, deadline: float, timeout_seconds: float) 
             return event
     except DeviceLost as error:
         reason = error.message
-    return Probed(devices=[], runtimes=[RuntimeStatus(name=name, available=False, reason=reason)])  # type: ignore[arg-type]
+    status = RuntimeStatus(name=name, available=False, reason=reason)  # type: ignore[arg-type]
+    return Probed(devices=[], runtimes=[status], failed=[name])

@@ -49,8 +49,11 @@ Command = Probe | Run | Cancel
 
 
 class Probed(_Message, frozen=True):
+    """``failed`` names the runtimes whose worker gave no answer: they may work at the next look."""
+
     devices: list[DeviceInfo]
     runtimes: list[RuntimeStatus]
+    failed: list[str] = msgspec.field(default_factory=list)
 
 
 class Started(_Message, frozen=True):

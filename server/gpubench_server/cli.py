@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import logging
 import os
 import queue
 import signal
@@ -23,25 +22,28 @@ from gpubench.errors import CannotListen, Forbidden, GpubenchError, MissingDepen
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench_server.devices import Runtime
 from gpubench_server.limits import Limits, changed
+from gpubench_server.logs import Log
 from gpubench_server.transports import Address, resolve
 
 _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
+
+_LOG_SECONDS = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     options = _parser().parse_args(arguments)
     _open_closed_streams()
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log = Log(sys.stderr, options.log_level.upper())
+    code = 1
     try:
-        return _serve(options)
+        code = _serve(options)
     except GpubenchError as error:
         _say(error.message)
-        return 1
+    finally:
+        if not log.end(_LOG_SECONDS):
+            os._exit(code)  # the interpreter's own end would wait for the stream as well
+    return code
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gpubench.devices.choose import choose
-from gpubench.errors import NoSuchDevice
+from gpubench.errors import DeviceLost, NoSuchDevice
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 from gpubench.worker.handle import probe
+from gpubench.worker.messages import Probed
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +23,21 @@ Runtime = Literal["cuda", "opencl"]
 FIRST_PROBE_SECONDS = 60.0
 """How long a request waits for the first look: cold drivers on large machines take half a minute."""
 
+RETRY_SECONDS = 2.0
+"""Between looks for a run, where the last one failed."""
+
 
 @dataclass(frozen=True)
 class Found:
-    """One look at the machine; ``at`` is on the monotonic clock."""
+    """One look at the machine; ``at`` is on the monotonic clock.
+
+    Of the runtimes that ``failed`` to answer it has what the look before had.
+    """
 
     devices: list[DeviceInfo] = field(default_factory=list)
     runtimes: list[RuntimeStatus] = field(default_factory=list)
     at: float | None = None
+    failed: list[str] = field(default_factory=list)
 
     @property
     def usable(self) -> list[DeviceInfo]:
@@ -53,7 +61,7 @@ class Directory:
 
     def start(self) -> None:
         """Look for the first time, in the background: the server is reachable meanwhile."""
-        threading.Thread(target=self._look_if_old, daemon=True, name="probe").start()
+        threading.Thread(target=self._look_until_usable, daemon=True, name="probe").start()
 
     @property
     def known(self) -> Found:
@@ -63,7 +71,7 @@ class Directory:
     def fresh(self) -> Found:
         """The devices, looked for again where the last look is old and nothing runs."""
         self._first.wait(FIRST_PROBE_SECONDS)
-        self._look_if_old()
+        self._look_if_old(self._max_age_seconds)
         return self._found
 
     @contextlib.contextmanager
@@ -80,20 +88,34 @@ class Directory:
     def resolve(self, asked: str | None) -> DeviceInfo:
         """The device that is meant, by id, by alias, or by leaving it out.
 
-        Raises ``NoSuchDevice`` which names the devices there are, or why there are none.
+        Raises ``NoSuchDevice`` which names the devices there are, or why there are none, and ``DeviceLost``
+        where the next look may find one.
         """
         self._first.wait(FIRST_PROBE_SECONDS)
         found = self._found
+        if found.failed and not found.usable:
+            self._look_if_old(RETRY_SECONDS)
+            found = self._found
         if found.at is None:
             raise NoSuchDevice(
                 f"looking for devices has taken longer than {FIRST_PROBE_SECONDS:g} s; try again later"
             )
+        if found.failed and not found.usable:
+            reasons = "; ".join(f"{each.name}: {each.reason}" for each in found.runtimes if each.reason)
+            raise DeviceLost(f"looking for devices failed ({reasons}); try again")
         return choose(found.devices, asked, found.runtimes)
 
-    def _look_if_old(self) -> None:
+    def _look_until_usable(self) -> None:
+        """Who only asks whether the server is ready would never make it look again."""
+        self._look_if_old(0.0)
+        while not self._found.usable:
+            time.sleep(self._max_age_seconds)
+            self._look_if_old(self._max_age_seconds)
+
+    def _look_if_old(self, max_age_seconds: float) -> None:
         with self._looking:
             at = self._found.at
-            old = at is None or time.monotonic() - at > self._max_age_seconds
+            old = at is None or time.monotonic() - at > max_age_seconds
             if self._in_use or not old:
                 return
             try:
@@ -104,10 +126,21 @@ class Directory:
                 statuses = [
                     RuntimeStatus(name=name, available=False, reason=reason) for name in self._runtimes
                 ]
-                self._found = Found([], statuses, time.monotonic())
-            else:
-                self._found = Found(seen.devices, seen.runtimes, time.monotonic())
+                seen = Probed([], statuses, list(self._runtimes))
+            self._found = _beside(self._found, seen)
             self._first.set()
         names = ", ".join(f"{device.id} ({device.name})" for device in self._found.devices)
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in self._found.runtimes if each.reason)
         log.info("devices: %s; %s", names or "none", reasons or "every runtime works")
+
+
+def _beside(before: Found, seen: Probed) -> Found:
+    """What was seen; a runtime that worked before and gave no answer now keeps its devices."""
+    worked = {each.name: each for each in before.runtimes if each.available}
+    kept = worked.keys() & set(seen.failed)
+    return Found(
+        [*seen.devices, *(device for device in before.devices if device.runtime in kept)],
+        [worked[each.name] if each.name in kept else each for each in seen.runtimes],
+        time.monotonic(),
+        seen.failed,
+    )

@@ -219,8 +219,8 @@ class Scheduler:
                 on_change=self._measured,
                 on_end=self._conclude,
             )
+            lane.start()  # first: one that cannot start must not be there for the next run
             self._lanes[hardware_id] = lane
-            lane.start()
         return self._lanes[hardware_id]
 
     def _may_begin(self, run: LiveRun) -> bool:

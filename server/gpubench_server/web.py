@@ -145,7 +145,10 @@ def make_application(
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
         if path == "/metrics":
-            return metrics(environ, start_response)
+            try:
+                return metrics(environ, start_response)
+            except TypeError:  # prometheus_client's, of a version in Accept that is no number
+                return metrics({**environ, "HTTP_ACCEPT": "text/plain"}, start_response)
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             status, kind, text = "405 Method Not Allowed", "text/plain", "only GET is served here\n"
         elif path in pages:
@@ -161,11 +164,12 @@ def make_application(
 def _landing_page(moment: Moment, reason: str | None, tcp_url: str) -> str:
     rows = "".join(
         f"<tr><td><code>{html.escape(device.id)}</code><td>{html.escape(device.name)}"
-        f"<td>{html.escape(device.unavailable or 'can be opened')}"
+        f"<td>{html.escape(device.unavailable or 'ready')}"
         for device in moment.devices
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>gpubench</title>"
+        '<meta name=viewport content="width=device-width"><meta name=color-scheme content="light dark">'
         f"<h1>gpubench {html.escape(gpubench.__version__)}</h1>"
         f"<p>Now: {html.escape(reason or 'ready for runs')}. Benchmarks are asked for at "
         f"<code>{html.escape(tcp_url)}</code>, not here.</p>"

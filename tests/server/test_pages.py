@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 from pathlib import Path
 
+import pytest
 from gpubench_server.ledger import Ledger
 from gpubench_server.metrics import Moment, MomentCollector
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.store import Store
 from tests.documents import document, measurement, processor, rtx_5090
-from tests.running import RunningServer, long, quick
+from tests.running import PATIENCE_SECONDS, RunningServer, long, quick
 
 Exposition = dict[tuple[str, tuple[str, ...]], float]
 
@@ -129,3 +132,12 @@ def test_health_readiness_and_the_landing_page(server: RunningServer) -> None:
     status, said = server.get("/nothing")
     assert status == 404
     assert "/metrics" in said
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=abc", "*/*", "\x7f;;q=", ""])
+def test_metrics_are_given_whatever_is_accepted(server: RunningServer, accept: str) -> None:
+    connection = http.client.HTTPConnection(*server.http, timeout=PATIENCE_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics", headers={"Accept": accept})
+        response = connection.getresponse()
+        assert (response.status, b"gpubench_build_info" in response.read()) == (200, True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import gpubench
-from tests.running import RunningServer, quick
+from tests.running import PATIENCE_SECONDS, Lines, RunningServer, quick, within
 
 HEAVY = ("numpy", "pyopencl", "pycuda", "libcuda", "libOpenCL", "libpocl", "libnvrtc", "libnvidia-ml")
 
@@ -80,3 +83,35 @@ def test_without_prometheus_client_the_extra_is_named(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "pip install 'gpubench[server]'" in ended.stderr
+
+
+def test_a_log_that_nobody_reads_stops_neither_runs_nor_the_end(tmp_path: Path) -> None:
+    """As of a log collector that was stopped: the pipe is full for good."""
+    addresses = tmp_path / "addresses.json"
+    unread, written = os.pipe()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gpubench_server", "--runtime", "opencl"),
+            *("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"),
+            *("--data-dir", str(tmp_path / "data"), "--address-file", str(addresses)),
+        ],
+        stderr=written,
+    )
+    try:
+        assert within(PATIENCE_SECONDS, addresses.exists)
+        host, port = json.loads(addresses.read_text())["tcp"].removeprefix("tcp://").rsplit(":", 1)
+        os.set_blocking(written, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(written, b"x")
+        os.set_blocking(written, True)
+        with Lines((host, int(port))) as client:
+            client.begin(quick())
+            assert client.response()["result"]["outcome"] == "ok"
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(unread)
+        os.close(written)

@@ -1,0 +1,42 @@
+"""The log, written by a thread of its own: whoever reads it may stop reading, and the service goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from logging.handlers import QueueHandler
+from typing import TextIO
+
+_MAX_WAITING = 10_000
+"""Records; what comes while so many wait is dropped."""
+
+
+class Log(QueueHandler):
+    """The root logger's handler: takes records without ever waiting for ``stream``."""
+
+    queue: queue.Queue[logging.LogRecord | None]
+
+    def __init__(self, stream: TextIO, level: str) -> None:
+        super().__init__(queue.Queue(_MAX_WAITING))
+        self._writer = logging.StreamHandler(stream)
+        self._writer.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self._thread = threading.Thread(target=self._write, daemon=True, name="log")
+        self._thread.start()
+        logging.basicConfig(level=level, handlers=[self])
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(queue.Full):
+            self.queue.put_nowait(record)
+
+    def end(self, timeout_seconds: float) -> bool:
+        """Write what waits; false where nobody reads it in time."""
+        with contextlib.suppress(queue.Full):
+            self.queue.put_nowait(None)
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _write(self) -> None:
+        while (record := self.queue.get()) is not None:
+            self._writer.handle(record)

@@ -1,0 +1,58 @@
+"""What is known of the devices when a look for them fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from gpubench_server import devices
+from gpubench_server.devices import Directory
+
+from gpubench.errors import DeviceLost, NoSuchDevice
+from gpubench.results.machine import RuntimeStatus
+from gpubench.worker.handle import devices_of, workers_for
+from gpubench.worker.messages import Probed
+from tests.documents import processor
+
+SEEN = Probed([processor()], [RuntimeStatus("opencl", True)])
+KILLED = Probed([], [RuntimeStatus("opencl", False, "ended by SIGKILL")], ["opencl"])
+NONE = Probed([], [RuntimeStatus("opencl", False, "no OpenCL library")])
+
+
+def directory(monkeypatch: pytest.MonkeyPatch, *looks: Probed) -> Directory:
+    """Of which each look finds the next of these."""
+    coming = iter(looks)
+    monkeypatch.setattr(devices, "probe", lambda runtimes: next(coming))
+    monkeypatch.setattr(devices, "RETRY_SECONDS", -1.0)
+    found = Directory(["opencl"], max_age_seconds=-1.0)
+    found._look_if_old(0.0)
+    return found
+
+
+def test_a_worker_that_is_killed_has_failed_and_found_nothing() -> None:
+    with workers_for(["opencl"]) as workers:
+        os.kill(workers["opencl"].pid, signal.SIGKILL)
+        probed = devices_of(workers)
+    assert (probed.devices, probed.failed) == ([], ["opencl"])
+    assert "SIGKILL" in (probed.runtimes[0].reason or "")
+
+
+def test_devices_stay_known_when_a_look_fails_and_go_when_they_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = directory(monkeypatch, SEEN, KILLED, NONE)
+    assert found.fresh().usable == SEEN.devices  # this look failed
+    assert found.known.runtimes == SEEN.runtimes
+    assert found.resolve(None).name == processor().name
+    assert found.fresh().usable == []
+    with pytest.raises(NoSuchDevice):
+        found.resolve(None)
+
+
+def test_a_run_looks_again_after_a_first_look_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = directory(monkeypatch, KILLED, KILLED, SEEN)
+    with pytest.raises(DeviceLost) as caught:
+        found.resolve(None)
+    assert caught.value.retryable
+    assert found.resolve(None).name == processor().name

@@ -1,6 +1,6 @@
 """``python -m gpubench.devices.build_pycuda FOLDER``: PyCUDA's wheel for this Python, without a CUDA toolkit.
 
-Then ``pip install --find-links FOLDER 'gpubench[cuda]'`` finds it.
+Then ``pip install --find-links FOLDER '.[cuda]'`` finds it.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def _platforms() -> list[Any]:
         return list(cl.get_platforms())
     except cl.Error:
         raise GpubenchError(
-            "no OpenCL platform is installed; `pip install 'gpubench[opencl]'` brings PoCL for the processor"
+            "no OpenCL platform is installed; in the checkout `pip install '.[opencl]'` brings PoCL"
         ) from None
 
 

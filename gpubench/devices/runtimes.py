@@ -9,12 +9,13 @@ from gpubench.errors import GpubenchError, MissingDependency, NoSuchDevice
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
 RuntimeName = Literal["cuda", "opencl"]
+# From the checkout: the registry's package of the name gpubench is somebody else's.
 HOW_TO_INSTALL: dict[RuntimeName, str] = {
-    "opencl": "pip install 'gpubench[opencl]'",
+    "opencl": "in the checkout: pip install '.[opencl]'",
     # PyCUDA comes as source only, and building it fails in unhelpful words where there is no toolkit.
     "cuda": (
-        "with a CUDA toolkit: pip install 'gpubench[cuda]'; with the driver alone: "
-        "python -m gpubench.devices.build_pycuda wheels && pip install --find-links wheels 'gpubench[cuda]'"
+        "in the checkout, with a CUDA toolkit: pip install '.[cuda]'; with the driver alone: make cuda, or "
+        "python -m gpubench.devices.build_pycuda wheels && pip install --find-links wheels '.[cuda]'"
     ),
 }
 RUNTIMES: tuple[RuntimeName, ...] = ("cuda", "opencl")

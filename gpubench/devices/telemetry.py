@@ -54,7 +54,7 @@ class Nvml:
             self._handle = pynvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id.encode())
             self._nvml = pynvml
         except ImportError:
-            self.absent = "nvidia-ml-py is not installed: pip install 'gpubench[cuda]'"
+            self.absent = "nvidia-ml-py is not installed: pip install '.[cuda]' in the checkout"
         except Exception as error:  # NVMLError and its many subclasses, made at run time
             self.absent = f"NVML: {error}"
 

@@ -53,7 +53,8 @@ def _serve(options: argparse.Namespace) -> int:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise
         raise MissingDependency(
-            "the server needs prometheus-client, which is not installed: pip install 'gpubench[server]'"
+            "the server needs prometheus-client, which is not installed: pip install '.[server]' "
+            "in the checkout"
         ) from None
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -24,7 +24,9 @@ class Log(QueueHandler):
         self._writer.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         self._thread = threading.Thread(target=self._write, daemon=True, name="log")
         self._thread.start()
-        logging.basicConfig(level=level, handlers=[self])
+        root = logging.getLogger()
+        root.setLevel(level)
+        root.addHandler(self)
 
     def enqueue(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(queue.Full):

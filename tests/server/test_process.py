@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,13 @@ def test_no_runtime_is_imported_by_any_module_of_the_server() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+def test_a_line_of_the_log_has_its_time_its_level_and_its_place(server: RunningServer) -> None:
+    run_id = server.run_ok(quick())["run_id"]
+    assert within(PATIENCE_SECONDS, lambda: any(run_id in line for line in server.log))
+    [line] = [line for line in server.log if f"run {run_id}:" in line]
+    assert re.fullmatch(rf"[\d-]+ [\d:,]+ INFO gpubench_server.scheduler: run {run_id}: ok", line)
 
 
 def test_it_takes_less_than_80_mb(server: RunningServer) -> None:
@@ -82,7 +90,7 @@ def test_without_prometheus_client_the_extra_is_named(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "pip install 'gpubench[server]'" in ended.stderr
+    assert "pip install '.[server]'" in ended.stderr
 
 
 def test_a_log_that_nobody_reads_stops_neither_runs_nor_the_end(tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ SLOW_RATIO = 0.9
 samples of a slice, which lie a round apart, and a bad region all of them."""
 
 
-CACHE_MULTIPLE = 4
+CACHE_MULTIPLE = 16
 """A slice of so many last-level caches finds hardly anything of itself in them when it comes again, and a
 sample may be several passes in a row: at 4 TB/s one over half a gigabyte lasts 0.1 ms. Smaller slices have
-one in a round."""
+one in a round. On an L40 (96 MiB) gpu-benches reads 5 % faster over 4 caches than over 13 and more."""
 
 _FEWEST = 4
 """Slices, as few as may be asked for."""

@@ -104,7 +104,7 @@ _WHOLE_MEMORY_ROWS = (
         "map", "bandwidth of each of up to 256 slices of free memory",
         "Nine tenths of the free memory are taken, on a processor a quarter of it, 2 GiB at most (more only "
         "where large caches ask for it), and cut into equal slices; each is read in turn, round after round, "
-        "so that drift favours none. On a GPU whose last-level cache is known, slices are four times as "
+        "so that drift favours none. On a GPU whose last-level cache is known, slices are 16 times as "
         "large or more, where four of them fit; else one may be smaller than the caches: the round over all "
         "the others drives it out, and no untimed pass of its own comes before a sample. Bytes are those of "
         "a slice. A slow region is a row of slices of which even the best sample is below 90 % of the median "

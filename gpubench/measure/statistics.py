@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import mul
 
 from gpubench.results.document import Summary
@@ -34,7 +35,8 @@ _MIN_BLOCKS = 10
 class SampleSummary:
     """Order statistics of one series of durations.
 
-    ``low_seconds`` to ``high_seconds`` is the 95 % interval of the median. ``autocorrelation`` is
+    ``low_seconds`` to ``high_seconds`` is the 95 % interval of the median, wider by a tick of the clock
+    where that shows. ``autocorrelation`` is
     that of neighbours' ranks, -1 to 1; ``effective_samples`` is how many independent samples the
     series is worth, 1 to ``count``.
     """
@@ -106,11 +108,12 @@ def summarize(samples_seconds: Sequence[float]) -> SampleSummary:
     ranks = _ranks(samples_seconds)
     effective = _effective(ranks)
     low, high = median_ranks(len(ordered), effective)
+    tick = _tick(ordered)
     return SampleSummary(
         count=len(ordered),
         median_seconds=percentile(ordered, 50),
-        low_seconds=ordered[low],
-        high_seconds=ordered[high],
+        low_seconds=max(ordered[low] - tick, ordered[0]),
+        high_seconds=min(ordered[high] + tick, ordered[-1]),
         min_seconds=ordered[0],
         max_seconds=ordered[-1],
         p5_seconds=percentile(ordered, 5),
@@ -179,6 +182,15 @@ def effective_samples(samples: Sequence[float]) -> float:
     plain in the averages. What is slower than a series is long cannot be seen in it.
     """
     return _effective(_ranks(samples))
+
+
+def _tick(ordered: Sequence[float]) -> float:
+    """The least difference of samples some of which are equal: what a coarse clock cannot tell.
+
+    0 where none or all are equal.
+    """
+    steps = [after - before for before, after in pairwise(ordered)]
+    return min((step for step in steps if step > 0), default=0.0) if 0 in steps else 0.0
 
 
 def _effective(ranks: Sequence[float]) -> float:

@@ -100,6 +100,12 @@ def report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help=argparse.SUPPRESS)
 
 
+def compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("first", metavar="FIRST", help="a folder of run documents, or one of them")
+    parser.add_argument("second", metavar="SECOND", help="likewise; a verdict needs five runs a side")
+    common(parser)
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)

@@ -81,6 +81,19 @@ def report(args: argparse.Namespace, output: Output) -> None:
         output.tell(f"wrote {out}")
 
 
+def compare(args: argparse.Namespace, output: Output) -> None:
+    from gpubench.compare import compare_runs
+    from gpubench_client.files import read_documents
+
+    verdicts = compare_runs(read_documents(args.first), read_documents(args.second))
+    if output.json:
+        output.data(verdicts)
+        return
+    from gpubench.report.terminal import verdict_table
+
+    output.show(verdict_table(verdicts))
+
+
 class Command(NamedTuple):
     name: str
     summary: str
@@ -95,4 +108,5 @@ COMMANDS = (
     Command("result", "fetch the document of an earlier run from a server", arguments.result, result),
     Command("theory", "what a board or a kind of memory should reach", arguments.theory, theory),
     Command("report", "write run documents as one Markdown report", arguments.report, report),
+    Command("compare", "say which of two sets of runs is faster, if one is", arguments.compare, compare),
 )

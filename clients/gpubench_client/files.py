@@ -26,6 +26,16 @@ def read_document(name: str) -> RunDocument:
         ) from None
 
 
+def read_documents(name: str) -> list[RunDocument]:
+    """The run documents of a folder, its ``*.json``, by name; or the one of a file."""
+    if not Path(name).is_dir():
+        return [read_document(name)]
+    found = [read_document(str(path)) for path in sorted(Path(name).glob("*.json"))]
+    if not found:
+        raise InvalidParameters(f"{name} has no *.json in it; `gpubench run --out {name}/1.json` writes one")
+    return found
+
+
 class OutFile:
     """A file that will be there whole or not at all.
 

@@ -10,7 +10,9 @@ from gpubench.benchmarks.plan import describe
 from gpubench.benchmarks.suites import suites
 from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.report.benchmarks import page
+from gpubench.results.document import encode_document
 from tests.cli.command import QUICK, gpubench
+from tests.documents import document, measurement
 
 
 def test_devices() -> None:
@@ -64,3 +66,19 @@ def test_report(url: str, tmp_path: Path) -> None:
     assert "triad" in to_stdout.stdout
     assert to_file.stdout == ""
     assert to_file.stderr == f"wrote {report}\n"
+
+
+def test_two_folders_of_runs_are_compared(tmp_path: Path) -> None:
+    for side, figure in (("before", 1500.0), ("after", 1600.0)):
+        (tmp_path / side).mkdir()
+        for number in range(5):
+            made = document(measurement(figure + number), run_id=f"{side}-{number}")
+            (tmp_path / side / f"{number}.json").write_bytes(encode_document(made))
+    before, after = str(tmp_path / "before"), str(tmp_path / "after")
+    shown = gpubench("compare", before, after)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    for words in ("triad", "FASTER", "1.0666", "5 and 5"):
+        assert words in shown.stdout
+    [verdict] = json.loads(gpubench("compare", after, before, "--json").stdout)
+    assert (verdict["benchmark"], verdict["verdict"], verdict["runs_a"]) == ("triad", "SLOWER", 5)
+    assert "AMBIGUOUS" in gpubench("compare", f"{before}/0.json", after).stdout

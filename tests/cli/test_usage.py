@@ -40,6 +40,8 @@ from tests.cli.command import environment, gpubench
         (["theory", "RTX 5090", "--bus-width=512"], "leave the bus width out"),
         (["report", "/nonexistent.json"], "cannot be read"),
         (["report", "/"], "cannot be read"),
+        (["compare", "/nonexistent", "/"], "cannot be read"),
+        (["compare", "/dev", "/"], "no *.json in it"),
     ],
 )
 def test_usage(

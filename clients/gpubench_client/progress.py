@@ -79,7 +79,9 @@ class Lines(Nothing):
             self._benchmark = progress.benchmark
             if progress.benchmark:
                 self._tell(f"{progress.benchmark}: begun")
-        self._figure = figure(progress) or curve(progress) or self._figure
+        # The document's figure comes later, and is of all samples.
+        interim = figure(progress)
+        self._figure = f"{interim} at last" if interim else curve(progress) or self._figure
         if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
             self._tell(f"{activity(progress)}: {figure(progress) or format_percent(progress.done_ratio)}")
 

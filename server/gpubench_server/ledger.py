@@ -5,6 +5,7 @@ Counters begin at 0 with the process; the last valid figures are refilled from t
 
 from __future__ import annotations
 
+import logging
 import statistics
 import threading
 from bisect import bisect_left
@@ -17,6 +18,8 @@ from itertools import accumulate
 from gpubench.benchmarks.table import STREAM
 from gpubench.results.document import Flag, Measurement, RunDocument, Status
 from gpubench.results.machine import Theory
+
+log = logging.getLogger(__name__)
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -134,10 +137,13 @@ class Ledger:
             self._rest = replace(with_figures(self._rest, document), runs=runs, moved_bytes=moved)
 
     def refill(self, documents: Iterable[RunDocument]) -> None:
-        """Take over the figures of earlier runs, oldest first."""
+        """Take over the figures of earlier runs, oldest first; a damaged one is no reason not to serve."""
         for document in documents:
             with self._lock:
-                self._rest = with_figures(self._rest, document)
+                try:
+                    self._rest = with_figures(self._rest, document)
+                except ValueError as damaged:
+                    log.warning("run %s has no figures to expose: %s", document.run_id, damaged)
 
 
 def with_figures(snapshot: Snapshot, document: RunDocument) -> Snapshot:

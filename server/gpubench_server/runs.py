@@ -79,4 +79,4 @@ def check_runs_of_client(open_tickets: int, limits: Limits) -> None:
 
 
 def no_such_run(run_id: str) -> NoSuchRun:
-    return NoSuchRun(f"no run {run_id!r} is stored here; `results` lists those that are")
+    return NoSuchRun(f"no run {run_id!r} is stored here; the method `results` lists those that are")

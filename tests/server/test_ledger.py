@@ -118,6 +118,13 @@ def test_a_run_with_stated_memory_moves_no_gauge() -> None:
     assert list(ledger.snapshot().run_at) == [TRIAD]
 
 
+def test_a_damaged_document_costs_its_own_figures_alone() -> None:
+    ledger = Ledger()
+    spoiled = msgspec.structs.replace(ended(measurement(500, **DOUBLE)), finished_at="2026-99-99")
+    ledger.refill([spoiled, ended(measurement(400, **DOUBLE))])
+    assert ledger.snapshot().figures[TRIAD].bandwidth_bytes_per_second == 400e9
+
+
 def test_a_snapshot_does_not_change() -> None:
     ledger = Ledger()
     before = ledger.snapshot()

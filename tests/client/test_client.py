@@ -206,7 +206,7 @@ def test_a_server_without_a_place_is_asked_again(tmp_path: Path) -> None:
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_made_anew(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, idle_seconds=0.3) as server, Client(url_of(server)) as client:
+    with RunningServer(tmp_path, idle_seconds=1.0) as server, Client(url_of(server)) as client:
         client.ping()
         with server.connect() as other:  # as old as ours was when it was last used
             assert other.ended()

@@ -222,14 +222,7 @@ def _differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:
 
 def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]:
     """What must be equal for two figures to be of the same thing, each as text."""
-    # Over any footprint that keeps the cache out a memory measures the same; which ones do may not be known.
-    unsure = (
-        {"footprint_bytes": _text(measurement.footprint_bytes)}
-        if "cache_unknown" in measurement.flags
-        else {}
-    )
     return {
-        **unsure,
         **{f"parameters.{name}": _text(value) for name, value in meant(measurement.parameters).items()},
         "axes": _text(measurement.axes),
         "quantity": measurement.quantity,

@@ -164,18 +164,6 @@ def test_a_side_is_of_one_device() -> None:
     assert verdict(twins, runs(*[1600] * 5)).verdict == "FASTER"
 
 
-def test_the_footprint_is_a_setting_where_the_cache_is_not_known() -> None:
-    def side(footprint_bytes: int, *flags: Flag) -> list[RunDocument]:
-        return five(measurement(1500, "triad", *flags, footprint_bytes=footprint_bytes))
-
-    assert verdict(side(2 << 30), side(4 << 30)).verdict == "SAME"
-    unknown = verdict(side(2 << 30, "cache_unknown"), side(4 << 30, "cache_unknown"))
-    assert (unknown.verdict, unknown.differences) == (
-        "NOT COMPARABLE",
-        ("footprint_bytes: 2147483648 and 4294967296",),
-    )
-
-
 @pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "unverified"])
 def test_figures_of_something_else_than_the_memory_get_no_verdict(flag: Flag) -> None:
     found = verdict(runs(*[1500] * 5), runs(*[1900] * 5, flag=flag))

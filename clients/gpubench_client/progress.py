@@ -81,7 +81,7 @@ class Lines(Nothing):
                 self._tell(f"{progress.benchmark}: begun")
         # The document's figure comes later, and is of all samples.
         interim = figure(progress)
-        self._figure = f"{interim} at last" if interim else curve(progress) or self._figure
+        self._figure = f"{interim} so far" if interim else curve(progress) or self._figure
         if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
             self._tell(f"{activity(progress)}: {figure(progress) or format_percent(progress.done_ratio)}")
 

@@ -110,7 +110,7 @@ class StreamTask:
 
     @property
     def access(self) -> Access:
-        """The class that it is tuned in."""
+        """The class whose shapes are tried."""
         return self._benchmark.access
 
     @property

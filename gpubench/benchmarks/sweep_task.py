@@ -59,7 +59,8 @@ class SweepTask:
         own = bench.on_processor
         self._tiles = self._groups if own else chunks
         self._tile_chunks = chunks // self._groups if own else 1
-        self._step = 0 if own or not chunks else _coprime_to_6(self._groups) % chunks
+        # Where groups share a single tile, all of its length: 0 says that they have one each.
+        self._step = 0 if own or not chunks else _coprime_to_6(self._groups) % chunks or chunks
         self._sums_bytes = whole_pages(self._groups * _WORD_BYTES)
         self._own = bench.device.allocate(self._sums_bytes + whole_pages(max(self._tiles, 1) * _WORD_BYTES))
         self._sums = self._own.view(0, self._sums_bytes)

@@ -25,7 +25,8 @@ LONGEST_RUN_SECONDS = 0.3
 
 CHECKED_SAMPLE = 1
 """The second of a series is taken on a poisoned result and checked by itself: what all samples together leave
-behind would be right too if only the first did all its work."""
+behind would be right too if only the first did all its work.
+The poison is what lies in the caches before it."""
 
 
 def measure_points(
@@ -45,8 +46,9 @@ def measure_points(
     for points whose data are different, and which drive each other out of the caches. ``warm`` says
     that the device is busy already. A point whose data are wrong has no figure.
     """
-    rule = rule or stopping_rule(planned.parameters, time_limit_seconds)
-    series = [Series(point, rule, max_samples=bench.samples_each(len(points))) for point in points]
+    most = bench.samples_each(len(points))
+    rule = rule or stopping_rule(planned.parameters, time_limit_seconds, most)
+    series = [Series(point, rule, max_samples=most) for point in points]
     bench.tell.phase("verifying")
     for each in series:
         bench.check()
@@ -120,6 +122,8 @@ def _take(bench: Workbench, series: Series) -> None:
     series.take(bench)
     if checked:
         series.wrong = _wrong(series.point.check())
+        if series.decision is None:
+            series.point.poison()  # for what the others do
 
 
 def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds: float, cold: bool) -> None:

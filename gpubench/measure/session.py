@@ -84,8 +84,7 @@ class Session:
     def _measure(self, planned: PlannedBenchmark) -> None:
         """One that cannot be done, or fails, does not end the others."""
         try:
-            for dtype in dict.fromkeys(("double", planned.parameters.get("dtype", "double"))):
-                self._bench.prove_data(dtype)
+            self._bench.prove_data()
             for said in FAMILIES[BENCHMARKS[planned.name].family](self._bench, planned):
                 if isinstance(said, Finding):
                     self._report.found(said)

@@ -27,6 +27,8 @@ MIN_EFFECTIVE_SAMPLES = RANK_DEVIATIONS**2
 # The median lies between the lowest and the highest of so many independent samples in 1 - 2 x 2^-5 = 94 %.
 MIN_RANGE_SAMPLES = 5
 
+_TAIL_RATIO = 0.05
+
 # Fewer averages than this say nothing of their own correlation.
 _MIN_BLOCKS = 10
 
@@ -187,9 +189,10 @@ def effective_samples(samples: Sequence[float]) -> float:
 def _tick(ordered: Sequence[float]) -> float:
     """The least difference of samples some of which are equal: what a coarse clock cannot tell.
 
-    0 where none or all are equal.
+    0 where none or all are equal. 5 % at either end are left out: an outlier is no tick.
     """
-    steps = [after - before for before, after in pairwise(ordered)]
+    tail = math.ceil(len(ordered) * _TAIL_RATIO)
+    steps = [after - before for before, after in pairwise(ordered[tail:-tail])]
     return min((step for step in steps if step > 0), default=0.0) if 0 in steps else 0.0
 
 

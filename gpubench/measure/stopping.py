@@ -17,6 +17,9 @@ from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES, MIN_RANGE_SAMPLES
 DEFAULT_SAMPLES = 100
 """As many as BabelStream takes."""
 
+MIN_SAMPLES, MAX_SAMPLES = 20, 10_000
+"""Of the usual rule."""
+
 LEAST_TIME_PARTS = 5
 """A series lasts a fifth of the time limit, however narrow its interval. What changes more slowly than that
 cannot be seen in it, and narrow intervals come first where all samples are of one level of many."""
@@ -43,8 +46,10 @@ class StoppingRule(Protocol):
         ...
 
 
-def stopping_rule(parameters: Mapping[str, Any], time_limit_seconds: float) -> StoppingRule:
-    """The rule that a benchmark's parameters ask for, for one series.
+def stopping_rule(
+    parameters: Mapping[str, Any], time_limit_seconds: float, max_samples: int = MAX_SAMPLES
+) -> StoppingRule:
+    """The rule that a benchmark's parameters ask for, for one series of so many samples at most.
 
     A count of samples takes the time that it takes, unless a limit was asked for; and the usual rule
     takes as many as a range needs.
@@ -63,6 +68,7 @@ def stopping_rule(parameters: Mapping[str, Any], time_limit_seconds: float) -> S
                 target_ratio,
                 time_limit_seconds,
                 samples_in_any_case=least,
+                max_samples=min(max(max_samples, MIN_SAMPLES), MAX_SAMPLES),
                 min_seconds=time_limit_seconds / LEAST_TIME_PARTS,
             )
 
@@ -80,8 +86,8 @@ class MedianPrecision:
 
     target_ratio: float = 0.005
     time_limit_seconds: float = 2.5
-    min_samples: int = 20
-    max_samples: int = 10_000
+    min_samples: int = MIN_SAMPLES
+    max_samples: int = MAX_SAMPLES
     samples_in_any_case: int = 0
     min_seconds: float = 0.0
     _looks: frozenset[int] = field(init=False, repr=False, compare=False)

@@ -25,7 +25,7 @@ from gpubench.measure.sampling import (
     WarmUp,
     warm_up,
 )
-from gpubench.measure.shapes import helper_grid
+from gpubench.measure.shapes import ELEMENT_BYTES, helper_grid
 from gpubench.measure.telling import Teller
 from gpubench.measure.validity import required_footprint_bytes
 from gpubench.protocol.messages import StatedMemory
@@ -83,7 +83,7 @@ class Workbench:
         """Whether the device was idle before the run."""
         self.samples_left = MAX_SAMPLES
         """That the current benchmark may still take."""
-        self._proved: set[str] = set()
+        self._proved = False
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
         self.warm = False
@@ -118,11 +118,12 @@ class Workbench:
         self.warm = True
         return done
 
-    def prove_data(self, dtype: str) -> None:
-        """Once in a run for each type; raises ``BenchmarkFailed`` where the device makes other data."""
-        if dtype not in self._proved:
-            check_data(self.device, self.programs, dtype)
-            self._proved.add(dtype)
+    def prove_data(self) -> None:
+        """Once in a run, of both widths; raises ``BenchmarkFailed`` where the device makes other data."""
+        if not self._proved:
+            for dtype in ELEMENT_BYTES:
+                check_data(self.device, self.programs, dtype)
+            self._proved = True
 
     @property
     def telemetry(self) -> Telemetry:

@@ -40,6 +40,11 @@ class Found:
     failed: list[str] = field(default_factory=list)
 
     @property
+    def unseen(self) -> bool:
+        """Whether a runtime gave no answer and never gave one before: it may have devices."""
+        return any(each.name in self.failed and not each.available for each in self.runtimes)
+
+    @property
     def usable(self) -> list[DeviceInfo]:
         return [device for device in self.devices if device.unavailable is None]
 
@@ -93,17 +98,22 @@ class Directory:
         """
         self._first.wait(FIRST_PROBE_SECONDS)
         found = self._found
-        if found.failed and not found.usable:
-            self._look_if_old(RETRY_SECONDS)
+        if found.unseen:
+            self._look_if_old(self._max_age_seconds if found.usable else RETRY_SECONDS)
             found = self._found
         if found.at is None:
             raise NoSuchDevice(
                 f"looking for devices has taken longer than {FIRST_PROBE_SECONDS:g} s; try again later"
             )
-        if found.failed and not found.usable:
-            reasons = "; ".join(f"{each.name}: {each.reason}" for each in found.runtimes if each.reason)
-            raise DeviceLost(f"looking for devices failed ({reasons}); try again")
-        return choose(found.devices, asked, found.runtimes)
+        try:
+            return choose(found.devices, asked, found.runtimes)
+        except NoSuchDevice as missing:
+            if not found.unseen:
+                raise
+            raise DeviceLost(
+                f"{missing.message}; not every runtime answered the look for devices ({_reasons(found)}): "
+                "try again"
+            ) from None
 
     def _look_until_usable(self) -> None:
         """Who only asks whether the server is ready would never make it look again."""
@@ -127,11 +137,21 @@ class Directory:
                     RuntimeStatus(name=name, available=False, reason=reason) for name in self._runtimes
                 ]
                 seen = Probed([], statuses, list(self._runtimes))
-            self._found = _beside(self._found, seen)
+            before, self._found = self._found, _beside(self._found, seen)
             self._first.set()
-        names = ", ".join(f"{device.id} ({device.name})" for device in self._found.devices)
-        reasons = "; ".join(f"{each.name}: {each.reason}" for each in self._found.runtimes if each.reason)
-        log.info("devices: %s; %s", names or "none", reasons or "every runtime works")
+        if seen.failed:
+            log.warning("looking for devices failed: %s", _reasons(seen))
+        if _told(self._found) != _told(before):
+            log.info("devices: %s", _told(self._found))
+
+
+def _told(found: Found) -> str:
+    names = ", ".join(f"{device.id} ({device.name})" for device in found.devices)
+    return f"{names or 'none'}; {_reasons(found) or 'every runtime works'}"
+
+
+def _reasons(found: Found | Probed) -> str:
+    return "; ".join(f"{each.name}: {each.reason}" for each in found.runtimes if each.reason)
 
 
 def _beside(before: Found, seen: Probed) -> Found:

@@ -153,9 +153,25 @@ def test_other_data_than_the_hosts_are_found(measure: Measure, old: str, new: st
     assert all("otherwise than the host" in (m.reason or "") for m in told.measurements)
 
 
-def test_data_are_proved_in_the_type_that_is_asked_for(measure: Measure) -> None:
-    fault = ("data.cl", "(word_at(index, salt) >> 9)", "0")
-    _, told = measure("copy", faults=(fault,), **PINNED)
-    assert [m.status for m in told.measurements] == ["ok"]
-    _, told = measure("copy", faults=(fault,), dtype="float", **PINNED)
-    assert [m.status for m in told.measurements] == ["failed"]
+def test_data_are_proved_in_both_widths(measure: Measure) -> None:
+    """Whatever is asked for: some kernels take words of 32 bits."""
+    _, told = measure("gather", faults=(("data.cl", "return hash(index, salt);", "return 0;"),))
+    assert {m.status for m in told.measurements} == {"failed"}
+
+
+@pytest.mark.parametrize("benchmark", ["copy", "read"])
+def test_samples_after_the_checked_one_that_do_nothing_are_found(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, benchmark: str
+) -> None:
+    take = Series.take
+
+    def twice(series: Series, bench: Workbench) -> None:
+        if len(series.samples_seconds) < 2:
+            take(series, bench)
+            return
+        series.samples_seconds.append(0.001)
+        series.decision = StopDecision(True, "nothing was run") if len(series.samples_seconds) > 20 else None
+
+    monkeypatch.setattr(Series, "take", twice)
+    _, told = measure(benchmark, stop="count", samples=30, **PINNED)
+    assert [m.status for m in told.measurements] == ["unverified"]

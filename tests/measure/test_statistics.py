@@ -180,6 +180,9 @@ class TestSummary:
         assert summary.median_seconds == pytest.approx(2.5e-6)
         assert summary.low_seconds < 2.6e-6 < 2.7e-6 < summary.high_seconds
 
+    def test_an_outlier_is_no_tick(self) -> None:
+        assert summarize([1.0] * 99 + [1.4]).high_seconds == 1.0
+
     @pytest.mark.parametrize("value", [0.0, 0.1, 1e-9])
     @pytest.mark.parametrize("count", [1, 2, 5, 20, 400])
     def test_equal_samples(self, value: float, count: int) -> None:

@@ -13,7 +13,7 @@ from gpubench.errors import DeviceLost, NoSuchDevice
 from gpubench.results.machine import RuntimeStatus
 from gpubench.worker.handle import devices_of, workers_for
 from gpubench.worker.messages import Probed
-from tests.documents import processor
+from tests.documents import processor, rtx_5090
 
 SEEN = Probed([processor()], [RuntimeStatus("opencl", True)])
 KILLED = Probed([], [RuntimeStatus("opencl", False, "ended by SIGKILL")], ["opencl"])
@@ -56,3 +56,15 @@ def test_a_run_looks_again_after_a_first_look_that_failed(monkeypatch: pytest.Mo
         found.resolve(None)
     assert caught.value.retryable
     assert found.resolve(None).name == processor().name
+
+
+def test_a_runtime_that_never_answered_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = RuntimeStatus("cuda", False, "ended by SIGKILL")
+    half = Probed([processor()], [*SEEN.runtimes, silent], ["cuda"])
+    both = Probed([processor(), rtx_5090()], [*SEEN.runtimes, RuntimeStatus("cuda", True)])
+    found = directory(monkeypatch, half, half, both)
+    with pytest.raises(DeviceLost, match="ended by SIGKILL"):
+        found.resolve("cuda:0")
+    assert found.resolve("cuda:0").name == rtx_5090().name

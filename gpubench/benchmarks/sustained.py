@@ -13,7 +13,7 @@ from gpubench.benchmarks.stream_task import StreamTask
 from gpubench.benchmarks.sustained_findings import Window, findings
 from gpubench.benchmarks.table import STREAM
 from gpubench.errors import InvalidParameters
-from gpubench.measure.points import measurement_of
+from gpubench.measure.points import measurement_of, verify
 from gpubench.measure.sampling import passes_for
 from gpubench.measure.series import Point, Series, Verdict
 from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
@@ -121,11 +121,7 @@ def _windows(
         measurement = measurement_of(bench, planned, series)
         windows.append(Window(measurement, seconds, bench.last_watched))
     verdict = point.check()
-    if not verdict.mismatches:
-        point.poison()
-        bench.device.run(series.sample)
-        verdict = point.check()
-    return (verdict if verdict.mismatches else None), windows
+    return (verdict if verdict.mismatches else verify(bench, series)), windows
 
 
 def _idle_watts(bench: Workbench) -> float | None:

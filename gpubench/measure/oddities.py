@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gpubench.measure.statistics import MIN_RANGE_SAMPLES, effective_samples, median, median_ranks, percentile
+from gpubench.measure.statistics import (
+    MIN_RANGE_SAMPLES,
+    effective_samples,
+    median,
+    median_ranks,
+    percentile,
+    without_tails,
+)
 
 # Drifts and distances of modes below this share of the median are not worth a flag: timers of
 # 0.5 us ticks make two "modes" out of samples of 1 ms.
@@ -20,7 +27,6 @@ _MIN_DRIFT_SAMPLES = 15
 _BIMODAL_VARIANCE_RATIO = 0.85
 _MIN_BIMODAL_SAMPLES = 20
 _MIN_MODE_RATIO = 0.2
-_TAIL_RATIO = 0.05
 
 
 def drifting(samples: Sequence[float]) -> bool:
@@ -86,12 +92,11 @@ def bimodal(samples: Sequence[float]) -> bool:
     count = len(samples)
     if count < _MIN_BIMODAL_SAMPLES:
         return False
-    tail = math.ceil(count * _TAIL_RATIO)
     ordered = sorted(samples)
-    inner = ordered[tail:-tail]
+    inner = without_tails(ordered)
     mean = math.fsum(inner) / len(inner)
     spread = math.fsum((value - mean) ** 2 for value in inner)
-    fewest = math.ceil(count * _MIN_MODE_RATIO) - tail
+    fewest = math.ceil(count * _MIN_MODE_RATIO) - (count - len(inner)) // 2
     below, best, distance = 0.0, 0.0, 0.0
     for left, value in enumerate(inner[: len(inner) - fewest], start=1):
         below += value - mean

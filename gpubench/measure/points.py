@@ -25,8 +25,8 @@ LONGEST_RUN_SECONDS = 0.3
 
 CHECKED_SAMPLE = 1
 """The second of a series is taken on a poisoned result and checked by itself: what all samples together leave
-behind would be right too if only the first did all its work.
-The poison is what lies in the caches before it."""
+behind would be right too if only the first did all its work. What lies in the caches before it is the poison.
+"""
 
 
 def measure_points(
@@ -52,7 +52,7 @@ def measure_points(
     bench.tell.phase("verifying")
     for each in series:
         bench.check()
-        each.wrong = _verify(bench, each)
+        each.wrong = verify(bench, each)
     running = [each for each in series if each.wrong is None]
     bench.tell.phase("warming_up")
     _warm_up(bench, running, cold, warm)
@@ -64,7 +64,7 @@ def measure_points(
     return [measurement_of(bench, planned, each) for each in series]
 
 
-def _verify(bench: Workbench, series: Series) -> Verdict | None:
+def verify(bench: Workbench, series: Series) -> Verdict | None:
     """Poison, run a sample, and check it whole; the verdict where something is wrong.
 
     What was timed at once runs at once again, except where it keeps a cancel waiting.
@@ -146,7 +146,7 @@ def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds:
         bench.check()
         if each.point.accumulates:
             each.wrong = each.wrong or _wrong(each.point.check())
-        each.wrong = each.wrong or _verify(bench, each)
+        each.wrong = each.wrong or verify(bench, each)
 
 
 def without_figure(

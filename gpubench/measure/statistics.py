@@ -186,13 +186,18 @@ def effective_samples(samples: Sequence[float]) -> float:
     return _effective(_ranks(samples))
 
 
+def without_tails(ordered: Sequence[float]) -> Sequence[float]:
+    """A sorted series without 5 % at either end, rounded up."""
+    tail = math.ceil(len(ordered) * _TAIL_RATIO)
+    return ordered[tail:-tail]
+
+
 def _tick(ordered: Sequence[float]) -> float:
     """The least difference of samples some of which are equal: what a coarse clock cannot tell.
 
-    0 where none or all are equal. 5 % at either end are left out: an outlier is no tick.
+    0 where none or all are equal. Without the tails: an outlier is no tick.
     """
-    tail = math.ceil(len(ordered) * _TAIL_RATIO)
-    steps = [after - before for before, after in pairwise(ordered[tail:-tail])]
+    steps = [after - before for before, after in pairwise(without_tails(ordered))]
     return min((step for step in steps if step > 0), default=0.0) if 0 in steps else 0.0
 
 

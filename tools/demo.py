@@ -44,8 +44,11 @@ def main() -> int:
         finally:
             server.send_signal(signal.SIGTERM)
             stopped = server.wait(30)
-    say(f"the server ended with exit code {stopped}; the run document is in {document}")
-    say(f"next: .venv/bin/gpubench report {document}")
+    say(f"the server ended with exit code {stopped}")
+    if code == 0:
+        print(f"The run document is in {document}; next: .venv/bin/gpubench report {document}")
+    else:
+        print(f"demo: the run failed with exit code {code}; what it said is above", file=sys.stderr)
     return code or stopped
 
 
@@ -69,4 +72,7 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gpubench import __version__, errors
+from gpubench.streams import with_standard_streams
 from gpubench_client.commands import COMMANDS
 from gpubench_client.output import Output
 
@@ -26,6 +27,10 @@ _EXIT_CODES: tuple[tuple[type[errors.GpubenchError], int], ...] = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    return with_standard_streams(lambda: _command(argv))
+
+
+def _command(argv: Sequence[str] | None) -> int:
     args = parser().parse_args(argv)
     output = Output(json=getattr(args, "json", False), quiet=args.quiet)
     try:

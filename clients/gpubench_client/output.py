@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpubench.errors import GpubenchError
+from gpubench.streams import discard
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,9 +26,6 @@ class Output:
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
-        # What was closed before the program began (``>&-``) is None: then nobody is there to read.
-        sys.stdout = sys.stdout or _nowhere()
-        sys.stderr = sys.stderr or _nowhere()
         for stream in (sys.stdout, sys.stderr):
             _show_what_the_encoding_can(stream)
 
@@ -75,18 +72,9 @@ def _writing(stream: TextIO) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # What is still to come, also from the interpreter at its end, goes nowhere.
-        with _nowhere() as nowhere:
-            os.dup2(nowhere.fileno(), stream.fileno())
+        discard(stream)
         if stream is sys.stdout and not isinstance(error, BrokenPipeError):
             raise GpubenchError(f"stdout cannot be written: {error.strerror}") from None
-
-
-def _nowhere() -> TextIO:
-    """Also for workers, who have our stderr: without it the next file they open would stand in its place."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.set_inheritable(descriptor, True)
-    return os.fdopen(descriptor, "w", encoding="utf-8")
 
 
 def _show_what_the_encoding_can(stream: Any) -> None:

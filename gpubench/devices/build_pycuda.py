@@ -5,23 +5,24 @@ Then ``pip install --find-links FOLDER '.[cuda]'`` finds it.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from importlib.resources import as_file, files
 
-USAGE = "python -m gpubench.devices.build_pycuda FOLDER"
+from gpubench.streams import with_standard_streams
 
 
 def main() -> int:
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.stderr.write(
-            f"usage: {USAGE}\nBuilds PyCUDA's wheel into FOLDER; needs g++ and takes 2 minutes.\n"
-        )
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m gpubench.devices.build_pycuda",
+        description="Build PyCUDA's wheel for this Python, in 3 minutes. Needs g++ and Python's headers.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="where the wheel is put; one that is there is kept")
+    folder = parser.parse_args().folder
     with as_file(files("gpubench.devices") / "build_pycuda.sh") as script:
-        command = ["bash", str(script), sys.executable, sys.argv[1]]
-        return subprocess.run(command).returncode  # noqa: S603
+        return subprocess.run(["bash", str(script), sys.executable, folder]).returncode  # noqa: S603, S607
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(with_standard_streams(main))

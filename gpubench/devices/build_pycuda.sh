@@ -5,7 +5,7 @@
 # PyCUDA comes as source only, and building it asks for two headers and a libcuda to link against. The headers are in
 # two small wheels; the library is a stand-in that has the driver's names and nothing behind them.
 #
-# Needs g++ and the package registry; 2 minutes on one core. A wheel that is already there is kept.
+# Needs g++, Python.h and the package registry; 3 minutes on one core. A wheel that is already there is kept.
 set -euo pipefail
 
 PYCUDA=2026.1
@@ -18,7 +18,13 @@ mkdir -p "$2"
 folder=$(cd "$2" && pwd)
 tag=$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
 if compgen -G "$folder/pycuda-$PYCUDA-$tag-*.whl" >/dev/null; then exit 0; fi
-command -v g++ >/dev/null || { echo "build_pycuda: no g++; on Debian and Ubuntu: apt install g++" >&2; exit 1; }
+command -v g++ >/dev/null || { echo "build_pycuda: no g++; on Debian and Ubuntu: apt install build-essential" >&2; exit 1; }
+
+"$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || {
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    echo "build_pycuda: Python $version lacks Python.h; on Debian and Ubuntu: apt install python$version-dev" >&2
+    exit 1
+}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

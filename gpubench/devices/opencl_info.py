@@ -38,9 +38,7 @@ def _platforms() -> list[Any]:
     try:
         return list(cl.get_platforms())
     except cl.Error:
-        raise GpubenchError(
-            "no OpenCL platform is installed; in the checkout `pip install '.[opencl]'` brings PoCL"
-        ) from None
+        raise GpubenchError(f"no OpenCL platform is installed; {pocl.how_to_get()}") from None
 
 
 def _settle_pocl() -> str | None:

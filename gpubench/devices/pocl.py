@@ -6,18 +6,30 @@ installed.
 
 from __future__ import annotations
 
+import platform
 import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-REMEDY = "apt install build-essential"
+REMEDY = "on Debian and Ubuntu: apt install build-essential"
 
 _ROOTS = (Path("/usr/lib"), Path("/usr/lib64"), Path("/lib"))
 _NEEDED = (
     ("libgcc", ("gcc/*/*/libgcc.a",)),
     ("the C library's development files", ("*-linux-*/libc.so", "libc.so")),
 )
+
+
+def how_to_get(machine: str | None = None) -> str:
+    """Advice for this machine, or for one whose ``uname -m`` is ``machine``.
+
+    The registry has a wheel for x86-64 Linux alone.
+    """
+    extra = "in the checkout: pip install '.[opencl]'"
+    if (machine or platform.machine()) == "x86_64" and sys.platform == "linux":
+        return extra
+    return f"{extra}; PoCL, for the processor, on Debian and Ubuntu: apt install pocl-opencl-icd"
 
 
 def missing(roots: Iterable[Path] = _ROOTS) -> str | None:
@@ -33,4 +45,5 @@ def missing(roots: Iterable[Path] = _ROOTS) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(missing())
+    # Elsewhere PoCL's package brings what it needs.
+    sys.exit(missing() if platform.machine() == "x86_64" else None)

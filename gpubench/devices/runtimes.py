@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gpubench.devices import pocl
 from gpubench.devices.base import Device, Runtime
 from gpubench.errors import GpubenchError, MissingDependency, NoSuchDevice
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
 RuntimeName = Literal["cuda", "opencl"]
-# From the checkout: the registry's package of the name gpubench is somebody else's.
-HOW_TO_INSTALL: dict[RuntimeName, str] = {
-    "opencl": "in the checkout: pip install '.[opencl]'",
-    # PyCUDA comes as source only, and building it fails in unhelpful words where there is no toolkit.
-    "cuda": (
-        "in the checkout, with a CUDA toolkit: pip install '.[cuda]'; with the driver alone: make cuda, or "
-        "python -m gpubench.devices.build_pycuda wheels && pip install --find-links wheels '.[cuda]'"
-    ),
-}
 RUNTIMES: tuple[RuntimeName, ...] = ("cuda", "opencl")
+
+
+# From the checkout: the registry's package of the name gpubench is somebody else's.
+# PyCUDA comes as source only, and building it fails in unhelpful words where there is no toolkit.
+_HOW_TO_GET_CUDA = (
+    "in the checkout: make cuda; with a CUDA toolkit also pip install '.[cuda]'; without make: "
+    "python -m gpubench.devices.build_pycuda wheels && pip install --find-links wheels '.[cuda]'"
+)
 
 
 def load_runtime(name: RuntimeName) -> Runtime:
@@ -40,7 +40,8 @@ def load_runtime(name: RuntimeName) -> Runtime:
         if "libcuda" in str(error):
             raise GpubenchError(f"NVIDIA's driver is not installed here: {error}") from None
         raise MissingDependency(
-            f"the {name} runtime is not installed ({error}); {HOW_TO_INSTALL[name]}"
+            f"the {name} runtime is not installed ({error}); "
+            f"{_HOW_TO_GET_CUDA if name == 'cuda' else pocl.how_to_get()}"
         ) from None
 
 

@@ -20,7 +20,6 @@ import msgspec
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.errors import Cancelled, DeviceLost, GpubenchError, InternalError
-from gpubench.measure.session import Session
 from gpubench.protocol.messages import Progress
 from gpubench.results.document import ErrorInfo, Finding, Measurement, Tuning
 from gpubench.results.machine import Clocks, Telemetry
@@ -116,6 +115,9 @@ def serve(connection: socket.socket) -> None:
         if isinstance(command, Probe):
             owner.send(Probed(*survey([name for name in RUNTIMES if name in command.runtimes])))
         elif isinstance(command, Run):
+            # Not before: without numpy, which comes with a runtime, a worker can still say what is missing.
+            from gpubench.measure.session import Session
+
             try:
                 if device is None or device.info.id != command.device:
                     device = open_device(command.device)

@@ -20,6 +20,7 @@ import platformdirs
 import gpubench
 from gpubench.errors import CannotListen, Forbidden, GpubenchError, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
+from gpubench.streams import with_standard_streams
 from gpubench_server.devices import Runtime
 from gpubench_server.limits import Limits, changed
 from gpubench_server.logs import Log
@@ -32,8 +33,11 @@ _LOG_SECONDS = 2.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
+    return with_standard_streams(lambda: _command(arguments))
+
+
+def _command(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    _open_closed_streams()
     log = Log(sys.stderr, options.log_level.upper())
     code = 1
     try:
@@ -77,14 +81,6 @@ def _serve(options: argparse.Namespace) -> int:
     if options.address_file:
         options.address_file.unlink(missing_ok=True)
     return 0
-
-
-def _open_closed_streams() -> None:
-    """Else the store's files would stand in their place, and hold whatever a library prints."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
 def _say(line: str) -> None:

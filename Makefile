@@ -18,6 +18,7 @@ lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: setup-test
 	$(BIN)/ruff format .
@@ -48,7 +49,7 @@ bench: setup
 
 # PyCUDA has no wheels: build one, without a toolkit, and install the CUDA runtime with it.
 cuda: setup
-	$(BIN)/python -m gpubench.devices.build_pycuda $(VENV)/wheels
+	$(BIN)/python -m gpubench.devices.cuda.build_pycuda $(VENV)/wheels
 	@PIP_FIND_LINKS="$(abspath $(VENV))/wheels $$PIP_FIND_LINKS" tools/setup.sh $(VENV) server,opencl,cuda
 
 # On a machine with a GPU, network or none: its tests, the suite twice, and copies by others in turns with ours.

@@ -13,14 +13,14 @@ from contextlib import closing
 from in_process import Quiet, rate, run, tuned
 from record import keep, ratio_of
 
-from gpubench.benchmarks.integrity import memory_under_test
-from gpubench.benchmarks.integrity_memory import WORD_BYTES, MemoryUnderTest
-from gpubench.benchmarks.integrity_patterns import PATTERNS, Pattern, Step
+from gpubench.benchmarks.integrity.benchmark import memory_under_test
+from gpubench.benchmarks.integrity.memory import WORD_BYTES, MemoryUnderTest
+from gpubench.benchmarks.integrity.patterns import PATTERNS, Pattern, Step
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.measure.memory import Arena
-from gpubench.measure.workbench import Workbench
-from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.measure.run_context import RunContext
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import Measurement
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 16
@@ -51,7 +51,7 @@ def sweep_end(measured: list[Measurement], kernel: str) -> Measurement:
 
 def integrity_beside_copy(device: Device) -> list[dict[str, float]]:
     """Round by round, byte/s of each pattern's steps, and of all, over that of the copies around them."""
-    bench = Workbench(device, Quiet())
+    bench = RunContext(device, Quiet())
     arena = Arena(device)
     copy, shape = tuned(device, bench.programs, arena, "copy", bench.footprint_bytes(None))
     passes = copy.launches(shape)

@@ -1,4 +1,4 @@
-"""``make gpu-check``: the suite on this machine's GPU beside what else copies memory here, and a verdict.
+"""``make gpu-check``: the suite on this machine's GPU beside what else copies memory here, and a result.
 
     python bench/gpu_check.py [--output FOLDER] [--only STEP ...] [--footprint BYTES] [--rounds N] [--pairs N]
                               [--target RATIO] [--deadline SECONDS]
@@ -26,9 +26,9 @@ from pathlib import Path
 
 from gpubench_client.local import LocalClient
 
-from gpubench.benchmarks.table import BENCHMARKS, STREAM
+from gpubench.benchmarks.registry import BENCHMARKS, STREAM
 from gpubench.errors import GpubenchError
-from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import RunDocument, encode_document
 from gpubench.results.machine import DeviceInfo
 

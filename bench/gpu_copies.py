@@ -20,15 +20,15 @@ from pathlib import Path
 from in_process import run
 from record import BUILD, reach_of, write
 
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import open_device
-from gpubench.kernels.programs import Programs
+from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena
-from gpubench.measure.shapes import ELEMENT_BYTES, chunk_bytes
+from gpubench.measure.shapes import chunk_bytes
 from gpubench.measure.statistics import median, summarize
-from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.requests import BenchmarkRequest
 
 COPIES = 10
 """Between two events, of each contender alike: what the host needs to queue the first is in some times."""

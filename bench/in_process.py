@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpubench.benchmarks.plan import plan
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Device
-from gpubench.kernels.programs import Programs
+from gpubench.executor.messages import Run, Started
+from gpubench.executor.run_executor import RunExecutor
+from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena
-from gpubench.measure.session import Session
-from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.tuning import best, try_shapes
-from gpubench.protocol.messages import BenchmarkRequest, Progress
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import Finding, Measurement, Shape, Tuning
-from gpubench.worker.messages import Run, Started
+from gpubench.results.progress import Progress
 
 
 class Quiet:
@@ -25,7 +26,7 @@ class Quiet:
         self.measurements: list[Measurement] = []
         self.tunings: list[Tuning] = []
 
-    def check(self) -> None: ...
+    def raise_if_cancelled(self) -> None: ...
     def started(self, event: Started) -> None: ...
     def progress(self, progress: Progress) -> None: ...
     def tuned(self, tuning: Tuning) -> None:
@@ -39,7 +40,7 @@ class Quiet:
 
 def run(device: Device, requests: Sequence[BenchmarkRequest | str]) -> Quiet:
     quiet = Quiet()
-    Session(device, quiet).run(Run(device.info.id, plan(requests)))
+    RunExecutor(device, quiet).run(Run(device.info.id, plan(requests)))
     return quiet
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from in_process import Quiet
 from record import BUILD, keep, ratio_of
 
-from gpubench.benchmarks.chase import Chase, whole_steps
+from gpubench.benchmarks.latency.chase import Chase, whole_steps
 from gpubench.devices import host
-from gpubench.devices.opencl import OpenClRuntime
-from gpubench.measure.reports import Reports
+from gpubench.devices.opencl.runtime import OpenClRuntime
+from gpubench.measure.run_context import RunContext
 from gpubench.measure.statistics import median
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.units import format_bytes, format_seconds
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 21
@@ -34,7 +34,7 @@ def main() -> int:
     peer = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     runtime = OpenClRuntime()
     device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
-    bench = Workbench(device, Quiet())
+    bench = RunContext(device, Quiet())
     about = host.describe_host()
     caches = ", ".join(f"L{each.level} {format_bytes(each.nbytes)}" for each in host.data_caches())
     print(f"\nlatency of a step, {about.processor}, {caches}; medians of {ROUNDS} alternating rounds\n")
@@ -50,10 +50,15 @@ def main() -> int:
     return 0
 
 
-def _rounds(bench: Workbench, peer: subprocess.Popen[str], footprint: int) -> tuple[list[float], list[float]]:
+def _rounds(
+    bench: RunContext, peer: subprocess.Popen[str], footprint: int
+) -> tuple[list[float], list[float]]:
     """Seconds of a step, ours and the peer's."""
     [segment] = bench.arena.cut(footprint, 1, 8, LINE_BYTES)
-    chase, reports = Chase(bench, segment.arrays[0], footprint, line_bytes=LINE_BYTES), Reports(bench.device)
+    chase, reports = (
+        Chase(bench, segment.arrays[0], footprint, line_bytes=LINE_BYTES),
+        MismatchReports(bench.device),
+    )
     if chase.link(reports).mismatches:
         sys.exit("latency: the nodes are no cycle")
     chase.begin()
@@ -68,7 +73,7 @@ def _rounds(bench: Workbench, peer: subprocess.Popen[str], footprint: int) -> tu
                 own.append(bench.device.run([chase.steps(steps)]) / steps)
             else:
                 others.append(_ask(peer, footprint, steps))
-    if chase.verdict(steps).mismatches:
+    if chase.result(steps).mismatches:
         sys.exit("latency: the walk ended elsewhere")
     chase.release()
     reports.release()

@@ -23,7 +23,7 @@ from in_process import tuned
 from record import BUILD, keep, ratio_of
 
 from gpubench.devices import host
-from gpubench.devices.opencl import OpenClRuntime
+from gpubench.devices.opencl.runtime import OpenClRuntime
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.statistics import median
@@ -57,7 +57,7 @@ def gpubench(footprint: int) -> tuple[Contender, dict[str, Shape]]:
     def run(name: str) -> float:
         task, shape = tasks[name]
         task.fill()
-        if task.verify(shape).mismatches:
+        if task.run_and_verify(shape).mismatches:
             sys.exit(f"peers: {name} is wrong")
         launches, passes, seconds = task.launches(shape), 0, 0.0
         device.run(launches)

@@ -20,9 +20,9 @@ from typing import Any
 import in_process
 import pyopencl as cl
 
-from gpubench.benchmarks.table import BENCHMARKS
-from gpubench.devices.opencl import OpenClDevice, OpenClRuntime
-from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.benchmarks.registry import BENCHMARKS
+from gpubench.devices.opencl.runtime import OpenClDevice, OpenClRuntime
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import Measurement
 
 LIBRARY = Path("/usr/lib/oclgrind/liboclgrind-rt-icd.so")

@@ -19,13 +19,13 @@ from pathlib import Path
 import msgspec
 from record import BUILD, reach_of, write
 
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
-from gpubench.kernels.programs import Programs
+from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena
-from gpubench.measure.shapes import ELEMENT_BYTES, Access, candidates, chunk_bytes
+from gpubench.measure.shapes import Access, candidates, chunk_bytes
 from gpubench.measure.statistics import summarize
 from gpubench.measure.tuning import best, rates, standings, try_shapes
 from gpubench.measure.validity import required_footprint_bytes
@@ -84,7 +84,7 @@ def heats_of(device: Device, name: str, footprint_bytes: int | None) -> list[lis
     first = heat(shapes)
     second = heat(list(dict.fromkeys([*own, *ranked(first)[:FINALISTS]])))
     final = heat([best(second), best(second[: len(own)])])
-    if task.verify(final[0].shape).mismatches:
+    if task.run_and_verify(final[0].shape).mismatches:
         sys.exit(f"shapes: {name} is wrong in {final[0].shape}")
     task.release()
     arena.release()

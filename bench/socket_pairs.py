@@ -22,7 +22,7 @@ from serving import serving
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import open_device
 from gpubench.measure.statistics import median, summarize
-from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import Shape
 
 MAX_GROUPS = 1 << 20

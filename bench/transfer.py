@@ -16,9 +16,9 @@ from record import keep, ratio_of
 
 from gpubench.devices import host
 from gpubench.devices.base import Copy
-from gpubench.devices.opencl import OpenClRuntime
-from gpubench.measure.host_data import fill_elements
+from gpubench.devices.opencl.runtime import OpenClRuntime
 from gpubench.measure.statistics import median
+from gpubench.measure.verification.host_data import fill_elements
 from gpubench.units import format_bytes
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 21

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gpubench.catalog.theory import theory_for_device
-from gpubench.protocol.messages import StatedMemory
+from gpubench.requests import StatedMemory
 from gpubench.results.document import Flag, Measurement, RunDocument, Summary
 from gpubench.results.machine import DeviceInfo, Environment, Host, Theory
 

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.command import environment
 from tests.running import PATIENCE_SECONDS
 
-CLIENT, SERVER, BUILD = "gpubench_client.cli", "gpubench_server", "gpubench.devices.build_pycuda"
+CLIENT, SERVER, BUILD = "gpubench_client.cli", "gpubench_server", "gpubench.devices.cuda.build_pycuda"
 ANSWERED = [
     (CLIENT, "--version"),
     (CLIENT, "--help"),

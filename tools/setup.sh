@@ -40,7 +40,7 @@ version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2]); sys.e
     stop "PYTHON=$python is ${version:-no Python}; 3.11 or newer is needed"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     stop "Python $version cannot make virtual environments; on Debian and Ubuntu: apt install python$version-venv"
-"$python" gpubench/devices/pocl.py || exit 2
+"$python" gpubench/devices/opencl/pocl.py || exit 2
 
 if [ "$maker" != setup ] && [ -n "$(ls -A "$venv" 2>/dev/null)" ]; then
     # Somebody else's: it is used, and never cleared.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpubench.benchmarks.plan import describe
+from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpubench.protocol.messages import BenchmarkRequest, StatedMemory
+    from gpubench.requests import BenchmarkRequest, StatedMemory
     from gpubench_client.client import Client
     from gpubench_client.local import LocalClient
 

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 import gpubench
+from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError, ProtocolError, QueueFull, TooManyConnections
 from gpubench.protocol import messages
-from gpubench.protocol.messages import Accepted, BenchmarkRequest, Progress, RunParams
+from gpubench.protocol.messages import Accepted, RunParams
 from gpubench.protocol.session import Failure, Result
+from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.document import RunDocument
+from gpubench.results.progress import Progress
+from gpubench_client.backend import ignore, requests
 from gpubench_client.backoff import Backoff
-from gpubench_client.connection import Connection, Listener
-from gpubench_client.service import ignore, requests
+from gpubench_client.connection import Listener, ServerConnection
 from gpubench_client.urls import parse_url
 
 if TYPE_CHECKING:
-    from gpubench.worker.conduct import Stop
+    from gpubench.executor.supervisor import StopRequest
 
 BUSY = (QueueFull, TooManyConnections)
 """What passes by itself: these are asked again, for as long as patience lasts."""
@@ -53,7 +56,7 @@ class Client:
         self._answer_timeout_seconds = answer_timeout_seconds
         self._patience_seconds = patience_seconds
         self._on_retry = on_retry
-        self._connection: Connection | None = None
+        self._connection: ServerConnection | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -80,9 +83,9 @@ class Client:
         answer: messages.Devices = self._ask("devices")
         return answer
 
-    def benchmarks(self) -> messages.Benchmarks:
+    def benchmarks(self) -> Benchmarks:
         """All benchmarks and suites, with the JSON Schema of each one's parameters."""
-        answer: messages.Benchmarks = self._ask("benchmarks")
+        answer: Benchmarks = self._ask("benchmarks")
         return answer
 
     def run(
@@ -93,10 +96,10 @@ class Client:
         key: str | None = None,
         deadline_seconds: float | None = None,
         detach: bool = False,
-        memory: messages.StatedMemory | None = None,
+        memory: StatedMemory | None = None,
         on_accepted: Callable[[Accepted], None] = ignore,
         on_progress: Callable[[Progress], None] = ignore,
-        stop: Stop | None = None,
+        stop: StopRequest | None = None,
     ) -> RunDocument:
         """Run benchmarks or suites and wait for the document.
 
@@ -116,7 +119,7 @@ class Client:
         device: str | None = None,
         key: str | None = None,
         deadline_seconds: float | None = None,
-        memory: messages.StatedMemory | None = None,
+        memory: StatedMemory | None = None,
     ) -> Accepted:
         """Give the server a run and leave it there; ``result`` fetches its document by ``run_id``."""
         params = RunParams(requests(benchmarks), device, key, deadline_seconds, True, memory)
@@ -175,12 +178,12 @@ class Client:
             self.close()
         return answer
 
-    def _connected(self) -> tuple[Connection, Failure | None]:
+    def _connected(self) -> tuple[ServerConnection, Failure | None]:
         """A connection that was greeted, and what the server had against it."""
         if self._connection is not None and self._connection.usable():
             return self._connection, None
         self.close()
-        self._connection = Connection(
+        self._connection = ServerConnection(
             self._address, self._connect_timeout_seconds, self._answer_timeout_seconds
         )
         answer = self._connection.ask("hello", _HELLO, _NOBODY)
@@ -199,7 +202,7 @@ def _asked_seconds(error: GpubenchError) -> float:
     return float(asked) if isinstance(asked, int | float) else 0.0
 
 
-def _pause(seconds: float, stop: Stop | None) -> None:
+def _pause(seconds: float, stop: StopRequest | None) -> None:
     """Wait, unless there is a reason to stop, which is raised."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpubench.errors import GpubenchError, Unreachable
-from gpubench.protocol.messages import Accepted, Method, Progress, RunIdParams
+from gpubench.protocol.messages import Accepted, Method, RunIdParams
 from gpubench.protocol.session import ClientSession, Event, Failure, Result
-from gpubench_client.service import ignore
+from gpubench.results.progress import Progress
+from gpubench_client.backend import ignore
 from gpubench_client.urls import Address
 
 if TYPE_CHECKING:
-    from gpubench.worker.conduct import Stop
+    from gpubench.executor.supervisor import StopRequest
 
 _STOP_POLL_SECONDS = 0.1
 
@@ -29,10 +30,10 @@ class Listener:
 
     on_accepted: Callable[[Accepted], None] = ignore
     on_progress: Callable[[Progress], None] = ignore
-    stop: Stop | None = None
+    stop: StopRequest | None = None
 
 
-class Connection:
+class ServerConnection:
     """Raises ``Unreachable`` where nobody answers, or no longer."""
 
     def __init__(
@@ -99,7 +100,7 @@ class Connection:
             self._socket.sendall(data)
         return request_id
 
-    def _wait(self, stop: Stop | None, run_id: str | None) -> list[Event]:
+    def _wait(self, stop: StopRequest | None, run_id: str | None) -> list[Event]:
         """The next events, or none where there is a reason to stop, which somebody must look at."""
         until = time.monotonic() + self._answer_timeout_seconds
         slice_seconds = _STOP_POLL_SECONDS if stop else self._answer_timeout_seconds

@@ -10,26 +10,22 @@ from typing import Literal, Self
 
 import msgspec
 
-from gpubench.benchmarks.plan import describe, plan
+from gpubench.benchmarks.description import Benchmarks, describe
+from gpubench.benchmarks.plan import plan
 from gpubench.catalog.lookup import find_technology
-from gpubench.devices.choose import choose
 from gpubench.devices.runtimes import RUNTIMES
+from gpubench.devices.selection import choose
 from gpubench.errors import DeadlineExceeded, from_wire
-from gpubench.protocol.messages import (
-    Accepted,
-    BenchmarkRequest,
-    Benchmarks,
-    Devices,
-    Progress,
-    RunParams,
-    StatedMemory,
-)
-from gpubench.protocol.validation import convert
+from gpubench.executor.messages import Run
+from gpubench.executor.supervisor import Recorder, StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
+from gpubench.protocol.messages import Accepted, Devices, RunParams
+from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.document import RunDocument
-from gpubench.worker.conduct import Recorder, Stop, conduct, now
-from gpubench.worker.handle import Worker, devices_of, probe, workers_for
-from gpubench.worker.messages import Run
-from gpubench_client.service import ignore, requests
+from gpubench.results.progress import Progress
+from gpubench.results.timestamps import now
+from gpubench.validation import convert
+from gpubench_client.backend import ignore, requests
 
 RuntimeChoice = Literal["auto", "cuda", "opencl"]
 
@@ -63,7 +59,7 @@ class LocalClient:
         memory: StatedMemory | None = None,
         on_accepted: Callable[[Accepted], None] = ignore,
         on_progress: Callable[[Progress], None] = ignore,
-        stop: Stop | None = None,
+        stop: StopRequest | None = None,
     ) -> RunDocument:
         """As ``Client.run``; ``key`` is kept in the document and does nothing more."""
         asked = RunParams(requests(benchmarks), device, key, deadline_seconds, memory=memory)
@@ -84,13 +80,13 @@ class LocalClient:
             # Who found the device has loaded what it needs; the others would only be in the way.
             worker = workers.pop(chosen.runtime)
         with _ending(worker):
-            stop = stop or Stop()
+            stop = stop or StopRequest()
             if stop.reason is not None:
                 raise stop.reason
             run_id = recorder.document.run_id
             on_accepted(Accepted(request_id=None, run_id=run_id, position=0, eta_seconds=0.0))
             with _deadline(deadline_seconds, stop):
-                document = conduct(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
+                document = supervise(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
         if document.error is not None:
             said = document.error
             raise from_wire(said.code, said.message, {"kind": said.kind, "document": document})
@@ -98,7 +94,7 @@ class LocalClient:
 
 
 @contextlib.contextmanager
-def _ending(worker: Worker) -> Iterator[None]:
+def _ending(worker: WorkerProcess) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
@@ -111,7 +107,7 @@ def _ending(worker: Worker) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _deadline(seconds: float | None, stop: Stop) -> Iterator[None]:
+def _deadline(seconds: float | None, stop: StopRequest) -> Iterator[None]:
     if seconds is None:
         yield
         return

@@ -7,19 +7,20 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from gpubench.benchmarks.parameters import Parameters
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Launch
 from gpubench.errors import BenchmarkFailed
-from gpubench.measure.checks import Checks, salt_of
+from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.measure.memory import whole_pages
 from gpubench.measure.points import measure_points
+from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.shapes import candidates, chunk_bytes
+from gpubench.measure.verification.arrays import Checks, salt_of
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Summary
 from gpubench.units import format_bandwidth, format_bytes, format_seconds
-from gpubench.worker.messages import PlannedBenchmark
 
 GROUPS_PER_UNIT = 8
 """Of 256 threads each they fill a GPU: 2048 threads on each multiprocessor."""
@@ -48,28 +49,28 @@ class Batch:
         return self.groups * self.launches
 
 
-def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A latency for each batch, of one launch; a sample is one batch and no more.
 
     Each batch is measured alone, for then the very launches that are timed are those that are checked.
     """
     parameters = Parameters(**planned.parameters)
-    limit = bench.point_limit_seconds(parameters.time_limit_seconds)
+    limit = context.point_limit_seconds(parameters.time_limit_seconds)
     measured: list[Measurement] = []
     with ExitStack() as held:
-        checks = Checks(bench, _DTYPE)
+        checks = Checks(context, _DTYPE)
         held.callback(checks.release)
-        batches = _batches((bench.device.info.compute_units or 1) * GROUPS_PER_UNIT)
+        batches = _batches((context.device.info.compute_units or 1) * GROUPS_PER_UNIT)
         nbytes = max(batch.marks for batch in batches) * ELEMENT_BYTES[_DTYPE]
-        memory = bench.device.allocate(whole_pages(nbytes))
+        memory = context.device.allocate(whole_pages(nbytes))
         held.callback(memory.release)
         marks = memory.view(0, memory.nbytes)
         for number, batch in enumerate(batches):
-            bench.tell.part(number, len(batches))
-            point = _point(bench, checks, marks, batch, salt_of(parameters.seed))
-            measured += measure_points(bench, planned, [point], limit, warm=bool(measured))
+            context.progress.part(number, len(batches))
+            point = _point(context, checks, marks, batch, salt_of(parameters.seed))
+            measured += measure_points(context, planned, [point], limit, warm=bool(measured))
             yield measured[-1]
-    yield from findings(planned.name, measured, _read_bytes_per_second(bench, parameters))
+    yield from findings(planned.name, measured, _read_bytes_per_second(context, parameters))
 
 
 def findings(
@@ -118,8 +119,8 @@ def _batches(full: int) -> list[Batch]:
     return few + [Batch(full, launches) for launches in BATCHES]
 
 
-def _point(bench: Workbench, checks: Checks, marks: object, batch: Batch, start: int) -> Point:
-    program = bench.programs.program("launch", _DTYPE, group_size=checks.group_size, UNROLL=1, ORDER_TILE=0)
+def _point(context: RunContext, checks: Checks, marks: object, batch: Batch, start: int) -> Point:
+    program = context.programs.program("launch", _DTYPE, group_size=checks.group_size, UNROLL=1, ORDER_TILE=0)
     kernel = program.kernel("launch_mark")
     return Point(
         operations=[
@@ -130,7 +131,7 @@ def _point(bench: Workbench, checks: Checks, marks: object, batch: Batch, start:
         bus_bytes=0,
         footprint_bytes=batch.marks * ELEMENT_BYTES[_DTYPE],
         poison=lambda: checks.poison(marks, batch.marks),
-        check=lambda: checks.elements(program, "marks", [(marks, batch.marks, start, 0, 0, 0)]),
+        verify=lambda: checks.elements(program, "marks", [(marks, batch.marks, start, 0, 0, 0)]),
         axes={"groups": batch.groups, "launches": batch.launches},
         accesses=batch.launches,
         dependent=True,
@@ -139,27 +140,27 @@ def _point(bench: Workbench, checks: Checks, marks: object, batch: Batch, start:
     )
 
 
-def _read_bytes_per_second(bench: Workbench, parameters: Parameters) -> float | None:
+def _read_bytes_per_second(context: RunContext, parameters: Parameters) -> float | None:
     """Of the best of some verified passes in the first shape that runs; null without any, or if wrong."""
     row = STREAM["read"]
     # Large groups come first, which many OpenCL GPUs refuse; what was tuned before has run.
-    tuned = [shape for key, shape in bench.shapes.items() if key[:3] == (row.name, row.access, _DTYPE)]
-    shapes = [*tuned, *candidates(bench.device.info, row.access, _DTYPE, {})]
-    segments = bench.arena.cut(
-        bench.footprint_bytes(parameters.footprint_bytes),
+    tuned = [shape for key, shape in context.shapes.items() if key[:3] == (row.name, row.access, _DTYPE)]
+    shapes = [*tuned, *candidates(context.device.info, row.access, _DTYPE, {})]
+    segments = context.arena.cut(
+        context.footprint_bytes(parameters.footprint_bytes),
         1,
         ELEMENT_BYTES[_DTYPE],
         max(map(chunk_bytes, shapes)),
     )
-    task = StreamTask(bench.device, bench.programs, row, _DTYPE, segments, parameters.seed)
+    task = StreamTask(context.device, context.programs, row, _DTYPE, segments, parameters.seed)
     try:
         task.fill()
         for shape in shapes:
-            bench.check()
+            context.raise_if_cancelled()
             with suppress(BenchmarkFailed):
-                if task.verify(shape).mismatches:
+                if task.run_and_verify(shape).mismatches:
                     return None
-                seconds = min(bench.run(task.launches(shape)) for _ in range(_PASSES))
+                seconds = min(context.run(task.launches(shape)) for _ in range(_PASSES))
                 return task.pass_bytes(shape)[1] / seconds if seconds > 0 else None
         return None
     finally:

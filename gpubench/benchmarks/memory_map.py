@@ -7,23 +7,23 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from gpubench.benchmarks.parameters import MapParameters
-from gpubench.benchmarks.stream import stream_point
-from gpubench.benchmarks.stream_task import Scratch, StreamTask
-from gpubench.benchmarks.table import STREAM, StreamBenchmark
+from gpubench.benchmarks.registry import STREAM, StreamBenchmark
+from gpubench.benchmarks.stream.benchmark import stream_point
+from gpubench.benchmarks.stream.task import Scratch, StreamTask
 from gpubench.devices.base import Allocation
+from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import measure_points
+from gpubench.measure.run_context import RunContext, taken_memory, whole_memory_bytes
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import FixedCount
 from gpubench.measure.tuning import tuned_shape
-from gpubench.measure.whole import taken, wanted_bytes
-from gpubench.measure.workbench import Workbench
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
-from gpubench.worker.messages import PlannedBenchmark
 
 SLOW_RATIO = 0.9
 """Of the median slice. A slice is slow where even its best sample is below: noise meets some of the
@@ -39,36 +39,36 @@ _FEWEST = 4
 """Slices, as few as may be asked for."""
 
 
-def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A figure for each slice, then what they say together; raises ``OutOfDeviceMemory``."""
     parameters = MapParameters(**planned.parameters)
     row = STREAM[parameters.kernel]
-    shapes = candidates(bench.device.info, row.access, parameters.dtype, planned.parameters)
-    wanted = wanted_bytes(bench, planned.parameters)
+    shapes = candidates(context.device.info, row.access, parameters.dtype, planned.parameters)
+    wanted = whole_memory_bytes(context, planned.parameters)
     step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
-    slices = slices_of(bench.device.info, parameters.slices, wanted, step)
-    largest = min(bench.device.info.max_allocation_bytes or wanted, wanted // slices)
+    slices = slices_of(context.device.info, parameters.slices, wanted, step)
+    largest = min(context.device.info.max_allocation_bytes or wanted, wanted // slices)
     slice_bytes = max(largest // step, 1) * step
-    limit = bench.point_limit_seconds(parameters.time_limit_seconds)
+    limit = context.point_limit_seconds(parameters.time_limit_seconds)
     rule = FixedCount(parameters.rounds, limit)
-    with taken(bench, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
-        shape = _shape(bench, planned, row, shapes, allocations)
+    with taken_memory(context, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
+        shape = _shape(context, planned, row, shapes, allocations)
         segments = _segments(allocations, row, parameters.dtype, slice_bytes)[:slices]
-        scratch = Scratch(bench.device)
+        scratch = Scratch(context.device)
         stack.callback(scratch.release)
         points = []
         for number, segment in enumerate(segments):
-            bench.check()
+            context.raise_if_cancelled()
             task = StreamTask(
-                bench.device, bench.programs, row, parameters.dtype, [segment], parameters.seed, scratch
+                context.device, context.programs, row, parameters.dtype, [segment], parameters.seed, scratch
             )
             task.fill()
             points.append(_point(task, shape, number, len(segments)))
-        cache = bench.device.info.last_level_cache_bytes
+        cache = context.device.info.last_level_cache_bytes
         cold = not cache or slice_bytes < CACHE_MULTIPLE * cache
-        measured = measure_points(bench, planned, points, limit, rule=rule, cold=cold)
+        measured = measure_points(context, planned, points, limit, rule=rule, cold=cold)
     yield from measured
-    yield from findings(planned.name, measured, slice_bytes, bench.device.info.memory_bytes)
+    yield from findings(planned.name, measured, slice_bytes, context.device.info.memory_bytes)
 
 
 def findings(
@@ -173,7 +173,7 @@ def _segments(
 
 
 def _shape(
-    bench: Workbench,
+    context: RunContext,
     planned: PlannedBenchmark,
     row: StreamBenchmark,
     shapes: Sequence[Shape],
@@ -181,15 +181,15 @@ def _shape(
 ) -> Shape:
     """Tuned on as much of what was taken as keeps caches out, in long pieces."""
     dtype = planned.parameters["dtype"]
-    needed = bench.footprint_bytes(None)
+    needed = context.footprint_bytes(None)
     step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
     piece = min(needed, *(each.nbytes for each in allocations)) // step * step
     segments = _segments(allocations, row, dtype, piece)[: -(-needed // piece)]
-    task = StreamTask(bench.device, bench.programs, row, dtype, segments, planned.parameters["seed"])
+    task = StreamTask(context.device, context.programs, row, dtype, segments, planned.parameters["seed"])
     try:
         if len(shapes) > 1:
             task.fill()
-        return tuned_shape(bench, task, shapes, planned.parameters)
+        return tuned_shape(context, task, shapes, planned.parameters)
     finally:
         task.release()
 

@@ -9,16 +9,17 @@ from typing import Literal
 
 from gpubench.benchmarks.parameters import Parameters
 from gpubench.devices.base import Launch, Program
-from gpubench.measure.checks import Checks, SumPlaces, salt_of, together
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import measure_points
-from gpubench.measure.series import Point, Verdict
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import point_of, tuned_shape
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.arrays import Checks, SumPlaces, salt_of
+from gpubench.measure.verification.result import VerificationResult, combined
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.units import format_bandwidth, format_percent
-from gpubench.worker.messages import PlannedBenchmark
 
 MIXES = ((1, 0), (3, 1), (2, 1), (1, 1), (1, 2), (0, 1))
 """Reads to writes."""
@@ -31,20 +32,20 @@ _PARTS = math.lcm(*map(sum, MIXES))
 _WORD_BYTES = 8
 
 
-def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A point for each mix, all over the same memory and in the same access shape."""
     parameters = Parameters(**planned.parameters)
-    shapes = candidates(bench.device.info, "mix", "double", {})
+    shapes = candidates(context.device.info, "mix", "double", {})
     step = _PARTS * max(PAGE_BYTES, *map(chunk_bytes, shapes))
-    segments = bench.arena.cut(bench.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, step)
-    checks = Checks(bench, "double")
-    sums = SumPlaces(bench.device, len(segments), max(shape.groups or 1 for shape in shapes))
+    segments = context.arena.cut(context.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, step)
+    checks = Checks(context, "double")
+    sums = SumPlaces(context.device, len(segments), max(shape.groups or 1 for shape in shapes))
     try:
-        tasks = {mix: MixTask(bench, checks, segments, sums, mix, parameters.seed) for mix in MIXES}
+        tasks = {mix: MixTask(context, checks, segments, sums, mix, parameters.seed) for mix in MIXES}
         tasks[_TUNED_ON].fill()
-        shape = tuned_shape(bench, tasks[_TUNED_ON], shapes, planned.parameters)
-        limit = bench.point_limit_seconds(parameters.time_limit_seconds)
-        measured = measure_points(bench, planned, [task.point(shape) for task in tasks.values()], limit)
+        shape = tuned_shape(context, tasks[_TUNED_ON], shapes, planned.parameters)
+        limit = context.point_limit_seconds(parameters.time_limit_seconds)
+        measured = measure_points(context, planned, [task.point(shape) for task in tasks.values()], limit)
     finally:
         checks.release()
         sums.release()
@@ -61,14 +62,14 @@ class MixTask:
 
     def __init__(
         self,
-        bench: Workbench,
+        context: RunContext,
         checks: Checks,
         segments: Sequence[Segment],
         sums: SumPlaces,
         mix: tuple[int, int],
         seed: int,
     ) -> None:
-        self._bench = bench
+        self._context = context
         self._checks = checks
         self._segments = segments
         self._sums = sums
@@ -89,7 +90,7 @@ class MixTask:
         return self.footprint_bytes, self.footprint_bytes + stored
 
     def program(self, shape: Shape) -> Program:
-        return self._bench.programs.shaped("mix", self.dtype, shape, READS=self._reads, WRITES=self._writes)
+        return self._context.programs.shaped("mix", self.dtype, shape, READS=self._reads, WRITES=self._writes)
 
     def launches(self, shape: Shape) -> list[Launch]:
         """One pass: every part once."""
@@ -108,11 +109,11 @@ class MixTask:
 
     def point(self, shape: Shape) -> Point:
         axes = {"reads": self._reads, "writes": self._writes}
-        return point_of(self, shape, self.poison, self.check, axes=axes)
+        return point_of(self, shape, self.poison, self.verify, axes=axes)
 
     def fill(self) -> None:
         kernel = self._check_program.kernel("fill")
-        self._bench.run(
+        self._context.run(
             [
                 self._checks.launch(kernel, s.arrays[0], s.elements, s.first, self._salt)
                 for s in self._segments
@@ -128,11 +129,11 @@ class MixTask:
                 view = s.allocation.view(self._reads * self._part_bytes, self._writes * self._part_bytes)
                 self._checks.poison(view, s.elements - self._written_from)
 
-    def check(self) -> Verdict:
+    def verify(self) -> VerificationResult:
         """The whole footprint, and what was summed of it."""
         arrays = [(s.arrays[0], s.elements, s.first, self._salt, 0, 0) for s in self._segments]
         elements = self._checks.elements(self._check_program, "mix", arrays)
-        return together([elements, self._checks.sums(self._expected_sum, self._sums)])
+        return combined([elements, self._checks.sums(self._expected_sum, self._sums)])
 
     @cached_property
     def _expected_sum(self) -> int:
@@ -142,7 +143,7 @@ class MixTask:
     @cached_property
     def _check_program(self) -> Program:
         size = self._checks.group_size
-        return self._bench.programs.program(
+        return self._context.programs.program(
             "mix", self.dtype, group_size=size, UNROLL=1, READS=1, WRITES=1, ORDER_TILE=0
         )
 

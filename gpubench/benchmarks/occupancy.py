@@ -10,20 +10,22 @@ from functools import cached_property
 import msgspec
 
 from gpubench.benchmarks.parameters import OccupancyParameters
-from gpubench.benchmarks.stream import stream_point
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM, StreamBenchmark
-from gpubench.measure.checks import Checks, salt_of
+from gpubench.benchmarks.registry import STREAM, StreamBenchmark
+from gpubench.benchmarks.stream.benchmark import stream_point
+from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import measure_points
-from gpubench.measure.series import Point, Verdict
-from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.series import Point
+from gpubench.measure.shapes import candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import tuned_shape
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.arrays import Checks, salt_of
+from gpubench.measure.verification.result import VerificationResult
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Mismatch, Shape, Summary
 from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth, format_bytes
-from gpubench.worker.messages import PlannedBenchmark
 
 KERNELS = ("read", "copy")
 ENOUGH_RATIO = 0.95
@@ -37,15 +39,15 @@ _PROBED_PART = 16
 _MAX_DOUBLINGS = 5
 
 
-def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A curve for each kernel, and what it takes to come near its highest point."""
     parameters = OccupancyParameters(**planned.parameters)
     kernels = (parameters.kernel,) if parameters.kernel else KERNELS
     for number, kernel in enumerate(kernels):
-        bench.tell.part(number, len(kernels))
-        measured = _curve(bench, planned, parameters, STREAM[kernel])
+        context.progress.part(number, len(kernels))
+        measured = _curve(context, planned, parameters, STREAM[kernel])
         yield from measured
-        yield from findings(planned.name, kernel, measured, resident_threads(bench.device.info))
+        yield from findings(planned.name, kernel, measured, resident_threads(context.device.info))
 
 
 def group_counts(compute_units: int, most: int) -> list[int]:
@@ -105,36 +107,36 @@ def _interval(rate: Summary) -> str:
 
 
 def _curve(
-    bench: Workbench, planned: PlannedBenchmark, parameters: OccupancyParameters, row: StreamBenchmark
+    context: RunContext, planned: PlannedBenchmark, parameters: OccupancyParameters, row: StreamBenchmark
 ) -> list[Measurement]:
     dtype, element_bytes = parameters.dtype, ELEMENT_BYTES[parameters.dtype]
-    shapes = candidates(bench.device.info, row.access, dtype, planned.parameters)
-    footprint_bytes = bench.footprint_bytes(parameters.footprint_bytes)
-    limit = parameters.time_limit_seconds or bench.point_limit_seconds() / 2
+    shapes = candidates(context.device.info, row.access, dtype, planned.parameters)
+    footprint_bytes = context.footprint_bytes(parameters.footprint_bytes)
+    limit = parameters.time_limit_seconds or context.point_limit_seconds() / 2
     with ExitStack() as held:
 
         def task_over(footprint_bytes: int) -> tuple[StreamTask, list[Segment]]:
-            segments = bench.arena.cut(
+            segments = context.arena.cut(
                 footprint_bytes, row.arrays, element_bytes, max(map(chunk_bytes, shapes))
             )
-            task = StreamTask(bench.device, bench.programs, row, dtype, segments, parameters.seed)
+            task = StreamTask(context.device, context.programs, row, dtype, segments, parameters.seed)
             held.callback(task.release)
             task.fill()
             return task, segments
 
         task, segments = task_over(footprint_bytes)
-        shape = tuned_shape(bench, task, shapes, planned.parameters)
-        seconds = _seconds_of_one_group(bench, row, segments, shape, parameters)
+        shape = tuned_shape(context, task, shapes, planned.parameters)
+        seconds = _seconds_of_one_group(context, row, segments, shape, parameters)
         if seconds > MAX_PASS_SECONDS:
             task, segments = task_over(int(footprint_bytes * MAX_PASS_SECONDS / seconds))
-        checks = Checks(bench, dtype)
+        checks = Checks(context, dtype)
         held.callback(checks.release)
-        totals = Totals(bench, checks, task, segments, parameters.seed)
+        totals = Totals(context, checks, task, segments, parameters.seed)
         most = min(geometry(shape, each.elements, element_bytes).groups for each in segments)
-        counts = group_counts(bench.device.info.compute_units or 1, most)
+        counts = group_counts(context.device.info.compute_units or 1, most)
         # The most groups first: they need the largest place for sums, of which the others take a part.
         points = [_point(task, totals, shape, groups) for groups in reversed(counts)]
-        return measure_points(bench, planned, points[::-1], limit)
+        return measure_points(context, planned, points[::-1], limit)
 
 
 class Totals:
@@ -145,27 +147,27 @@ class Totals:
     """
 
     def __init__(
-        self, bench: Workbench, checks: Checks, task: StreamTask, segments: Sequence[Segment], seed: int
+        self, context: RunContext, checks: Checks, task: StreamTask, segments: Sequence[Segment], seed: int
     ) -> None:
-        self._bench, self._checks, self._task, self._seed = bench, checks, task, seed
+        self._context, self._checks, self._task, self._seed = context, checks, task, seed
         self._segments = segments
 
     @cached_property
     def _expected(self) -> int:
-        program = self._bench.programs.verify(self._task.dtype, self._checks.group_size)
+        program = self._context.programs.verify(self._task.dtype, self._checks.group_size)
         salt = salt_of(self._seed)
         return self._checks.total(
             program, "words", [(each.elements, each.first, salt, 0, 0) for each in self._segments]
         )
 
-    def check(self, shape: Shape) -> Verdict:
+    def verify(self, shape: Shape) -> VerificationResult:
         actual = self._task.summed(shape)
         if actual == self._expected:
-            return Verdict(0, [], "sums")
-        return Verdict(1, [Mismatch(0, f"{self._expected:#x}", f"{actual:#x}")], "sums")
+            return VerificationResult(0, [], "sums")
+        return VerificationResult(1, [Mismatch(0, f"{self._expected:#x}", f"{actual:#x}")], "sums")
 
     def suits(self, groups: int) -> bool:
-        return self._task.name == "read" and groups < (self._bench.device.info.compute_units or 1)
+        return self._task.name == "read" and groups < (self._context.device.info.compute_units or 1)
 
 
 def _point(task: StreamTask, totals: Totals, shape: Shape, groups: int) -> Point:
@@ -175,12 +177,12 @@ def _point(task: StreamTask, totals: Totals, shape: Shape, groups: int) -> Point
         axes={"kernel": task.name, "groups": groups, "threads": groups * shape.group_size},
     )
     if totals.suits(groups):
-        return dataclasses.replace(point, check=lambda: totals.check(narrow))
+        return dataclasses.replace(point, verify=lambda: totals.verify(narrow))
     return point
 
 
 def _seconds_of_one_group(
-    bench: Workbench,
+    context: RunContext,
     row: StreamBenchmark,
     segments: Sequence[Segment],
     shape: Shape,
@@ -190,10 +192,10 @@ def _seconds_of_one_group(
     chunk_elements = chunk_bytes(shape) // ELEMENT_BYTES[parameters.dtype]
     chunks = max(segments[0].elements // chunk_elements // _PROBED_PART, 1)
     part = dataclasses.replace(segments[0], elements=chunks * chunk_elements)
-    probe = StreamTask(bench.device, bench.programs, row, parameters.dtype, [part], parameters.seed)
+    probe = StreamTask(context.device, context.programs, row, parameters.dtype, [part], parameters.seed)
     try:
         launches = probe.launches(msgspec.structs.replace(shape, groups=1))
-        bench.run(launches)
-        return bench.run(launches) * sum(each.elements for each in segments) / part.elements
+        context.run(launches)
+        return context.run(launches) * sum(each.elements for each in segments) / part.elements
     finally:
         probe.release()

@@ -181,8 +181,6 @@ class IntegrityParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     ] = 1.0
 
 
-SHAPE_FIELDS = ("vector_bytes", "unroll", "group_size", "order", "streaming_stores", "groups")
-
 LABEL_FIELDS = ("dtype",)
 """Fields that name a figure of its own, in metrics too, rather than change what one means."""
 

@@ -12,16 +12,17 @@ from typing import Literal
 
 from gpubench.benchmarks.parameters import Parameters
 from gpubench.devices.base import Buffer, Launch, Program
-from gpubench.measure.checks import Checks, salt_of
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import measure_points
-from gpubench.measure.series import Point, Verdict
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import point_of, tuned_shape
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.arrays import Checks, salt_of
+from gpubench.measure.verification.result import VerificationResult
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.units import format_bandwidth
-from gpubench.worker.messages import PlannedBenchmark
 
 PATTERNS = ("zeros", "ones", "checkerboard", "walking", "random")
 """In the order of pattern.cl's numbers."""
@@ -33,21 +34,21 @@ _WORD_BYTES = 8
 _NOTABLE_RATIO = 1.05
 
 
-def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A point for each kernel and pattern, and for each kernel what the fastest pattern gains."""
     parameters = Parameters(**planned.parameters)
-    shapes = {kernel: candidates(bench.device.info, kernel, "double", {}) for kernel in KERNELS}
+    shapes = {kernel: candidates(context.device.info, kernel, "double", {}) for kernel in KERNELS}
     step = 2 * max(PAGE_BYTES, *(chunk_bytes(shape) for tried in shapes.values() for shape in tried))
-    segments = bench.arena.cut(bench.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, step)
-    checks = Checks(bench, "double")
+    segments = context.arena.cut(context.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, step)
+    checks = Checks(context, "double")
     try:
         points: list[Point] = []
         for kernel in KERNELS:
-            tasks = [PatternTask(bench, checks, segments, kernel, p, parameters.seed) for p in PATTERNS]
-            shape = tuned_shape(bench, tasks[-1], shapes[kernel], planned.parameters)
+            tasks = [PatternTask(context, checks, segments, kernel, p, parameters.seed) for p in PATTERNS]
+            shape = tuned_shape(context, tasks[-1], shapes[kernel], planned.parameters)
             points += [task.point(shape) for task in tasks]
-        limit = bench.point_limit_seconds(parameters.time_limit_seconds)
-        measured = measure_points(bench, planned, points, limit)
+        limit = context.point_limit_seconds(parameters.time_limit_seconds)
+        measured = measure_points(context, planned, points, limit)
     finally:
         checks.release()
     yield from measured
@@ -63,14 +64,14 @@ class PatternTask:
 
     def __init__(
         self,
-        bench: Workbench,
+        context: RunContext,
         checks: Checks,
         segments: Sequence[Segment],
         kernel: Kernel,
         pattern: str,
         seed: int,
     ) -> None:
-        self._bench = bench
+        self._context = context
         self._checks = checks
         self._segments = segments
         self.access = kernel
@@ -87,7 +88,7 @@ class PatternTask:
         return self.footprint_bytes // (2 if copied else 1), self.footprint_bytes
 
     def program(self, shape: Shape) -> Program:
-        return self._bench.programs.shaped("pattern", self.dtype, shape)
+        return self._context.programs.shaped("pattern", self.dtype, shape)
 
     def launches(self, shape: Shape) -> list[Launch]:
         if self.access == "write":
@@ -102,12 +103,12 @@ class PatternTask:
     def point(self, shape: Shape) -> Point:
         axes = {"kernel": self.access, "pattern": self._pattern}
         prepare = (lambda: self.fill(shape)) if self.access == "copy" else None
-        return point_of(self, shape, self.poison, self.check, axes=axes, prepare=prepare)
+        return point_of(self, shape, self.poison, self.verify, axes=axes, prepare=prepare)
 
     def fill(self, shape: Shape) -> None:
         """Write the pattern to the half that a copy reads."""
         halves = zip(self._segments, self._halves, strict=True)
-        self._bench.run([self._write(s, source, elements, shape) for s, (source, _, elements) in halves])
+        self._context.run([self._write(s, source, elements, shape) for s, (source, _, elements) in halves])
 
     def poison(self) -> None:
         """Words of the hash, which are no pattern's; all bits set would be right for ones."""
@@ -116,7 +117,7 @@ class PatternTask:
         for words, elements in copies if self.access == "copy" else wholes:
             self._checks.fill(words, elements, 0, self._salt)
 
-    def check(self) -> Verdict:
+    def verify(self) -> VerificationResult:
         """Every word of the footprint."""
         arrays: list[tuple[Buffer, int, int]] = []
         for segment, (source, copy, elements) in zip(self._segments, self._halves, strict=True):
@@ -140,7 +141,7 @@ class PatternTask:
     @cached_property
     def _check_program(self) -> Program:
         size = self._checks.group_size
-        return self._bench.programs.program("pattern", self.dtype, group_size=size, UNROLL=1)
+        return self._context.programs.program("pattern", self.dtype, group_size=size, UNROLL=1)
 
     def _write(self, segment: Segment, words: Buffer, elements: int, shape: Shape) -> Launch:
         kernel = self.program(shape).kernel("pattern_write")

@@ -8,12 +8,11 @@ from typing import Any
 import msgspec
 
 from gpubench.benchmarks.parameters import Parameters, is_default
+from gpubench.benchmarks.registry import BENCHMARKS, Benchmark
 from gpubench.benchmarks.suites import suites
-from gpubench.benchmarks.table import BENCHMARKS, Benchmark, StreamBenchmark
 from gpubench.errors import InvalidParameters, UnknownBenchmark
-from gpubench.protocol.messages import BenchmarkInfo, BenchmarkRequest, Benchmarks, SuiteInfo
-from gpubench.protocol.validation import convert
-from gpubench.worker.messages import PlannedBenchmark
+from gpubench.requests import BenchmarkRequest, PlannedBenchmark
+from gpubench.validation import convert
 
 MAX_BENCHMARKS = 64
 """Of a run, so that its document with all samples stays one that a client takes."""
@@ -64,26 +63,4 @@ def _named(name: str, at: str) -> list[tuple[Benchmark, dict[str, Any]]]:
         f"suites {', '.join(known)}",
         path=at,
         allowed=[*BENCHMARKS, *known],
-    )
-
-
-def describe() -> Benchmarks:
-    """The table as the wire tells it."""
-    return Benchmarks(
-        benchmarks=[
-            BenchmarkInfo(
-                name=row.name,
-                family=row.family,
-                summary=row.summary,
-                explanation=row.explanation,
-                payload_arrays=row.payload_arrays if isinstance(row, StreamBenchmark) else None,
-                bus_arrays=row.bus_arrays if isinstance(row, StreamBenchmark) else None,
-                parameters=msgspec.json.schema(row.parameters),
-            )
-            for row in BENCHMARKS.values()
-        ],
-        suites=[
-            SuiteInfo(suite.name, suite.summary, [member.name for member in suite.members])
-            for suite in suites().values()
-        ],
     )

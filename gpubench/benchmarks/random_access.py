@@ -7,16 +7,17 @@ from functools import cached_property
 
 from gpubench.benchmarks.parameters import Parameters
 from gpubench.devices.base import Launch, Program
-from gpubench.measure.checks import Checks, SumPlaces, salt_of, together
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import measure_points
-from gpubench.measure.series import Point, Verdict
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import SECTOR_BYTES, geometry
 from gpubench.measure.statistics import median
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.arrays import Checks, SumPlaces, salt_of
+from gpubench.measure.verification.result import VerificationResult, combined
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Mismatch, Shape
 from gpubench.results.machine import DeviceInfo
-from gpubench.worker.messages import PlannedBenchmark
 
 PIECES_BYTES = (4, 8, 16, 32, 64, 128)
 
@@ -37,24 +38,24 @@ _MAX_PIECES_PER_UNIT = 1 << 20
 """Of a processor, in one pass: so many end in time for a cancel to be heard."""
 
 
-def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A point for each size of piece."""
     parameters = Parameters(**planned.parameters)
-    segments = bench.arena.cut(
-        bench.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, _BLOCK_PIECES * max(PIECES_BYTES)
+    segments = context.arena.cut(
+        context.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, _BLOCK_PIECES * max(PIECES_BYTES)
     )
-    checks = Checks(bench, "float")
-    groups = max(shape_for(bench.device.info, piece).groups or 1 for piece in PIECES_BYTES)
-    sums = SumPlaces(bench.device, len(segments), groups)
+    checks = Checks(context, "float")
+    groups = max(shape_for(context.device.info, piece).groups or 1 for piece in PIECES_BYTES)
+    sums = SumPlaces(context.device, len(segments), groups)
     salt = salt_of(parameters.seed)
     try:
         for segment in segments if planned.name == "gather" else ():
             checks.fill(segment.arrays[0], segment.elements, 0, salt)
         tasks = [
-            RandomTask(bench, checks, segments, sums, planned.name, piece, salt) for piece in PIECES_BYTES
+            RandomTask(context, checks, segments, sums, planned.name, piece, salt) for piece in PIECES_BYTES
         ]
-        limit = bench.point_limit_seconds(parameters.time_limit_seconds)
-        measured = measure_points(bench, planned, [task.point() for task in tasks], limit, cold=True)
+        limit = context.point_limit_seconds(parameters.time_limit_seconds)
+        measured = measure_points(context, planned, [task.point() for task in tasks], limit, cold=True)
     finally:
         checks.release()
         sums.release()
@@ -82,7 +83,7 @@ class RandomTask:
 
     def __init__(
         self,
-        bench: Workbench,
+        context: RunContext,
         checks: Checks,
         segments: Sequence[Segment],
         sums: SumPlaces,
@@ -90,8 +91,8 @@ class RandomTask:
         piece_bytes: int,
         salt: int,
     ) -> None:
-        info = bench.device.info
-        self._bench = bench
+        info = context.device.info
+        self._context = context
         self._checks = checks
         self._segments = segments
         self._sums = sums
@@ -104,7 +105,7 @@ class RandomTask:
         self._blocks = segment_bytes // piece_bytes // _BLOCK_PIECES
         sectors = segment_bytes // SECTOR_BYTES[info.kind]
         pieces = min(segment_bytes // piece_bytes, sectors // _SECTORS_PER_PIECE[info.kind])
-        if bench.on_processor:
+        if context.on_processor:
             pieces = min(pieces, _MAX_PIECES_PER_UNIT * (info.compute_units or 1) // len(segments))
         self._pieces = max(pieces // _BLOCK_PIECES, 1) * _BLOCK_PIECES
 
@@ -116,7 +117,7 @@ class RandomTask:
             bus_bytes=accesses * self._moved_bytes,
             footprint_bytes=sum(segment.elements for segment in self._segments) * _WORD_BYTES,
             poison=self._poison,
-            check=self._check,
+            verify=self._check,
             axes={"piece_bytes": self._piece_bytes},
             shape=self._shape,
             accesses=accesses,
@@ -139,17 +140,17 @@ class RandomTask:
             if self._name == "update":
                 self._checks.fill(segment.arrays[0], segment.elements, 0, self._salt)
 
-    def _check(self) -> Verdict:
+    def _check(self) -> VerificationResult:
         if self._name == "gather":
             return self._checks.sums(self._expected_sum, self._sums)
-        return together([self._check_segment(index) for index in range(len(self._segments))])
+        return combined([self._check_segment(index) for index in range(len(self._segments))])
 
-    def _check_segment(self, index: int) -> Verdict:
+    def _check_segment(self, index: int) -> VerificationResult:
         """Every word, also those that were not to be touched."""
         segment = self._segments[index]
         passes = self._sums.word(index, _WORD_BYTES)
         if self._name == "update" and not passes:
-            return Verdict(1, [Mismatch(0, "0x1", "0x0")], "counts of passes")
+            return VerificationResult(1, [Mismatch(0, "0x1", "0x0")], "counts of passes")
         array = (segment.arrays[0], segment.elements, *self._numbers, passes)
         return self._checks.elements(self._program, self._name, [array])
 
@@ -164,7 +165,7 @@ class RandomTask:
 
     @cached_property
     def _program(self) -> Program:
-        return self._bench.programs.shaped(
+        return self._context.programs.shaped(
             "random",
             "float",
             self._shape,

@@ -8,17 +8,18 @@ from functools import cached_property
 
 from gpubench.benchmarks.parameters import Parameters
 from gpubench.devices.base import Launch, Program
-from gpubench.measure.checks import Checks, SumPlaces, salt_of
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import measure_points
-from gpubench.measure.series import Point, Verdict
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import SECTOR_BYTES, chunk_bytes, geometry
 from gpubench.measure.statistics import summarize
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.arrays import Checks, SumPlaces, salt_of
+from gpubench.measure.verification.result import VerificationResult
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape, Summary
 from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_percent
-from gpubench.worker.messages import PlannedBenchmark
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 OFFSETS = tuple(range(8))
@@ -32,24 +33,29 @@ _HALVED_RATIO = 0.75
 _NOTABLE_COST_RATIO = 0.02
 
 
-def measure(bench: Workbench, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A point for each stride, and for each misaligned start."""
     parameters = Parameters(**planned.parameters)
-    shape = shape_for(bench.device.info)
-    segments = bench.arena.cut(
-        bench.footprint_bytes(parameters.footprint_bytes), 1, ELEMENT_BYTES, max(STRIDES) * chunk_bytes(shape)
+    shape = shape_for(context.device.info)
+    segments = context.arena.cut(
+        context.footprint_bytes(parameters.footprint_bytes),
+        1,
+        ELEMENT_BYTES,
+        max(STRIDES) * chunk_bytes(shape),
     )
-    checks = Checks(bench, "float")
+    checks = Checks(context, "float")
     places = [(stride, 0) for stride in STRIDES] + [(1, offset) for offset in OFFSETS if offset]
-    launches = max(phases(stride, SECTOR_BYTES[bench.device.info.kind]) for stride in STRIDES) * len(segments)
-    sums = SumPlaces(bench.device, launches, shape.groups or 1)
+    launches = max(phases(stride, SECTOR_BYTES[context.device.info.kind]) for stride in STRIDES) * len(
+        segments
+    )
+    sums = SumPlaces(context.device, launches, shape.groups or 1)
     try:
         salt = salt_of(parameters.seed)
         for segment in segments:
             checks.fill(segment.arrays[0], segment.elements, segment.first, salt)
-        tasks = [StridedTask(bench, checks, segments, sums, shape, *place, salt) for place in places]
-        limit = bench.point_limit_seconds(parameters.time_limit_seconds)
-        measured = measure_points(bench, planned, [task.point() for task in tasks], limit, cold=True)
+        tasks = [StridedTask(context, checks, segments, sums, shape, *place, salt) for place in places]
+        limit = context.point_limit_seconds(parameters.time_limit_seconds)
+        measured = measure_points(context, planned, [task.point() for task in tasks], limit, cold=True)
     finally:
         checks.release()
         sums.release()
@@ -88,7 +94,7 @@ class StridedTask:
 
     def __init__(
         self,
-        bench: Workbench,
+        context: RunContext,
         checks: Checks,
         segments: Sequence[Segment],
         sums: SumPlaces,
@@ -97,14 +103,14 @@ class StridedTask:
         offset: int,
         salt: int,
     ) -> None:
-        self._bench = bench
+        self._context = context
         self._checks = checks
         self._sums = sums
         self._shape = shape
         self._stride = stride
         self._offset = offset
         self._salt = salt
-        self._sector_bytes = SECTOR_BYTES[bench.device.info.kind]
+        self._sector_bytes = SECTOR_BYTES[context.device.info.kind]
         self._footprint_bytes = sum(segment.elements for segment in segments) * ELEMENT_BYTES
         chunk = shape.unroll * shape.group_size
         self._walks = [
@@ -127,7 +133,7 @@ class StridedTask:
             bus_bytes=sum(self._sectors(walk) for walk in self._walks) * self._sector_bytes,
             footprint_bytes=self._footprint_bytes,
             poison=self._sums.clear,
-            check=self._check,
+            verify=self._check,
             axes={"stride_elements": self._stride, "offset_elements": self._offset},
             shape=self._shape,
         )
@@ -148,7 +154,7 @@ class StridedTask:
         last = (walk.start + (walk.elements - 1) * self._stride) * ELEMENT_BYTES // self._sector_bytes
         return last - first + 1
 
-    def _check(self) -> Verdict:
+    def _check(self) -> VerificationResult:
         return self._checks.sums(self._expected_sum, self._sums)
 
     @cached_property
@@ -161,7 +167,7 @@ class StridedTask:
 
     @cached_property
     def _program(self) -> Program:
-        return self._bench.programs.shaped("strided", "float", self._shape, STRIDE=self._stride)
+        return self._context.programs.shaped("strided", "float", self._shape, STRIDE=self._stride)
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:

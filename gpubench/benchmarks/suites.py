@@ -11,10 +11,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.errors import InvalidParameters
-from gpubench.protocol.messages import BenchmarkRequest, Identifier
-from gpubench.protocol.validation import convert
+from gpubench.requests import BenchmarkRequest, Identifier
+from gpubench.validation import convert
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

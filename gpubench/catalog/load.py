@@ -94,7 +94,7 @@ class Figure(_Row, frozen=True):
     gb_per_second: float
 
 
-class Series(_Row, frozen=True):
+class PublishedSeries(_Row, frozen=True):
     """Figures that somebody else measured on one board with one tool; grades: ``published.toml``."""
 
     board: str
@@ -133,7 +133,7 @@ class _BoardFile(_Row, frozen=True):
 
 
 class _PublishedFile(_Row, frozen=True):
-    series: tuple[Series, ...]
+    series: tuple[PublishedSeries, ...]
 
 
 _File = TypeVar("_File", _TechnologyFile, _BoardFile, _PublishedFile)
@@ -164,7 +164,7 @@ def boards() -> tuple[Board, ...]:
 
 
 @functools.cache
-def published() -> tuple[Series, ...]:
+def published() -> tuple[PublishedSeries, ...]:
     return _read("published.toml", _PublishedFile).series
 
 

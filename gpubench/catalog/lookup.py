@@ -6,7 +6,15 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from gpubench.catalog.load import Board, Series, Technology, boards, families, published, technologies
+from gpubench.catalog.load import (
+    Board,
+    PublishedSeries,
+    Technology,
+    boards,
+    families,
+    published,
+    technologies,
+)
 from gpubench.errors import CatalogError
 from gpubench.results.machine import DeviceInfo
 from gpubench.units import GIB
@@ -104,7 +112,7 @@ def board_for_device(info: DeviceInfo) -> Board | None:
     return found[0] if len(peaks) == 1 else None
 
 
-def published_for(board: Board) -> list[Series]:
+def published_for(board: Board) -> list[PublishedSeries]:
     """What others measured on this board, grades A and B: only those may stand beside a figure."""
     return [row for row in published() if row.board == board.id and row.grade in ("A", "B")]
 

@@ -16,7 +16,7 @@ import msgspec
 from gpubench.catalog.load import Board
 from gpubench.catalog.lookup import board_for_device, find_board, find_technology, technology_for
 from gpubench.errors import CatalogError
-from gpubench.protocol.messages import StatedMemory
+from gpubench.requests import StatedMemory
 from gpubench.results.machine import DeviceInfo, Theory
 from gpubench.units import GB, format_bandwidth, format_percent
 

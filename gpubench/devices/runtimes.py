@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpubench.devices import pocl
 from gpubench.devices.base import Device, Runtime
+from gpubench.devices.opencl import pocl
 from gpubench.errors import GpubenchError, MissingDependency, NoSuchDevice
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
@@ -17,7 +17,7 @@ RUNTIMES: tuple[RuntimeName, ...] = ("cuda", "opencl")
 # PyCUDA comes as source only, and building it fails in unhelpful words where there is no toolkit.
 _HOW_TO_GET_CUDA = (
     "in the checkout: make cuda; with a CUDA toolkit also pip install '.[cuda]'; without make: "
-    "python -m gpubench.devices.build_pycuda wheels && pip install --find-links wheels '.[cuda]'"
+    "python -m gpubench.devices.cuda.build_pycuda wheels && pip install --find-links wheels '.[cuda]'"
 )
 
 
@@ -30,10 +30,10 @@ def load_runtime(name: RuntimeName) -> Runtime:
     """
     try:
         if name == "cuda":
-            from gpubench.devices.cuda import CudaRuntime
+            from gpubench.devices.cuda.runtime import CudaRuntime
 
             return CudaRuntime()
-        from gpubench.devices.opencl import OpenClRuntime
+        from gpubench.devices.opencl.runtime import OpenClRuntime
 
         return OpenClRuntime()
     except ImportError as error:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from gpubench.devices.base import Device, Program
 from gpubench.kernels.source import ReadSource, program_text, read_source
-from gpubench.measure.shapes import ELEMENT_BYTES
 from gpubench.results.document import Shape
+
+ELEMENT_BYTES = {"float": 4, "double": 8}
 
 MAX_REPORTS = 8
 """So many mismatches are told with index, expected and actual bits; all are counted."""

@@ -24,16 +24,16 @@ BUSY_RATIO = 0.1
 
 
 def wait_for_idle(
-    device: Device, limit_seconds: float, check: Callable[[], None], tell: Callable[[str], None]
+    device: Device, limit_seconds: float, raise_if_cancelled: Callable[[], None], tell: Callable[[str], None]
 ) -> IdleGate:
     """Look until the device is idle or the limit is over; a quiet device costs one look.
 
     A device that cannot tell is taken for idle. ``tell`` is given who is in the way, after each
-    look that finds somebody; what ``check`` raises ends the wait.
+    look that finds somebody; what ``raise_if_cancelled`` raises ends the wait.
     """
     begin = time.monotonic()
     while True:
-        check()
+        raise_if_cancelled()
         looked_at = time.monotonic()
         usage = device.usage(WINDOW_SECONDS)
         waited = time.monotonic() - begin

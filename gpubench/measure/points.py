@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpubench.errors import BenchmarkFailed
-from gpubench.measure.figure import efficiency, flags_of, live_peak
-from gpubench.measure.oddities import bimodal, trend
+from gpubench.measure.annotate import efficiency, flags_of, live_peak
+from gpubench.measure.diagnostics import bimodal, trend
+from gpubench.measure.run_context import RunContext
 from gpubench.measure.sampling import passes_for
-from gpubench.measure.series import Point, Series, Verdict
+from gpubench.measure.series import Point, SampleSeries
 from gpubench.measure.statistics import median, summarize
 from gpubench.measure.stopping import StoppingRule, stopping_rule
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.result import VerificationResult
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Efficiency, Measurement, Status
-from gpubench.worker.messages import PlannedBenchmark
 
 LONGEST_RUN_SECONDS = 0.3
 """So that a cancel is heard in time."""
@@ -30,7 +31,7 @@ behind would be right too if only the first did all its work. What lies in the c
 
 
 def measure_points(
-    bench: Workbench,
+    context: RunContext,
     planned: PlannedBenchmark,
     points: Sequence[Point],
     time_limit_seconds: float,
@@ -46,40 +47,40 @@ def measure_points(
     for points whose data are different, and which drive each other out of the caches. ``warm`` says
     that the device is busy already. A point whose data are wrong has no figure.
     """
-    most = bench.samples_each(len(points))
+    most = context.samples_each(len(points))
     rule = rule or stopping_rule(planned.parameters, time_limit_seconds, most)
-    series = [Series(point, rule, max_samples=most) for point in points]
-    bench.tell.phase("verifying")
+    series = [SampleSeries(point, rule, max_samples=most) for point in points]
+    context.progress.phase("verifying")
     for each in series:
-        bench.check()
-        each.wrong = verify(bench, each)
+        context.raise_if_cancelled()
+        each.wrong = verify(context, each)
     running = [each for each in series if each.wrong is None]
-    bench.tell.phase("warming_up")
-    _warm_up(bench, running, cold, warm)
-    with bench.watching():
+    context.progress.phase("warming_up")
+    _warm_up(context, running, cold, warm)
+    with context.watching():
         if len(running) == 1 and not cold:
-            _sample_alone(bench, running[0], time_limit_seconds)
+            _sample_alone(context, running[0], time_limit_seconds)
         else:
-            _sample_in_turns(bench, running, time_limit_seconds, cold)
-    return [measurement_of(bench, planned, each) for each in series]
+            _sample_in_turns(context, running, time_limit_seconds, cold)
+    return [measurement_of(context, planned, each) for each in series]
 
 
-def verify(bench: Workbench, series: Series) -> Verdict | None:
-    """Poison, run a sample, and check it whole; the verdict where something is wrong.
+def verify(context: RunContext, series: SampleSeries) -> VerificationResult | None:
+    """Poison, run a sample, and check it whole; the result where something is wrong.
 
     What was timed at once runs at once again, except where it keeps a cancel waiting.
     """
     _prepare(series.point)
     series.point.poison()
     if series.samples_seconds and median(series.samples_seconds) <= LONGEST_RUN_SECONDS:
-        bench.device.run(series.sample)
+        context.device.run(series.sample)
     else:
-        bench.run(series.sample)
-    return _wrong(series.point.check())
+        context.run(series.sample)
+    return _wrong(series.point.verify())
 
 
-def _wrong(verdict: Verdict) -> Verdict | None:
-    return verdict if verdict.mismatches else None
+def _wrong(result: VerificationResult) -> VerificationResult | None:
+    return result if result.mismatches else None
 
 
 def _prepare(point: Point) -> None:
@@ -87,46 +88,48 @@ def _prepare(point: Point) -> None:
         point.prepare()
 
 
-def _warm_up(bench: Workbench, running: Sequence[Series], cold: bool, warm: bool) -> None:
+def _warm_up(context: RunContext, running: Sequence[SampleSeries], cold: bool, warm: bool) -> None:
     """The first one warms the device; a pass of each other tells how many make a sample."""
     for number, each in enumerate(running):
         _prepare(each.point)
         if number == 0 and not warm:
-            done = bench.warm_up(each.point.operations)
+            done = context.warm_up(each.point.operations)
             each.settle(1 if cold else done.passes)
             each.warm_up_seconds = done.seconds
             continue
         if cold:
             break
-        bench.check()
-        bench.device.run(each.point.operations)
-        seconds = bench.device.run(each.point.operations)
-        each.settle(passes_for(each.point.operations, seconds, bench.sample_seconds))
+        context.raise_if_cancelled()
+        context.device.run(each.point.operations)
+        seconds = context.device.run(each.point.operations)
+        each.settle(passes_for(each.point.operations, seconds, context.sample_seconds))
 
 
-def _sample_alone(bench: Workbench, series: Series, limit_seconds: float) -> None:
+def _sample_alone(context: RunContext, series: SampleSeries, limit_seconds: float) -> None:
     """One after the other; whatever the timed passes leave undone stays poisoned, and is found."""
     series.point.poison()
     while series.decision is None and not series.wrong:
-        bench.check()
-        _take(bench, series)
+        context.raise_if_cancelled()
+        _take(context, series)
         moved = series.point.bus_bytes * series.passes
-        bench.tell.samples(series.samples_seconds, moved, series.elapsed_seconds / limit_seconds)
-    series.wrong = series.wrong or _wrong(series.point.check())
+        context.progress.samples(series.samples_seconds, moved, series.elapsed_seconds / limit_seconds)
+    series.wrong = series.wrong or _wrong(series.point.verify())
 
 
-def _take(bench: Workbench, series: Series) -> None:
+def _take(context: RunContext, series: SampleSeries) -> None:
     checked = len(series.samples_seconds) == CHECKED_SAMPLE
     if checked:
         series.point.poison()
-    series.take(bench)
+    series.take(context)
     if checked:
-        series.wrong = _wrong(series.point.check())
+        series.wrong = _wrong(series.point.verify())
         if series.decision is None:
             series.point.poison()  # for what the others do
 
 
-def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds: float, cold: bool) -> None:
+def _sample_in_turns(
+    context: RunContext, running: Sequence[SampleSeries], limit_seconds: float, cold: bool
+) -> None:
     """Round robin; then each sample's very work once more, untimed, on poisoned results.
 
     What accumulates is checked first as the timed passes left it.
@@ -134,19 +137,19 @@ def _sample_in_turns(bench: Workbench, running: Sequence[Series], limit_seconds:
     budget = limit_seconds * max(len(running), 1)
     while open_ones := [each for each in running if each.decision is None and not each.wrong]:
         for each in open_ones:
-            bench.check()
+            context.raise_if_cancelled()
             if cold and len(open_ones) == 1:
-                _run_another(bench, running, each)
+                _run_another(context, running, each)
             _prepare(each.point)
             if not cold:
-                bench.device.run(each.point.operations)
-            _take(bench, each)
-            bench.tell.points(len(running), sum(one.elapsed_seconds for one in running) / budget)
+                context.device.run(each.point.operations)
+            _take(context, each)
+            context.progress.points(len(running), sum(one.elapsed_seconds for one in running) / budget)
     for each in running:
-        bench.check()
+        context.raise_if_cancelled()
         if each.point.accumulates:
-            each.wrong = each.wrong or _wrong(each.point.check())
-        each.wrong = each.wrong or verify(bench, each)
+            each.wrong = each.wrong or _wrong(each.point.verify())
+        each.wrong = each.wrong or verify(context, each)
 
 
 def without_figure(
@@ -166,15 +169,15 @@ def without_figure(
     )
 
 
-def _run_another(bench: Workbench, running: Sequence[Series], last: Series) -> None:
+def _run_another(context: RunContext, running: Sequence[SampleSeries], last: SampleSeries) -> None:
     """A pass of some other point: it drives out of the caches what the last open one left there."""
     other = next((each.point for each in running if each is not last), None)
     if other:
         _prepare(other)
-        bench.device.run(other.operations)
+        context.device.run(other.operations)
 
 
-def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) -> Measurement:
+def measurement_of(context: RunContext, planned: PlannedBenchmark, series: SampleSeries) -> Measurement:
     """What a series says; its flags are of what was watched last. Raises ``BenchmarkFailed``."""
     point = series.point
     common: dict[str, Any] = {
@@ -203,7 +206,7 @@ def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) 
     if summary.min_seconds <= 0:
         raise BenchmarkFailed("the device's clock is too coarse: a sample lasted 0 s")
     bus_bytes, bandwidth = series.bandwidth()
-    telemetry = bench.last_watched
+    telemetry = context.last_watched
     return Measurement(
         planned.name,
         planned.parameters,
@@ -222,8 +225,8 @@ def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) 
         verified=True,
         mismatches=0,
         flags=flags_of(
-            bench.device.info,
-            [bench.peak_bytes_per_second, live_peak(bench.theory, telemetry)],
+            context.device.info,
+            [context.peak_bytes_per_second, live_peak(context.theory, telemetry)],
             telemetry,
             series.samples_seconds,
             float(planned.parameters["target_ratio"]),
@@ -231,7 +234,7 @@ def measurement_of(bench: Workbench, planned: PlannedBenchmark, series: Series) 
             bus_bytes=None if point.caches_wanted else bus_bytes,
         ),
         efficiency_ratio=(
-            efficiency(bandwidth.median, bench.theory, telemetry)
+            efficiency(bandwidth.median, context.theory, telemetry)
             if bandwidth and not point.caches_wanted
             else Efficiency()
         ),

@@ -28,7 +28,7 @@ COLD_LIMIT_SECONDS = 2.0
 BUSY_LIMIT_SECONDS = 0.5
 """For a device that another benchmark of the same run has just kept busy."""
 
-Check = Callable[[], None]
+CancelCheck = Callable[[], None]
 """Called between operations; raises ``Cancelled`` where the run is to end."""
 
 
@@ -44,7 +44,7 @@ def warm_up(
     device: Device,
     operations: Sequence[Operation],
     limit_seconds: float,
-    check: Check,
+    raise_if_cancelled: CancelCheck,
     window_seconds: float = WINDOW_SECONDS,
 ) -> WarmUp:
     """Run passes until two windows agree within 1 % and the memory clock is steady."""
@@ -52,7 +52,7 @@ def warm_up(
     passes = 1
     before: tuple[float, Clocks] | None = None
     while True:
-        seconds, passes = _window(device, operations, passes, check, window_seconds)
+        seconds, passes = _window(device, operations, passes, raise_if_cancelled, window_seconds)
         now = (seconds, device.clocks())
         if before and _agree(before, now):
             break
@@ -78,13 +78,17 @@ def passes_for(operations: Sequence[Operation], pass_seconds: float, sample_seco
 
 
 def _window(
-    device: Device, operations: Sequence[Operation], passes: int, check: Check, window_seconds: float
+    device: Device,
+    operations: Sequence[Operation],
+    passes: int,
+    raise_if_cancelled: CancelCheck,
+    window_seconds: float,
 ) -> tuple[float, int]:
     """Run for ``window_seconds``; the median seconds of a pass, and how many make a sample."""
     spent, each = 0.0, []
     begin = time.monotonic()
     while spent < window_seconds and time.monotonic() - begin < COLD_LIMIT_SECONDS:
-        check()
+        raise_if_cancelled()
         seconds = device.run(list(operations) * passes)
         spent += seconds
         each.append(seconds / passes)

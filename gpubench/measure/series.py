@@ -7,26 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpubench.devices.base import Operation
+from gpubench.measure.run_context import MAX_SAMPLES, RunContext
 from gpubench.measure.statistics import median, summarize
 from gpubench.measure.stopping import StopDecision, StoppingRule
-from gpubench.measure.workbench import MAX_SAMPLES, Workbench
-from gpubench.results.document import Mismatch, Shape, Summary
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """``mismatches`` over all that was checked; 0 is right. ``what`` was counted: elements, sums."""
-
-    mismatches: int
-    first: list[Mismatch]
-    what: str = "elements"
+from gpubench.measure.verification.result import VerificationResult
+from gpubench.results.document import Shape, Summary
 
 
 @dataclass(frozen=True)
 class Point:
     """One place on a curve, or the only one.
 
-    ``operations`` are one pass, ``poison`` makes its result wrong everywhere and ``check`` looks at
+    ``operations`` are one pass, ``poison`` makes its result wrong everywhere and ``verify`` looks at
     all of it afterwards. ``prepare``, untimed, restores what a pass needs and other points change.
     The bytes are those of a pass; with ``dependent`` each of ``accesses`` waits for the one before,
     and the point has a latency. Flags ask for a footprint that keeps caches out, unless
@@ -41,7 +33,7 @@ class Point:
     bus_bytes: int
     footprint_bytes: int
     poison: Callable[[], None]
-    check: Callable[[], Verdict]
+    verify: Callable[[], VerificationResult]
     axes: Mapping[str, int | float | str] = field(default_factory=dict)
     places: Mapping[str, int | float] = field(default_factory=dict)
     shape: Shape | None = None
@@ -55,7 +47,7 @@ class Point:
 
 
 @dataclass
-class Series:
+class SampleSeries:
     """A point while it is sampled; ``wrong`` is what a check found, if anything."""
 
     point: Point
@@ -66,7 +58,7 @@ class Series:
     samples_seconds: list[float] = field(default_factory=list)
     samples_bytes: list[int] = field(default_factory=list)
     decision: StopDecision | None = None
-    wrong: Verdict | None = None
+    wrong: VerificationResult | None = None
     max_samples: int = MAX_SAMPLES
 
     @property
@@ -77,12 +69,12 @@ class Series:
         """So many make a sample, if the point allows it."""
         self.passes = min(passes, self.point.max_passes or passes)
 
-    def take(self, bench: Workbench) -> None:
+    def take(self, context: RunContext) -> None:
         begin = time.monotonic()
         moved = self.point.moved_bytes
         before = moved() if moved else 0
-        self.samples_seconds.append(bench.device.run(self.sample))
-        bench.samples_left -= 1
+        self.samples_seconds.append(context.device.run(self.sample))
+        context.samples_left -= 1
         if moved:
             self.samples_bytes.append(moved() - before)
         self.elapsed_seconds += time.monotonic() - begin

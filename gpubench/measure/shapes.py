@@ -8,14 +8,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from gpubench.benchmarks.parameters import SHAPE_FIELDS
 from gpubench.errors import InvalidParameters
+from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.results.document import Shape
 from gpubench.results.machine import DeviceInfo
 
 Access = Literal["read", "write", "copy", "mix"]
-
-ELEMENT_BYTES = {"float": 4, "double": 8}
 
 SECTOR_BYTES = {"cpu": 64, "gpu": 32, "accelerator": 64}
 """What crosses the bus for a single element: a processor's line, a sector of a GPU's line."""
@@ -142,7 +140,7 @@ def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, 
 
     Raises ``InvalidParameters`` where no such shape can exist.
     """
-    pinned = {name: pins[name] for name in SHAPE_FIELDS if pins.get(name) is not None}
+    pinned = {name: pins[name] for name in Shape.__struct_fields__ if pins.get(name) is not None}
     tiles = (info.compute_units or 1) * _TILES_PER_UNIT
     shapes = dict.fromkeys(_pinned(shape, pinned, tiles) for shape in _usual(info, access))
     element_bytes = ELEMENT_BYTES[dtype]

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 from gpubench.devices.base import Device, Launch, Program
 from gpubench.errors import BenchmarkFailed
-from gpubench.measure.sampling import MIN_TRIAL_SECONDS, Check, passes_for
-from gpubench.measure.series import Point, Verdict
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.sampling import MIN_TRIAL_SECONDS, CancelCheck, passes_for
+from gpubench.measure.series import Point
 from gpubench.measure.shapes import Access
 from gpubench.measure.statistics import median
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Shape, Trial, Tuning
 
 BUDGET_SECONDS = {"cpu": 1.0, "gpu": 0.1, "accelerator": 0.1}
@@ -48,7 +49,7 @@ class Tunable(Protocol):
 
 
 def tuned_shape(
-    bench: Workbench, task: Tunable, shapes: Sequence[Shape], parameters: Mapping[str, Any]
+    context: RunContext, task: Tunable, shapes: Sequence[Shape], parameters: Mapping[str, Any]
 ) -> Shape:
     """The best shape for this task's kernel, tried once in a run.
 
@@ -58,28 +59,32 @@ def tuned_shape(
     if len(shapes) == 1:
         return shapes[0]
     key = (task.name, task.access, task.dtype, parameters["footprint_bytes"], *shapes)
-    if key not in bench.shapes:
+    if key not in context.shapes:
         # Who asks for a quick figure does not wait for long trials.
         limit = parameters["time_limit_seconds"]
-        budget = min(BUDGET_SECONDS[bench.device.info.kind], 2 * limit if limit else math.inf)
+        budget = min(BUDGET_SECONDS[context.device.info.kind], 2 * limit if limit else math.inf)
         trials = try_shapes(
-            bench.device,
+            context.device,
             task,
             shapes,
-            bench.check,
-            lambda part: bench.tell.phase("tuning", part),
+            context.raise_if_cancelled,
+            lambda part: context.progress.phase("tuning", part),
             budget,
             # A processor's trials last longer than its clock needs to rise; a GPU's are short.
-            (lambda launches: None) if bench.warm or bench.on_processor else bench.warm_up,
+            (lambda launches: None) if context.warm or context.on_processor else context.warm_up,
         )
-        bench.warm = True
-        chosen = bench.shapes[key] = best(trials)
-        bench.tuned(Tuning(task.access, task.name, task.dtype, task.footprint_bytes, chosen, trials))
-    return bench.shapes[key]
+        context.warm = True
+        chosen = context.shapes[key] = best(trials)
+        context.tuned(Tuning(task.access, task.name, task.dtype, task.footprint_bytes, chosen, trials))
+    return context.shapes[key]
 
 
 def point_of(
-    task: Tunable, shape: Shape, poison: Callable[[], None], check: Callable[[], Verdict], **more: Any
+    task: Tunable,
+    shape: Shape,
+    poison: Callable[[], None],
+    verify: Callable[[], VerificationResult],
+    **more: Any,
 ) -> Point:
     """A whole pass of a task in a shape; ``more`` is what else its ``Point`` has."""
     payload_bytes, bus_bytes = task.pass_bytes(shape)
@@ -89,7 +94,7 @@ def point_of(
         bus_bytes=bus_bytes,
         footprint_bytes=task.footprint_bytes,
         poison=poison,
-        check=check,
+        verify=verify,
         shape=shape,
         **more,
     )
@@ -99,7 +104,7 @@ def try_shapes(
     device: Device,
     task: Tunable,
     shapes: Sequence[Shape],
-    check: Check,
+    raise_if_cancelled: CancelCheck,
     on_round: Callable[[float], None],
     budget_seconds: float | None = None,
     warm_up: Callable[[list[Launch]], object] = lambda launches: None,
@@ -114,11 +119,11 @@ def try_shapes(
     samples: dict[Shape, list[float]] = {shape: [] for shape in shapes}
     reasons: dict[Shape, str] = {}
     for shape in shapes:
-        check()
+        raise_if_cancelled()
         with suppress(BenchmarkFailed):
             task.program(shape)  # some compile side by side
     for shape in shapes:
-        check()
+        raise_if_cancelled()
         try:
             launches = task.launches(shape)
             device.run(launches)  # compiles, where a runtime compiles late
@@ -139,7 +144,7 @@ def try_shapes(
             break
         on_round(min(1.0, max(spent / budget, done / MAX_ROUNDS)))
         for shape, launches in passes.items():
-            check()
+            raise_if_cancelled()
             device.run(launches)
             samples[shape].append(device.run(launches))
     return [_trial(task, shape, passes.get(shape), samples[shape], reasons.get(shape)) for shape in shapes]

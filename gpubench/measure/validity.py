@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gpubench.measure.oddities import bimodal, drifting
+from gpubench.measure.diagnostics import bimodal, drifting
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
 from gpubench.results.document import Flag
 from gpubench.results.machine import TelemetrySample

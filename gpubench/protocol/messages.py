@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from gpubench.requests import BenchmarkRequest, Identifier, StatedMemory
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
+from gpubench.results.run_state import RunState
 
 PROTOCOL = 1
 """Raised when an old client could misread a new server."""
@@ -27,7 +29,6 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 Method = Literal["hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results"]
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -55,20 +56,6 @@ class NoParams(_Strict, frozen=True):
 class HelloParams(_Strict, frozen=True):
     protocol: int = PROTOCOL
     client: str | None = None
-
-
-class BenchmarkRequest(_Strict, frozen=True):
-    """A benchmark or a suite by name; ``parameters`` apply to every member of a suite."""
-
-    name: Identifier
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
-
-
-class StatedMemory(_Strict, frozen=True):
-    """What the user says the memory is, for devices that cannot tell."""
-
-    technology: Identifier
-    bus_width_bits: Annotated[int, Meta(ge=8, le=65_536)]
 
 
 class RunParams(_Strict, frozen=True):
@@ -119,32 +106,6 @@ class Devices(_Tolerant, frozen=True):
     runtimes: list[RuntimeStatus]
 
 
-class BenchmarkInfo(_Tolerant, frozen=True):
-    """A benchmark and what it takes; ``parameters`` is a JSON Schema.
-
-    The arrays are what one pass over whole arrays moves, null where it is no such pass.
-    """
-
-    name: str
-    family: str
-    summary: str
-    explanation: str
-    parameters: dict[str, Any]
-    payload_arrays: int | None = None
-    bus_arrays: int | None = None
-
-
-class SuiteInfo(_Tolerant, frozen=True):
-    name: str
-    summary: str
-    benchmarks: list[str]
-
-
-class Benchmarks(_Tolerant, frozen=True):
-    benchmarks: list[BenchmarkInfo]
-    suites: list[SuiteInfo]
-
-
 class Accepted(_Tolerant, frozen=True):
     """``position`` 0 is next or running; ``eta_seconds`` until the run begins, null if unknown."""
 
@@ -155,24 +116,6 @@ class Accepted(_Tolerant, frozen=True):
     replayed: bool = False
 
 
-Phase = Literal["queued", "starting", "tuning", "warming_up", "measuring", "verifying"]
-
-
-class Progress(_Tolerant, frozen=True, kw_only=True):
-    """``done_ratio`` only rises. The figure is of the samples so far, null before the first."""
-
-    request_id: int | str | None = None
-    run_id: str | None = None
-    phase: Phase
-    done_ratio: float
-    benchmark: str | None = None
-    message: str | None = None
-    position: int | None = None
-    samples: int | None = None
-    bandwidth_bytes_per_second: float | None = None
-    interval_ratio: float | None = None
-
-
 class Cancelling(_Tolerant, frozen=True):
     """``cancelled`` is false where the run had ended already."""
 
@@ -180,21 +123,11 @@ class Cancelling(_Tolerant, frozen=True):
     cancelled: bool
 
 
-class RunState(_Tolerant, frozen=True):
-    run_id: str
-    state: Literal["queued", "running", "finished"]
-    outcome: str | None = None
-    device: str | None = None
-    created_at: str | None = None
-    finished_at: str | None = None
-    benchmarks: list[str] = msgspec.field(default_factory=list)
-
-
 class Results(_Tolerant, frozen=True):
     runs: list[RunState]
 
 
-class DeviceQueue(_Tolerant, frozen=True):
+class QueueStatus(_Tolerant, frozen=True):
     device: str
     running: str | None
     queued: list[str]
@@ -205,7 +138,7 @@ class Status(_Tolerant, frozen=True):
     server: str
     uptime_seconds: float
     open_connections: int
-    queues: list[DeviceQueue]
+    queues: list[QueueStatus]
 
 
 class ErrorBody(_Tolerant, frozen=True):

@@ -14,16 +14,18 @@ from typing import Any, Literal
 
 import msgspec
 
+from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError, InvalidParameters, ProtocolError, from_wire
 from gpubench.protocol import messages
 from gpubench.protocol.framing import LineBuffer
 from gpubench.results.document import RunDocument
+from gpubench.results.progress import Progress
 
 RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
     "hello": messages.Hello,
     "ping": messages.Pong,
     "devices": messages.Devices,
-    "benchmarks": messages.Benchmarks,
+    "benchmarks": Benchmarks,
     "run": RunDocument,
     "cancel": messages.Cancelling,
     "status": messages.Status,
@@ -49,7 +51,7 @@ class Failure:
     error: GpubenchError
 
 
-Event = messages.Accepted | messages.Progress | Result | Failure
+Event = messages.Accepted | Progress | Result | Failure
 """What can happen: the two notifications are the wire's own structs."""
 
 
@@ -121,9 +123,9 @@ class ClientSession:
         return Failure(request_id, from_wire(body.code, body.message, body.data))
 
 
-_NOTIFICATIONS: dict[str, type[messages.Accepted | messages.Progress]] = {
+_NOTIFICATIONS: dict[str, type[messages.Accepted | Progress]] = {
     "accepted": messages.Accepted,
-    "progress": messages.Progress,
+    "progress": Progress,
 }
 
 

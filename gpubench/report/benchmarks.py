@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from gpubench.protocol.messages import BenchmarkInfo, Benchmarks
-from gpubench.report.cells import clean
+from gpubench.benchmarks.description import BenchmarkInfo, Benchmarks
 from gpubench.report.markdown import escape
+from gpubench.report.text_table import clean
 from gpubench.units import format_bytes
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from gpubench import units
-from gpubench.compare import Comparison
-from gpubench.curves import Axis, Curve, Series, placed, value_of
-from gpubench.report.cells import UNKNOWN, Table, clean, in_brackets
+from gpubench.comparison.compare import Comparison
+from gpubench.comparison.curves import Axis, Curve, CurveSeries, placed, value_of
+from gpubench.comparison.verdicts import in_order, why_unusable
+from gpubench.report.text_table import UNKNOWN, Table, clean, in_brackets
 from gpubench.report.words import FLAGS, interval
 from gpubench.results.document import Measurement
-from gpubench.verdicts import in_order, why_unusable
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH = 16
@@ -123,14 +123,14 @@ def _summary(curve: Curve) -> Table:
     )
 
 
-def _range(series: Series) -> str:
+def _range(series: CurveSeries) -> str:
     if series.along is None:
         return str(len(series.points))
     first, last = (_place(series.along, series.place(series.points[end])) for end in (0, -1))
     return f"{first} to {last}" if first != last else first
 
 
-def _extreme(curve: Curve, series: Series, choose: Callable[..., Measurement]) -> str:
+def _extreme(curve: Curve, series: CurveSeries, choose: Callable[..., Measurement]) -> str:
     point = choose(series.points, key=lambda each: value_of(each).median)
     shown = _figure(curve, value_of(point).median)
     return f"{shown} at {_place(series.along, series.place(point))}" if series.along else shown

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from gpubench.compare import Comparison, compare
-from gpubench.curves import Curve
-from gpubench.report import cells, facts, model
+from gpubench.comparison.compare import Comparison, compare
+from gpubench.comparison.curves import Curve
+from gpubench.report import device_tables, tables, text_table
 from gpubench.report.curves import shown_curves, title
 from gpubench.report.words import FLAGS, RANGE
 from gpubench.results.document import RunDocument
@@ -62,7 +62,7 @@ def render_markdown(documents: Sequence[RunDocument]) -> str:
         parts += _run(comparison)
     parts += _flags(comparisons)
     parts += ["## What these figures do not allow one to say", _bullets(_not_allowed(comparisons))]
-    claims = model.claims(comparisons)
+    claims = tables.claims(comparisons)
     if claims.rows:
         parts += [f"## {claims.title}", _CLAIMS, _table(claims)]
     return _joined(parts)
@@ -71,20 +71,20 @@ def render_markdown(documents: Sequence[RunDocument]) -> str:
 def _run(comparison: Comparison) -> list[str]:
     document = comparison.document
     parts = [
-        f"## {escape(facts.device_name(document))}, run {escape(cells.clean(document.run_id))}",
+        f"## {escape(device_tables.device_name(document))}, run {escape(text_table.clean(document.run_id))}",
         _headline(comparison),
-        _table(facts.device_facts(document, comparison.theory)),
-        _bullets(escape(cells.clean(note)) for note in comparison.notes),
+        _table(device_tables.device_facts(document, comparison.theory)),
+        _bullets(escape(text_table.clean(note)) for note in comparison.notes),
     ]
-    parts += _section(model.measurements(comparison))
+    parts += _section(tables.measurements(comparison))
     parts += _curves(comparison)
-    parts += _section(model.excluded(comparison))
-    parts += _section(model.skipped(comparison), _SKIPPED)
-    parts += _section(model.references(comparison, comparison.results), _REFERENCES)
+    parts += _section(tables.excluded(comparison))
+    parts += _section(tables.skipped(comparison), _SKIPPED)
+    parts += _section(tables.references(comparison, comparison.results), _REFERENCES)
     parts += _projection(comparison)
-    parts += _section(model.published(comparison), _PUBLISHED)
+    parts += _section(tables.published(comparison), _PUBLISHED)
     parts += _explanations(document)
-    parts += _section(facts.environment_facts(document))
+    parts += _section(device_tables.environment_facts(document))
     return parts
 
 
@@ -104,20 +104,20 @@ def _curves(comparison: Comparison) -> list[str]:
 def _explanations(document: RunDocument) -> list[str]:
     """What the program that measured said of its benchmarks."""
     lines = [
-        f"**{escape(cells.clean(name))}**: {escape(cells.clean(text))}"
+        f"**{escape(text_table.clean(name))}**: {escape(text_table.clean(text))}"
         for name, text in document.explanations.items()
     ]
     return ["### What was measured", _bullets(lines)] if lines else []
 
 
 def _headline(comparison: Comparison) -> str:
-    best = model.best(comparison.results)
+    best = tables.best(comparison.results)
     if best is None and comparison.curves:
         return f"**No figure of the memory as a whole; {_counted(comparison.curves)}.**"
     if best is None:
         return "**This run gave no figure.**"
-    text = f"**{escape(cells.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
-    text += f", interval {cells.interval_of(best)}"
+    text = f"**{escape(text_table.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
+    text += f", interval {text_table.interval_of(best)}"
     if best.nominal_ratio is not None:
         text += f", {format_percent(best.nominal_ratio)} of the nominal peak"
     if best.live_clock_ratio is not None:
@@ -130,10 +130,12 @@ def _counted(curves: Sequence[Curve]) -> str:
 
 
 def _projection(comparison: Comparison) -> list[str]:
-    table = model.projections(comparison)
+    table = tables.projections(comparison)
     reasons = {
         result.no_projection: [
-            cells.label(each) for each in comparison.results if each.no_projection == result.no_projection
+            text_table.label(each)
+            for each in comparison.results
+            if each.no_projection == result.no_projection
         ]
         for result in comparison.results
         if result.no_projection
@@ -144,30 +146,30 @@ def _projection(comparison: Comparison) -> list[str]:
     return [f"### {table.title}", _PROJECTION, _table(table), lines]
 
 
-def _overview(comparisons: Sequence[Comparison]) -> cells.Table:
+def _overview(comparisons: Sequence[Comparison]) -> text_table.Table:
     rows = []
     for comparison in comparisons:
         document = comparison.document
-        best = model.best(comparison.results)
+        best = tables.best(comparison.results)
         figure = (
             (
-                cells.label(best),
+                text_table.label(best),
                 format_bandwidth(best.bandwidth.median),
-                cells.interval_of(best),
+                text_table.interval_of(best),
                 ", ".join(best.flags) or "none",
             )
             if best
-            else (cells.UNKNOWN, "no figure", cells.UNKNOWN, cells.UNKNOWN)
+            else (text_table.UNKNOWN, "no figure", text_table.UNKNOWN, text_table.UNKNOWN)
         )
-        device, run = facts.device_name(document), cells.clean(document.run_id)
-        rows.append((device, run, cells.clean(document.outcome), *figure))
+        device, run = device_tables.device_name(document), text_table.clean(document.run_id)
+        rows.append((device, run, text_table.clean(document.outcome), *figure))
     columns = ("device", "run", "outcome", "best", "bandwidth", "interval", "flags")
-    return cells.Table("Runs", columns, tuple(rows), len(columns))
+    return text_table.Table("Runs", columns, tuple(rows), len(columns))
 
 
 def _flags(comparisons: Sequence[Comparison]) -> list[str]:
-    rows = tuple((flag, *FLAGS[flag]) for flag in model.flags_in(comparisons))
-    table = cells.Table("What the flags mean", ("flag", "what it means", "what to do"), rows, 3)
+    rows = tuple((flag, *FLAGS[flag]) for flag in tables.flags_in(comparisons))
+    table = text_table.Table("What the flags mean", ("flag", "what it means", "what to do"), rows, 3)
     return [f"## {table.title}", _table(table)] if rows else []
 
 
@@ -175,11 +177,11 @@ def _not_allowed(comparisons: Sequence[Comparison]) -> Iterable[str]:
     return dict.fromkeys(text for comparison in comparisons for text in comparison.not_allowed)
 
 
-def _section(table: cells.Table, introduction: str = "") -> list[str]:
+def _section(table: text_table.Table, introduction: str = "") -> list[str]:
     return [f"### {escape(table.title)}", introduction, _table(table)] if table.rows else []
 
 
-def _table(table: cells.Table) -> str:
+def _table(table: text_table.Table) -> str:
     rule = [":--" if table.is_text(number) else "--:" for number in range(len(table.columns))]
     return "\n".join(_line(row) for row in (map(escape, table.columns), rule, *map(_escaped, table.rows)))
 

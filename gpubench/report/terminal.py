@@ -9,12 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpubench.compare import Comparison
-from gpubench.report import cells, facts, model
+from gpubench.comparison.compare import Comparison
+from gpubench.comparison.verdicts import Verdict
+from gpubench.report import device_tables, tables, text_table
 from gpubench.report.curves import Shown, shown_curves
 from gpubench.report.words import RANGE, RANGE_MARK, explain
 from gpubench.results.machine import DeviceInfo
-from gpubench.verdicts import Verdict
 
 _COLORS = {"FASTER": "green", "SLOWER": "red", "AMBIGUOUS": "yellow", "NOT COMPARABLE": "yellow"}
 
@@ -28,24 +28,24 @@ _PUBLISHED = ("kernel", "grade", "GB/s", "here / there")
 
 def device_table(infos: Iterable[DeviceInfo]) -> RenderableType:
     """What ``gpubench devices`` shows."""
-    return table(facts.devices(infos))
+    return table(device_tables.devices(infos))
 
 
 def measurement_table(comparison: Comparison) -> RenderableType:
     """The figures and curves of a run, what gave none, and what marks and flags mean."""
-    figures = _with(model.measurements(comparison), _FIGURES)
+    figures = _with(tables.measurements(comparison), _FIGURES)
     curves = shown_curves(comparison, MAX_ROWS)
     parts: list[RenderableType] = [
         table(figures),
         *(part for shown in curves for part in _curves(shown)),
-        table(model.excluded(comparison), style="red"),
-        table(model.skipped(comparison), style="dim"),
+        table(tables.excluded(comparison), style="red"),
+        table(tables.skipped(comparison), style="dim"),
     ]
     return Group(
         *(part for part in parts if not isinstance(part, Table) or part.row_count),
         *_ranges([figures, *(each for shown in curves for each in shown.tables)]),
         *_flags(comparison),
-        *(Text(cells.clean(note), style="dim") for note in comparison.notes if comparison.results),
+        *(Text(text_table.clean(note), style="dim") for note in comparison.notes if comparison.results),
     )
 
 
@@ -60,14 +60,14 @@ def _curves(shown: Shown) -> list[RenderableType]:
 def comparison_tables(comparison: Comparison) -> RenderableType:
     """The shares of each figure, then the best one against references, projections, others' figures."""
     # One column of figures is what a terminal has room for.
-    best = model.best(comparison.results)
-    projections = model.projections(comparison)
+    best = tables.best(comparison.results)
+    projections = tables.projections(comparison)
     title = "Per pin, per module (32 bits of the bus), and time" if comparison.theory else "Time"
     shown = [
-        table(_with(model.measurements(comparison), _SHARES, f"{title} for the whole memory")),
-        table(model.references(comparison, [best] if best else [], brief=True)),
+        table(_with(tables.measurements(comparison), _SHARES, f"{title} for the whole memory")),
+        table(tables.references(comparison, [best] if best else [], brief=True)),
         table(projections),
-        table(_with(model.published(comparison), _PUBLISHED)),
+        table(_with(tables.published(comparison), _PUBLISHED)),
     ]
     limits = "References are theoretical peaks; the last column is the measured figure over each of them."
     if projections.rows:
@@ -77,13 +77,13 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
 
 def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
     """The second side against the first."""
-    shown = table(model.verdicts(verdicts))
+    shown = table(tables.verdicts(verdicts))
     for row, verdict in zip(shown.rows, verdicts, strict=True):
         row.style = _COLORS.get(verdict.verdict, "")
     return shown
 
 
-def table(found: cells.Table, style: str = "") -> Table:
+def table(found: text_table.Table, style: str = "") -> Table:
     """One table of the report's model, without the columns of figures of which none is known."""
     shown = Table(
         title=found.title, title_justify="left", box=box.SIMPLE, style=style, show_header=any(found.columns)
@@ -91,7 +91,7 @@ def table(found: cells.Table, style: str = "") -> Table:
     known = [
         number
         for number in range(len(found.columns))
-        if found.is_text(number) or any(row[number] != cells.UNKNOWN for row in found.rows)
+        if found.is_text(number) or any(row[number] != text_table.UNKNOWN for row in found.rows)
     ]
     for number in known:
         text = found.is_text(number)
@@ -106,10 +106,10 @@ def table(found: cells.Table, style: str = "") -> Table:
     return shown
 
 
-def _with(found: cells.Table, names: Sequence[str], title: str | None = None) -> cells.Table:
+def _with(found: text_table.Table, names: Sequence[str], title: str | None = None) -> text_table.Table:
     """These columns alone: a line of a terminal has room for few; the Markdown report has them all."""
     kept = [number for number, name in enumerate(found.columns) if name in names]
-    return cells.Table(
+    return text_table.Table(
         found.title if title is None else title,
         tuple(found.columns[number] for number in kept),
         tuple(tuple(row[number] for number in kept) for row in found.rows),
@@ -118,12 +118,12 @@ def _with(found: cells.Table, names: Sequence[str], title: str | None = None) ->
     )
 
 
-def _ranges(tables: Iterable[cells.Table]) -> list[Text]:
+def _ranges(tables: Iterable[text_table.Table]) -> list[Text]:
     """What the mark says, where any of these tables bears it."""
     cells = (cell for each in tables for row in each.rows for cell in row)
     return [Text(RANGE)] if any(cell.endswith(RANGE_MARK) for cell in cells) else []
 
 
 def _flags(comparison: Comparison) -> list[Text]:
-    flags = model.flags_in([comparison])
+    flags = tables.flags_in([comparison])
     return [Text.assemble((flag, "bold yellow"), f": {explain(flag)}") for flag in flags]

@@ -18,9 +18,9 @@ from gpubench.catalog.theory import (
     peak_bytes_per_second,
     per_module_bytes_per_second,
 )
+from gpubench.comparison.references import Reference, board_references, technology_references
 from gpubench.errors import CatalogError
-from gpubench.references import Reference, board_references, technology_references
-from gpubench.report.cells import UNKNOWN, Table
+from gpubench.report.text_table import UNKNOWN, Table
 from gpubench.results.machine import Theory
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from types import TracebackType
 import msgspec
 
 from gpubench.errors import Interrupted, KeyConflict, StoreError
-from gpubench.protocol.messages import RunState
 from gpubench.results.database import hold, open_database
 from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
-from gpubench.worker.conduct import now
+from gpubench.results.run_state import RunState
+from gpubench.results.timestamps import now
 
 log = logging.getLogger(__name__)
 

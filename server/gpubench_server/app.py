@@ -12,12 +12,12 @@ from pathlib import Path
 
 from gpubench.errors import Cancelled, TooManyConnections
 from gpubench.results.store import Store
-from gpubench_server.connection import Connection
-from gpubench_server.devices import Directory, Runtime
-from gpubench_server.ledger import Ledger
+from gpubench_server.connection import ClientConnection
+from gpubench_server.device_registry import DeviceRegistry, Runtime
+from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
-from gpubench_server.lines import error_line
-from gpubench_server.metrics import Moment, Queue
+from gpubench_server.metrics import ServiceSnapshot
+from gpubench_server.metrics_state import MetricsState
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
 from gpubench_server.transports import POLL_SECONDS, Address, LineServer, shown
@@ -51,15 +51,15 @@ class Server:
         self._limits = limits = settings.limits
         with contextlib.ExitStack() as undo:
             self._store = undo.enter_context(Store(settings.data_directory))
-            self._ledger = Ledger()
-            self._ledger.refill(self._store.recent_documents(_REFILLED_RUNS))
-            self._directory = Directory(settings.runtimes, limits.probe_age_seconds)
-            self._scheduler = Scheduler(self._store, self._directory, self._ledger, limits)
+            self._metrics = MetricsState()
+            self._metrics.refill(self._store.recent_documents(_REFILLED_RUNS))
+            self._registry = DeviceRegistry(settings.runtimes, limits.probe_age_seconds)
+            self._scheduler = Scheduler(self._store, self._registry, self._metrics, limits)
             self._service = Service(
                 self._store,
-                self._directory,
+                self._registry,
                 self._scheduler,
-                self._ledger,
+                self._metrics,
                 limits,
                 lambda: self._tcp.open_connections,
             )
@@ -69,21 +69,21 @@ class Server:
             )
             self._tcp = LineServer(
                 settings.tcp,
-                lambda client: Connection(client, self._service, limits).serve(),
+                lambda client: ClientConnection(client, self._service, limits).serve(),
                 max_connections=limits.max_connections,
                 linger_seconds=limits.linger_seconds,
                 refusal=error_line(None, full),
-                tally=self._ledger,
+                metrics=self._metrics,
             )
             undo.callback(self._tcp.server_close)
             self.tcp_url = f"tcp://{_shown(self._tcp)}"
-            pages = make_application(self._moment, self._why_not_ready, self.tcp_url)
+            pages = make_application(self._snapshot, self._why_not_ready, self.tcp_url)
             self._web = WebServer(settings.http, pages, limits)
             self.http_url = f"http://{_shown(self._web)}"
             undo.pop_all()
 
     def start(self) -> None:
-        self._directory.start()
+        self._registry.start()
         for server in (self._tcp, self._web):
             threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
@@ -114,21 +114,18 @@ class Server:
         self._web.server_close()
         self._store.close()
 
-    def _moment(self) -> Moment:
-        return Moment(
-            counted=self._ledger.snapshot(),
-            devices=tuple(self._directory.known.devices),
-            queues=tuple(
-                Queue(state.device, state.running is not None, len(state.queued))
-                for state in self._scheduler.queues()
-            ),
+    def _snapshot(self) -> ServiceSnapshot:
+        return ServiceSnapshot(
+            counted=self._metrics.snapshot(),
+            devices=tuple(self._registry.known.devices),
+            queues=tuple(self._scheduler.queues()),
             open_connections=self._tcp.open_connections,
             max_connections=self._limits.max_connections,
             max_queue_length=self._limits.max_queue_length,
         )
 
     def _why_not_ready(self) -> str | None:
-        if self._directory.known.at is None:
+        if self._registry.known.at is None:
             return "looking for devices"
         state = self._service.state
         return None if state == "ready" else state

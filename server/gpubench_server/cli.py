@@ -20,8 +20,8 @@ import platformdirs
 import gpubench
 from gpubench.errors import CannotListen, Forbidden, GpubenchError, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
-from gpubench.streams import with_standard_streams
-from gpubench_server.devices import Runtime
+from gpubench.standard_streams import with_standard_streams
+from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed
 from gpubench_server.logs import Log
 from gpubench_server.transports import Address, resolve

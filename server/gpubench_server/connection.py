@@ -16,8 +16,8 @@ from typing import Protocol
 
 from gpubench.errors import GpubenchError, InvalidRequest, LineTooLong, RequestTimeout
 from gpubench.protocol.messages import MAX_REQUEST_BYTES
+from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
-from gpubench_server.lines import error_line
 from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
 
 _TLS_HANDSHAKE = 0x16
@@ -27,7 +27,7 @@ _READABLE = select.POLLIN
 _LOST = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
-class Service(Protocol):
+class LineHandler(Protocol):
     """What a connection needs of the service behind it."""
 
     def respond(self, line: bytes, outbox: Outbox) -> bytes | None:
@@ -41,10 +41,10 @@ class _ClientGone(Exception):
     """Nobody is there to talk to."""
 
 
-class Connection:
+class ClientConnection:
     """Serves one connected socket until the client leaves, breaks the rules or stops reading."""
 
-    def __init__(self, client: socket.socket, service: Service, limits: Limits) -> None:
+    def __init__(self, client: socket.socket, service: LineHandler, limits: Limits) -> None:
         self._client = client
         self._service = service
         self._limits = limits

@@ -19,12 +19,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 import gpubench
-from gpubench.benchmarks.table import BENCHMARKS
+from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.catalog.load import technologies
 from gpubench.catalog.theory import MODULE_BITS, peak_bytes_per_second, theory_for_device
-from gpubench.protocol.messages import PROTOCOL
+from gpubench.protocol.messages import PROTOCOL, QueueStatus
 from gpubench.results.machine import DeviceInfo, Theory
-from gpubench_server.ledger import UNSTEADY, Figure, Snapshot
+from gpubench_server.metrics_state import UNSTEADY, Counts, GaugeFigure
 
 _OUTCOMES = ("ok", "failed", "cancelled", "timeout", "device_lost", "unverified", "skipped")
 _REFERENCE_FAMILIES = ("GDDR6", "GDDR6X", "GDDR7")
@@ -32,55 +32,46 @@ _SERIES = ("device", "benchmark", "precision")
 
 
 @dataclass(frozen=True)
-class Queue:
-    """How busy one device is."""
-
-    device: str
-    running: bool
-    waiting: int
-
-
-@dataclass(frozen=True)
-class Moment:
+class ServiceSnapshot:
     """All that a scrape tells, taken at one moment."""
 
-    counted: Snapshot
+    counted: Counts
     devices: tuple[DeviceInfo, ...]
-    queues: tuple[Queue, ...]
+    queues: tuple[QueueStatus, ...]
     open_connections: int
     max_connections: int
     max_queue_length: int
 
 
-class MomentCollector(Collector):
+class SnapshotCollector(Collector):
     """Gives the families of the moment at which it is asked."""
 
-    def __init__(self, moment: Callable[[], Moment]) -> None:
-        self._moment = moment
+    def __init__(self, snapshot: Callable[[], ServiceSnapshot]) -> None:
+        self._snapshot = snapshot
 
     def describe(self) -> Iterable[Metric]:
         return []  # otherwise the registry collects once while it registers
 
     def collect(self) -> Iterator[Metric]:
-        moment = self._moment()
-        yield from _service(moment)
-        yield from _runs(moment.counted)
-        yield from _devices(moment)
-        yield from _figures(moment)
-        yield from _references(moment)
+        snapshot = self._snapshot()
+        yield from _service(snapshot)
+        yield from _runs(snapshot.counted)
+        yield from _devices(snapshot)
+        yield from _figures(snapshot)
+        yield from _references(snapshot)
 
 
-def _service(moment: Moment) -> Iterator[Metric]:
+def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     build = _gauge("build_info", "The program; always 1.", ("version", "protocol", "python"))
     build.add_metric([gpubench.__version__, str(PROTOCOL), platform.python_version()], 1)
     yield build
     for name, text, value in (
-        ("open_connections", "Connected clients of the benchmark port.", moment.open_connections),
-        ("open_connections_limit", "The most clients taken at once.", moment.max_connections),
-        ("queue_limit", "The most runs that wait for one device.", moment.max_queue_length),
+        ("open_connections", "Connected clients of the benchmark port.", snapshot.open_connections),
+        ("open_connections_limit", "The most clients taken at once.", snapshot.max_connections),
+        ("queue_limit", "The most runs that wait for one device.", snapshot.max_queue_length),
     ):
         yield GaugeMetricFamily(f"gpubench_{name}", text, value=value)
-    counted = moment.counted
+    counted = snapshot.counted
     requests = _counter("requests", "Requests by method, and by ok or the error's code.", ("method", "code"))
     for (method, code), count in sorted(counted.requests.items()):
         requests.add_metric([method, code], count)
@@ -96,7 +87,7 @@ def _service(moment: Moment) -> Iterator[Metric]:
     yield rejected
 
 
-def _runs(counted: Snapshot) -> Iterator[Metric]:
+def _runs(counted: Counts) -> Iterator[Metric]:
     runs = _counter("runs", "Benchmarks run, by what became of them.", ("benchmark", "outcome"))
     for benchmark in BENCHMARKS:
         for outcome in _OUTCOMES:
@@ -115,7 +106,7 @@ def _runs(counted: Snapshot) -> Iterator[Metric]:
     yield duration
 
 
-def _devices(moment: Moment) -> Iterator[Metric]:
+def _devices(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     labels = (
         "alias",
         "name",
@@ -137,7 +128,7 @@ def _devices(moment: Moment) -> Iterator[Metric]:
     moved = _counter(
         "memory_bytes_moved", "Bytes that measured samples moved over the memory bus.", ("device",)
     )
-    for device in moment.devices:
+    for device in snapshot.devices:
         said = (
             device.alias,
             device.name,
@@ -152,20 +143,20 @@ def _devices(moment: Moment) -> Iterator[Metric]:
         up.add_metric([device.id], device.unavailable is None)
         if device.memory_bytes:
             memory.add_metric([device.id], device.memory_bytes)
-        theory = _theory(moment, device)
+        theory = _theory(snapshot, device)
         if theory:
             peak.add_metric([device.id], theory.peak_bytes_per_second)
-        moved.add_metric([device.id], moment.counted.moved_bytes.get(device.id, 0))
+        moved.add_metric([device.id], snapshot.counted.moved_bytes.get(device.id, 0))
     yield from (info, up, memory, peak, moved)
     running = _gauge("runs_in_progress", "Runs on the device now: 0 or 1.", ("device",))
     waiting = _gauge("queue_length", "Runs that wait for the device.", ("device",))
-    for queue in moment.queues:
-        running.add_metric([queue.device], queue.running)
-        waiting.add_metric([queue.device], queue.waiting)
+    for queue in snapshot.queues:
+        running.add_metric([queue.device], queue.running is not None)
+        waiting.add_metric([queue.device], len(queue.queued))
     yield from (running, waiting)
 
 
-_FIGURES: tuple[tuple[str, str, Callable[[Figure], float | None]], ...] = (
+_FIGURES: tuple[tuple[str, str, Callable[[GaugeFigure], float | None]], ...] = (
     (
         "bandwidth_bytes_per_second",
         "Median of the last valid run: verified, default parameters, a footprint beyond the caches as far "
@@ -199,10 +190,10 @@ _FIGURES: tuple[tuple[str, str, Callable[[Figure], float | None]], ...] = (
 )
 
 
-def _figures(moment: Moment) -> Iterator[Metric]:
+def _figures(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     # A device that is gone takes its series along; the store still has its runs.
-    present = {device.id for device in moment.devices}
-    counted = moment.counted
+    present = {device.id for device in snapshot.devices}
+    counted = snapshot.counted
     for name, text, value_of in _FIGURES:
         family = _gauge(f"last_run_{name}", text, _SERIES)
         for series, figure in sorted(counted.figures.items()):
@@ -221,7 +212,7 @@ def _figures(moment: Moment) -> Iterator[Metric]:
         yield family
 
 
-def _references(moment: Moment) -> Iterator[Metric]:
+def _references(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     known = [row for row in technologies() if row.family in _REFERENCE_FAMILIES]
     reference = _gauge(
         "reference_bandwidth_bytes_per_second",
@@ -229,8 +220,8 @@ def _references(moment: Moment) -> Iterator[Metric]:
         "width is not known: for these multiply gpubench_reference_module_bandwidth_bytes_per_second.",
         ("device", "technology"),
     )
-    for device in moment.devices:
-        theory = _theory(moment, device)
+    for device in snapshot.devices:
+        theory = _theory(snapshot, device)
         width = theory.bus_width_bits if theory else device.bus_width_bits
         for row in known if width else ():
             peak = peak_bytes_per_second(row.data_rate_bits_per_second, width or 0)
@@ -246,9 +237,9 @@ def _references(moment: Moment) -> Iterator[Metric]:
     yield module
 
 
-def _theory(moment: Moment, device: DeviceInfo) -> Theory | None:
+def _theory(snapshot: ServiceSnapshot, device: DeviceInfo) -> Theory | None:
     """Of the last run, which knows the device best; before the first, from the device's facts."""
-    return moment.counted.theories.get(device.id) or theory_for_device(device)
+    return snapshot.counted.theories.get(device.id) or theory_for_device(device)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:

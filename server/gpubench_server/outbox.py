@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from gpubench.protocol.messages import Progress
-from gpubench_server.lines import RequestId, notification_line
+from gpubench.results.progress import Progress
+from gpubench_server.encode import RequestId, notification_line
 
 PIECE_BYTES = 256 * 1024
 """Sent and timed as one: a long document to a slow client gets a deadline for each piece."""

@@ -1,6 +1,6 @@
-"""Which run goes where and when: lanes, deadlines, cancelling, and telling those who wait.
+"""Which run goes where and when: device_queues, deadlines, cancelling, and telling those who wait.
 
-One lock guards lanes and runs and is held for moments only; the store is written without it. A run
+One lock guards device_queues and runs and is held for moments only; the store is written without it. A run
 is stored when it is accepted and when it ends, each time before anybody is told.
 """
 
@@ -9,56 +9,36 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 
 from gpubench.errors import Cancelled, Draining, GpubenchError, RunError, StoreError
-from gpubench.protocol.messages import Accepted, DeviceQueue
+from gpubench.protocol.messages import Accepted, QueueStatus
 from gpubench.results.document import ErrorInfo, RunDocument
 from gpubench.results.store import Store
-from gpubench_server.devices import Directory
-from gpubench_server.lanes import Lane, queued
+from gpubench_server.device_queue import DeviceQueue, queued
+from gpubench_server.device_registry import DeviceRegistry
+from gpubench_server.encode import notification_line, run_line
 from gpubench_server.limits import Limits
-from gpubench_server.lines import notification_line, run_line
+from gpubench_server.live_run import LiveRun, no_such_run
+from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Ticket
-from gpubench_server.runs import LiveRun, no_such_run
 
 log = logging.getLogger(__name__)
-
-
-class Tally(Protocol):
-    """Who is told what became of runs."""
-
-    def run_started(self, wait_seconds: float) -> None: ...
-
-    def measured(self, benchmark: str, seconds: float) -> None: ...
-
-    def run_ended(self, document: RunDocument, benchmarks: list[str]) -> None: ...
-
-
-@dataclass(frozen=True)
-class LaneState:
-    """One lane at a moment: ids of runs, and the devices that share it."""
-
-    hardware_id: str
-    running: LiveRun | None
-    waiting: list[LiveRun]
 
 
 class Scheduler:
     """All runs that are not finished."""
 
-    def __init__(self, store: Store, directory: Directory, tally: Tally, limits: Limits) -> None:
+    def __init__(self, store: Store, registry: DeviceRegistry, metrics: MetricsState, limits: Limits) -> None:
         self._store = store
-        self._directory = directory
-        self._tally = tally
+        self._registry = registry
+        self._metrics = metrics
         self._limits = limits
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._submitting = threading.RLock()
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, DeviceQueue] = {}
         self._runs: dict[str, LiveRun] = {}
         self._draining = False
         threading.Thread(target=self._watch_deadlines, daemon=True, name="deadlines").start()
@@ -78,14 +58,14 @@ class Scheduler:
             with self._lock:
                 if self._draining:
                     raise _stopping()
-                lane = self._lane(run.device.hardware_id)
-                lane.check_room()
+                queue = self._queue(run.device.hardware_id)
+                queue.check_room()
             self._store.accept(document, request, run.device.id, benchmarks)
             with self._lock:
                 self._runs[run.id] = run
                 run.tickets.append(ticket)
-                place = lane.put(run)
-                eta = lane.seconds_before(place)
+                place = queue.put(run)
+                eta = queue.seconds_before(place)
                 accepted = Accepted(ticket.request_id, run.id, place, eta)
                 ticket.open(notification_line("accepted", accepted))
                 run.tell(queued(run.id, place))
@@ -132,7 +112,7 @@ class Scheduler:
             run = self._runs.get(run_id)
             if run is None:
                 return False
-            waiting = self._lane(run.device.hardware_id).remove(run)
+            waiting = self._queue(run.device.hardware_id).remove(run)
             stop = reason if isinstance(reason, RunError) else Cancelled(reason.message)
             run.stop.set(stop)
         if waiting:
@@ -154,24 +134,22 @@ class Scheduler:
 
     # What is going on.
 
-    def lanes(self) -> list[LaneState]:
-        with self._lock:
-            return [LaneState(name, lane.running, list(lane.queue)) for name, lane in self._lanes.items()]
-
-    def queues(self) -> list[DeviceQueue]:
+    def queues(self) -> list[QueueStatus]:
         """By device; the views of one piece of hardware show the runs of each."""
-        states = {state.hardware_id: state for state in self.lanes()}
-        shown = []
-        for device in self._directory.known.devices:
-            state = states.get(device.hardware_id)
-            running = state.running.id if state and state.running else None
-            waiting = [run.id for run in state.waiting] if state else []
-            shown.append(DeviceQueue(device.id, running, waiting))
-        return shown
+        with self._lock:
+            shown = []
+            for device in self._registry.known.devices:
+                queue = self._queues.get(device.hardware_id)
+                running = queue.running.id if queue and queue.running else None
+                shown.append(
+                    QueueStatus(device.id, running, [run.id for run in queue.queue] if queue else [])
+                )
+            return shown
 
     def waiting(self) -> set[str]:
         """The ids of the runs that have not begun."""
-        return {run.id for state in self.lanes() for run in state.waiting}
+        with self._lock:
+            return {run.id for queue in self._queues.values() for run in queue.queue}
 
     @property
     def draining(self) -> bool:
@@ -198,9 +176,9 @@ class Scheduler:
             return self._changed.wait_for(lambda: not self._runs, timeout_seconds)
 
     def end(self, timeout_seconds: float) -> None:
-        """End the lanes and their workers; ``drain`` comes before."""
-        lanes = list(self._lanes.values())
-        enders = [threading.Thread(target=lane.end, args=(timeout_seconds,)) for lane in lanes]
+        """End the device_queues and their workers; ``drain`` comes before."""
+        device_queues = list(self._queues.values())
+        enders = [threading.Thread(target=queue.end, args=(timeout_seconds,)) for queue in device_queues]
         for thread in enders:
             thread.start()
         for thread in enders:
@@ -208,36 +186,36 @@ class Scheduler:
 
     # Inside.
 
-    def _lane(self, hardware_id: str) -> Lane:
-        if hardware_id not in self._lanes:
-            lane = Lane(
+    def _queue(self, hardware_id: str) -> DeviceQueue:
+        if hardware_id not in self._queues:
+            queue = DeviceQueue(
                 self._changed,
                 self._limits,
-                self._directory,
+                self._registry,
                 may_begin=self._may_begin,
                 on_start=self._started,
                 on_change=self._measured,
                 on_end=self._conclude,
             )
-            lane.start()  # first: one that cannot start must not be there for the next run
-            self._lanes[hardware_id] = lane
-        return self._lanes[hardware_id]
+            queue.start()  # first: one that cannot start must not be there for the next run
+            self._queues[hardware_id] = queue
+        return self._queues[hardware_id]
 
     def _may_begin(self, run: LiveRun) -> bool:
         """Whether nobody uses the run's hardware, nor has waited for a part of it for longer."""
-        devices = self._directory.known.devices
+        devices = self._registry.known.devices
         hardware = run.hardware(devices)
-        for lane in self._lanes.values():
-            earlier = [other for other in list(lane.queue)[:1] if other.queued_at < run.queued_at]
-            if lane.running is not None:
-                earlier.append(lane.running)
+        for queue in self._queues.values():
+            earlier = [other for other in list(queue.queue)[:1] if other.queued_at < run.queued_at]
+            if queue.running is not None:
+                earlier.append(queue.running)
             if any(hardware & other.hardware(devices) for other in earlier):
                 return False
         return True
 
     def _started(self, run: LiveRun) -> None:
         run.measured_at = time.monotonic()
-        self._tally.run_started(run.measured_at - run.queued_at)
+        self._metrics.run_started(run.measured_at - run.queued_at)
         with self._lock:
             self._changed.notify_all()  # another deadline counts from now on
 
@@ -260,8 +238,8 @@ class Scheduler:
             unstored = error
             data = msgspec.json.encode(document)
         for benchmark, seconds in run.took_seconds.items():
-            self._tally.measured(benchmark, seconds)
-        self._tally.run_ended(document, [each.name for each in run.work.benchmarks])
+            self._metrics.measured(benchmark, seconds)
+        self._metrics.run_ended(document, [each.name for each in run.work.benchmarks])
         log.info("run %s: %s", run.id, document.outcome)
         with self._lock:
             del self._runs[run.id]

@@ -6,12 +6,13 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
 import gpubench
-from gpubench.benchmarks.plan import describe, plan
+from gpubench.benchmarks.description import describe
+from gpubench.benchmarks.plan import plan
 from gpubench.errors import (
     Cancelled,
     GpubenchError,
@@ -20,10 +21,11 @@ from gpubench.errors import (
     InvalidRequest,
     UnknownMethod,
 )
+from gpubench.executor.messages import Run
+from gpubench.executor.supervisor import Recorder
 from gpubench.protocol.messages import (
     PARAMETERS,
     PROTOCOL,
-    BenchmarkRequest,
     Cancelling,
     Devices,
     Hello,
@@ -38,23 +40,20 @@ from gpubench.protocol.messages import (
     Status,
 )
 from gpubench.protocol.validation import decode_params, decode_request
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.store import Store
-from gpubench.worker.conduct import Recorder, now
-from gpubench.worker.messages import Run
-from gpubench_server.devices import Directory
+from gpubench.results.timestamps import now
+from gpubench_server.device_registry import DeviceRegistry
+from gpubench_server.encode import RequestId, error_line, raw, result_line
 from gpubench_server.limits import Limits
-from gpubench_server.lines import RequestId, error_line, raw, result_line
+from gpubench_server.live_run import LiveRun, check_runs_of_client, no_such_run
+from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox, Ticket
-from gpubench_server.runs import LiveRun, check_runs_of_client, no_such_run
 from gpubench_server.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
 FEATURES = ["progress", "cancel", "detach", "key", "deadline", "stated_memory"]
-
-
-class Tally(Protocol):
-    def request(self, method: str, code: str) -> None: ...
 
 
 class Service:
@@ -63,16 +62,16 @@ class Service:
     def __init__(
         self,
         store: Store,
-        directory: Directory,
+        registry: DeviceRegistry,
         scheduler: Scheduler,
-        tally: Tally,
+        metrics: MetricsState,
         limits: Limits,
         open_connections: Callable[[], int],
     ) -> None:
         self._store = store
-        self._directory = directory
+        self._registry = registry
         self._scheduler = scheduler
-        self._tally = tally
+        self._metrics = metrics
         self._limits = limits
         self._open_connections = open_connections
         self._begun = time.monotonic()
@@ -90,7 +89,7 @@ class Service:
         except Exception:
             log.exception("a request failed")
             return self._refuse(request, line, InternalError("a mistake in the server; its log says more"))
-        self._tally.request(request.method, "ok")
+        self._metrics.request(request.method, "ok")
         if answer is None or request.id is msgspec.UNSET:
             return None
         return result_line(request.id, answer)
@@ -108,7 +107,7 @@ class Service:
 
     def _refuse(self, request: Request | None, line: bytes, error: GpubenchError) -> bytes | None:
         method = request.method if request and request.method in _METHODS else "other"
-        self._tally.request(method, str(error.code))
+        self._metrics.request(method, str(error.code))
         if request is None:
             return error_line(_id_of(line), error)
         if request.id is msgspec.UNSET and request.method != "run":
@@ -124,14 +123,14 @@ class Service:
                 path="$.params.protocol",
                 allowed=[PROTOCOL],
             )
-        devices = [device.id for device in self._directory.known.devices]
+        devices = [device.id for device in self._registry.known.devices]
         return raw(Hello(PROTOCOL, gpubench.__version__, FEATURES, self._limits.wire(), devices))
 
     def _ping(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
         return self._pong
 
     def _devices(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
-        found = self._directory.fresh()
+        found = self._registry.fresh()
         return raw(Devices(found.devices, found.runtimes))
 
     def _list_benchmarks(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
@@ -148,7 +147,7 @@ class Service:
         if params.key is not None and self._scheduler.replay(params.key, asked, ticket, params.detach):
             return
         planned = plan(params.benchmarks)
-        device = self._directory.resolve(params.device)
+        device = self._registry.resolve(params.device)
         run_id = secrets.token_hex(8)
         recorder = Recorder(
             run_id,
@@ -202,7 +201,7 @@ class Service:
     def state(self) -> Literal["ready", "draining", "no_device"]:
         if self._scheduler.draining:
             return "draining"
-        found = self._directory.known
+        found = self._registry.known
         # Before the first look runs are taken: they wait for it.
         return "no_device" if found.at is not None and not found.usable else "ready"
 

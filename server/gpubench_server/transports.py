@@ -17,9 +17,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gpubench.errors import CannotListen
+from gpubench_server.metrics_state import MetricsState
 
 log = logging.getLogger(__name__)
 
@@ -56,24 +57,6 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class Tally(Protocol):
-    """Who is told of connections; calls come from the accepting thread."""
-
-    def connection_accepted(self) -> None: ...
-
-    def connection_rejected(self, reason: str) -> None: ...
-
-
-class NoTally:
-    """For servers whose connections are not counted."""
-
-    def connection_accepted(self) -> None:
-        pass
-
-    def connection_rejected(self, reason: str) -> None:
-        pass
-
-
 class BoundedMixIn(socketserver.ThreadingMixIn):
     """One thread for each connection, at most ``max_connections`` of them.
 
@@ -89,14 +72,15 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     max_connections: int
     linger_seconds: float
     refusal: bytes
-    tally: Tally
 
-    def bound(self, max_connections: int, linger_seconds: float, refusal: bytes, tally: Tally) -> None:
-        """Set the bounds; to be called before the constructor of the socketserver class."""
+    def bound(
+        self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
+    ) -> None:
+        """Set the bounds, and where connections are counted; called before socketserver's constructor."""
         self.max_connections = max_connections
         self.linger_seconds = linger_seconds
         self.refusal = refusal
-        self.tally = tally
+        self._metrics = metrics
         self._free = threading.BoundedSemaphore(max_connections)
         # The own registry: `ThreadingMixIn._threads` only grows, and knows no sockets.
         self._live: set[socket.socket] = set()
@@ -133,7 +117,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             if error.errno in _SHORT_OF_RESOURCES:
                 # `serve_forever` swallows the error and the socket stays readable: it would spin.
                 log.warning("cannot accept a connection: %s; trying again", error.strerror)
-                self.tally.connection_rejected("resources")
+                self._count_rejected("resources")
                 time.sleep(_BACK_OFF_SECONDS)
             raise
         _tune(connection)
@@ -141,7 +125,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
-            self.tally.connection_rejected("too_many")
+            self._count_rejected("too_many")
             self._refuse(request)
             return
         with self._live_changed:
@@ -153,11 +137,16 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             thread.start()
         except RuntimeError:  # no more threads; the base class would keep the unstarted one
             log.warning("cannot start a thread for a connection")
-            self.tally.connection_rejected("resources")
+            self._count_rejected("resources")
             self._release(request)
             self._refuse(request)
             return
-        self.tally.connection_accepted()
+        if self._metrics is not None:
+            self._metrics.connection_accepted()
+
+    def _count_rejected(self, reason: str) -> None:
+        if self._metrics is not None:
+            self._metrics.connection_rejected(reason)
 
     def service_actions(self) -> None:
         """Called between accepts: close refused sockets that had their time."""
@@ -248,9 +237,9 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
         max_connections: int,
         linger_seconds: float,
         refusal: bytes,
-        tally: Tally,
+        metrics: MetricsState,
     ) -> None:
-        self.bound(max_connections, linger_seconds, refusal, tally)
+        self.bound(max_connections, linger_seconds, refusal, metrics)
         self.address_family = address.family
         self._serve = serve
         super().__init__(

@@ -20,8 +20,8 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 import gpubench
 from gpubench_server.limits import Limits
-from gpubench_server.metrics import Moment, MomentCollector
-from gpubench_server.transports import Address, BoundedMixIn, NoTally, listen
+from gpubench_server.metrics import ServiceSnapshot, SnapshotCollector
+from gpubench_server.transports import Address, BoundedMixIn, listen
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,7 +39,7 @@ class WebServer(BoundedMixIn, WSGIServer):
     """Serves a WSGI application on one address."""
 
     def __init__(self, address: Address, application: WSGIApplication, limits: Limits) -> None:
-        self.bound(limits.http_connections, limits.linger_seconds, _BUSY, NoTally())
+        self.bound(limits.http_connections, limits.linger_seconds, _BUSY)
         self.address_family = address.family
         self.deadline_seconds = limits.http_deadline_seconds
         super().__init__((address.host, address.port), _Handler, bind_and_activate=False)
@@ -115,11 +115,11 @@ def _read_head(connection: socket.socket, deadline_seconds: float) -> bytes:
 
 
 def make_application(
-    moment: Callable[[], Moment], ready: Callable[[], str | None], tcp_url: str
+    snapshot: Callable[[], ServiceSnapshot], ready: Callable[[], str | None], tcp_url: str
 ) -> WSGIApplication:
     """The pages; ``ready`` says why no runs are accepted, or None where they are."""
     registry = CollectorRegistry()
-    registry.register(MomentCollector(moment))
+    registry.register(SnapshotCollector(snapshot))
     metrics: WSGIApplication = make_wsgi_app(registry)
 
     def healthz() -> tuple[str, str, str]:
@@ -138,7 +138,7 @@ def make_application(
         )
 
     def landing() -> tuple[str, str, str]:
-        return "200 OK", "text/html", _landing_page(moment(), ready(), tcp_url)
+        return "200 OK", "text/html", _landing_page(snapshot(), ready(), tcp_url)
 
     pages = {"/": landing, "/healthz": healthz, "/readyz": readyz}
 
@@ -161,11 +161,11 @@ def make_application(
     return application
 
 
-def _landing_page(moment: Moment, reason: str | None, tcp_url: str) -> str:
+def _landing_page(snapshot: ServiceSnapshot, reason: str | None, tcp_url: str) -> str:
     rows = "".join(
         f"<tr><td><code>{html.escape(device.id)}</code><td>{html.escape(device.name)}"
         f"<td>{html.escape(device.unavailable or 'ready')}"
-        for device in moment.devices
+        for device in snapshot.devices
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>gpubench</title>"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gpubench.benchmarks.plan import MAX_BENCHMARKS, describe, plan
+from gpubench.benchmarks.description import describe
+from gpubench.benchmarks.plan import MAX_BENCHMARKS, plan
+from gpubench.benchmarks.registry import BENCHMARKS, STREAM
 from gpubench.benchmarks.suites import parse_suites, suites
-from gpubench.benchmarks.table import BENCHMARKS, STREAM
 from gpubench.errors import InvalidParameters
-from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.requests import BenchmarkRequest
 
 MINE = """
 [[suite]]

@@ -10,7 +10,7 @@ from gpubench.catalog.theory import (
     theory_for_device,
 )
 from gpubench.errors import CatalogError
-from gpubench.protocol.messages import StatedMemory
+from gpubench.requests import StatedMemory
 from gpubench.results.machine import DeviceInfo, Theory
 
 

@@ -6,9 +6,9 @@ import json
 import os
 from pathlib import Path
 
-from gpubench.benchmarks.plan import describe
+from gpubench.benchmarks.description import describe
+from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.benchmarks.suites import suites
-from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.report.benchmarks import page
 from gpubench.results.document import encode_document
 from tests.cli.command import QUICK, gpubench
@@ -33,7 +33,7 @@ def test_a_runtime_that_is_missing_says_how_to_install_it(tmp_path: Path) -> Non
     ran = gpubench("devices", "--runtime=cuda", PYTHONPATH=path)
     assert (ran.returncode, ran.stdout) == (0, "")
     assert "cuda: " in ran.stderr
-    assert "python -m gpubench.devices.build_pycuda" in ran.stderr
+    assert "python -m gpubench.devices.cuda.build_pycuda" in ran.stderr
 
 
 def test_benchmarks() -> None:

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from gpubench_client.files import OutFile
+from gpubench_client.cli.files import OutFile
 
 from gpubench.errors import InvalidParameters
 from tests.running import PATIENCE_SECONDS

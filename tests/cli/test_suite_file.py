@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gpubench_client.cli import main
+from gpubench_client.cli.main import main
 
 from gpubench.results.document import decode_document
 from tests.cli.command import PIN, gpubench

@@ -11,8 +11,10 @@ from gpubench_client import Client
 
 import gpubench
 from gpubench import errors
-from gpubench.protocol.messages import PROTOCOL, Accepted, BenchmarkRequest, Progress, StatedMemory
-from gpubench.worker.conduct import Stop
+from gpubench.executor.supervisor import StopRequest
+from gpubench.protocol.messages import PROTOCOL, Accepted
+from gpubench.requests import BenchmarkRequest, StatedMemory
+from gpubench.results.progress import Progress
 from tests.client.conftest import url_of
 from tests.running import RunningServer, long, quick, within
 
@@ -88,7 +90,7 @@ def test_errors_are_exceptions_and_the_connection_stays(
 
 
 def test_stop_cancels_and_the_error_holds_what_was_finished(url: str) -> None:
-    stop = Stop()
+    stop = StopRequest()
 
     def stop_in_the_second(progress: Progress) -> None:
         if progress.benchmark == "copy" and progress.phase == "measuring":
@@ -173,7 +175,7 @@ def test_a_busy_server_is_asked_again(tmp_path: Path) -> None:
 
 
 def test_a_stop_ends_the_waiting_for_a_busy_server(tmp_path: Path) -> None:
-    stop = Stop()
+    stop = StopRequest()
     with RunningServer(tmp_path, max_queue_length=1) as server, Client(url_of(server)) as other:
         for _ in range(2):
             other.submit([request(long())])

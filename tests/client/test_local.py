@@ -6,8 +6,10 @@ import pytest
 from gpubench_client import LocalClient
 
 from gpubench import errors
-from gpubench.protocol.messages import Accepted, BenchmarkRequest, Progress, StatedMemory
-from gpubench.worker.conduct import Stop
+from gpubench.executor.supervisor import StopRequest
+from gpubench.protocol.messages import Accepted
+from gpubench.requests import BenchmarkRequest, StatedMemory
+from gpubench.results.progress import Progress
 from tests.running import long, quick
 
 
@@ -65,7 +67,7 @@ def test_a_deadline_keeps_what_was_finished() -> None:
 
 
 def test_a_reason_to_stop_from_before_the_run_ends_it() -> None:
-    stop = Stop()
+    stop = StopRequest()
     stop.set(errors.Cancelled("never mind"))
     with pytest.raises(errors.Cancelled, match="never mind"):
         LocalClient("opencl").run([request(long())], stop=stop)

@@ -10,8 +10,8 @@ from typing import Any
 
 import promql_parser
 import pytest
-from gpubench_server.ledger import UNSTEADY, Snapshot
-from gpubench_server.metrics import Moment, MomentCollector
+from gpubench_server.metrics import ServiceSnapshot, SnapshotCollector
+from gpubench_server.metrics_state import UNSTEADY, Counts
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.running import RunningServer
@@ -116,8 +116,8 @@ def test_a_dashboard_can_be_imported_unedited(path: Path) -> None:
 
 
 def test_the_help_and_the_panel_of_stability_name_every_flag_that_makes_it_zero() -> None:
-    moment = Moment(Snapshot(), (), (), open_connections=0, max_connections=1, max_queue_length=1)
-    families = {family.name: family for family in MomentCollector(lambda: moment).collect()}
+    snapshot = ServiceSnapshot(Counts(), (), (), open_connections=0, max_connections=1, max_queue_length=1)
+    families = {family.name: family for family in SnapshotCollector(lambda: snapshot).collect()}
     panels = [
         panel["description"]
         for path in DASHBOARDS

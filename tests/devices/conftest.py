@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpubench.worker.handle import Worker
+from gpubench.executor.worker_process import WorkerProcess
 from tests.devices import standin
 
 Place = Callable[..., None]
@@ -42,13 +42,13 @@ def in_place(pycuda: Path, driver: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
 
 
 @pytest.fixture
-def start(in_place: Place) -> Iterator[Callable[..., Worker]]:
+def start(in_place: Place) -> Iterator[Callable[..., WorkerProcess]]:
     """Workers on the stand-in, with a fault or none."""
-    workers: list[Worker] = []
+    workers: list[WorkerProcess] = []
 
-    def started(**more: str) -> Worker:
+    def started(**more: str) -> WorkerProcess:
         in_place(**more)
-        workers.append(Worker())
+        workers.append(WorkerProcess())
         return workers[-1]
 
     yield started

@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 
 from gpubench.benchmarks.plan import plan
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
 from gpubench.errors import DeadlineExceeded
-from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.executor.messages import Run
+from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, Recorder, StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess, probe
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import RunDocument
 from gpubench.results.machine import DeviceInfo
-from gpubench.worker.conduct import CANCEL_GRACE_SECONDS, Recorder, Stop, conduct, now
-from gpubench.worker.handle import Worker, probe
-from gpubench.worker.messages import Run
+from gpubench.results.timestamps import now
 from tests.devices import standin
 from tests.devices.conftest import Place
 
@@ -38,10 +39,12 @@ PINNED = {
 QUICK = {"footprint_bytes": 2 * MIB, "time_limit_seconds": 0.05}
 
 
-def measure(worker: Worker, *names: str, stop: Stop | None = None, **parameters: Any) -> RunDocument:
+def measure(
+    worker: WorkerProcess, *names: str, stop: StopRequest | None = None, **parameters: Any
+) -> RunDocument:
     run = Run(DEVICE, plan([BenchmarkRequest(name, {**QUICK, **parameters}) for name in names]))
     recorder = Recorder("run-1", key=None, created_at=now(), requested=[])
-    return conduct(worker, run, recorder, stop or Stop(), lambda progress: None)
+    return supervise(worker, run, recorder, stop or StopRequest(), lambda progress: None)
 
 
 def test_the_device_is_described(in_place: Place) -> None:
@@ -91,7 +94,9 @@ def test_one_that_shares_the_hosts_memory_has_no_link_to_it(
 
 
 @pytest.mark.parametrize(("dtype", "order"), [("double", "grid"), ("float", "tile"), ("float", "halves")])
-def test_the_suite_is_measured_and_verified(start: Callable[..., Worker], dtype: str, order: str) -> None:
+def test_the_suite_is_measured_and_verified(
+    start: Callable[..., WorkerProcess], dtype: str, order: str
+) -> None:
     document = measure(start(), "stream", **{**PINNED, "order": order}, dtype=dtype)
     assert document.outcome == "ok", document.error
     assert [m.benchmark for m in document.measurements] == list(STREAM)
@@ -100,7 +105,7 @@ def test_the_suite_is_measured_and_verified(start: Callable[..., Worker], dtype:
     assert document.theory and document.theory.peak_bytes_per_second == 8e9
 
 
-def test_walks_and_cache_sweeps_are_measured_and_verified(start: Callable[..., Worker]) -> None:
+def test_walks_and_cache_sweeps_are_measured_and_verified(start: Callable[..., WorkerProcess]) -> None:
     document = measure(start(), "latency", footprint_bytes=MIB, time_limit_seconds=0.001, page_bytes=65536)
     assert document.outcome == "ok", document.error
     assert {m.axes["order"] for m in document.measurements} == {"random", "paged"}
@@ -111,21 +116,21 @@ def test_walks_and_cache_sweeps_are_measured_and_verified(start: Callable[..., W
     assert all(m.verified and m.mismatches == 0 for m in document.measurements)
 
 
-def test_groups_that_run_in_turn_have_no_latency_under_load(start: Callable[..., Worker]) -> None:
+def test_groups_that_run_in_turn_have_no_latency_under_load(start: Callable[..., WorkerProcess]) -> None:
     """As the stand-in's do: the walk is over before the first reader begins."""
     [m] = measure(start(), "loaded_latency", footprint_bytes=8 * MIB).measurements
     assert m.status == "skipped"
     assert "do not run beside each other" in (m.reason or "")
 
 
-def test_patterns_and_random_places_are_measured_and_verified(start: Callable[..., Worker]) -> None:
+def test_patterns_and_random_places_are_measured_and_verified(start: Callable[..., WorkerProcess]) -> None:
     document = measure(start(), "pattern", "scatter", "update", footprint_bytes=MIB)
     assert document.outcome == "ok", document.error
     assert len(document.measurements) == 10 + 6 + 6
     assert all(m.verified and m.mismatches == 0 for m in document.measurements)
 
 
-def test_every_shape_of_a_gpu_is_tried(start: Callable[..., Worker]) -> None:
+def test_every_shape_of_a_gpu_is_tried(start: Callable[..., WorkerProcess]) -> None:
     document = measure(start(), "copy", "read", "write")
     assert document.outcome == "ok", document.error
     assert all(m.verified for m in document.measurements)
@@ -138,7 +143,7 @@ def test_every_shape_of_a_gpu_is_tried(start: Callable[..., Worker]) -> None:
     [(700, "illegal memory access"), (702, "timed out"), (719, "launch failure"), (999, "unknown")],
 )
 def test_an_error_that_ends_the_context_is_a_lost_device(
-    start: Callable[..., Worker], code: int, said: str
+    start: Callable[..., WorkerProcess], code: int, said: str
 ) -> None:
     worker = start(STANDIN_FAULT=f"cuLaunchKernel:{code}:20")
     document = measure(worker, "copy", **PINNED)
@@ -148,7 +153,7 @@ def test_an_error_that_ends_the_context_is_a_lost_device(
     assert measure(start(), "copy", **PINNED).outcome == "ok"
 
 
-def test_memory_that_is_not_there_skips_its_benchmark_alone(start: Callable[..., Worker]) -> None:
+def test_memory_that_is_not_there_skips_its_benchmark_alone(start: Callable[..., WorkerProcess]) -> None:
     # PyCUDA tries again once, after it has collected its garbage.
     worker = start(STANDIN_FAULT="cuMemAlloc_v2:2:0:2")
     document = measure(worker, "copy", "read", **PINNED)
@@ -156,7 +161,7 @@ def test_memory_that_is_not_there_skips_its_benchmark_alone(start: Callable[...,
     assert "too little memory free" in (document.measurements[0].reason or "")
 
 
-def test_a_launch_that_is_refused_fails_its_benchmark_alone(start: Callable[..., Worker]) -> None:
+def test_a_launch_that_is_refused_fails_its_benchmark_alone(start: Callable[..., WorkerProcess]) -> None:
     worker = start(STANDIN_FAULT="cuLaunchKernel:701:3")
     document = measure(worker, "copy", "read", **PINNED)
     assert [m.status for m in document.measurements] == ["failed", "ok"]
@@ -171,15 +176,15 @@ def test_a_launch_that_is_refused_fails_its_benchmark_alone(start: Callable[...,
     ],
 )
 def test_machine_code_that_the_driver_refuses(
-    start: Callable[..., Worker], faults: dict[str, str], said: str
+    start: Callable[..., WorkerProcess], faults: dict[str, str], said: str
 ) -> None:
     document = measure(start(**faults), "copy", **PINNED)
     assert document.error and document.error.kind == "benchmark_failed"
     assert said in document.error.message
 
 
-def test_a_driver_that_hangs_costs_its_worker(start: Callable[..., Worker]) -> None:
-    worker, stop = start(STANDIN_FAULT="cuEventSynchronize:-1:5"), Stop()
+def test_a_driver_that_hangs_costs_its_worker(start: Callable[..., WorkerProcess]) -> None:
+    worker, stop = start(STANDIN_FAULT="cuEventSynchronize:-1:5"), StopRequest()
     threading.Timer(3, stop.set, [DeadlineExceeded("the deadline of the run has passed")]).start()
     begin = time.monotonic()
     document = measure(worker, "copy", stop=stop, **PINNED)
@@ -208,7 +213,7 @@ def test_a_machine_without_a_driver(pycuda: Path, monkeypatch: pytest.MonkeyPatc
 OWN_WORK = """
 from types import SimpleNamespace
 from gpubench.devices.base import Copy
-from gpubench.devices.cuda import CudaRuntime
+from gpubench.devices.cuda.runtime import CudaRuntime
 
 runtime = CudaRuntime()
 device = runtime.open(runtime.devices()[0].id)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from gpubench.benchmarks.integrity_memory import MAX_ROWS
-from gpubench.benchmarks.integrity_patterns import PATTERNS
-from gpubench.benchmarks.table import STREAM
-from gpubench.devices import cuda_compile
-from gpubench.devices.cuda_compile import Compiler, Nvcc, Nvrtc, compile_cubin, find_compiler
+from gpubench.benchmarks.integrity.memory import MAX_ROWS
+from gpubench.benchmarks.integrity.patterns import PATTERNS
+from gpubench.benchmarks.registry import STREAM
+from gpubench.devices.cuda import compiler
+from gpubench.devices.cuda.compiler import Compiler, Nvcc, Nvrtc, compile_cubin, find_compiler
 from gpubench.errors import BenchmarkFailed, MissingDependency
 from gpubench.kernels.programs import Programs
 from gpubench.measure.shapes import Access, candidates
@@ -61,7 +61,7 @@ def cases() -> list[Case]:
 
 @pytest.fixture(scope="module")
 def nvrtc() -> Compiler:
-    return Nvrtc(cuda_compile.nvrtc_libraries()[0])
+    return Nvrtc(compiler.nvrtc_libraries()[0])
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ class Known:
 
 def test_the_first_compiler_that_suits_gpu_and_driver_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     new, old = Known(13, "sm_90", "sm_100"), Known(12, "sm_70", "sm_90")
-    monkeypatch.setattr(cuda_compile, "_compilers", lambda: iter([new, old]))
+    monkeypatch.setattr(compiler, "_compilers", lambda: iter([new, old]))
     assert find_compiler("sm_90", 13) is new
     assert find_compiler("sm_90", 12) is old
     assert find_compiler("sm_70", 13) is old
@@ -228,7 +228,7 @@ def test_the_first_compiler_that_suits_gpu_and_driver_is_taken(monkeypatch: pyte
 
 
 def test_what_to_install_where_nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_compile, "_compilers", lambda: iter(()))
+    monkeypatch.setattr(compiler, "_compilers", lambda: iter(()))
     with pytest.raises(MissingDependency, match=r"neither NVRTC nor nvcc.*pip install nvidia-cuda-nvrtc,"):
         find_compiler("sm_90", 13)
 

@@ -12,8 +12,7 @@ import pytest
 from gpubench.benchmarks import random_access, strided
 from gpubench.benchmarks.mix import MIXES
 from gpubench.benchmarks.pattern import KERNELS
-from gpubench.devices import cuda_compile
-from gpubench.devices.cuda_compile import Compiler, Nvrtc
+from gpubench.devices.cuda.compiler import Compiler, Nvrtc, nvrtc_libraries
 from gpubench.measure.shapes import candidates
 from gpubench.results.document import Shape
 from tests.devices.machine_code import Kernel, disassemble
@@ -28,7 +27,7 @@ PIECE_CASES = [(piece, next(architectures)) for piece in random_access.PIECES_BY
 
 @pytest.fixture(scope="module")
 def compiler() -> Compiler:
-    return Nvrtc(cuda_compile.nvrtc_libraries()[0])
+    return Nvrtc(nvrtc_libraries()[0])
 
 
 def compiled(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from gpubench.executor.worker_process import WorkerProcess, probe
 from gpubench.results.document import Measurement, RunDocument
-from gpubench.worker.handle import Worker, probe
 from tests.devices.conftest import Place
 from tests.devices.test_cuda import DEVICE, MIB, PINNED, measure
 from tests.running import Lines, RunningServer
@@ -19,10 +19,10 @@ from tests.running import Lines, RunningServer
 QUICK = {"footprint_bytes": MIB, "time_limit_seconds": 0.005}
 PEER = "cuda:GPU-30313233-3435-3637-3839-3a3b3c3d3e3f"
 
-Start = Callable[..., Worker]
+Start = Callable[..., WorkerProcess]
 
 
-def transfer(worker: Worker, *more: str, **parameters: Any) -> RunDocument:
+def transfer(worker: WorkerProcess, *more: str, **parameters: Any) -> RunDocument:
     return measure(worker, "transfer", *more, **{**QUICK, **parameters})
 
 
@@ -70,7 +70,7 @@ def test_copies_between_two_devices_are_verified(start: Start, in_place: Place) 
 
 HELD = """
 import ctypes
-from gpubench.devices.cuda import CudaRuntime
+from gpubench.devices.cuda.runtime import CudaRuntime
 from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
 
 def held():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyopencl as cl
 
-from gpubench.devices.opencl import OpenClRuntime
-from gpubench.devices.opencl_memory import HUGE_PAGE_BYTES, HostAllocation
+from gpubench.devices.opencl.memory import HUGE_PAGE_BYTES, HostAllocation
+from gpubench.devices.opencl.runtime import OpenClRuntime
 
 NBYTES = 64 << 20
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpubench.devices import host
-from gpubench.devices.pocl_target import nearest_known
+from gpubench.devices.opencl.pocl_target import nearest_known
 
 SSSE3 = {"ssse3", "cx16"}
 AVX = SSSE3 | {"sse4_1", "avx", "popcnt"}
@@ -19,7 +19,7 @@ AVX2 = AVX | {"f16c", "avx2", "abm", "fma", "bmi1", "bmi2"}
 
 _UNKNOWN = """
 import pyopencl as cl
-from gpubench.devices import pocl_target
+from gpubench.devices.opencl import pocl_target
 
 cl.get_platforms()
 [library] = pocl_target.loaded_libraries()
@@ -45,7 +45,7 @@ print("right" if (numbers == np.arange(512) * np.arange(1, 513)).all() else "wro
 """With a built-in function that takes whole vectors: of another processor's, they would not arrive."""
 
 _THROUGH_US = """
-from gpubench.devices.opencl import OpenClRuntime
+from gpubench.devices.opencl.runtime import OpenClRuntime
 
 [info] = [info for info in OpenClRuntime().devices() if info.id == "opencl:pocl:0"]
 print(info.unavailable, pocl_target.target(library))
@@ -84,8 +84,8 @@ def test_a_processor_without_a_name_runs_kernels(tmp_path: Path) -> None:
 
 _BOTH = """
 import ctypes, sys
-from gpubench.devices import pocl_target
-from gpubench.devices.opencl import OpenClRuntime
+from gpubench.devices.opencl import pocl_target
+from gpubench.devices.opencl.runtime import OpenClRuntime
 
 for path in sys.argv[1:]:  # before anyone asks for platforms
     pocl_target.answer_with(ctypes.CDLL(path), "generic")

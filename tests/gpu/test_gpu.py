@@ -9,13 +9,13 @@ import time
 import numpy as np
 import pytest
 
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Copy, Device, Launch, Runtime, Together
 from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
-from gpubench.kernels.programs import Programs
+from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena
-from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes
+from gpubench.measure.shapes import candidates, chunk_bytes
 
 MIB = 1 << 20
 FOOTPRINT_BYTES = 256 * MIB
@@ -75,7 +75,7 @@ def test_every_shape_verifies(device: Device, name: str, dtype: str) -> None:
     )
     task = StreamTask(device, programs, benchmark, dtype, segments, seed=1)
     task.fill()
-    wrong = {shape: verdict for shape in shapes if (verdict := task.verify(shape)).mismatches}
+    wrong = {shape: result for shape in shapes if (result := task.run_and_verify(shape)).mismatches}
     task.release()
     arena.release()
     assert wrong == {}

@@ -49,11 +49,11 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 def checkout(tmp_path: Path) -> Path:
     """A project with our ``tools/setup.sh`` and no dependencies."""
     made = tmp_path / "check out"
-    (made / "gpubench/devices").mkdir(parents=True)
+    (made / "gpubench/devices/opencl").mkdir(parents=True)
     (made / "gpubench/__init__.py").touch()
     (made / "tools").mkdir()
     shutil.copy(ROOT / "tools/setup.sh", made / "tools")
-    shutil.copy(ROOT / "gpubench/devices/pocl.py", made / "gpubench/devices")
+    shutil.copy(ROOT / "gpubench/devices/opencl/pocl.py", made / "gpubench/devices/opencl")
     (made / "pyproject.toml").write_text(PROJECT)
     (made / "backend.py").write_text(BACKEND)
     return made

@@ -10,13 +10,14 @@ import pytest
 
 from gpubench.benchmarks.plan import plan
 from gpubench.devices.base import Device
-from gpubench.devices.opencl import OpenClRuntime
+from gpubench.devices.opencl.runtime import OpenClRuntime
 from gpubench.errors import Cancelled
+from gpubench.executor.messages import Finished, Run, Started
+from gpubench.executor.run_executor import RunExecutor
 from gpubench.kernels.source import read_source
-from gpubench.measure.session import Session
-from gpubench.protocol.messages import BenchmarkRequest, Progress, StatedMemory
+from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.document import Finding, Measurement, Tuning
-from gpubench.worker.messages import Finished, Run, Started
+from gpubench.results.progress import Progress
 
 MIB = 1 << 20
 PINNED = {
@@ -41,7 +42,7 @@ class Collected:
     measurements: list[Measurement] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def check(self) -> None:
+    def raise_if_cancelled(self) -> None:
         if self.cancel_when(self):
             raise Cancelled("the test cancelled")
 
@@ -94,7 +95,7 @@ def measure(device: Device) -> Measure:
         given = {"footprint_bytes": 8 * MIB, "time_limit_seconds": 0.05, **parameters}
         planned = plan([BenchmarkRequest(name, given) for name in names])
         collected = reporter or Collected()
-        finished = Session(device, collected, memory, read).run(Run(device.info.id, planned, memory))
+        finished = RunExecutor(device, collected, memory, read).run(Run(device.info.id, planned, memory))
         return finished, collected
 
     return run

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gpubench.benchmarks import sweep_task
-from gpubench.benchmarks.cache_sweep import KERNELS, findings
+from gpubench.benchmarks.cache_sweep import task
+from gpubench.benchmarks.cache_sweep.benchmark import KERNELS, findings
 from gpubench.devices.base import Device
 from gpubench.measure.levels import CurvePoint, ladder
 from gpubench.results.document import Measurement
@@ -18,7 +18,7 @@ KIB = 1 << 10
 
 @pytest.fixture(autouse=True)
 def short_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sweep_task.PASS_SECONDS, "cpu", 0.2e-3)
+    monkeypatch.setitem(task.PASS_SECONDS, "cpu", 0.2e-3)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ RULE = MedianPrecision(
     time_limit_seconds=TIME_LIMIT_SECONDS, min_seconds=TIME_LIMIT_SECONDS / stopping.LEAST_TIME_PARTS
 )
 
-Series = Iterator[float]
+SampleSeries = Iterator[float]
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,27 @@ class Noise:
     name: str
     spread: float
     true_median: float
-    series: Callable[[random.Random, float], Series]
+    series: Callable[[random.Random, float], SampleSeries]
 
 
-def normal(rng: random.Random, spread: float) -> Series:
+def normal(rng: random.Random, spread: float) -> SampleSeries:
     while True:
         yield rng.gauss(1, spread)
 
 
-def lognormal(rng: random.Random, spread: float) -> Series:
+def lognormal(rng: random.Random, spread: float) -> SampleSeries:
     """On a floor, as times are: skewness 6.2."""
     while True:
         yield 1 + spread * rng.lognormvariate(0, 1)
 
 
-def exponential(rng: random.Random, spread: float) -> Series:
+def exponential(rng: random.Random, spread: float) -> SampleSeries:
     while True:
         yield 1 + rng.expovariate(1 / spread)
 
 
-def autoregressive(correlation: float) -> Callable[[random.Random, float], Series]:
-    def series(rng: random.Random, spread: float) -> Series:
+def autoregressive(correlation: float) -> Callable[[random.Random, float], SampleSeries]:
+    def series(rng: random.Random, spread: float) -> SampleSeries:
         innovation = math.sqrt(1 - correlation**2)
         state = rng.gauss()
         while True:
@@ -75,13 +75,13 @@ def autoregressive(correlation: float) -> Callable[[random.Random, float], Serie
     return series
 
 
-def interrupted(rng: random.Random, spread: float) -> Series:
+def interrupted(rng: random.Random, spread: float) -> SampleSeries:
     """Correlated, and 4 in 100 samples far off, on both sides so that the median stays."""
     for sample in autoregressive(0.7)(rng, spread):
         yield sample * rng.choices((0.5, 1.0, 1.5), (2, 96, 2))[0]
 
 
-def wandering(rng: random.Random, spread: float) -> Series:
+def wandering(rng: random.Random, spread: float) -> SampleSeries:
     """A slow wander under fast noise: correlation 0.48 at lag 1, and still 0.33 at lag 10."""
     for slow in autoregressive(0.96)(rng, spread / math.sqrt(2)):
         yield slow + rng.gauss(0, spread / math.sqrt(2))
@@ -91,7 +91,7 @@ UPPER_SHARE = 0.45
 MODE_DEVIATION = 0.1  # of the distance between the modes
 
 
-def bimodal(rng: random.Random, spread: float) -> Series:
+def bimodal(rng: random.Random, spread: float) -> SampleSeries:
     while True:
         mode = 1 + (spread if rng.random() < UPPER_SHARE else 0)
         yield rng.gauss(mode, MODE_DEVIATION * spread)
@@ -118,7 +118,7 @@ NOISES = [
 ]
 
 
-def measure(series: Series) -> SampleSummary:
+def measure(series: SampleSeries) -> SampleSummary:
     """What a sampler does, with a clock of one sample each ``SAMPLE_SECONDS``."""
     samples: list[float] = []
     for sample in series:

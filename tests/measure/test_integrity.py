@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gpubench.benchmarks.integrity_errors import owners_of_counters
-from gpubench.benchmarks.integrity_memory import MAX_ROWS
-from gpubench.benchmarks.integrity_patterns import PATTERNS
+from gpubench.benchmarks.integrity.errors import owners_of_counters
+from gpubench.benchmarks.integrity.memory import MAX_ROWS
+from gpubench.benchmarks.integrity.patterns import PATTERNS
 from gpubench.devices.base import Device, Launch
 from gpubench.errors import OutOfDeviceMemory
-from gpubench.measure import workbench
+from gpubench.executor.messages import Measured
+from gpubench.executor.supervisor import Recorder
+from gpubench.measure import run_context
 from gpubench.results.document import Measurement
 from gpubench.units import format_bytes
-from gpubench.worker.conduct import Recorder
-from gpubench.worker.messages import Measured
 from tests.measure.conftest import MIB, Collected, Measure
 
 FOOTPRINT = 20 * 65536
@@ -42,7 +42,7 @@ def test_no_two_passes_write_the_same_values() -> None:
 @pytest.fixture(autouse=True)
 def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found does not depend on it."""
-    monkeypatch.setattr(workbench, "COLD_LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(run_context, "COLD_LIMIT_SECONDS", 0.05)
 
 
 def counts(told: Collected) -> dict[str, float | None]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from gpubench.benchmarks.chase import Chase, Order
-from gpubench.benchmarks.latency import findings
+from gpubench.benchmarks.latency.benchmark import findings
+from gpubench.benchmarks.latency.chase import Chase, Order
 from gpubench.devices.base import Device
 from gpubench.measure.levels import CurvePoint, ladder
 from gpubench.measure.memory import PAGE_BYTES
-from gpubench.measure.reports import Reports
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.results.document import Measurement
 from tests.measure.conftest import MIB, Collected, Measure
 
@@ -23,19 +23,19 @@ LINE = 64
 
 
 @pytest.fixture
-def bench(device: Device) -> Iterator[Workbench]:
-    made = Workbench(device, Collected())
+def context(device: Device) -> Iterator[RunContext]:
+    made = RunContext(device, Collected())
     yield made
     made.arena.release()
 
 
-def linked(bench: Workbench, nbytes: int, order: Order, page_bytes: int = 0) -> list[tuple[int, int]]:
+def linked(context: RunContext, nbytes: int, order: Order, page_bytes: int = 0) -> list[tuple[int, int]]:
     """Each node's (address of the next, number in the walk), as they lie in memory."""
-    [segment] = bench.arena.cut(MIB, 1, 8, LINE)
-    chase = Chase(bench, segment.arrays[0], nbytes, line_bytes=LINE, order=order, page_bytes=page_bytes)
-    reports = Reports(bench.device)
+    [segment] = context.arena.cut(MIB, 1, 8, LINE)
+    chase = Chase(context, segment.arrays[0], nbytes, line_bytes=LINE, order=order, page_bytes=page_bytes)
+    reports = MismatchReports(context.device)
     assert chase.link(reports).mismatches == 0
-    words = bench.device.read_words(segment.arrays[0], nbytes // 8, 8)
+    words = context.device.read_words(segment.arrays[0], nbytes // 8, 8)
     chase.release()
     reports.release()
     first = {"random": 0, "paged": 2}[order]
@@ -57,9 +57,9 @@ def linked(bench: Workbench, nbytes: int, order: Order, page_bytes: int = 0) -> 
         (12288, "paged", 65536),
     ],
 )
-def test_all_nodes_are_one_cycle(bench: Workbench, nodes: int, order: Order, page_bytes: int) -> None:
+def test_all_nodes_are_one_cycle(context: RunContext, nodes: int, order: Order, page_bytes: int) -> None:
     """Walked by hand, by the addresses alone: every node once, and then the first one again."""
-    table = linked(bench, nodes * LINE, order, page_bytes)
+    table = linked(context, nodes * LINE, order, page_bytes)
     lowest = min(address for address, _ in table)
     at, seen = 0, []
     for _ in range(nodes):
@@ -72,12 +72,12 @@ def test_all_nodes_are_one_cycle(bench: Workbench, nodes: int, order: Order, pag
     assert [(table[each][1] - table[0][1]) % nodes for each in seen] == list(range(nodes))
 
 
-def test_a_random_order_goes_everywhere_and_a_paged_one_stays_in_its_page(bench: Workbench) -> None:
+def test_a_random_order_goes_everywhere_and_a_paged_one_stays_in_its_page(context: RunContext) -> None:
     nodes, page_nodes = 8192, 64
     lines: dict[Order, list[int]] = {}
     orders: tuple[Order, ...] = ("random", "paged")
     for order in orders:
-        table = linked(bench, nodes * LINE, order, page_nodes * LINE)
+        table = linked(context, nodes * LINE, order, page_nodes * LINE)
         lines[order] = sorted(range(nodes), key=lambda node, t=table: t[node][1])  # type: ignore[misc]
     steps = {order: [abs(b - a) for a, b in itertools.pairwise(each)] for order, each in lines.items()}
     assert sum(step > page_nodes for step in steps["random"]) > 0.9 * nodes
@@ -88,47 +88,47 @@ def test_a_random_order_goes_everywhere_and_a_paged_one_stays_in_its_page(bench:
         assert max(each.count(step) for step in set(each)) < 0.1 * nodes
 
 
-def test_the_order_is_made_from_the_seed(bench: Workbench) -> None:
-    [segment] = bench.arena.cut(MIB, 1, 8, LINE)
-    reports = Reports(bench.device)
+def test_the_order_is_made_from_the_seed(context: RunContext) -> None:
+    [segment] = context.arena.cut(MIB, 1, 8, LINE)
+    reports = MismatchReports(context.device)
     numbers = []
     for seed in (1, 2, 1):
-        chase = Chase(bench, segment.arrays[0], 64 * KIB, line_bytes=LINE, seed=seed)
+        chase = Chase(context, segment.arrays[0], 64 * KIB, line_bytes=LINE, seed=seed)
         assert chase.link(reports).mismatches == 0
-        numbers.append(bench.device.read_words(segment.arrays[0], 8192, 8)[1::8])
+        numbers.append(context.device.read_words(segment.arrays[0], 8192, 8)[1::8])
         chase.release()
     reports.release()
     assert numbers[0] == numbers[2] != numbers[1]
 
 
-def test_a_walk_ends_where_its_steps_lead_and_goes_on_from_there(bench: Workbench) -> None:
-    [segment] = bench.arena.cut(MIB, 1, 8, LINE)
-    chase, reports = Chase(bench, segment.arrays[0], 6144, line_bytes=LINE), Reports(bench.device)
+def test_a_walk_ends_where_its_steps_lead_and_goes_on_from_there(context: RunContext) -> None:
+    [segment] = context.arena.cut(MIB, 1, 8, LINE)
+    chase, reports = Chase(context, segment.arrays[0], 6144, line_bytes=LINE), MismatchReports(context.device)
     chase.link(reports)
     chase.begin()
-    assert chase.verdict(16).mismatches == 1  # nothing was walked
+    assert chase.result(16).mismatches == 1  # nothing was walked
     for _ in range(9):
-        bench.device.run([chase.steps(32)])
-        assert chase.verdict(32).mismatches == 0
-    assert chase.verdict(64).mismatches == 1  # 288 steps are no whole number of launches
+        context.device.run([chase.steps(32)])
+        assert chase.result(32).mismatches == 0
+    assert chase.result(64).mismatches == 1  # 288 steps are no whole number of launches
     chase.begin()
-    bench.device.run([chase.steps(96)])
-    assert bench.device.read_words(chase.state, 2, 8)[1] == 96
-    assert chase.verdict(96).mismatches == 0
+    context.device.run([chase.steps(96)])
+    assert context.device.read_words(chase.state, 2, 8)[1] == 96
+    assert chase.result(96).mismatches == 0
     chase.release()
     reports.release()
 
 
-def test_a_walk_begins_where_it_was_and_not_in_what_it_left_in_caches(bench: Workbench) -> None:
-    [segment] = bench.arena.cut(MIB, 1, 8, LINE)
-    chase, reports = Chase(bench, segment.arrays[0], 6144, line_bytes=LINE), Reports(bench.device)
+def test_a_walk_begins_where_it_was_and_not_in_what_it_left_in_caches(context: RunContext) -> None:
+    [segment] = context.arena.cut(MIB, 1, 8, LINE)
+    chase, reports = Chase(context, segment.arrays[0], 6144, line_bytes=LINE), MismatchReports(context.device)
     chase.link(reports)
     places = []
     for _ in range(4):
         chase.begin()
-        places.append(bench.device.read_words(chase.state, 1, 8)[0])
-        bench.device.run([chase.steps(48)])
-        assert chase.walked() == 48 and chase.verdict(48).mismatches == 0
+        places.append(context.device.read_words(chase.state, 1, 8)[0])
+        context.device.run([chase.steps(48)])
+        assert chase.walked() == 48 and chase.result(48).mismatches == 0
     assert places[0] == places[2] != places[1] == places[3]  # 48 are half of a lap
     chase.release()
     reports.release()

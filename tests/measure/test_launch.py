@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gpubench.benchmarks.launch import BATCHES, LONG_BATCH, findings
-from gpubench.benchmarks.stream_task import StreamTask
+from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.errors import BenchmarkFailed
-from gpubench.measure.series import Verdict
+from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Measurement, Shape, Summary
 from tests.measure.conftest import MIB, Measure
 
@@ -37,16 +37,16 @@ def test_shapes_that_do_not_run_are_passed_over(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, refused: int, said: bool
 ) -> None:
     """As many OpenCL GPUs refuse the largest groups."""
-    verify, asked = StreamTask.verify, 0
+    verify, asked = StreamTask.run_and_verify, 0
 
-    def refuse(task: StreamTask, shape: Shape) -> Verdict:
+    def refuse(task: StreamTask, shape: Shape) -> VerificationResult:
         nonlocal asked
         asked += 1
         if asked <= refused:
             raise BenchmarkFailed("the device refused it")
         return verify(task, shape)
 
-    monkeypatch.setattr(StreamTask, "verify", refuse)
+    monkeypatch.setattr(StreamTask, "run_and_verify", refuse)
     _, told = measure("launch", **QUICK)
     assert {m.status for m in told.measurements} == {"ok"}
     assert ("sound_footprint" in [f.name for f in told.findings]) == said

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from gpubench.benchmarks import readers
-from gpubench.benchmarks.chase import Chase
-from gpubench.benchmarks.loaded_latency import findings
-from gpubench.benchmarks.readers import Readers
+from gpubench.benchmarks.latency.chase import Chase
+from gpubench.benchmarks.loaded_latency import readers
+from gpubench.benchmarks.loaded_latency.benchmark import findings
+from gpubench.benchmarks.loaded_latency.readers import Readers
 from gpubench.devices.base import Device
 from gpubench.kernels.source import read_source
-from gpubench.measure.reports import Reports
+from gpubench.measure.run_context import RunContext
 from gpubench.measure.statistics import median
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.results.document import Measurement, Summary
 from tests.measure.conftest import MIB, Collected, Measure
 
@@ -34,11 +34,11 @@ class Beside:
     faults: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        bench = Workbench(self.device, Collected(), None, self.read)
-        [segment] = bench.arena.cut(2 * MIB, 2, 8, 64)
-        self.arena, self.reports = bench.arena, Reports(self.device)
-        self.chase = Chase(bench, segment.arrays[0], MIB, line_bytes=64)
-        self.readers = Readers(bench, self.chase, segment.arrays[1], MIB, seed=1)
+        context = RunContext(self.device, Collected(), None, self.read)
+        [segment] = context.arena.cut(2 * MIB, 2, 8, 64)
+        self.arena, self.reports = context.arena, MismatchReports(self.device)
+        self.chase = Chase(context, segment.arrays[0], MIB, line_bytes=64)
+        self.readers = Readers(context, self.chase, segment.arrays[1], MIB, seed=1)
         assert self.chase.link(self.reports).mismatches == 0
         self.chase.begin()
         self.readers.begin()
@@ -112,17 +112,17 @@ def test_a_cancel_is_heard_while_memory_is_filled(
     both = beside()
     assert len(runs) >= 2 * MIB // (4 * CHUNK_BYTES) and max(runs) == 1
     both.walk(2 * MIB)
-    assert both.readers.verdict(both.reports).mismatches == 0
+    assert both.readers.result(both.reports).mismatches == 0
 
 
 def test_readers_go_on_where_they_were_and_sum_what_they_count(beside: Callable[..., Beside]) -> None:
     both = beside()
     for _ in range(4):
         both.walk(5 * CHUNK_BYTES)
-        assert both.readers.verdict(both.reports).mismatches == 0
-        assert both.chase.verdict(STEPS).mismatches == 0
+        assert both.readers.result(both.reports).mismatches == 0
+        assert both.chase.result(STEPS).mismatches == 0
     both.walk(3 * MIB)  # more than once round
-    assert both.readers.verdict(both.reports).mismatches == 0
+    assert both.readers.result(both.reports).mismatches == 0
     before = both.readers.read_bytes()
     both.device.run([both.readers.launch(STEPS, 0, reading=False)])
     assert both.readers.read_bytes() == before
@@ -161,7 +161,7 @@ def test_readers_end_with_the_walk_even_while_they_idle(beside: Callable[..., Be
             [idle] = both.readers._words(READ_IDLE)
             break
     assert idle in itertools.accumulate(range(most), lambda x, _: mixed(x), initial=1)
-    assert both.readers.verdict(both.reports).mismatches == 0
+    assert both.readers.result(both.reports).mismatches == 0
 
 
 FAULTS = {
@@ -188,7 +188,7 @@ def test_a_planted_fault_is_found(beside: Callable[..., Beside], fault: str) -> 
     both = beside(FAULTS[fault])
     both.walk(MIB // 2)
     both.walk(MIB)
-    walk, sums = both.chase.verdict(STEPS), both.readers.verdict(both.reports)
+    walk, sums = both.chase.result(STEPS), both.readers.result(both.reports)
     assert walk.mismatches + sums.mismatches > 0
     assert walk.first or sums.first
 

@@ -7,7 +7,7 @@ import pytest
 
 from gpubench.benchmarks.memory_map import CACHE_MULTIPLE, findings, slices_of
 from gpubench.devices.base import Device
-from gpubench.measure import workbench
+from gpubench.measure import run_context
 from gpubench.results.document import Measurement, Summary
 from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
@@ -17,7 +17,7 @@ PAGE = 4096
 
 @pytest.fixture(autouse=True)
 def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbench, "COLD_LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(run_context, "COLD_LIMIT_SECONDS", 0.05)
 
 
 def names(told: Collected) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 from gpubench.benchmarks.pattern import KERNELS, PATTERNS, PatternTask, findings
 from gpubench.devices.base import Device
 from gpubench.measure import shapes
-from gpubench.measure.checks import Checks
-from gpubench.measure.workbench import Workbench
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.verification.arrays import Checks
 from gpubench.results.document import Measurement, Shape, Summary
 from tests.measure.conftest import MIB, Collected, Measure
 
@@ -63,26 +63,26 @@ def test_every_pattern_is_written_and_copied(measure: Measure) -> None:
 
 
 @pytest.fixture
-def bench(device: Device) -> Iterator[Workbench]:
-    made = Workbench(device, Collected())
+def context(device: Device) -> Iterator[RunContext]:
+    made = RunContext(device, Collected())
     yield made
     made.arena.release()
 
 
-def words(bench: Workbench, pattern: str, shape: Shape = SHAPE) -> np.ndarray:
+def words(context: RunContext, pattern: str, shape: Shape = SHAPE) -> np.ndarray:
     """What the memory holds after one pass."""
-    segments = bench.arena.cut(MIB, 1, 8, 8192)
-    checks = Checks(bench, "double")
+    segments = context.arena.cut(MIB, 1, 8, 8192)
+    checks = Checks(context, "double")
     try:
-        task = PatternTask(bench, checks, segments, "write", pattern, seed=1)
-        bench.run(task.launches(shape))
+        task = PatternTask(context, checks, segments, "write", pattern, seed=1)
+        context.run(task.launches(shape))
     finally:
         checks.release()
-    return np.array(bench.device.read_words(segments[0].arrays[0], segments[0].elements, 8), np.uint64)
+    return np.array(context.device.read_words(segments[0].arrays[0], segments[0].elements, 8), np.uint64)
 
 
 @pytest.mark.parametrize("shape", [SHAPE, Shape(32, 8, 1, "halves", True, 7)])
-def test_the_words_are_those_of_the_pattern(bench: Workbench, shape: Shape) -> None:
+def test_the_words_are_those_of_the_pattern(context: RunContext, shape: Shape) -> None:
     count = MIB // 8
     index = np.arange(count, dtype=np.uint64)
     expected = {
@@ -92,12 +92,12 @@ def test_the_words_are_those_of_the_pattern(bench: Workbench, shape: Shape) -> N
         "walking": np.uint64(0x0001000100010001) << (index % 16),
     }
     for pattern, right in expected.items():
-        assert np.array_equal(words(bench, pattern, shape), right), pattern
+        assert np.array_equal(words(context, pattern, shape), right), pattern
 
 
-def test_random_data_cannot_be_compressed(bench: Workbench) -> None:
+def test_random_data_cannot_be_compressed(context: RunContext) -> None:
     """Nor what is left of them when each word is set against one before it, as memories do."""
-    random = words(bench, "random")
+    random = words(context, "random")
     halves = random.view(np.uint32)
     for data in (random, halves):
         for back in (1, 2, 4, 8):

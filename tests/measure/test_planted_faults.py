@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gpubench.devices.base import Launch
-from gpubench.measure.series import Series
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.series import SampleSeries
 from gpubench.measure.stopping import StopDecision
-from gpubench.measure.workbench import Workbench
 from tests.measure.conftest import PINNED, Measure
 
 SKIP = "if (AT(u) != 4321) "
@@ -104,17 +104,17 @@ def test_timed_passes_of_which_only_the_first_does_all_its_work_are_found(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, benchmark: str
 ) -> None:
     """What they leave behind together is right."""
-    take = Series.take
+    take = SampleSeries.take
 
-    def half(series: Series, bench: Workbench) -> None:
+    def half(series: SampleSeries, context: RunContext) -> None:
         operations = series.point.operations
         fewer = [replace(each, groups=each.groups // 2) for each in operations if isinstance(each, Launch)]
         if series.samples_seconds:
             series.point = replace(series.point, operations=fewer)
-        take(series, bench)
+        take(series, context)
         series.point = replace(series.point, operations=operations)
 
-    monkeypatch.setattr(Series, "take", half)
+    monkeypatch.setattr(SampleSeries, "take", half)
     pins = PINNED if benchmark in ("copy", "write", "read", "dot", "map") else {}
     _, told = measure(benchmark, **pins)
     assert {m.status for m in told.measurements} == {"unverified"}
@@ -123,11 +123,11 @@ def test_timed_passes_of_which_only_the_first_does_all_its_work_are_found(
 def test_timed_passes_that_do_nothing_are_found(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
     """A right first pass must not stand for later ones: the result is poisoned again before them."""
 
-    def nothing(series: Series, bench: object) -> None:
+    def nothing(series: SampleSeries, context: object) -> None:
         series.samples_seconds.append(0.001)
         series.decision = StopDecision(True, "nothing was run")
 
-    monkeypatch.setattr(Series, "take", nothing)
+    monkeypatch.setattr(SampleSeries, "take", nothing)
     for benchmark in ("copy", "write", "read", "dot"):
         _, told = measure(benchmark, **PINNED)
         [m] = told.measurements
@@ -163,15 +163,15 @@ def test_data_are_proved_in_both_widths(measure: Measure) -> None:
 def test_samples_after_the_checked_one_that_do_nothing_are_found(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, benchmark: str
 ) -> None:
-    take = Series.take
+    take = SampleSeries.take
 
-    def twice(series: Series, bench: Workbench) -> None:
+    def twice(series: SampleSeries, context: RunContext) -> None:
         if len(series.samples_seconds) < 2:
-            take(series, bench)
+            take(series, context)
             return
         series.samples_seconds.append(0.001)
         series.decision = StopDecision(True, "nothing was run") if len(series.samples_seconds) > 20 else None
 
-    monkeypatch.setattr(Series, "take", twice)
+    monkeypatch.setattr(SampleSeries, "take", twice)
     _, told = measure(benchmark, stop="count", samples=30, **PINNED)
     assert [m.status for m in told.measurements] == ["unverified"]

@@ -9,14 +9,14 @@ import pytest
 
 from gpubench.benchmarks.strided import OFFSETS, STRIDES
 from gpubench.devices.base import Device, Launch, Operation
-from gpubench.measure import points, workbench
+from gpubench.measure import points, run_context
 from gpubench.measure.stopping import StopDecision
 from tests.measure.conftest import MIB, Collected, Measure
 
 
 @pytest.fixture(autouse=True)
 def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbench, "COLD_LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(run_context, "COLD_LIMIT_SECONDS", 0.05)
 
 
 def test_passes_that_are_lost_together_are_found(

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gpubench.measure.oddities import bimodal, drifting, trend
+from gpubench.measure.diagnostics import bimodal, drifting, trend
 from gpubench.measure.statistics import autocorrelation, median, summarize
 from gpubench.measure.stopping import (
     FixedCount,

@@ -9,14 +9,15 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks.plan import MAX_BENCHMARKS
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
 from gpubench.devices.base import Allocation, Device
 from gpubench.errors import OutOfDeviceMemory
-from gpubench.measure import workbench
-from gpubench.measure.oddities import bimodal, trend
+from gpubench.measure import run_context
+from gpubench.measure.diagnostics import bimodal, trend
 from gpubench.measure.statistics import median, summarize
 from gpubench.measure.tuning import best
-from gpubench.protocol.messages import MAX_RESPONSE_BYTES, StatedMemory
+from gpubench.protocol.messages import MAX_RESPONSE_BYTES
+from gpubench.requests import StatedMemory
 from gpubench.results.document import Measurement
 from tests.measure.conftest import MIB, PINNED, Collected, Measure
 
@@ -217,7 +218,7 @@ def test_the_default_footprint_keeps_caches_out(device: Device, measure: Measure
 
 def test_a_document_stays_one_that_is_taken(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the rule: the samples of a benchmark are bounded, and the figure says why it ended."""
-    monkeypatch.setattr(workbench, "MAX_SAMPLES", 40)
+    monkeypatch.setattr(run_context, "MAX_SAMPLES", 40)
     _, told = measure("mix", stop="time", time_limit_seconds=5)
     assert {len(m.samples_seconds) for m in told.measurements} == {40 // len(told.measurements)}
     assert all("limit of" in (m.stopped_because or "") for m in told.measurements)
@@ -234,12 +235,12 @@ def test_a_document_stays_one_that_is_taken(measure: Measure, monkeypatch: pytes
 def test_so_does_that_of_one_that_samples_again_and_again(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, name: str, parameters: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(workbench, "MAX_SAMPLES", 200)
+    monkeypatch.setattr(run_context, "MAX_SAMPLES", 200)
     _, told = measure(name, **{"footprint_bytes": MIB, **parameters})
     assert all(m.samples_seconds for m in told.measurements)
     assert sum(len(m.samples_seconds) for m in told.measurements) <= 200
 
 
 def test_the_largest_document_is_one_that_is_taken() -> None:
-    largest = Measurement("copy", {}, "ok", samples_seconds=[0.0001234567890123456] * workbench.MAX_SAMPLES)
+    largest = Measurement("copy", {}, "ok", samples_seconds=[0.0001234567890123456] * run_context.MAX_SAMPLES)
     assert 1.5 * MAX_BENCHMARKS * len(msgspec.json.encode(largest)) < MAX_RESPONSE_BYTES

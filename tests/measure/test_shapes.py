@@ -8,13 +8,13 @@ from typing import Literal
 import msgspec
 import pytest
 
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Device
 from gpubench.errors import InvalidParameters
-from gpubench.kernels.programs import Programs
+from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena
-from gpubench.measure.shapes import ELEMENT_BYTES, candidates, chunk_bytes, geometry
+from gpubench.measure.shapes import candidates, chunk_bytes, geometry
 from gpubench.results.document import Shape
 from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB
@@ -46,7 +46,7 @@ def test_every_shape_is_right(device: Device, shape: Shape, dtype: str) -> None:
         segments = arena.cut(2 * MIB, benchmark.arrays, ELEMENT_BYTES[dtype], chunk_bytes(shape))
         task = StreamTask(device, programs, benchmark, dtype, segments, seed=7)
         task.fill()
-        assert task.verify(shape).mismatches == 0, benchmark.name
+        assert task.run_and_verify(shape).mismatches == 0, benchmark.name
         task.release()
     arena.release()
 
@@ -62,7 +62,7 @@ def test_sums_of_a_shape_outlive_the_making_of_another(device: Device) -> None:
     task.poison(few)
     task.launches(many)
     device.run(launches)
-    assert task.check(few).mismatches == 0
+    assert task.run_and_verify(few).mismatches == 0
     task.release()
     arena.release()
 

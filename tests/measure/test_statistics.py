@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpubench.measure.oddities import bimodal, drifting, trend
+from gpubench.measure.diagnostics import bimodal, drifting, trend
 from gpubench.measure.statistics import (
     MIN_EFFECTIVE_SAMPLES,
     autocorrelation,

@@ -24,7 +24,7 @@ from gpubench.measure.stopping import (
     relative_deviations,
     stopping_rule,
 )
-from gpubench.protocol.messages import BenchmarkRequest
+from gpubench.requests import BenchmarkRequest
 from tests.measure.conftest import PINNED, Measure
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gpubench.benchmarks.sustained_findings import Window, findings
-from gpubench.measure import workbench
-from gpubench.measure.series import Series
+from gpubench.benchmarks.sustained.findings import Window, findings
+from gpubench.measure import run_context
+from gpubench.measure.series import SampleSeries
 from gpubench.measure.statistics import summarize
 from gpubench.measure.stopping import StopDecision
 from gpubench.results.document import Finding, Flag, Measurement
@@ -23,7 +23,7 @@ GB = 10**9
 
 @pytest.fixture(autouse=True)
 def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbench, "COLD_LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(run_context, "COLD_LIMIT_SECONDS", 0.05)
 
 
 def test_windows_follow_one_another_and_are_verified(measure: Measure) -> None:
@@ -68,11 +68,11 @@ def test_windows_in_which_nothing_was_done_are_found(
 ) -> None:
     """The result is poisoned before the first window, and checked after the last."""
 
-    def nothing(series: Series, bench: object) -> None:
+    def nothing(series: SampleSeries, context: object) -> None:
         series.samples_seconds.append(0.001)
         series.decision = StopDecision(True, "nothing was run")
 
-    monkeypatch.setattr(Series, "take", nothing)
+    monkeypatch.setattr(SampleSeries, "take", nothing)
     _, told = measure("sustained", **PINNED)
     assert {m.status for m in told.measurements} == {"unverified"}
     assert told.findings == []

@@ -9,19 +9,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
-from gpubench.benchmarks.transfer import sizes
-from gpubench.benchmarks.transfer_findings import flagged, half_size_bytes, link_findings
-from gpubench.benchmarks.transfer_host import HostEnd
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.benchmarks.transfer.benchmark import sizes
+from gpubench.benchmarks.transfer.findings import flagged, half_size_bytes, link_findings
+from gpubench.benchmarks.transfer.host import HostEnd
 from gpubench.catalog.links import pcie_bytes_per_second
-from gpubench.devices import opencl
 from gpubench.devices.base import Copy, Device, HostMemory, Together
+from gpubench.devices.opencl import runtime
 from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import Programs
-from gpubench.measure.checks import salt_of
-from gpubench.measure.host_data import differences, fill_elements
 from gpubench.measure.memory import Arena, Segment
+from gpubench.measure.verification.arrays import salt_of
+from gpubench.measure.verification.host_data import differences, fill_elements
 from gpubench.results.document import Measurement, Summary
 from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB, Collected, Measure
@@ -54,7 +54,7 @@ def arrays(device: Device) -> Iterator[Segment]:
 
 @pytest.fixture(params=[True, False], ids=["pinned", "pageable"])
 def end(device: Device, request: pytest.FixtureRequest) -> Iterator[HostEnd]:
-    made = HostEnd(device, MIB, pinned=request.param, check=nothing)
+    made = HostEnd(device, MIB, pinned=request.param, raise_if_cancelled=nothing)
     yield made
     made.release()
 
@@ -130,16 +130,16 @@ def shortened(copy: Copy) -> Copy:
 Wrong = Callable[[Copy], bool]
 FAULTS: dict[str, tuple[Wrong, set[tuple[str, str]]]] = {
     "to the device": (
-        lambda copy: not isinstance(copy.source, opencl.cl.Buffer),
+        lambda copy: not isinstance(copy.source, runtime.cl.Buffer),
         {("host to device", "pinned"), ("host to device", "pageable"), ("both", "pinned")},
     ),
     "to the host": (
-        lambda copy: not isinstance(copy.destination, opencl.cl.Buffer),
+        lambda copy: not isinstance(copy.destination, runtime.cl.Buffer),
         {("device to host", "pinned"), ("device to host", "pageable"), ("both", "pinned")},
     ),
     "within the device": (
         lambda copy: (
-            isinstance(copy.source, opencl.cl.Buffer) and isinstance(copy.destination, opencl.cl.Buffer)
+            isinstance(copy.source, runtime.cl.Buffer) and isinstance(copy.destination, runtime.cl.Buffer)
         ),
         {("local engine", "device")},
     ),
@@ -151,12 +151,12 @@ def test_a_transfer_that_leaves_out_its_last_word_is_found(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     is_wrong, expected = FAULTS[fault]
-    right = opencl._enqueue_copy
+    right = runtime._enqueue_copy
 
     def wrong(copy: Copy, queue: object) -> object:
         return right(shortened(copy) if is_wrong(copy) else copy, queue)
 
-    monkeypatch.setattr(opencl, "_enqueue_copy", wrong)
+    monkeypatch.setattr(runtime, "_enqueue_copy", wrong)
     _, told = measure("transfer", **QUICK)
     found = {(m.axes["direction"], m.axes["memory"]) for m in told.measurements if m.status == "unverified"}
     assert found == expected
@@ -189,7 +189,7 @@ def test_a_cancel_is_heard_between_the_parts_of_a_host_array(device: Device) -> 
         if heard == 3:
             raise Ended
 
-    end = HostEnd(device, 64 * MIB, pinned=False, check=check)
+    end = HostEnd(device, 64 * MIB, pinned=False, raise_if_cancelled=check)
     with pytest.raises(Ended):
         end.fill(1)
     end.release()

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from gpubench.benchmarks.stream_task import StreamTask
-from gpubench.benchmarks.table import STREAM
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Device, Launch
 from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import Programs
 from gpubench.measure.memory import Arena
-from gpubench.measure.series import Verdict
 from gpubench.measure.shapes import candidates
 from gpubench.measure.statistics import median
 from gpubench.measure.tuning import MIN_ROUNDS, best, try_shapes
+from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Shape, Trial
 from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import MIB
@@ -124,6 +124,6 @@ def test_a_winner_that_is_wrong_ends_the_search(
 ) -> None:
     monkeypatch.setattr(shapes, "grid", lambda info, access: [])
     monkeypatch.setattr(shapes, "BUDGET_SECONDS", {"cpu": (1e-6,) * 3})
-    monkeypatch.setattr(StreamTask, "verify", lambda task, shape: Verdict(1, [], "elements"))
+    monkeypatch.setattr(StreamTask, "verify", lambda task, shape: VerificationResult(1, [], "elements"))
     with pytest.raises(SystemExit, match="write is wrong in Shape"):
         shapes.heats_of(device, "write", MIB)

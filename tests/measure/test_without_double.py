@@ -8,7 +8,7 @@ import pytest
 from gpubench.devices.base import Device
 from gpubench.kernels.programs import Programs
 from gpubench.kernels.source import read_source
-from gpubench.measure import workbench
+from gpubench.measure import run_context
 from tests.measure.conftest import PINNED, Measure
 
 ASKED = "#ifdef cl_khr_fp64"
@@ -18,7 +18,7 @@ REFUSED = f"#undef cl_khr_fp64\n#define double no_double\n#define as_double no_d
 
 @pytest.fixture(autouse=True)
 def _without_double(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbench, "COLD_LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(run_context, "COLD_LIMIT_SECONDS", 0.05)
     monkeypatch.setattr(device, "_info", msgspec.structs.replace(device.info, has_double=False))
 
 

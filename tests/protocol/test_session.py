@@ -10,7 +10,9 @@ from gpubench.errors import Cancelled, GpubenchError, InvalidParameters, Protoco
 from gpubench.protocol import messages
 from gpubench.protocol.session import RESULTS, ClientSession, Failure, Result
 from gpubench.protocol.validation import decode_params, decode_request
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import RunDocument
+from gpubench.results.progress import Progress
 
 
 def line(**message: Any) -> bytes:
@@ -58,7 +60,7 @@ def test_a_conversation_becomes_events_in_order() -> None:
     accepted, progress, pong, failure = session_with_a_run_and_a_ping().feed(CONVERSATION)
     assert isinstance(accepted, messages.Accepted)
     assert accepted.run_id == "r1"
-    assert isinstance(progress, messages.Progress)
+    assert isinstance(progress, Progress)
     assert progress.done_ratio == 0.1
     assert pong == Result(2, messages.Pong())
     assert isinstance(failure, Failure)
@@ -138,6 +140,6 @@ def test_no_bytes_make_anything_but_an_error_of_ours(data: bytes) -> None:
 
 
 def test_a_request_that_no_server_takes_is_not_sent() -> None:
-    much = [messages.BenchmarkRequest(name="triad", parameters={"x": "y" * 2000}) for _ in range(64)]
+    much = [BenchmarkRequest(name="triad", parameters={"x": "y" * 2000}) for _ in range(64)]
     with pytest.raises(InvalidParameters, match="allowed: 65536"):
         ClientSession().request("run", messages.RunParams(benchmarks=list(much)))

@@ -6,11 +6,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpubench.benchmarks.plan import plan
+from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.benchmarks.suites import suites
-from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.errors import InvalidParameters, InvalidRequest, ParseError, ProtocolError, UnknownBenchmark
-from gpubench.protocol.messages import PARAMETERS, BenchmarkRequest, RunParams
+from gpubench.protocol.messages import PARAMETERS, RunParams
 from gpubench.protocol.validation import decode_params, decode_request
+from gpubench.requests import BenchmarkRequest
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 values = st.recursive(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gpubench.benchmarks.plan import describe
+from gpubench.benchmarks.description import describe
+from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.benchmarks.suites import suites
-from gpubench.benchmarks.table import BENCHMARKS
 from gpubench.report.benchmarks import BEGIN, END, benchmark_list, between_markers, page, readme_table
 from tests.report.test_markdown import section
 from tests.report.test_terminal import shown

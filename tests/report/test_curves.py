@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpubench.compare import compare
+from gpubench.comparison.compare import compare
 from gpubench.report.curves import shown_curves
 from gpubench.report.markdown import render_markdown
 from gpubench.report.terminal import comparison_tables, measurement_table

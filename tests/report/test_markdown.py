@@ -3,9 +3,9 @@ import re
 import msgspec
 import pytest
 
-from gpubench.protocol.messages import StatedMemory
 from gpubench.report.markdown import render_markdown
 from gpubench.report.words import FLAGS, RANGE
+from gpubench.requests import StatedMemory
 from gpubench.results.document import ErrorInfo, Measurement, RunDocument
 from gpubench.results.machine import Telemetry
 from tests.documents import document, h200, measurement, processor, rtx_5090

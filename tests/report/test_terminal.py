@@ -3,7 +3,7 @@ import io
 import msgspec
 from rich.console import Console, RenderableType
 
-from gpubench.compare import compare, compare_runs
+from gpubench.comparison.compare import compare, compare_runs
 from gpubench.report.terminal import comparison_tables, device_table, measurement_table, verdict_table
 from gpubench.results.document import Measurement
 from tests.documents import document, measurement, processor, rtx_5090

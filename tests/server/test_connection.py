@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from gpubench_server.connection import Connection
+from gpubench_server.connection import ClientConnection
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
 
@@ -37,7 +37,7 @@ def served(limits: Limits = LIMITS) -> Iterator[socket.socket]:
 
     def serve() -> None:
         with theirs:
-            Connection(theirs, Library(), limits).serve()
+            ClientConnection(theirs, Library(), limits).serve()
 
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):

@@ -7,6 +7,7 @@ import socket
 
 import msgspec
 
+from gpubench.benchmarks.description import Benchmarks
 from gpubench.protocol import messages
 from tests.running import RunningServer, quick
 
@@ -25,7 +26,7 @@ def test_devices_come_with_their_runtimes(server: RunningServer) -> None:
 
 
 def test_benchmarks_come_with_a_schema_of_their_parameters(server: RunningServer) -> None:
-    found = msgspec.convert(server.ask("benchmarks"), messages.Benchmarks)
+    found = msgspec.convert(server.ask("benchmarks"), Benchmarks)
     assert "triad" in [benchmark.name for benchmark in found.benchmarks]
     assert all("$defs" in benchmark.parameters for benchmark in found.benchmarks)
     assert "stream" in [suite.name for suite in found.suites]
@@ -35,7 +36,7 @@ def test_status_shows_each_device(server: RunningServer) -> None:
     device = server.ask("devices")["devices"][0]["id"]
     status = msgspec.convert(server.ask("status"), messages.Status)
     assert status.state == "ready"
-    assert status.queues == [messages.DeviceQueue(device, None, [])]
+    assert status.queues == [messages.QueueStatus(device, None, [])]
 
 
 def test_results_lists_and_result_fetches(server: RunningServer) -> None:

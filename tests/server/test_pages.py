@@ -7,8 +7,8 @@ import http.client
 from pathlib import Path
 
 import pytest
-from gpubench_server.ledger import Ledger
-from gpubench_server.metrics import Moment, MomentCollector
+from gpubench_server.metrics import ServiceSnapshot, SnapshotCollector
+from gpubench_server.metrics_state import MetricsState
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,11 +20,11 @@ from tests.running import PATIENCE_SECONDS, RunningServer, long, quick
 Exposition = dict[tuple[str, tuple[str, ...]], float]
 
 
-def exposed(ledger: Ledger, *devices: DeviceInfo) -> Exposition:
+def exposed(metrics: MetricsState, *devices: DeviceInfo) -> Exposition:
     """Samples by name and the values of their labels, in the order of the labels' names."""
     registry = CollectorRegistry()
-    moment = Moment(ledger.snapshot(), devices, (), 0, 64, 16)
-    registry.register(MomentCollector(lambda: moment))
+    snapshot = ServiceSnapshot(metrics.snapshot(), devices, (), 0, 64, 16)
+    registry.register(SnapshotCollector(lambda: snapshot))
     return {
         (sample.name.removeprefix("gpubench_"), tuple(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(generate_latest(registry).decode())
@@ -33,14 +33,14 @@ def exposed(ledger: Ledger, *devices: DeviceInfo) -> Exposition:
 
 
 def test_references_stand_at_the_bus_width_of_the_device() -> None:
-    samples = exposed(Ledger(), rtx_5090())
+    samples = exposed(MetricsState(), rtx_5090())
     assert samples["device_peak_bandwidth_bytes_per_second", ("cuda:0",)] == 28.002e9 * 512 / 8
     assert samples["reference_bandwidth_bytes_per_second", ("cuda:0", "gddr7-32")] == 2048e9
     assert samples["reference_bandwidth_bytes_per_second", ("cuda:0", "gddr6-16")] == 1024e9
 
 
 def test_a_device_of_unknown_bus_width_has_references_for_a_module_only() -> None:
-    samples = exposed(Ledger(), processor())
+    samples = exposed(MetricsState(), processor())
     assert not [labels for name, labels in samples if name == "reference_bandwidth_bytes_per_second"]
     assert not [labels for name, labels in samples if name == "device_peak_bandwidth_bytes_per_second"]
     assert samples["reference_module_bandwidth_bytes_per_second", ("gddr7-28",)] == 112e9
@@ -48,26 +48,28 @@ def test_a_device_of_unknown_bus_width_has_references_for_a_module_only() -> Non
 
 
 def test_a_valid_figure_is_exposed_while_its_device_is_there() -> None:
-    ledger = Ledger()
+    metrics = MetricsState()
     run = document(measurement(1500), finished_at="2026-01-02T03:04:05.000Z")
-    ledger.run_ended(run, ["triad"])
+    metrics.run_ended(run, ["triad"])
     series = ("triad", "cuda:0", "float64")
-    samples = exposed(ledger, rtx_5090())
+    samples = exposed(metrics, rtx_5090())
     assert samples["last_run_bandwidth_bytes_per_second", series] == 1500e9
     assert samples["last_run_stable", series] == 1
     assert (
         samples["last_run_timestamp_seconds", series] == samples["last_run_success_timestamp_seconds", series]
     )
     assert samples["runs_total", ("triad", "ok")] == 1
-    gone = exposed(ledger)
+    gone = exposed(metrics)
     assert not [labels for name, labels in gone if name.startswith("last_run_")]
 
 
 def test_names_follow_the_rules() -> None:
-    ledger = Ledger()
-    ledger.run_ended(document(measurement(1500), finished_at="2026-01-02T03:04:05.000Z"), ["triad"])
+    metrics = MetricsState()
+    metrics.run_ended(document(measurement(1500), finished_at="2026-01-02T03:04:05.000Z"), ["triad"])
     registry = CollectorRegistry()
-    registry.register(MomentCollector(lambda: Moment(ledger.snapshot(), (rtx_5090(),), (), 0, 64, 16)))
+    registry.register(
+        SnapshotCollector(lambda: ServiceSnapshot(metrics.snapshot(), (rtx_5090(),), (), 0, 64, 16))
+    )
     for family in registry.collect():
         assert family.name.startswith("gpubench_")
         assert family.documentation.endswith(".")

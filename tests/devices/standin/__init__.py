@@ -1,7 +1,7 @@
 """A driver for tests: PyCUDA's own code runs on it, and the kernels on the processor.
 
-PyCUDA is built by ``gpubench.devices.build_pycuda``, once for a virtual environment, and unpacked beside the
-stand-in: it is not installed where the tests run.
+PyCUDA is built by ``gpubench.devices.cuda.build_pycuda``, once for a virtual environment, and unpacked beside
+the stand-in: it is not installed where the tests run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def unpack_pycuda(folder: Path) -> None:
     """PyCUDA into ``folder``; built where it was not yet, in 3 minutes, by one test process for all."""
     wheels = Path(sys.prefix, "wheels")
     wheels.mkdir(exist_ok=True)
-    build = [sys.executable, "-m", "gpubench.devices.build_pycuda", str(wheels)]
+    build = [sys.executable, "-m", "gpubench.devices.cuda.build_pycuda", str(wheels)]
     with Path(wheels, ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL, cwd=_ROOT)

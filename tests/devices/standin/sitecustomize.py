@@ -12,7 +12,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from gpubench.devices import cuda_compile
+from gpubench.devices.cuda import compiler
 
 _FOLDER = Path(os.environ["STANDIN_FOLDER"])
 _BEHIND = b"STANDIN:"
@@ -45,13 +45,13 @@ def _host_code(text: str) -> Path:
 
 def _install() -> None:
     ctypes.CDLL(str(_FOLDER / "libcuda.so.1"), mode=ctypes.RTLD_GLOBAL)
-    cubin_of = cuda_compile.compile_cubin
+    cubin_of = compiler.compile_cubin
 
-    def compile_twice(text: str, architecture: str, compiler: cuda_compile.Compiler) -> bytes:
+    def compile_twice(text: str, architecture: str, compiler: compiler.Compiler) -> bytes:
         cubin = cubin_of(text, os.environ.get("STANDIN_ARCHITECTURE", architecture), compiler)
         return cubin + _BEHIND + str(_host_code(text)).encode() + b"\0"
 
-    cuda_compile.compile_cubin = compile_twice  # type: ignore[assignment]
+    compiler.compile_cubin = compile_twice  # type: ignore[assignment]
 
 
 _install()

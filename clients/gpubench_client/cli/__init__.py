@@ -1,0 +1,5 @@
+"""The command line ``gpubench``."""
+
+from gpubench_client.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,7 @@
+"""``python -m gpubench_client.cli.main``."""
+
+import sys
+
+from gpubench_client.cli.main import main
+
+sys.exit(main())

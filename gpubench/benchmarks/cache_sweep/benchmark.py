@@ -1,0 +1,188 @@
+"""Bandwidth over footprint: what caches carry, and where each of them ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Literal
+
+from gpubench.benchmarks.cache_sweep.task import SweepTask, sweep_shape
+from gpubench.benchmarks.parameters import CacheSweepParameters
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.benchmark import stream_point
+from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.kernels.programs import ELEMENT_BYTES
+from gpubench.measure.levels import CurvePoint, known_caches, ladder, level_findings
+from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.points import measure_points
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.series import Point
+from gpubench.measure.shapes import candidates, chunk_bytes
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.verification.arrays import Checks, salt_of
+from gpubench.measure.verification.mismatch_reports import MismatchReports
+from gpubench.requests import PlannedBenchmark
+from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.results.machine import DeviceInfo
+from gpubench.units import format_bandwidth
+
+Kernel = Literal["read", "copy"]
+KERNELS: tuple[Kernel, ...] = ("read", "copy")
+
+LEAST_BYTES = 16384
+CACHE_MULTIPLE = 2
+"""Up to so many last-level caches groups pass many times in a launch; beyond, they stream."""
+UNKNOWN_CACHE_BYTES = 128 << 20
+
+MIN_LEVEL_RATIO = 1.25
+"""Of bandwidths: the L2 of a GPU with stacked memory carries perhaps 1.4 times as much as the memory. Where
+addresses are translated costs latency alone."""
+
+SWEEP_LIMIT_SECONDS = {"cpu": 0.05, "gpu": 0.12, "accelerator": 0.12}
+STREAM_LIMIT_SECONDS = {"cpu": 0.2, "gpu": 0.2, "accelerator": 0.2}
+"""Of a point: 20 samples, after which a rule looks for the first time, last 0.1 s on a GPU."""
+
+
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """For each kernel the curve, and then the levels in it."""
+    parameters = CacheSweepParameters(**planned.parameters)
+    kernels = [parameters.kernel] if parameters.kernel else KERNELS
+    for number, kernel in enumerate(kernels):
+        curve = []
+        for each in _curve(context, planned, parameters, kernel, (2 * number, 2 * len(kernels))):
+            yield each
+            if (bandwidth := each.bandwidth_bytes_per_second) and each.footprint_bytes:
+                curve.append(CurvePoint(each.footprint_bytes, 1 / bandwidth.p95, 1 / bandwidth.median))
+        yield from findings(context.device.info, planned.name, kernel, curve)
+
+
+def findings(
+    info: DeviceInfo, benchmark: str, kernel: Kernel, curve: Sequence[CurvePoint]
+) -> Iterator[Finding]:
+    """The levels of a kernel's curve; costs are seconds for a byte."""
+    known = known_caches(info, together=True)
+    cache_bytes = info.last_level_cache_bytes
+    return level_findings(benchmark, kernel, curve, known, cache_bytes, _in_words, MIN_LEVEL_RATIO)
+
+
+def _curve(
+    context: RunContext,
+    planned: PlannedBenchmark,
+    parameters: CacheSweepParameters,
+    kernel: Kernel,
+    part: tuple[int, int],
+) -> Iterator[Measurement]:
+    context.progress.part(*part)
+    row, seed = STREAM[kernel], parameters.seed
+    dtype = parameters.dtype
+    shapes = candidates(context.device.info, row.access, dtype, planned.parameters)
+    largest = context.footprint_bytes(parameters.footprint_bytes)
+    step = max(map(chunk_bytes, shapes))
+    segments = context.arena.cut(largest, row.arrays, ELEMENT_BYTES[dtype], step)
+    with ExitStack() as stack:
+        whole = StreamTask(context.device, context.programs, row, dtype, segments, seed)
+        stack.callback(whole.release)
+        whole.fill()
+        shape = tuned_shape(context, whole, shapes, planned.parameters)
+        cached = CACHE_MULTIPLE * _cache_bytes(context)
+        points = _sweep_points(
+            context,
+            stack,
+            kernel,
+            segments[0],
+            ELEMENT_BYTES[dtype],
+            min(cached, whole.footprint_bytes - 1),
+            shape,
+            seed,
+        )
+        limit = parameters.time_limit_seconds or SWEEP_LIMIT_SECONDS[context.device.info.kind]
+        yield from measure_points(context, planned, points, limit, warm=True)
+
+        context.progress.part(part[0] + 1, part[1])
+        whole.fill()  # a copy's words are other ones
+        tasks = [whole]
+        for size in reversed(ladder(cached + 1, whole.footprint_bytes - 1)):
+            if cut := _prefix(segments, ELEMENT_BYTES[dtype], size, max(step, PAGE_BYTES)):
+                tasks.append(StreamTask(context.device, context.programs, row, dtype, cut, seed))
+                stack.callback(tasks[-1].release)
+        points = [_stream_point(kernel, task, shape) for task in reversed(tasks)]
+        limit = parameters.time_limit_seconds or STREAM_LIMIT_SECONDS[context.device.info.kind]
+        yield from measure_points(context, planned, points, limit, warm=True)
+
+
+def _sweep_points(
+    context: RunContext,
+    stack: ExitStack,
+    kernel: Kernel,
+    segment: Segment,
+    element_bytes: int,
+    most_bytes: int,
+    tuned: Shape,
+    seed: int,
+) -> list[Point]:
+    """Over the begins of the arrays."""
+    checks, reports = Checks(context, "double"), MismatchReports(context.device)
+    stack.callback(checks.release)
+    stack.callback(reports.release)
+    salt = salt_of(seed)
+    array_bytes = segment.elements * element_bytes
+    checks.fill(segment.arrays[0], min(most_bytes, array_bytes) // 8, 0, salt)
+    points = []
+    for size in ladder(LEAST_BYTES, min(most_bytes, array_bytes * len(segment.arrays))):
+        # Streaming stores go past the caches, and it is the caches that are asked for while they suffice.
+        streaming = tuned.streaming_stores and size > _cache_bytes(context)
+        shape = sweep_shape(context, tuned, streaming)
+        task = SweepTask(context, checks, reports, kernel, segment.arrays, size, shape, salt)
+        stack.callback(task.release)
+        if task.footprint_bytes:
+            task.settle()
+            points.append(_sweep_point(kernel, task))
+    return points
+
+
+def _cache_bytes(context: RunContext) -> int:
+    return context.device.info.last_level_cache_bytes or UNKNOWN_CACHE_BYTES
+
+
+def _sweep_point(kernel: Kernel, task: SweepTask) -> Point:
+    return Point(
+        operations=[task.launch()],
+        payload_bytes=task.pass_bytes() // (2 if kernel == "copy" else 1),
+        bus_bytes=task.pass_bytes(),
+        footprint_bytes=task.footprint_bytes,
+        poison=task.poison,
+        verify=task.verify,
+        axes={"kernel": kernel, "footprint_bytes": task.footprint_bytes},
+        shape=task.shape,
+        caches_wanted=True,
+    )
+
+
+def _stream_point(kernel: Kernel, task: StreamTask, shape: Shape) -> Point:
+    axes = {"kernel": kernel, "footprint_bytes": task.footprint_bytes}
+    return replace(stream_point(task, shape), axes=axes, caches_wanted=True)
+
+
+def _prefix(
+    segments: Sequence[Segment], element_bytes: int, footprint_bytes: int, step_bytes: int
+) -> list[Segment]:
+    """The begins of all segments: they hold the same data whatever is cut from them."""
+    arrays = range(len(segments[0].arrays))
+    nbytes = footprint_bytes // (len(segments) * len(arrays)) // step_bytes * step_bytes
+    if not nbytes:
+        return []
+    return [
+        replace(
+            segment,
+            arrays=tuple(
+                segment.allocation.view(k * segment.elements * element_bytes, nbytes) for k in arrays
+            ),
+            elements=nbytes // element_bytes,
+        )
+        for segment in segments
+    ]
+
+
+def _in_words(seconds_per_byte: float) -> tuple[float, str, str]:
+    return 1 / seconds_per_byte, "byte/s", format_bandwidth(1 / seconds_per_byte)

@@ -1,0 +1,132 @@
+"""Passes over a small footprint, many in one launch: what a cache carries, checked like any memory."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from gpubench.devices.base import Buffer, Launch
+from gpubench.measure.memory import whole_pages
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.shapes import chunk_bytes
+from gpubench.measure.verification.arrays import Checks
+from gpubench.measure.verification.mismatch_reports import MismatchReports
+from gpubench.measure.verification.result import VerificationResult
+from gpubench.results.document import Shape
+
+PASS_SECONDS = {"cpu": 2e-3, "gpu": 1e-3, "accelerator": 1e-3}
+"""Of a launch: the work of launching it is little beside it."""
+
+_WORD_BYTES = 8
+_SHORT_SECONDS = 0.2e-3
+_GPU_ITEMS = 2048
+"""On a compute unit, in groups of ``_GPU_SHAPE``: small, so that small footprints have whole chunks."""
+_GPU_SHAPE = {"vector_bytes": 16, "unroll": 4, "group_size": 256}
+
+
+def sweep_shape(context: RunContext, tuned: Shape, streaming_stores: bool) -> Shape:
+    """The tuned shape, but with groups that stay from pass to pass."""
+    units = context.device.info.compute_units or 1
+    if context.on_processor:
+        order = "tile" if tuned.order == "grid" else tuned.order
+        return msgspec.structs.replace(tuned, order=order, groups=units, streaming_stores=streaming_stores)
+    groups = units * _GPU_ITEMS // _GPU_SHAPE["group_size"]
+    return Shape(**_GPU_SHAPE, order="grid", groups=groups, streaming_stores=streaming_stores)
+
+
+class SweepTask:
+    """Read or copy over the begins of arrays that hold the hash's words.
+
+    A processor's groups have a tile each, for a cache of their core; a GPU's go through all chunks.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        checks: Checks,
+        reports: MismatchReports,
+        kernel: str,
+        arrays: tuple[Buffer, ...],
+        footprint_bytes: int,
+        shape: Shape,
+        salt: int,
+    ) -> None:
+        self._context, self._checks, self._mismatch_reports, self._salt = context, checks, reports, salt
+        self._kernel, self._arrays, self.shape = kernel, arrays, shape
+        self._groups = shape.groups or 1
+        chunks = footprint_bytes // len(arrays) // chunk_bytes(shape)
+        own = context.on_processor
+        self._tiles = self._groups if own else chunks
+        self._tile_chunks = chunks // self._groups if own else 1
+        # Where groups share a single tile, all of its length: 0 says that they have one each.
+        self._step = 0 if own or not chunks else _coprime_to_6(self._groups) % chunks or chunks
+        self._sums_bytes = whole_pages(self._groups * _WORD_BYTES)
+        self._own = context.device.allocate(self._sums_bytes + whole_pages(max(self._tiles, 1) * _WORD_BYTES))
+        self._sums = self._own.view(0, self._sums_bytes)
+        self._tile_sums = self._own.view(self._sums_bytes, self._own.nbytes - self._sums_bytes)
+        self._program = context.programs.shaped("sweep", "double", shape)
+        self.repeats = 1
+
+    @property
+    def array_bytes(self) -> int:
+        return self._tiles * self._tile_chunks * chunk_bytes(self.shape)
+
+    @property
+    def footprint_bytes(self) -> int:
+        """Of all arrays, in whole tiles; 0 where a tile has not one chunk."""
+        return self.array_bytes * len(self._arrays)
+
+    def pass_bytes(self) -> int:
+        """Read, or read and written, by a launch."""
+        tile_bytes = self._tile_chunks * chunk_bytes(self.shape)
+        return self._groups * self.repeats * tile_bytes * len(self._arrays)
+
+    def launch(self) -> Launch:
+        arguments = (
+            *self._arrays, self._sums, self._tiles, self._tile_chunks, self._step, self.repeats
+        )  # fmt: skip
+        kernel = self._program.kernel(f"sweep_{self._kernel}")
+        return Launch(kernel, self._groups, self.shape.group_size, arguments)
+
+    def settle(self) -> None:
+        """Find how many repeats make a launch that lasts, all tiles once at least."""
+        all_tiles = -(-self._tiles // (self._step or self._tiles))
+        self.repeats = all_tiles
+        self._context.run([self.launch()])
+        while (seconds := self._context.run([self.launch()])) < _SHORT_SECONDS:
+            self.repeats *= 4
+        wanted = self.repeats * PASS_SECONDS[self._context.device.info.kind] / seconds
+        self.repeats = max(all_tiles, math.ceil(wanted))
+        tile_words = self._tile_chunks * chunk_bytes(self.shape) // _WORD_BYTES
+        arguments = (self._tile_sums, self._tiles, tile_words, self._salt)
+        self._context.run([self._checks.launch(self._program.kernel("sum_tiles"), *arguments)])
+
+    def poison(self) -> None:
+        """Sums to zero, and all bits of a copy set."""
+        self._context.device.write_zeros(self._sums)
+        if self._kernel == "copy":
+            self._checks.poison(self._arrays[1], self.array_bytes // _WORD_BYTES)
+
+    def verify(self) -> VerificationResult:
+        """Every group's sum over all its passes, and every word of a copy."""
+        self._mismatch_reports.clear()
+        arguments = (
+            self._sums, self._groups, self._tiles, self._step, self.repeats, self._tile_sums,
+            self._mismatch_reports.found, self._mismatch_reports.rows,
+        )  # fmt: skip
+        self._context.run([self._checks.launch(self._program.kernel("check_tours"), *arguments)])
+        sums = self._mismatch_reports.result("group sums")
+        if sums.mismatches or self._kernel == "read":
+            return sums
+        added = 0 if self._step else self.repeats - 1
+        copied = (self._arrays[1], self.array_bytes // _WORD_BYTES, self._salt, added, 0, 0)
+        return self._checks.elements(self._program, "copied", [copied])
+
+    def release(self) -> None:
+        self._own.release()
+
+
+def _coprime_to_6(most: int) -> int:
+    """The largest number up to ``most`` that has no divisor with powers of two and their halves between."""
+    return next(number for number in range(most, 0, -1) if math.gcd(number, 6) == 1)

@@ -1,0 +1,144 @@
+"""Sustained: triad for seconds to minutes, window after window, and what it costs in power and heat."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gpubench.benchmarks.parameters import SustainedParameters
+from gpubench.benchmarks.registry import STREAM
+from gpubench.benchmarks.stream.benchmark import stream_point
+from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.benchmarks.sustained.findings import Window, findings
+from gpubench.errors import InvalidParameters
+from gpubench.kernels.programs import ELEMENT_BYTES
+from gpubench.measure.points import measurement_of, verify
+from gpubench.measure.run_context import RunContext
+from gpubench.measure.sampling import passes_for
+from gpubench.measure.series import Point, SampleSeries
+from gpubench.measure.shapes import candidates, chunk_bytes
+from gpubench.measure.statistics import median
+from gpubench.measure.stopping import StopDecision
+from gpubench.measure.tuning import tuned_shape
+from gpubench.measure.verification.result import VerificationResult
+from gpubench.requests import PlannedBenchmark
+from gpubench.results.document import Finding, Measurement
+
+WINDOW_SECONDS = 1.0
+"""Energy counters move in coarse steps: over less than a second they say little."""
+
+WINDOWS = {"cpu": 8, "gpu": 10, "accelerator": 10}
+MAX_WINDOWS = 256
+SAMPLES_PER_WINDOW = 50
+"""So that minutes of samples make no document that nobody takes. Of passes too short to be queued ahead of
+the device there are more, with a rest in between: only footprints within caches have such."""
+
+IDLE_SECONDS = 1.5
+_WAIT_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class _UntilEnd:
+    """Ends a window: precision is not what it is about."""
+
+    seconds: float
+
+    def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
+        over = elapsed_seconds >= self.seconds
+        return StopDecision(True, f"window of {self.seconds:g} s") if over else None
+
+
+def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
+    """A figure for each window, then what they say together; raises ``InvalidParameters``."""
+    parameters = SustainedParameters(**planned.parameters)
+    window_seconds = parameters.window_seconds or parameters.time_limit_seconds or WINDOW_SECONDS
+    duration = parameters.duration_seconds or window_seconds * WINDOWS[context.device.info.kind]
+    count = max(1, math.ceil(duration / window_seconds - 1e-9))
+    if count > MAX_WINDOWS:
+        raise InvalidParameters(
+            f"{duration:g} s are {count} windows of {window_seconds:g} s; allowed: {MAX_WINDOWS} windows"
+        )
+    row = STREAM["triad"]
+    shapes = candidates(context.device.info, row.access, parameters.dtype, planned.parameters)
+    segments = context.arena.cut(
+        context.footprint_bytes(parameters.footprint_bytes),
+        row.arrays,
+        ELEMENT_BYTES[parameters.dtype],
+        max(map(chunk_bytes, shapes)),
+    )
+    idle_watts = _idle_watts(context)
+    task = StreamTask(context.device, context.programs, row, parameters.dtype, segments, parameters.seed)
+    try:
+        task.fill()
+        point = stream_point(task, tuned_shape(context, task, shapes, planned.parameters))
+        wrong, windows = _windows(context, planned, point, window_seconds, count)
+    finally:
+        task.release()
+    if wrong:
+        yield measurement_of(context, planned, SampleSeries(point, _UntilEnd(window_seconds), wrong=wrong))
+        return
+    yield from (window.measurement for window in windows)
+    yield from findings(planned.name, windows, idle_watts)
+
+
+def _windows(
+    context: RunContext, planned: PlannedBenchmark, point: Point, window_seconds: float, count: int
+) -> tuple[VerificationResult | None, list[Window]]:
+    """What is wrong with the data before or after them, and all windows.
+
+    To check in between would let the device rest. So the last sample's very work is done once more after
+    them, on a poisoned result.
+    """
+    context.progress.phase("verifying")
+    point.poison()
+    context.run(point.operations)
+    result = point.verify()
+    if result.mismatches:
+        return result, []
+    context.progress.phase("warming_up")
+    warm = context.warm_up(point.operations)
+    pass_seconds = median([context.run(point.operations) for _ in range(3)])
+    passes = max(warm.passes, passes_for(point.operations, pass_seconds, window_seconds / SAMPLES_PER_WINDOW))
+    point.poison()
+    windows: list[Window] = []
+    begin = time.monotonic()
+    for number in range(count):
+        at = time.monotonic() - begin
+        series = SampleSeries(
+            replace(point, axes={"window": number}, places={"begin_seconds": round(at, 4)}),
+            _UntilEnd(window_seconds),
+            passes,
+            warm.seconds,
+            max_samples=context.samples_each(count - number),
+        )
+        with context.watching():
+            while series.decision is None:
+                context.raise_if_cancelled()
+                series.take(context)
+                part = (number + series.elapsed_seconds / window_seconds) / count
+                context.progress.samples(series.samples_seconds, point.bus_bytes * passes, part)
+        seconds = time.monotonic() - begin - at
+        measurement = measurement_of(context, planned, series)
+        windows.append(Window(measurement, seconds, context.last_watched))
+    result = point.verify()
+    return (result if result.mismatches else verify(context, series)), windows
+
+
+def _idle_watts(context: RunContext) -> float | None:
+    """Of the device that does nothing just before, its clocks perhaps still up; null where unknown."""
+    if context.on_processor or context.device.watch().stop().absent:
+        return None
+    begin, watch = time.monotonic(), context.device.watch()
+    try:
+        while time.monotonic() - begin < IDLE_SECONDS:
+            context.raise_if_cancelled()
+            time.sleep(_WAIT_SECONDS)
+    finally:
+        seconds = time.monotonic() - begin
+        telemetry = watch.stop()
+    if telemetry.energy_joules is not None:
+        return telemetry.energy_joules / seconds
+    watts = [look.power_watts for look in telemetry.samples if look.power_watts is not None]
+    return median(watts) if watts else None

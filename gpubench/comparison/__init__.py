@@ -1,0 +1,1 @@
+"""What a figure means: against theory, references, and other runs."""

@@ -1,0 +1,94 @@
+"""What the driver and NVML tell of a CUDA device before it is opened."""
+
+from __future__ import annotations
+
+import ctypes
+
+import msgspec
+import pycuda.driver as cuda
+
+from gpubench.devices import pci
+from gpubench.devices.cuda import compiler
+from gpubench.devices.telemetry import Nvml
+from gpubench.errors import GpubenchError
+from gpubench.results.machine import DeviceInfo
+
+_PROHIBITED = 2
+"""Of CUDA's compute modes, the one in which nobody may use the device."""
+
+
+def describe(index: int) -> DeviceInfo:
+    """The GPU of this number, with why it cannot be opened where it cannot; after ``cuda.init``."""
+    device = cuda.Device(index)
+    attribute = cuda.device_attribute
+
+    def asked(name: str) -> int | None:
+        try:
+            return int(device.get_attribute(getattr(attribute, name)))
+        except cuda.Error:
+            return None
+
+    def known(name: str) -> int | None:
+        """Of a size or a rate; drivers say 0 where they do not know."""
+        return asked(name) or None
+
+    address = pci.parse_address(device.pci_bus_id())
+    nvml = Nvml(address)
+    kilohertz = known("MEMORY_CLOCK_RATE")
+    version = cuda.get_driver_version()
+    ecc = asked("ECC_ENABLED")
+    # One that shares the host's memory has no link; NVML tells of PCIe 1 x1 there.
+    generation, lanes = (None, None) if asked("INTEGRATED") else nvml.pcie_link()
+    total, used = int(device.total_memory()), nvml.memory_used_bytes()
+    info = DeviceInfo(
+        id=f"cuda:{_uuid(index) or address}",
+        alias=f"cuda-gpu{index}",
+        runtime="cuda",
+        kind="gpu",
+        name=device.name(),
+        hardware_id=address,
+        vendor="NVIDIA",
+        driver=nvml.driver(),
+        runtime_version=f"CUDA {version // 1000}.{version % 1000 // 10}",
+        compute_units=known("MULTIPROCESSOR_COUNT"),
+        compute_capability=".".join(str(part) for part in device.compute_capability()),
+        memory_bytes=total,
+        # Of a part of a GPU (MIG), NVML may tell the use of the whole.
+        memory_used_bytes=used if used is not None and used <= total else None,
+        last_level_cache_bytes=known("L2_CACHE_SIZE"),
+        bus_width_bits=known("GLOBAL_MEMORY_BUS_WIDTH") or nvml.bus_width_bits(),
+        memory_clock_hz=kilohertz * 1000 if kilohertz else nvml.max_memory_clock_hz(),
+        ecc_enabled=None if ecc is None else bool(ecc),
+        pci_bus_id=address,
+        pcie_generation=generation,
+        pcie_lanes=lanes,
+    )
+    try:
+        if asked("COMPUTE_MODE") == _PROHIBITED:
+            raise GpubenchError("its compute mode is `prohibited`; nvidia-smi -c DEFAULT allows its use")
+        compiler.find_compiler(architecture(info), cuda_major())
+    except GpubenchError as error:
+        return msgspec.structs.replace(info, unavailable=error.message)
+    return info
+
+
+def _uuid(index: int) -> str | None:
+    """``GPU-`` and the UUID; PyCUDA has no call for it."""
+    driver = ctypes.CDLL("libcuda.so.1")
+    handle, uuid = ctypes.c_int(), (ctypes.c_ubyte * 16)()
+    # The second version tells the parts of a GPU (MIG) apart; it is of CUDA 11.4.
+    ask = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
+    if driver.cuDeviceGet(ctypes.byref(handle), index) or ask(uuid, handle):
+        return None
+    digits = bytes(uuid).hex()
+    return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def cuda_major() -> int:
+    """Of the CUDA version that the driver runs."""
+    return int(cuda.get_driver_version()) // 1000
+
+
+def architecture(info: DeviceInfo) -> str:
+    """Such as ``sm_90``, as compilers want it."""
+    return f"sm_{(info.compute_capability or '').replace('.', '')}"

@@ -1,0 +1,1 @@
+"""OpenCL devices; only `runtime` and `info` need PyOpenCL."""

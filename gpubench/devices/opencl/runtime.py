@@ -1,0 +1,217 @@
+"""OpenCL devices, through PyOpenCL: GPUs of every vendor, and the processor through PoCL."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import pyopencl as cl
+
+from gpubench.devices import host
+from gpubench.devices.base import MAX_HELD_ENTRIES, Allocation, Copy, Launch, Operation, Together, Watch
+from gpubench.devices.host_memory import PageableMemory, moves_pageable
+from gpubench.devices.opencl.info import find_devices
+from gpubench.devices.opencl.memory import DeviceAllocation, HostAllocation, PinnedMemory
+from gpubench.errors import BenchmarkFailed, DeviceLost, NoSuchDevice, OutOfDeviceMemory
+from gpubench.results.machine import Clocks, DeviceInfo, Telemetry, Usage
+
+
+class OpenClRuntime:
+    """Every installed OpenCL platform's devices."""
+
+    def __init__(self) -> None:
+        self._devices = {info.id: (device, info) for device, info in find_devices()}
+
+    def devices(self) -> list[DeviceInfo]:
+        return [info for _, info in self._devices.values()]
+
+    def open(self, device_id: str) -> OpenClDevice:
+        if device_id not in self._devices:
+            raise NoSuchDevice(f"no OpenCL device {device_id!r}; there are: {', '.join(self._devices)}")
+        return OpenClDevice(*self._devices[device_id])
+
+
+class OpenClDevice:
+    """One OpenCL device with an in-order queue that keeps time, and a second one for work beside it."""
+
+    def __init__(self, device: Any, info: DeviceInfo) -> None:
+        if info.unavailable:
+            raise DeviceLost(f"{info.id} cannot be opened: {info.unavailable}")
+        self._device = device
+        self._info = info
+        try:
+            self._context = cl.Context([device])
+            timed = cl.command_queue_properties.PROFILING_ENABLE
+            self._queue = cl.CommandQueue(self._context, properties=timed)
+            self._second = cl.CommandQueue(self._context, properties=timed)
+        except cl.Error as error:
+            raise DeviceLost(f"{info.id} cannot be opened: {error}") from None
+
+    @property
+    def info(self) -> DeviceInfo:
+        return self._info
+
+    @property
+    def compiler(self) -> str:
+        return f"{self._device.platform.name} {self._device.platform.version}"
+
+    def free_bytes(self) -> int:
+        """On a processor what is free; elsewhere all memory, since OpenCL cannot tell."""
+        if self._info.kind == "cpu":
+            return host.available_memory_bytes() or 0
+        return int(self._device.global_mem_size)
+
+    def allocate(self, nbytes: int) -> Allocation:
+        try:
+            if self._info.kind == "cpu":
+                return HostAllocation(self._context, nbytes)
+            return DeviceAllocation(self._context, nbytes)
+        except (cl.Error, OSError) as error:
+            raise OutOfDeviceMemory(
+                f"{self._info.name} gives no {nbytes} bytes in one piece ({error}); ask for less"
+            ) from None
+
+    def host_memory(self, nbytes: int, *, pinned: bool) -> PinnedMemory | PageableMemory:
+        """Pinned is what the driver itself allocates on the host, as NVIDIA's and AMD's guides say."""
+        try:
+            return PinnedMemory(self._context, self._queue, nbytes) if pinned else PageableMemory(nbytes)
+        except (cl.Error, MemoryError) as error:
+            kind = "pinned" if pinned else "pageable"
+            raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
+
+    def peers(self) -> list[DeviceInfo]:
+        """OpenCL has no copies between the devices of two contexts, but through the host."""
+        return []
+
+    def peer_memory(self, peer_id: str, nbytes: int) -> Allocation:
+        raise BenchmarkFailed(f"{self._info.name} has no peer {peer_id!r}")
+
+    def compile(self, text: str) -> _Program:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # compilers talk; failures are raised
+                return _Program(cl.Program(self._context, text).build())
+        except cl.Error as error:
+            raise BenchmarkFailed(f"the kernels do not compile with {self.compiler}: {error}") from None
+
+    def run(self, operations: Sequence[Operation]) -> float:
+        try:
+            done = self._start_all(operations)
+            cl.wait_for_events(done[-1][1])
+            begin = min(event.profile.start for event in done[0][0])
+            nanoseconds = max(event.profile.end for event in done[-1][1]) - begin
+        except cl.MemoryError as error:
+            raise OutOfDeviceMemory(
+                f"{self._info.name} has too little memory free ({error}); ask for less"
+            ) from None
+        except cl.LogicError as error:  # this launch is not possible, such as for its group size
+            raise BenchmarkFailed(f"{self._info.name} refused it: {error}") from None
+        except cl.Error as error:
+            self._lost(error)
+        return float(nanoseconds) * 1e-9
+
+    def read_words(self, buffer: Any, count: int, word_bytes: int) -> list[int]:
+        words = np.empty(count, np.dtype(f"u{word_bytes}"))
+        try:
+            cl.enqueue_copy(self._queue, words, buffer)
+        except cl.Error as error:
+            self._lost(error)
+        return [int(word) for word in words]
+
+    def write_zeros(self, buffer: Any) -> None:
+        try:
+            cl.enqueue_fill_buffer(self._queue, buffer, np.uint8(0), 0, buffer.size).wait()
+        except cl.Error as error:
+            self._lost(error)
+
+    def clocks(self) -> Clocks:
+        """OpenCL tells no live clock."""
+        return Clocks()
+
+    def usage(self, window_seconds: float) -> Usage:
+        """Of a processor; of other devices OpenCL tells nothing."""
+        return host.usage(window_seconds) if self._info.kind == "cpu" else Usage()
+
+    def watch(self) -> Watch:
+        return host.HostWatch() if self._info.kind == "cpu" else _NoWatch()
+
+    def close(self) -> None:
+        self._queue.finish()
+        self._second.finish()
+
+    def _start_all(self, operations: Sequence[Operation]) -> list[tuple[list[Any], list[Any]]]:
+        """Held back until all is queued: a launch costs the host more than a short kernel the device.
+
+        Seen with PoCL: an empty kernel in a batch takes 15 us without, and 1 us with it.
+        """
+        if len(operations) == 1 or not self._can_hold(operations):
+            return [self._start(operation) for operation in operations]
+        held = cl.UserEvent(self._context)
+        cl.enqueue_barrier(self._queue, wait_for=[held])
+        try:
+            done = [self._start(operation) for operation in operations[:MAX_HELD_ENTRIES]]
+            self._queue.flush()
+        finally:
+            held.set_status(cl.command_execution_status.COMPLETE)
+        return done + [self._start(operation) for operation in operations[MAX_HELD_ENTRIES:]]
+
+    def _can_hold(self, operations: Sequence[Operation]) -> bool:
+        """A GPU's driver may move pageable memory while it is asked to, and would wait for itself."""
+        return self._info.kind == "cpu" or not any(map(moves_pageable, operations))
+
+    def _start(self, operation: Operation) -> tuple[list[Any], list[Any]]:
+        """Its events that may begin first, and those that may end last."""
+        if isinstance(operation, Together):
+            return self._start_together(operation)
+        event = _enqueue(operation, self._queue)
+        return [event], [event]
+
+    def _start_together(self, both: Together) -> tuple[list[Any], list[Any]]:
+        queues = (self._queue, self._second)
+        begin = cl.enqueue_marker(self._queue)
+        cl.enqueue_barrier(self._second, wait_for=[begin])
+        rows = [
+            [_enqueue(each, queue) for each in row]
+            for row, queue in zip((both.first, both.second), queues, strict=True)
+        ]
+        for queue in queues:  # one waits for the other, which must have been sent off
+            queue.flush()
+        cl.enqueue_barrier(self._queue, wait_for=[rows[1][-1]])
+        return [row[0] for row in rows], [row[-1] for row in rows]
+
+    def _lost(self, error: Exception) -> NoReturn:
+        raise DeviceLost(f"{self._info.name} failed while it was used: {error}") from None
+
+
+def _enqueue(operation: Launch | Copy, queue: Any) -> Any:
+    if isinstance(operation, Copy):
+        return _enqueue_copy(operation, queue)
+    arguments = [np.uint64(x) if isinstance(x, int) else x for x in operation.arguments]
+    operation.kernel.set_args(*arguments)
+    size = operation.group_size
+    return cl.enqueue_nd_range_kernel(queue, operation.kernel, (operation.groups * size,), (size,))
+
+
+def _enqueue_copy(copy: Copy, queue: Any) -> Any:
+    ends = [
+        end.array[: copy.nbytes] if isinstance(end, PageableMemory | PinnedMemory) else end
+        for end in (copy.destination, copy.source)
+    ]
+    if any(isinstance(end, np.ndarray) for end in ends):
+        return cl.enqueue_copy(queue, *ends, is_blocking=False)
+    return cl.enqueue_copy(queue, *ends, byte_count=copy.nbytes)
+
+
+class _Program:
+    def __init__(self, program: Any) -> None:
+        self._program = program
+
+    def kernel(self, name: str) -> Any:
+        return cl.Kernel(self._program, name)
+
+
+class _NoWatch:
+    def stop(self) -> Telemetry:
+        return Telemetry(absent="OpenCL tells no clocks, power or temperature")

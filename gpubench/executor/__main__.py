@@ -1,0 +1,7 @@
+"""``python -m gpubench.executor DESCRIPTOR``: a worker on an inherited socket."""
+
+import sys
+
+from gpubench.executor.worker_main import main
+
+main(int(sys.argv[1]))

@@ -1,0 +1,109 @@
+"""What a run was made on and with: devices and environment, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gpubench import units
+from gpubench.measure.idle import in_words
+from gpubench.report.text_table import UNKNOWN, Table, bandwidth_cell, bits_cell, bytes_cell, clean
+from gpubench.results.document import RunDocument
+from gpubench.results.machine import DeviceInfo, IdleGate, Theory
+
+
+def device_name(document: RunDocument) -> str:
+    return clean(document.device.name) if document.device else "unknown device"
+
+
+def devices(infos: Iterable[DeviceInfo]) -> Table:
+    rows = tuple(
+        (
+            clean(info.id),
+            clean(info.alias),
+            clean(info.name),
+            f"{info.runtime} {info.kind}",
+            bytes_cell(info.memory_bytes),
+            bits_cell(info.bus_width_bits),
+            units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN,
+            bytes_cell(info.last_level_cache_bytes),
+            clean(info.unavailable or "ready"),
+        )
+        for info in infos
+    )
+    columns = ("device", "alias", "name", "kind", "memory", "bus", "memory clock", "cache", "state")
+    return Table("Devices", columns, rows, len(columns))
+
+
+def device_facts(document: RunDocument, theory: Theory | None) -> Table:
+    info = document.device
+    facts: list[tuple[str, object]] = []
+    if info:
+        facts += [
+            ("Name", info.name),
+            ("Runtime", f"{info.runtime}, {info.runtime_version or 'version unknown'}"),
+            ("Memory", bytes_cell(info.memory_bytes)),
+            ("Last-level cache", bytes_cell(info.last_level_cache_bytes)),
+            ("ECC", {True: "on", False: "off", None: UNKNOWN}[info.ecc_enabled]),
+        ]
+    if theory:
+        facts += [
+            ("Memory technology", theory.technology or theory.family or UNKNOWN),
+            ("Data rate", f"{units.format_data_rate(theory.data_rate_bits_per_second)} per pin"),
+            ("Bus width", bits_cell(theory.bus_width_bits)),
+            (
+                "Theoretical peak",
+                f"{units.format_bandwidth(theory.peak_bytes_per_second)} ({_source(theory)})",
+            ),
+            ("Peak at the live clock", bandwidth_cell(theory.live_clock_peak_bytes_per_second)),
+            ("Catalogue's peak", bandwidth_cell(theory.catalog_peak_bytes_per_second)),
+            ("Data sheet", bandwidth_cell(theory.published_bytes_per_second)),
+        ]
+    return _facts("Device", facts)
+
+
+def environment_facts(document: RunDocument) -> Table:
+    env, telemetry = document.environment, document.telemetry
+    facts: list[tuple[str, object]] = [
+        ("Run", document.run_id),
+        ("Started", document.started_at or document.created_at),
+        ("Outcome", f"{document.outcome}{f' ({document.error.message})' if document.error else ''}"),
+    ]
+    if env:
+        host = env.host
+        facts += [
+            ("Program", f"gpubench {env.program_version}, kernels {env.kernel_source_hash[:12]}"),
+            ("Driver", env.driver or UNKNOWN),
+            ("Runtime", env.runtime or UNKNOWN),
+            ("Compiler", env.compiler or UNKNOWN),
+            ("Host", host.processor or UNKNOWN),
+            ("Host's cores", host.cores),
+            ("Host's memory", bytes_cell(host.memory_bytes)),
+            ("System", " ".join(part for part in (host.os, host.kernel) if part) or UNKNOWN),
+            ("Python", host.python or UNKNOWN),
+        ]
+    if telemetry.absent:
+        facts.append(("Not watched", telemetry.absent))
+    if telemetry.others_busy_ratio is not None:
+        share = units.format_percent(telemetry.others_busy_ratio)
+        facts.append(("Processor time of others", f"{share}, in the busiest benchmark or part of one"))
+    if telemetry.before is not None:
+        facts.append(("Before the run", _idle(telemetry.before)))
+    return _facts("Environment", facts)
+
+
+def _idle(before: IdleGate) -> str:
+    state = "the device was idle" if before.idle else f"the device was busy: {in_words(before.usage)}"
+    return f"{state}, after a wait of {units.format_seconds(before.waited_seconds)}"
+
+
+def _facts(title: str, facts: Iterable[tuple[str, object]]) -> Table:
+    rows = tuple((name, clean(value)) for name, value in facts if value not in (None, UNKNOWN))
+    return Table(title, ("", ""), rows, 2)
+
+
+def _source(theory: Theory) -> str:
+    return {
+        "device": "from the device's clock and bus width",
+        "catalog": "from the catalogue",
+        "stated": "stated by the user",
+    }[theory.source]

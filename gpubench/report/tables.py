@@ -1,0 +1,201 @@
+"""The tables of a report, as text in cells: what every rendering shows, before it looks like anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gpubench import units
+from gpubench.comparison.compare import Comparison, Result
+from gpubench.comparison.references import Reference
+from gpubench.comparison.verdicts import NOT_OF_THE_MEMORY, Verdict, in_order
+from gpubench.report.text_table import (
+    UNKNOWN,
+    Table,
+    bits_cell,
+    clean,
+    flagged,
+    in_brackets,
+    interval_cell,
+    interval_of,
+    label,
+    or_unknown,
+    percent_cell,
+    point_label,
+)
+from gpubench.results.document import Flag
+
+
+def measurements(comparison: Comparison) -> Table:
+    columns = (
+        "benchmark", "GB/s", "95 % interval", "of theory", "at live clock", "Gbit/s per pin",
+        "GB/s per module", "whole memory", "samples", "flags",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            label(result),
+            units.number(units.to_gb_per_second(result.bandwidth.median)),
+            interval_of(result),
+            percent_cell(result.nominal_ratio),
+            percent_cell(result.live_clock_ratio),
+            or_unknown(result.per_pin_bits_per_second, lambda rate: f"{units.to_gbit_per_second(rate):.2f}"),
+            or_unknown(
+                result.per_module_bytes_per_second, lambda rate: units.number(units.to_gb_per_second(rate))
+            ),
+            or_unknown(result.sweep_seconds, units.format_seconds),
+            str(len(result.measurement.samples_seconds)),
+            ", ".join(result.flags) or "none",
+        )
+        for result in comparison.results
+    )
+    return Table("Measured", columns, rows, last_text=1)
+
+
+def excluded(comparison: Comparison) -> Table:
+    """What should have given a figure and did not."""
+    rows = tuple(
+        (point_label(each.measurement), clean(each.measurement.status), clean(each.reason))
+        for each in comparison.excluded
+        if not each.skipped
+    )
+    return Table("Without a figure", ("benchmark", "status", "why"), rows, 3)
+
+
+def skipped(comparison: Comparison) -> Table:
+    """What this device or runtime cannot do."""
+    rows = tuple(
+        (point_label(each.measurement), clean(each.reason)) for each in comparison.excluded if each.skipped
+    )
+    return Table("Skipped here", ("benchmark", "why"), rows, 2)
+
+
+def references(comparison: Comparison, results: Sequence[Result], *, brief: bool = False) -> Table:
+    """A row for each reference, a column for each of these results; flags stand in the heading.
+
+    ``brief`` is of one result, which the title names, and leaves out all but the narrowest bus, where the
+    device has no width of its own.
+    """
+    title = "Against references"
+    if not results:
+        return Table(title, ("reference",), ())
+    columns = ["reference", "bus", "peak GB/s", "own theory"]
+    headings = [flagged(label(each), each.flags) for each in results]
+    if brief:
+        title, headings = f"{title}: {', '.join(headings)}", [label(each) for each in results]
+    columns += headings
+    of_each = [(*_narrowest(each.references, brief), *each.boards) for each in results]
+    rows = tuple(_reference_row(same) for same in zip(*of_each, strict=True))
+    return Table(title, tuple(columns), rows)
+
+
+def projections(comparison: Comparison) -> Table:
+    """What another memory would deliver on this bus: theory x the efficiency measured here."""
+    columns = ("benchmark", "memory", "theory GB/s", "projected GB/s", "interval")
+    rows = tuple(
+        (
+            flagged(label(result), result.flags),
+            f"{each.label} (projected)",
+            units.number(units.to_gb_per_second(each.peak_bytes_per_second)),
+            units.number(units.to_gb_per_second(each.median_bytes_per_second)),
+            interval_cell(result.measurement, each.low_bytes_per_second, each.high_bytes_per_second),
+        )
+        for result in comparison.results
+        for each in result.projections
+    )
+    return Table("Projected, not measured", columns, rows, 2)
+
+
+def published(comparison: Comparison) -> Table:
+    """Others' figures of the same board; the ratio is ours over theirs where the kernel is the same."""
+    ratios = {
+        (
+            figure.tool,
+            figure.kernel,
+            figure.source,
+        ): flagged(f"{label(result)} {units.format_ratio(figure.measured_ratio)}", result.flags)
+        for result in comparison.results
+        for figure in result.published
+        if figure.measured_ratio is not None
+    }
+    rows = tuple(
+        (
+            figure.tool,
+            figure.kernel,
+            figure.counting or UNKNOWN,
+            figure.grade,
+            figure.source,
+            units.number(units.to_gb_per_second(figure.bandwidth_bytes_per_second)),
+            ratios.get((figure.tool, figure.kernel, figure.source), UNKNOWN),
+        )
+        for figure in comparison.published
+    )
+    columns = ("tool", "kernel", "counts", "grade", "source", "GB/s", "here / there")
+    return Table("What others measured on this board", columns, rows, 5)
+
+
+def claims(comparisons: Sequence[Comparison]) -> Table:
+    found = dict.fromkeys(claim for comparison in comparisons for claim in comparison.claims)
+    rows = tuple((claim.date, claim.vendor, claim.text, claim.baseline, claim.source) for claim in found)
+    return Table("What vendors say", ("date", "vendor", "claim", "against", "source"), rows, 5)
+
+
+def verdicts(found: Sequence[Verdict]) -> Table:
+    """Side b over side a."""
+    rows = tuple(
+        (
+            clean(f"{each.benchmark}{in_brackets(each.axes)}"),
+            each.verdict,
+            clean(each.reason),
+            or_unknown(each.ratio, lambda ratio: f"{ratio:.4f}"),
+            f"{each.low:.4f} to {each.high:.4f}"
+            if each.low is not None and each.high is not None
+            else UNKNOWN,
+            f"{each.runs_a} and {each.runs_b}",
+            ", ".join(each.flags) or "none",
+        )
+        for each in found
+    )
+    columns = ("benchmark", "verdict", "why", "ratio", "interval", "runs", "flags")
+    return Table("Verdicts", columns, rows, 3, last_text=1)
+
+
+def best(results: Sequence[Result]) -> Result | None:
+    """The one figure that may stand for a run: of those without a flag the one with the highest low end.
+
+    A flagged one only where there is no other, and one that is of a cache last of all. By the low end,
+    because the median of a series in two groups may lie in the upper one by chance.
+    """
+
+    def standing(result: Result) -> tuple[bool, bool, float]:
+        return not result.flags, NOT_OF_THE_MEMORY.isdisjoint(result.flags), result.bandwidth.low
+
+    return max(results, key=standing, default=None)
+
+
+def flags_in(comparisons: Iterable[Comparison]) -> tuple[Flag, ...]:
+    """Every flag that occurs, once, in the order of the document's list."""
+    return in_order(
+        flag
+        for comparison in comparisons
+        for flags in (
+            *(result.flags for result in comparison.results),
+            *(curve.flags for curve in comparison.curves),
+            *(each.measurement.flags for each in comparison.excluded),
+        )
+        for flag in flags
+    )
+
+
+def _narrowest(found: Sequence[Reference], brief: bool) -> list[Reference]:
+    width = min((each.bus_width_bits for each in found), default=0)
+    return [each for each in found if not brief or each.bus_width_bits == width]
+
+
+def _reference_row(same: Sequence[Reference]) -> tuple[str, ...]:
+    first = same[0]
+    return (
+        first.label,
+        bits_cell(first.bus_width_bits),
+        units.number(units.to_gb_per_second(first.peak_bytes_per_second)),
+        or_unknown(first.theory_ratio, units.format_ratio),
+        *(units.format_ratio(each.measured_ratio) for each in same),
+    )

@@ -1,0 +1,82 @@
+"""A table of text cells, and how figures and names are written in them; – stands for what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gpubench import units
+from gpubench.comparison.compare import Result
+from gpubench.report.words import interval
+from gpubench.results.document import Flag, Measurement
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text cells: ``text_columns`` columns of text, then figures, then ``last_text`` of text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_columns: int = 1
+    last_text: int = 0
+
+    def is_text(self, column: int) -> bool:
+        return not self.text_columns <= column < len(self.columns) - self.last_text
+
+
+def clean(text: object) -> str:
+    """One line without control characters: names and reasons come from drivers and from servers."""
+    shown = "".join(c if c.isprintable() else " " for c in str(text))
+    return " ".join(shown.split())
+
+
+def label(result: Result) -> str:
+    """The benchmark, with what tells it from the run's other figures of the same."""
+    return clean(f"{result.benchmark}{in_brackets(result.apart)}")
+
+
+def interval_of(result: Result) -> str:
+    """Of the figure, in GB/s; marked where it is a mere range."""
+    return interval_cell(result.measurement, result.bandwidth.low, result.bandwidth.high)
+
+
+def point_label(measurement: Measurement) -> str:
+    """The benchmark, and which point of it."""
+    return clean(f"{measurement.benchmark}{in_brackets(measurement.axes)}")
+
+
+def in_brackets(named: Mapping[str, object]) -> str:
+    """`` (dtype float, unroll 4)``; nothing where there is nothing to name."""
+    words = ", ".join(f"{name} {value}" for name, value in named.items())
+    return f" ({words})" if words else ""
+
+
+def flagged(text: str, flags: Sequence[Flag]) -> str:
+    return f"{text} [{', '.join(flags)}]" if flags else text
+
+
+def interval_cell(measurement: Measurement, low: float, high: float) -> str:
+    return interval(measurement, *(units.number(units.to_gb_per_second(value)) for value in (low, high)))
+
+
+def or_unknown(value: float | None, show: Callable[[float], str]) -> str:
+    return UNKNOWN if value is None else show(value)
+
+
+def bytes_cell(size: int | None) -> str:
+    return units.format_bytes(size) if size else UNKNOWN
+
+
+def bits_cell(width: int | None) -> str:
+    return f"{width} bit" if width else UNKNOWN
+
+
+def bandwidth_cell(rate: float | None) -> str:
+    return or_unknown(rate, units.format_bandwidth)
+
+
+def percent_cell(ratio: float | None) -> str:
+    return or_unknown(ratio, units.format_percent)

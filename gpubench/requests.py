@@ -1,0 +1,32 @@
+"""What may be asked for: a benchmark or a suite with parameters, and the memory that a user states."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class BenchmarkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A benchmark or a suite by name; ``parameters`` apply to every member of a suite."""
+
+    name: Identifier
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class StatedMemory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the user says the memory is, for devices that cannot tell."""
+
+    technology: Identifier
+    bus_width_bits: Annotated[int, Meta(ge=8, le=65_536)]
+
+
+class PlannedBenchmark(msgspec.Struct, frozen=True, kw_only=True):
+    """One benchmark of a run, its suite expanded and its parameters checked and complete."""
+
+    name: str
+    parameters: dict[str, Any]
+    default_parameters: bool

@@ -1,0 +1,66 @@
+"""Plain data from outside into typed structs, with errors that a person can act on.
+
+msgspec names an unknown field but not the allowed ones; that is put right here, for requests and for
+the parameters of benchmarks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+
+from gpubench.errors import InvalidParameters
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+_AT = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+
+
+def convert(data: Any, struct: type[Struct], at: str) -> Struct:
+    """Plain data as ``struct``; raises ``InvalidParameters`` naming the field below ``at``."""
+    try:
+        return msgspec.convert(data, struct)
+    except msgspec.ValidationError as error:
+        message, path = split_error(error)
+        unknown = _UNKNOWN.search(message)
+        allowed = _allowed(struct, f"{path}._" if unknown else path)  # no field is called `_`
+        if unknown:
+            name = unknown["name"]
+            message = f"unknown field {name!r}"
+            path += f".{name}" if name.isidentifier() else f"[{name!r}]"
+        hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
+        details = {"allowed": allowed} if allowed else {}
+        raise InvalidParameters(f"{message} at {at}{path}{hint}", path=f"{at}{path}", **details) from None
+
+
+def split_error(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The words of an error and the path in it, which begins after ``$``."""
+    text = str(error)
+    found = _AT.search(text)
+    return (text[: found.start()], found["path"]) if found else (text, "")
+
+
+def _allowed(struct: type[msgspec.Struct], path: str) -> list[Any]:
+    """What may stand at ``path`` below ``struct``: field names for an unknown field, or values."""
+    here = struct
+    annotation: Any = struct
+    for name in re.findall(r"\.([A-Za-z_]\w*)", path):
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(here)}
+        if name not in fields:
+            return list(fields)
+        annotation = fields[name]
+        here = next((t for t in _within(annotation) if _is_struct(t)), here)
+    literals = [t for t in _within(annotation) if get_origin(t) is Literal]
+    return [value for literal in literals for value in get_args(literal)]
+
+
+def _within(annotation: Any) -> list[Any]:
+    """An annotation and all that stand inside it: ``X | None``, ``list[X | str]``, ``Annotated``."""
+    return [annotation, *(found for inner in get_args(annotation) for found in _within(inner))]
+
+
+def _is_struct(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)

@@ -1,0 +1,239 @@
+"""What the metrics are made of: counted as it happens, read as one immutable snapshot.
+
+Counters begin at 0 with the process; the last valid figures are refilled from the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import accumulate
+
+from gpubench.benchmarks.registry import STREAM
+from gpubench.results.document import Flag, Measurement, RunDocument, Status
+from gpubench.results.machine import Theory
+
+log = logging.getLogger(__name__)
+
+BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+_DISQUALIFYING: frozenset[Flag] = frozenset({"over_theory", "cached_footprint", "unverified"})
+UNSTEADY: tuple[Flag, ...] = ("unstable", "drifting", "power_limited", "thermal_limited", "contended")
+"""Flags that say that the next run may well give another figure."""
+
+
+@dataclass(frozen=True, order=True)
+class FigureLabels:
+    """One kind of figure: the labels of its gauges."""
+
+    device: str
+    benchmark: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class GaugeFigure:
+    """The last valid figure of a series."""
+
+    bandwidth_bytes_per_second: float
+    stddev_bytes_per_second: float | None
+    efficiency_ratio: float | None
+    stable: bool
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Times in buckets; the last count is of those above all bounds."""
+
+    counts: tuple[int, ...] = (0,) * (len(BUCKETS_SECONDS) + 1)
+    sum: float = 0.0
+
+    def with_value(self, seconds: float) -> Histogram:
+        place = bisect_left(BUCKETS_SECONDS, seconds)
+        counts = (*self.counts[:place], self.counts[place] + 1, *self.counts[place + 1 :])
+        return Histogram(counts, self.sum + seconds)
+
+    @property
+    def cumulative(self) -> list[tuple[str, float]]:
+        bounds = [*(f"{float(bound)}" for bound in BUCKETS_SECONDS), "+Inf"]
+        return list(zip(bounds, accumulate(self.counts), strict=True))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """All that was counted, at one moment; nobody changes it."""
+
+    requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    accepted_connections: int = 0
+    rejected_connections: Mapping[str, int] = field(default_factory=dict)
+    runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    moved_bytes: Mapping[str, int] = field(default_factory=dict)
+    queue_wait: Histogram = field(default_factory=Histogram)
+    run_duration: Mapping[str, Histogram] = field(default_factory=dict)
+    figures: Mapping[FigureLabels, GaugeFigure] = field(default_factory=dict)
+    run_at: Mapping[FigureLabels, float] = field(default_factory=dict)
+    success_at: Mapping[FigureLabels, float] = field(default_factory=dict)
+    theories: Mapping[str, Theory] = field(default_factory=dict)
+
+
+class MetricsState:
+    """Counts; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._accepted_connections = 0
+        self._rejected_connections: Counter[str] = Counter()
+        self._rest = Counts()
+
+    def snapshot(self) -> Counts:
+        with self._lock:
+            return replace(
+                self._rest,
+                requests=dict(self._requests),
+                accepted_connections=self._accepted_connections,
+                rejected_connections=dict(self._rejected_connections),
+            )
+
+    def request(self, method: str, code: str) -> None:
+        with self._lock:
+            self._requests[method, code] += 1
+
+    def connection_accepted(self) -> None:
+        with self._lock:
+            self._accepted_connections += 1
+
+    def connection_rejected(self, reason: str) -> None:
+        with self._lock:
+            self._rejected_connections[reason] += 1
+
+    def run_started(self, wait_seconds: float) -> None:
+        with self._lock:
+            self._rest = replace(self._rest, queue_wait=self._rest.queue_wait.with_value(wait_seconds))
+
+    def measured(self, benchmark: str, seconds: float) -> None:
+        """A benchmark of a run took so long, with its tuning, warm-up and verification."""
+        with self._lock:
+            durations = dict(self._rest.run_duration)
+            durations[benchmark] = durations.get(benchmark, Histogram()).with_value(seconds)
+            self._rest = replace(self._rest, run_duration=durations)
+
+    def run_ended(self, document: RunDocument, benchmarks: list[str]) -> None:
+        with self._lock:
+            runs = Counter(self._rest.runs)
+            runs.update(_outcomes(document, benchmarks))
+            moved = Counter(self._rest.moved_bytes)
+            if document.device:
+                moved[document.device.id] += sum(
+                    _moved_bytes(each, document.device.last_level_cache_bytes)
+                    for each in document.measurements
+                )
+            self._rest = replace(with_figures(self._rest, document), runs=runs, moved_bytes=moved)
+
+    def refill(self, documents: Iterable[RunDocument]) -> None:
+        """Take over the figures of earlier runs, oldest first; a damaged one is no reason not to serve."""
+        for document in documents:
+            with self._lock:
+                try:
+                    self._rest = with_figures(self._rest, document)
+                except ValueError as damaged:
+                    log.warning("run %s has no figures to expose: %s", document.run_id, damaged)
+
+
+def with_figures(snapshot: Counts, document: RunDocument) -> Counts:
+    """A run's figures in place of the series' earlier ones.
+
+    Only a valid figure moves the gauges; whatever else a run brought moves its time alone, so that
+    the last valid figure stays, with the time at which it was valid.
+    """
+    if document.device is None or document.finished_at is None:
+        return snapshot
+    at = datetime.fromisoformat(document.finished_at).timestamp()
+    figures, run_at, success_at = dict(snapshot.figures), dict(snapshot.run_at), dict(snapshot.success_at)
+    theories = dict(snapshot.theories)
+    stated = document.theory is not None and document.theory.source == "stated"
+    if document.theory is not None and not stated:
+        theories[document.device.id] = document.theory
+    for measurement in document.measurements:
+        precision = str(measurement.parameters.get("dtype", ""))
+        series = FigureLabels(document.device.id, measurement.benchmark, precision)
+        if not _is_of_the_memory(measurement, known=series in figures):
+            continue
+        run_at[series] = at
+        # What a client says its memory is, is its own matter: such a run is not the default one.
+        figure = None if stated else valid_figure(measurement)
+        if figure is not None:
+            figures[series] = figure
+            success_at[series] = at
+    return replace(snapshot, figures=figures, run_at=run_at, success_at=success_at, theories=theories)
+
+
+def _is_of_the_memory(measurement: Measurement, known: bool) -> bool:
+    """Whether it is, or should have been, one figure of the memory as a whole, and no point of a curve.
+
+    Where it has no figure, ``known`` says that an earlier one had.
+    """
+    if measurement.axes or measurement.quantity != "bandwidth":
+        return False
+    return measurement.bandwidth_bytes_per_second is not None or known or measurement.benchmark in STREAM
+
+
+def valid_figure(measurement: Measurement) -> GaugeFigure | None:
+    """The figure, where it may stand for the device.
+
+    It must be verified, measured with default parameters over a footprint that keeps caches out, as far
+    as they are known, and not above theory. How stable it was does not matter here: that is a gauge of
+    its own.
+    """
+    summary = measurement.bandwidth_bytes_per_second
+    if (
+        measurement.status != "ok"
+        or not measurement.verified
+        or not measurement.default_parameters
+        or summary is None
+        or _DISQUALIFYING.intersection(measurement.flags)
+    ):
+        return None
+    return GaugeFigure(
+        bandwidth_bytes_per_second=summary.median,
+        stddev_bytes_per_second=_stddev(measurement),
+        efficiency_ratio=measurement.efficiency_ratio.nominal,
+        stable=set(UNSTEADY).isdisjoint(measurement.flags),
+    )
+
+
+def _stddev(measurement: Measurement) -> float | None:
+    moved = measurement.bus_bytes
+    if moved is None or len(measurement.samples_seconds) < 2:
+        return None
+    return statistics.stdev(moved / seconds for seconds in measurement.samples_seconds if seconds > 0)
+
+
+def _moved_bytes(measurement: Measurement, cache_bytes: int | None) -> int:
+    """Over the memory bus, to which what a sweep reads from caches never comes."""
+    if measurement.benchmark == "cache_sweep" and (
+        cache_bytes is None or (measurement.footprint_bytes or 0) <= cache_bytes
+    ):
+        return 0
+    return (measurement.bus_bytes or 0) * len(measurement.samples_seconds)
+
+
+_SEVERITY: tuple[Status, ...] = ("skipped", "ok", "cancelled", "timeout", "failed", "unverified")
+
+
+def _outcomes(document: RunDocument, benchmarks: list[str]) -> Counter[tuple[str, str]]:
+    """Each benchmark of a run with what became of it; one never reached shares the run's outcome.
+
+    Of several measurements the worst counts: a curve with one wrong point is no good curve.
+    """
+    own: dict[str, Status] = {}
+    for measurement in document.measurements:
+        before = own.get(measurement.benchmark, "skipped")
+        own[measurement.benchmark] = max(before, measurement.status, key=_SEVERITY.index)
+    return Counter((benchmark, own.get(benchmark, document.outcome)) for benchmark in benchmarks)

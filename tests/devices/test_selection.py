@@ -1,0 +1,54 @@
+import msgspec
+import pytest
+
+from gpubench.devices.selection import choose
+from gpubench.errors import NoSuchDevice
+from gpubench.results.machine import DeviceInfo, RuntimeStatus
+
+CPU = DeviceInfo("opencl:pocl:0", "opencl-cpu0", "opencl", "cpu", "EPYC", "host")
+OTHER_CPU_VIEW = DeviceInfo("opencl:intel:0", "opencl-cpu1", "opencl", "cpu", "EPYC", "host")
+GPU = DeviceInfo("cuda:GPU-1", "gpu0", "cuda", "gpu", "H200", "0000:01:00.0")
+GPU_BY_OPENCL = DeviceInfo("opencl:nvidia:0", "opencl-gpu0", "opencl", "gpu", "H200", "0000:01:00.0")
+SECOND_GPU = DeviceInfo("cuda:GPU-2", "gpu1", "cuda", "gpu", "H200", "0000:02:00.0")
+BROKEN_GPU = msgspec.structs.replace(SECOND_GPU, unavailable="fell off the bus")
+
+
+@pytest.mark.parametrize(
+    ("devices", "wanted", "expected"),
+    [
+        ([CPU], None, CPU),
+        ([CPU, OTHER_CPU_VIEW], None, CPU),
+        ([CPU, GPU], None, GPU),
+        ([GPU, CPU, GPU_BY_OPENCL], None, GPU),
+        ([BROKEN_GPU, GPU], None, GPU),
+        ([BROKEN_GPU, CPU], None, CPU),
+        ([GPU, GPU_BY_OPENCL], "opencl:nvidia:0", GPU_BY_OPENCL),
+        ([GPU, SECOND_GPU], "gpu1", SECOND_GPU),
+        ([GPU, msgspec.structs.replace(CPU, alias="cuda:GPU-1")], "cuda:GPU-1", GPU),
+    ],
+)
+def test_the_device_that_is_meant(
+    devices: list[DeviceInfo], wanted: str | None, expected: DeviceInfo
+) -> None:
+    assert choose(devices, wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "wanted", "said"),
+    [
+        ([GPU, SECOND_GPU, CPU], None, "several devices, say which; allowed: cuda:GPU-1 .*cuda:GPU-2"),
+        ([GPU, CPU], "nope", r"no device 'nope'; allowed: cuda:GPU-1 \(gpu0: H200\); opencl:pocl:0"),
+        ([BROKEN_GPU], "gpu1", "fell off the bus"),
+        ([BROKEN_GPU], None, "no device to measure.*fell off the bus"),
+        ([GPU, msgspec.structs.replace(SECOND_GPU, alias="gpu0")], "gpu0", "allowed: cuda:GPU-1"),
+        ([], None, "opencl: no platform"),
+        ([], "gpu0", "opencl: no platform"),
+    ],
+)
+def test_who_means_no_device_is_told_which_there_are(
+    devices: list[DeviceInfo], wanted: str | None, said: str
+) -> None:
+    runtimes = [RuntimeStatus("opencl", available=False, reason="no platform")]
+    with pytest.raises(NoSuchDevice, match=said) as caught:
+        choose(devices, wanted, runtimes)
+    assert caught.value.details["devices"] == [device.id for device in devices]

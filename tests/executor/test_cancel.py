@@ -1,0 +1,45 @@
+"""Every family of benchmarks, as it is by default, hears a cancel within half a second."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gpubench.benchmarks.plan import plan
+from gpubench.benchmarks.registry import BENCHMARKS
+from gpubench.errors import Cancelled
+from gpubench.executor.messages import Run
+from gpubench.executor.supervisor import Recorder, StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess
+from gpubench.results.progress import Progress
+from gpubench.results.timestamps import now
+
+LIMIT_SECONDS = 0.5
+ONE_OF_EACH_FAMILY = {row.family: name for name, row in BENCHMARKS.items()}.values()
+
+
+class CancelAt:
+    """Asks the run to stop at the first word of a phase, and knows when that was."""
+
+    def __init__(self, phase: str, stop: StopRequest) -> None:
+        self._phase = phase
+        self._stop = stop
+        self.asked_at = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.phase == self._phase and not self._stop.reason:
+            self.asked_at = time.monotonic()
+            self._stop.set(Cancelled("the test cancelled"))
+
+
+@pytest.mark.parametrize("phase", ["starting", "measuring"])
+@pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
+def test_a_cancel_is_heard(worker: WorkerProcess, device_id: str, name: str, phase: str) -> None:
+    stop = StopRequest()
+    cancel = CancelAt(phase, stop)
+    recorder = Recorder("run-1", key=None, created_at=now(), requested=[])
+    document = supervise(worker, Run(device_id, plan([name])), recorder, stop, cancel)
+    took = time.monotonic() - cancel.asked_at
+    assert document.outcome == "cancelled", document.error
+    assert took < LIMIT_SECONDS, f"{name}: {took:.2f} s"

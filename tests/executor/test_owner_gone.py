@@ -1,0 +1,46 @@
+"""A worker never outlives its owner, however the owner went."""
+
+from __future__ import annotations
+
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from gpubench.executor.messages import Probe
+from gpubench.executor.worker_process import WorkerProcess
+
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_a_worker_ends_with_its_owner(unread: bool) -> None:
+    worker = WorkerProcess()
+    worker.send(Probe(runtimes=["opencl"]))
+    # An owner that closes over unread words resets the connection: an error, and no end of file.
+    assert select.select([worker._socket], [], [], PATIENCE_SECONDS)[0]
+    if not unread:
+        assert worker.receive(PATIENCE_SECONDS) is not None
+    worker.release()
+    assert worker._process.wait(PATIENCE_SECONDS) == 0
+
+
+_PROGRAM = """
+import ctypes, signal
+from gpubench.executor.worker_main import end_where_held
+
+end_where_held(1.0)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+{call}
+"""
+_HOLDS = "ctypes.PyDLL(None).pause()"
+"""As a driver call that hangs: no other thread of Python runs meanwhile."""
+_WAITS = "signal.sigtimedwait([signal.SIGUSR1], 3.0)"
+
+
+@pytest.mark.parametrize(("call", "code"), [(_HOLDS, -signal.SIGALRM), (_WAITS, 0)])
+def test_a_call_that_holds_all_threads_for_good_ends_the_process(call: str, code: int) -> None:
+    program = [sys.executable, "-c", _PROGRAM.format(call=call)]
+    assert subprocess.run(program, check=False, timeout=PATIENCE_SECONDS).returncode == code

@@ -1,0 +1,209 @@
+"""A real worker process: it measures, is cancelled, dies, hangs, and the owner keeps what it heard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gpubench.benchmarks.plan import plan
+from gpubench.errors import Cancelled, DeadlineExceeded
+from gpubench.executor.messages import Run
+from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, Recorder, StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess, probe
+from gpubench.requests import BenchmarkRequest
+from gpubench.results.document import RunDocument
+from gpubench.results.progress import Progress
+from gpubench.results.timestamps import now
+from tests.measure.conftest import MIB, PINNED
+
+QUICK = {"footprint_bytes": 4 * MIB, "time_limit_seconds": 0.05, **PINNED}
+LONG = {**QUICK, "time_limit_seconds": 300, "target_ratio": 0.0001}
+
+
+def run(device_id: str, *benchmarks: tuple[str, dict[str, object]]) -> Run:
+    return Run(device_id, plan([BenchmarkRequest(name, parameters) for name, parameters in benchmarks]))
+
+
+def recorder() -> Recorder:
+    return Recorder("run-1", key=None, created_at=now(), requested=[])
+
+
+class Begun:
+    """Set by the first progress of a measurement under way."""
+
+    def __init__(self, benchmark: str) -> None:
+        self._benchmark = benchmark
+        self.event = threading.Event()
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.phase == "measuring" and progress.benchmark == self._benchmark:
+            self.event.set()
+
+
+def conduct_until(
+    worker: WorkerProcess, command: Run, benchmark: str, act: object, stop: StopRequest
+) -> tuple[RunDocument, float]:
+    """Conduct on a thread; once ``benchmark`` is being measured call ``act``; seconds it then took."""
+    begun = Begun(benchmark)
+    done: list[RunDocument] = []
+    thread = threading.Thread(target=lambda: done.append(supervise(worker, command, recorder(), stop, begun)))
+    thread.start()
+    assert begun.event.wait(60)
+    begin = time.monotonic()
+    act()  # type: ignore[operator]
+    thread.join(60)
+    return done[0], time.monotonic() - begin
+
+
+def test_a_run_gives_its_document(worker: WorkerProcess, device_id: str) -> None:
+    heard: list[int] = []
+    document = supervise(
+        worker,
+        run(device_id, ("copy", QUICK), ("read", QUICK)),
+        recorder(),
+        StopRequest(),
+        lambda progress: None,
+        lambda partial: heard.append(len(partial.measurements)),
+    )
+    assert document.outcome == "ok"
+    assert document.error is None
+    assert [m.benchmark for m in document.measurements] == ["copy", "read"]
+    assert heard == [1, 2]
+    assert document.device and document.device.id == device_id
+    assert document.environment and len(document.environment.kernel_source_hash) == 64
+    assert document.created_at <= (document.started_at or "") <= (document.finished_at or "")
+
+
+def test_a_worker_serves_one_run_after_another(worker: WorkerProcess, device_id: str) -> None:
+    pids = set()
+    for _ in range(2):
+        assert (
+            supervise(
+                worker, run(device_id, ("read", QUICK)), recorder(), StopRequest(), lambda p: None
+            ).outcome
+            == "ok"
+        )
+        pids.add(worker.pid)
+    assert len(pids) == 1
+
+
+def test_cancel_keeps_what_was_finished_and_the_worker(worker: WorkerProcess, device_id: str) -> None:
+    stop = StopRequest()
+    command = run(device_id, ("copy", QUICK), ("triad", LONG))
+    document, seconds = conduct_until(worker, command, "triad", lambda: stop.set(Cancelled("no more")), stop)
+    assert document.outcome == "cancelled"
+    assert document.error and document.error.message == "no more"
+    assert [m.benchmark for m in document.measurements] == ["copy"]
+    assert seconds < 1
+    assert worker.alive
+    assert (
+        supervise(worker, run(device_id, ("read", QUICK)), recorder(), StopRequest(), lambda p: None).outcome
+        == "ok"
+    )
+
+
+def test_a_cancel_right_behind_its_run_is_heard(device_id: str) -> None:
+    """Also by a worker that is still starting: it needs not be ended for that."""
+    worker, stop = WorkerProcess(), StopRequest()
+    stop.set(Cancelled("changed my mind"))
+    document = supervise(worker, run(device_id, ("triad", LONG)), recorder(), stop, lambda p: None)
+    assert document.outcome == "cancelled"
+    assert worker.alive
+    worker.end()
+
+
+def test_a_killed_worker_is_a_lost_device(worker: WorkerProcess, device_id: str) -> None:
+    command = run(device_id, ("copy", QUICK), ("triad", LONG))
+    document, _ = conduct_until(
+        worker, command, "triad", lambda: os.kill(worker.pid, signal.SIGKILL), StopRequest()
+    )
+    assert document.outcome == "device_lost"
+    assert document.error and document.error.kind == "device_lost"
+    assert "SIGKILL" in document.error.message
+    assert [m.benchmark for m in document.measurements] == ["copy"]
+    assert not worker.alive
+
+
+def test_a_worker_that_hangs_is_ended(worker: WorkerProcess, device_id: str) -> None:
+    """Stopped, as by a driver call that never returns: it cannot hear the cancel."""
+    stop = StopRequest()
+
+    def hang() -> None:
+        os.kill(worker.pid, signal.SIGSTOP)
+        stop.set(DeadlineExceeded("the deadline of the run has passed"))
+
+    document, seconds = conduct_until(worker, run(device_id, ("triad", LONG)), "triad", hang, stop)
+    assert document.outcome == "timeout"
+    assert seconds < CANCEL_GRACE_SECONDS + 6
+    assert not worker.alive
+
+
+def test_a_run_over_memory_fails_and_the_next_one_works(worker: WorkerProcess, device_id: str) -> None:
+    too_much = run(device_id, ("copy", {"footprint_bytes": 1 << 46}))
+    document = supervise(worker, too_much, recorder(), StopRequest(), lambda p: None)
+    assert document.outcome == "failed"
+    assert document.error and document.error.kind == "out_of_device_memory"
+    assert (
+        supervise(worker, run(device_id, ("read", QUICK)), recorder(), StopRequest(), lambda p: None).outcome
+        == "ok"
+    )
+
+
+def test_an_unknown_device_is_told(worker: WorkerProcess) -> None:
+    document = supervise(
+        worker, run("opencl:none:7", ("copy", QUICK)), recorder(), StopRequest(), lambda p: None
+    )
+    assert document.outcome == "failed"
+    assert document.error and document.error.kind == "no_such_device"
+    assert "opencl:pocl:0" in document.error.message
+
+
+def test_a_worker_ends_with_its_owner(device_id: str) -> None:
+    worker = WorkerProcess()
+    worker.end(grace_seconds=20)
+    assert not worker.alive
+    assert worker._process.returncode == 0
+
+
+def test_a_runtime_that_is_missing_is_listed_with_the_reason() -> None:
+    probed = probe(["cuda", "opencl"])
+    statuses = {status.name: status for status in probed.runtimes}
+    assert statuses["opencl"].available
+    if not statuses["cuda"].available:
+        assert statuses["cuda"].reason
+    assert any(device.runtime == "opencl" for device in probed.devices)
+
+
+def test_the_points_of_a_curve_are_told_as_one_change(worker: WorkerProcess, device_id: str) -> None:
+    """A server stores the whole document at each: once for each of 256 points would be much."""
+    told: list[int] = []
+    planned = run(
+        device_id, ("map", {"slices": 16, "rounds": 3, "footprint_bytes": 4 * MIB}), ("read", QUICK)
+    )
+    document = supervise(
+        worker,
+        planned,
+        recorder(),
+        StopRequest(),
+        lambda progress: None,
+        lambda changed: told.append(len(changed.measurements)),
+    )
+    assert document.outcome == "ok"
+    assert told[-1] == len(document.measurements) == 17
+    assert told == sorted(set(told))
+    assert len(told) <= 4
+
+
+def test_what_lies_where_it_was_started_is_no_module_of_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started in /tmp, a worker would run whatever others have put there."""
+    for name in ("queue", "numpy", "gpubench"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    assert [each.available for each in probe(["opencl"]).runtimes] == [True]

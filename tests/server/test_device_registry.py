@@ -1,0 +1,70 @@
+"""What is known of the devices when a look for them fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from gpubench_server import device_registry
+from gpubench_server.device_registry import DeviceRegistry
+
+from gpubench.errors import DeviceLost, NoSuchDevice
+from gpubench.executor.messages import Probed
+from gpubench.executor.worker_process import devices_of, workers_for
+from gpubench.results.machine import RuntimeStatus
+from tests.documents import processor, rtx_5090
+
+SEEN = Probed([processor()], [RuntimeStatus("opencl", True)])
+KILLED = Probed([], [RuntimeStatus("opencl", False, "ended by SIGKILL")], ["opencl"])
+NONE = Probed([], [RuntimeStatus("opencl", False, "no OpenCL library")])
+
+
+def registry(monkeypatch: pytest.MonkeyPatch, *looks: Probed) -> DeviceRegistry:
+    """Of which each look finds the next of these."""
+    coming = iter(looks)
+    monkeypatch.setattr(device_registry, "probe", lambda runtimes: next(coming))
+    monkeypatch.setattr(device_registry, "RETRY_SECONDS", -1.0)
+    found = DeviceRegistry(["opencl"], max_age_seconds=-1.0)
+    found._look_if_old(0.0)
+    return found
+
+
+def test_a_worker_that_is_killed_has_failed_and_found_nothing() -> None:
+    with workers_for(["opencl"]) as workers:
+        os.kill(workers["opencl"].pid, signal.SIGKILL)
+        probed = devices_of(workers)
+    assert (probed.devices, probed.failed) == ([], ["opencl"])
+    assert "SIGKILL" in (probed.runtimes[0].reason or "")
+
+
+def test_devices_stay_known_when_a_look_fails_and_go_when_they_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = registry(monkeypatch, SEEN, KILLED, NONE)
+    assert found.fresh().usable == SEEN.devices  # this look failed
+    assert found.known.runtimes == SEEN.runtimes
+    assert found.resolve(None).name == processor().name
+    assert found.fresh().usable == []
+    with pytest.raises(NoSuchDevice):
+        found.resolve(None)
+
+
+def test_a_run_looks_again_after_a_first_look_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = registry(monkeypatch, KILLED, KILLED, SEEN)
+    with pytest.raises(DeviceLost) as caught:
+        found.resolve(None)
+    assert caught.value.retryable
+    assert found.resolve(None).name == processor().name
+
+
+def test_a_runtime_that_never_answered_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = RuntimeStatus("cuda", False, "ended by SIGKILL")
+    half = Probed([processor()], [*SEEN.runtimes, silent], ["cuda"])
+    both = Probed([processor(), rtx_5090()], [*SEEN.runtimes, RuntimeStatus("cuda", True)])
+    found = registry(monkeypatch, half, half, both)
+    with pytest.raises(DeviceLost, match="ended by SIGKILL"):
+        found.resolve("cuda:0")
+    assert found.resolve("cuda:0").name == rtx_5090().name

@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300.0
 
 
-def tracked(*folders: str) -> set[str]:
-    return set(run("git", "-C", ROOT, "ls-files", *folders).stdout.split())
+def files(*folders: str) -> set[str]:
+    """Also what is new and not ignored: packages are built from the working tree."""
+    listed = run("git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", *folders).stdout.split()
+    return {name for name in listed if (ROOT / name).exists()}
 
 
 def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -54,15 +56,15 @@ def commands(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_file_of_the_packages(packages: Path) -> None:
     [wheel] = packages.glob("gpubench_memory-*.whl")
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    files = tracked("gpubench", "server", "clients")
-    assert inside == {name.removeprefix("server/").removeprefix("clients/") for name in files}
+    expected = files("gpubench", "server", "clients")
+    assert inside == {name.removeprefix("server/").removeprefix("clients/") for name in expected}
 
 
 def test_the_sdist_is_the_checkout(packages: Path) -> None:
     [sdist] = packages.glob("gpubench_memory-*.tar.gz")
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
-    assert inside == tracked() | {"PKG-INFO"}
+    assert inside == files() | {"PKG-INFO"}
 
 
 def test_without_extras_the_client_works(commands: Path) -> None:

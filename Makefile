@@ -64,4 +64,4 @@ setup-test:
 	@tools/setup.sh $(VENV) server,opencl,test
 
 clean:
-	rm -rf $(VENV) build dist demo bench/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo bench/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

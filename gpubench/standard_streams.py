@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
 
 def with_standard_streams(command: Callable[[], int]) -> int:
@@ -16,6 +17,9 @@ def with_standard_streams(command: Callable[[], int]) -> int:
     had enough (``| head``) is not an error.
     """
     _open_closed()
+    replaced = sys.stderr is not sys.__stderr__  # as by a test that captures it
+    if not replaced:
+        sys.stderr = _unfailing(sys.stderr)
     try:
         code = command()
     except SystemExit as end:  # argparse's
@@ -23,9 +27,8 @@ def with_standard_streams(command: Callable[[], int]) -> int:
     reason = flush(sys.stdout)
     if reason is not None and code == 0:
         code = 1
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"stdout cannot be written: {reason}\n")
-    flush(sys.stderr)
+        sys.stderr.write(f"stdout cannot be written: {reason}\n")
+    sys.stderr.flush()
     return code
 
 
@@ -46,6 +49,19 @@ def discard(stream: TextIO) -> None:
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, stream.fileno())
     os.close(descriptor)
+
+
+class _Unfailing(io.FileIO):
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError):
+            super().write(data)
+        return len(data)
+
+
+def _unfailing(stream: TextIO) -> TextIO:
+    """The same stream, on which a write that fails is lost: argparse and libraries do not expect an error."""
+    raw = _Unfailing(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=True)
 
 
 def _open_closed() -> None:

@@ -63,6 +63,7 @@ class Board(_Row, frozen=True):
     sources: tuple[str, ...]
     name_confirmed: bool = True
     aliases: tuple[str, ...] = ()
+    pci_device_ids: tuple[str, ...] = ()
     variant: str | None = None
     modules: int | None = None
     l2_cache_mib: float | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gpubench.catalog.load import (
     Board,
@@ -19,15 +21,27 @@ from gpubench.errors import CatalogError
 from gpubench.results.machine import DeviceInfo
 from gpubench.units import GIB
 
-_NOISE = re.compile(r"\((?:r|tm)\)|[^a-z0-9.+]+")
-_CAPACITY = re.compile(r"\b([0-9]+) gb\b")
-_BRANDS = frozenset({"geforce", "radeon", "instinct", "arc", "graphics", "tesla"})
-_VENDORS = frozenset({"nvidia", "amd", "intel"})
+_TRADEMARK = re.compile(r"\((?:r|tm)\)")
+_WORD = re.compile(r"[0-9]+(?:\.[0-9]+)?|[a-z]+|\+")
+_CAPACITY = re.compile(r"(?<![a-z0-9])([0-9]+) ?gi?b(?![a-z])")
+_OPTIONAL = frozenset(
+    [
+        *("nvidia", "amd", "intel", "geforce", "radeon", "instinct", "arc", "tesla", "rtx", "gtx", "rx"),
+        *("graphics", "gpu", "edition", "generation"),
+    ]
+)
+"""Words of names that people leave out and that tell no two boards apart by themselves."""
+_OPTIONAL_INSIDE = re.compile("|".join(sorted(_OPTIONAL, key=len, reverse=True)))
+_NOT, _PARTLY, _BUT_FOR_CAPACITY, _EXACTLY = range(4)
+"""How well a spelling fits a name."""
+_LAPTOP = {"mobile": "laptop", "notebook": "laptop"}
 _TECHNOLOGY = re.compile(
     r"(?P<family>[a-z]+[0-9][a-z]*)[ _-]+(?P<rate>[0-9]{1,5}(?:[.p][0-9]{1,4})?)"
     r"[ _-]*(?:gbps|gbit/s|gb/s|mt/s)?",
     re.ASCII,
 )
+_CLOSE_RATIO = 0.6
+_NOTHING_CLOSE = "nothing in it is close; `gpubench theory --list` lists all"
 _SLOWEST_MT, _FASTEST_MT = 200, 20_000
 """A grade above 200 is written in MT/s (DDR5-4800), below in Gbit/s (GDDR7-32)."""
 
@@ -35,33 +49,44 @@ _SLOWEST_MT, _FASTEST_MT = 200, 20_000
 def find_technology(text: str) -> Technology:
     """A speed grade by its name: ``gddr7-32``, ``GDDR7 32 Gbps``, ``gddr6x-19.5``, ``ddr5-4800``.
 
-    DDR and LPDDR are named by their rate, so grades that have no row are computed from the name
-    (4800 MT/s is 4.8 Gbit/s on each pin). Raises ``CatalogError`` for what is not known; the
-    message names what is close.
+    The name says the rate, so grades that have no row are computed from it: of GDDR and HBM those
+    between the slowest and the fastest known, of DDR and LPDDR any (4800 MT/s is 4.8 Gbit/s on each
+    pin). Raises ``CatalogError`` for what is not known; the message names what is close.
     """
-    match = _TECHNOLOGY.fullmatch(text.strip().lower())
+    lower = text.strip().lower()
+    match = _TECHNOLOGY.fullmatch(lower)
     known = {name.lower(): name for name in families()}
     if match and match["family"] in known:
         family = known[match["family"]]
         rate = float(match["rate"].replace("p", "."))
         in_mt = rate >= _SLOWEST_MT
-        found = technology_for(family, (rate / 1000 if in_mt else rate) * 1e9)
+        gbit = rate / 1000 if in_mt else rate
+        found = technology_for(family, gbit * 1e9)
         if found:
             return found
-        if in_mt and rate <= _FASTEST_MT and not family.startswith(("GDDR", "HBM")):
+        if _is_plausible(family, gbit):
+            how = "MT/s / 1000 is Gbit/s per pin" if in_mt else "the rate of one pin"
             return Technology(
                 id=f"{family.lower()}-{rate:g}",
                 family=family,
-                data_rate_gbit_per_second=rate / 1000,
-                sources=("computed from the name: MT/s / 1000 is Gbit/s per pin",),
+                data_rate_gbit_per_second=gbit,
+                sources=(f"computed from the name: {how}",),
             )
     ids = [row.id for row in technologies()]
-    family_word = re.split(r"[^a-z0-9]", text.strip().lower(), maxsplit=1)[0]
-    grades = {name: name for name in [n for n in ids if n.partition("-")[0] == family_word] or ids}
+    family_word = re.split(r"[^a-z0-9]", lower, maxsplit=1)[0]
+    grades = [name for name in ids if name.partition("-")[0] == family_word] or ids
     raise CatalogError(
-        f"no memory technology {text[:60]!r} in the catalogue; {_close(text.strip().lower(), grades)}; "
+        f"no memory technology {text[:60]!r} in the catalogue; {_close(lower, grades)}; "
         "write family-rate, such as gddr7-32 or ddr5-4800"
     )
+
+
+def _is_plausible(family: str, gbit_per_second: float) -> bool:
+    """Whether a grade without a row lies between the family's; DDR and LPDDR go up to 20000 MT/s."""
+    grades = [row.data_rate_gbit_per_second for row in technologies() if row.family == family]
+    if not family.startswith(("GDDR", "HBM")):
+        return _SLOWEST_MT <= gbit_per_second * 1000 <= _FASTEST_MT
+    return bool(grades) and min(grades) <= gbit_per_second <= max(grades)
 
 
 def technology_for(family: str, data_rate_bits_per_second: float) -> Technology | None:
@@ -74,23 +99,44 @@ def technology_for(family: str, data_rate_bits_per_second: float) -> Technology 
 
 
 def find_board(text: str) -> Board:
-    """The board that a person means: its id, its name or a part of it, with its variant if needed.
+    """The board that a person means: its id, or its name in any usual spelling.
 
-    Raises ``CatalogError`` where there is none, or more than one; the message names the close ones.
+    ``5090``, ``rtx5090``, ``RTX 4070 Ti SUPER 16GB`` and ``h100-pcie`` are understood. A name that is exactly
+    one board's is that board, also if others' names go on from there (``RTX 5090 D``); of two capacities with
+    the same memory the first row counts. Raises ``CatalogError`` if there is none, or more than one; the
+    message names the close ones.
     """
-    words = _words(text)
-    exact = [row for row in boards() if text.strip().lower() == row.id or words in _spellings(row)]
-    found = exact or [row for row in boards() if words and set(words) <= set(_words(row.label))]
+    asked = _Spelling.of(text)
+    found = [row for row in boards() if text.strip().lower() == row.id]
+    if not found and asked.words:
+        fits = {row.id: max(asked.fit(name, row) for name in _spellings(row)) for row in boards()}
+        best = max(fits.values())
+        if best == _PARTLY:
+            _refuse_other_capacity(asked, text)
+        found = [row for row in boards() if fits[row.id] == best > _NOT]
+        if best > _PARTLY and len(_peaks(found)) == len({row.name for row in found}) == 1:
+            found = found[:1]
     if len(found) == 1:
         return found[0]
     if found:
         raise CatalogError(
             f"{text[:60]!r} may be {len(found)} boards: {_listed(found)}; write more of the name, or the id"
         )
-    names = {" ".join(_without_brands(_words(row.label))): row.label for row in boards()}
-    raise CatalogError(
-        f"no board {text[:60]!r} in the catalogue; {_close(' '.join(_without_brands(words)), names)}"
-    )
+    raise CatalogError(f"no board {text[:60]!r} in the catalogue; {_close_boards(asked)}")
+
+
+def _refuse_other_capacity(asked: _Spelling, text: str) -> None:
+    """Raises ``CatalogError`` if the words are a board's whole name and the capacity is not that board's."""
+    others = [row for row in boards() if asked.words in {name.words for name in _spellings(row)}]
+    if asked.capacities_gib and others:
+        sizes = ", ".join(f"{row.label} has {row.capacity_gib} GiB" for row in others)
+        raise CatalogError(f"no board {text[:60]!r} in the catalogue: {sizes}")
+
+
+def variants_of(board: Board) -> list[Board]:
+    """Other boards whose names begin with this one's: other capacities, ``D`` and laptop editions."""
+    own = _Spelling.of(board.name)
+    return [row for row in boards() if row.id != board.id and own.begins(_Spelling.of(row.name))]
 
 
 def board_for_device(info: DeviceInfo) -> Board | None:
@@ -99,8 +145,8 @@ def board_for_device(info: DeviceInfo) -> Board | None:
     Boards that share a name are told apart by bus width, then memory size, then memory clock.
     Where these leave boards of different bandwidth, the answer is null: never a guess.
     """
-    words = _words(info.name)
-    found = [row for row in boards() if words in {_words(name) for name in (row.name, *row.aliases)}]
+    name = _Spelling.of(info.name)
+    found = [row for row in boards() if any(name == _Spelling.of(each) for each in (row.name, *row.aliases))]
     if info.bus_width_bits and len(found) > 1:
         found = [row for row in found if row.bus_width_bits == info.bus_width_bits] or found
     if info.memory_bytes and len(found) > 1:
@@ -108,8 +154,7 @@ def board_for_device(info: DeviceInfo) -> Board | None:
     if info.memory_clock_hz and len(found) > 1:
         rate = 2 * info.memory_clock_hz / 1e9
         found = _nearest(found, rate, [row.data_rate_gbit_per_second for row in found])
-    peaks = {(row.data_rate_gbit_per_second, row.bus_width_bits) for row in found}
-    return found[0] if len(peaks) == 1 else None
+    return found[0] if len(_peaks(found)) == 1 else None
 
 
 def published_for(board: Board) -> list[PublishedSeries]:
@@ -122,22 +167,69 @@ def _nearest(rows: Sequence[Board], value: float, values: Sequence[float]) -> li
     return [row for row, each in zip(rows, values, strict=True) if abs(value - each) == least]
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """The words that tell boards apart: lower case, without marks and vendor, ``16 GB`` as one."""
-    words = _CAPACITY.sub(r"\1gb", _NOISE.sub(" ", text.lower())).split()
-    return tuple(word for word in words if word not in _VENDORS)
+def _peaks(rows: Sequence[Board]) -> set[tuple[float, int]]:
+    return {(row.data_rate_gbit_per_second, row.bus_width_bits) for row in rows}
 
 
-def _without_brands(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word for word in words if word not in _BRANDS)
+@dataclass(frozen=True)
+class _Spelling:
+    """A name as the words that count: lower case, letters and digits apart, capacities by themselves."""
+
+    words: tuple[str, ...]
+    capacities_gib: tuple[int, ...]
+    joined: str
+    """All of it without spaces and optional words, for what was written in one: ``radeonprow6600``."""
+
+    @classmethod
+    @functools.cache
+    def of(cls, text: str) -> _Spelling:
+        lower = _TRADEMARK.sub(" ", text[:200].lower())
+        capacities = tuple(int(size) for size in _CAPACITY.findall(lower))
+        words = _WORD.findall(_CAPACITY.sub(" ", lower))
+        kept = tuple(_LAPTOP.get(word, word) for word in words if word not in _OPTIONAL)
+        return cls(kept, capacities, _OPTIONAL_INSIDE.sub("", "".join(_WORD.findall(lower))))
+
+    @property
+    def models(self) -> set[str]:
+        """Numbers, alone and with the word before them: ``100`` and ``h100``."""
+        pairs = zip(("", *self.words), self.words, strict=False)
+        return {each for before, word in pairs if word[0].isdigit() for each in (word, before + word)}
+
+    def fit(self, name: _Spelling, row: Board) -> int:
+        """How well what was written fits a name of the row, which may also be called by its capacity."""
+        if self.joined == name.joined:
+            return _EXACTLY
+        if ("laptop" in self.words) != ("laptop" in name.words) and not _only_for_laptops(row):
+            return _NOT
+        asked, own = set(self.capacities_gib), set(name.capacities_gib)
+        if not asked <= own | {row.capacity_gib}:
+            return _NOT
+        if "".join(self.words) == "".join(name.words) or sorted(self.words) == sorted(name.words):
+            return _EXACTLY if asked == own else _BUT_FOR_CAPACITY
+        return _PARTLY if set(self.words) <= set(name.words) else _NOT
+
+    def begins(self, name: _Spelling) -> bool:
+        return name.words[: len(self.words)] == self.words
+
+    def closeness(self, name: _Spelling) -> tuple[int, float]:
+        """Names with the same model number first, then by likeness."""
+        ratio = difflib.SequenceMatcher(None, "".join(self.words), "".join(name.words)).ratio()
+        return len(self.models & name.models), ratio
 
 
-def _spellings(row: Board) -> set[tuple[str, ...]]:
-    """Each of its names, also with the variant, also without what everybody leaves out."""
-    names = {_words(name) for name in (row.name, *row.aliases)}
-    if row.variant:
-        names |= {name + _words(row.variant) for name in names}
-    return names | {_without_brands(name) for name in names}
+def _only_for_laptops(row: Board) -> bool:
+    """Whether the name without ``Laptop`` is no desktop board's."""
+    name = _Spelling.of(row.name)
+    desktop = tuple(word for word in name.words if word != "laptop")
+    return "laptop" in name.words and not any(_Spelling.of(each.name).words == desktop for each in boards())
+
+
+@functools.cache
+def _spellings(row: Board) -> tuple[_Spelling, ...]:
+    """Of its name and its aliases, each also with the variant."""
+    names = (row.name, *row.aliases)
+    variants = tuple(f"{name} {row.variant}" for name in names) if row.variant else ()
+    return tuple(_Spelling.of(name) for name in (*names, *variants))
 
 
 def _listed(rows: Sequence[Board]) -> str:
@@ -145,7 +237,17 @@ def _listed(rows: Sequence[Board]) -> str:
     return ", ".join(names) + (", ..." if len(rows) > 6 else "")
 
 
-def _close(text: str, names: dict[str, str]) -> str:
-    """``names`` maps a spelling to what is shown for it."""
-    close = difflib.get_close_matches(text[:60], names, n=6, cutoff=0.5)
-    return f"close to it: {', '.join(names[each] for each in close)}" if close else "nothing in it is close"
+def _close_boards(asked: _Spelling) -> str:
+    laptop = "laptop" in asked.words
+    ranked = sorted(
+        (max(asked.closeness(name) for name in _spellings(row)), row.label)
+        for row in boards()
+        if laptop or "laptop" not in _Spelling.of(row.name).words
+    )
+    close = [label for (models, ratio), label in reversed(ranked) if models or ratio >= _CLOSE_RATIO]
+    return f"close to it: {', '.join(close[:6])}" if close else _NOTHING_CLOSE
+
+
+def _close(text: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(text[:60], names, n=6, cutoff=_CLOSE_RATIO)
+    return f"close to it: {', '.join(close)}" if close else _NOTHING_CLOSE

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gpubench import units
 from gpubench.comparison.compare import Comparison, Result
@@ -106,16 +108,12 @@ def projections(comparison: Comparison) -> Table:
 
 def published(comparison: Comparison) -> Table:
     """Others' figures of the same board; the ratio is ours over theirs where the kernel is the same."""
-    ratios = {
-        (
-            figure.tool,
-            figure.kernel,
-            figure.source,
-        ): flagged(f"{label(result)} {units.format_ratio(figure.measured_ratio)}", result.flags)
-        for result in comparison.results
-        for figure in result.published
-        if figure.measured_ratio is not None
-    }
+    ratios = defaultdict(list)
+    for result in comparison.results:
+        for figure in result.published:
+            if figure.measured_ratio is not None:
+                ratio = f"{label(result)} {units.format_ratio(figure.measured_ratio)}"
+                ratios[replace(figure, measured_ratio=None)].append(flagged(ratio, result.flags))
     rows = tuple(
         (
             figure.tool,
@@ -124,7 +122,7 @@ def published(comparison: Comparison) -> Table:
             figure.grade,
             figure.source,
             units.number(units.to_gb_per_second(figure.bandwidth_bytes_per_second)),
-            ratios.get((figure.tool, figure.kernel, figure.source), UNKNOWN),
+            ", ".join(ratios[figure]) or UNKNOWN,
         )
         for figure in comparison.published
     )

@@ -1,6 +1,7 @@
 import pytest
 
-from gpubench.catalog.lookup import board_for_device, find_board, find_technology
+from gpubench.catalog.load import Board, boards
+from gpubench.catalog.lookup import board_for_device, find_board, find_technology, variants_of
 from gpubench.errors import CatalogError
 from gpubench.results.machine import DeviceInfo
 
@@ -30,6 +31,20 @@ def device(name: str, **known: object) -> DeviceInfo:
         ("rtx 3060 8gb", "nvidia-geforce-rtx-3060-8-gb"),
         ("Arc B580", "intel-arc-b580-graphics"),
         ("nvidia-b200", "nvidia-b200"),
+        ("5090", "nvidia-geforce-rtx-5090"),
+        ("rtx5090", "nvidia-geforce-rtx-5090"),
+        ("5090dv2", "nvidia-geforce-rtx-5090-d-v2"),
+        ("4060ti", "nvidia-geforce-rtx-4060-ti-16-gb"),  # both capacities have the same memory
+        ("4060 Ti 8 GB", "nvidia-geforce-rtx-4060-ti-8-gb"),
+        ("7900xtx", "amd-radeon-rx-7900-xtx"),
+        ("H100 PCIe 80GB", "nvidia-h100-pcie"),
+        ("h100 sxm", "nvidia-h100-80gb-hbm3"),
+        ("RTX 4070 Ti SUPER 16GB", "nvidia-geforce-rtx-4070-ti-super"),
+        ("a10", "nvidia-a10"),
+        ("gb10", "nvidia-gb10"),
+        ("4090 laptop", "nvidia-geforce-rtx-4090-laptop-gpu"),
+        ("RTX 4090 Mobile", "nvidia-geforce-rtx-4090-laptop-gpu"),
+        ("pro 6000 max-q", "nvidia-rtx-pro-6000-blackwell-max-q-workstation-edition"),
     ],
 )
 def test_people_find_boards_by_what_they_call_them(text: str, board: str) -> None:
@@ -64,6 +79,7 @@ def test_a_name_of_two_boards_names_both_and_their_ids() -> None:
         ("lpddr5x-8533", 8.533),
         ("lpddr5x-7500", 7.5),
         ("hbm3e-8", 8),
+        ("gddr7-25.5", 25.5),  # between known grades
     ],
 )
 def test_technologies_in_every_usual_spelling(text: str, gbit: float) -> None:
@@ -71,7 +87,7 @@ def test_technologies_in_every_usual_spelling(text: str, gbit: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["gddr7", "gddr7-33", "gddr9-28", "ddr5-99999", "ddr5-0", "", "32", "x" * 500]
+    "text", ["gddr7", "gddr7-99", "gddr9-28", "ddr5-99999", "ddr5-0", "", "32", "x" * 500]
 )
 def test_an_unknown_technology_is_refused_briefly(text: str) -> None:
     with pytest.raises(CatalogError, match="write family-rate") as caught:
@@ -98,5 +114,57 @@ def test_a_device_is_known_by_its_whole_name_only() -> None:
     assert known is not None
     assert known.id == "nvidia-geforce-rtx-5090"
     assert known.cache_bytes == 96 * 1024**2
-    for name in ("NVIDIA GeForce RTX 5090 Laptop GPU", "NVIDIA H200 MIG 1g.18gb", "pthread-AMD EPYC", ""):
+    laptop = board_for_device(device("NVIDIA GeForce RTX 5090 Laptop GPU"))
+    assert laptop is not None
+    assert laptop.id == "nvidia-geforce-rtx-5090-laptop-gpu"
+    for name in ("NVIDIA GeForce RTX 2080 Laptop GPU", "NVIDIA H200 MIG 1g.18gb", "pthread-AMD EPYC", ""):
         assert board_for_device(device(name)) is None
+
+
+def spellings(board: Board) -> set[str]:
+    """Ten that people use of the same name."""
+    label = f"{board.name} {board.variant}" if board.variant else board.name
+    bare = label.removeprefix(f"{board.vendor} ")
+    return {
+        board.id,
+        label,
+        label.lower(),
+        label.upper(),
+        bare,
+        bare.replace(" ", ""),
+        bare.replace(" ", "-").lower(),
+        bare.replace("-", " "),
+        f"  {bare.replace(' ', '  ')} ",
+        f"{bare} {board.capacity_gib}GB" if "GB" not in label.upper() else bare,
+    }
+
+
+@pytest.mark.parametrize("board", boards(), ids=lambda board: board.id)
+def test_every_board_is_found_by_ten_spellings(board: Board) -> None:
+    for text in spellings(board):
+        found = find_board(text)
+        assert found.id == board.id, (text, found.id)
+
+
+@pytest.mark.parametrize(
+    "text", ["RTX 2080 Max-Q", "RTX 5090 Max-Q", "RTX 2080 laptop", "RX 7900 XTX mobile"]
+)
+def test_a_laptop_is_never_taken_for_a_desktop_board(text: str) -> None:
+    with pytest.raises(CatalogError, match="no board"):
+        find_board(text)
+
+
+def test_a_capacity_that_the_board_does_not_have_is_refused() -> None:
+    with pytest.raises(CatalogError, match="RTX 5090 has 32 GiB"):
+        find_board("5090 24GB")
+
+
+def test_suggestions_have_the_same_model_number_first() -> None:
+    with pytest.raises(CatalogError, match=r"close to it: NVIDIA GeForce RTX 2080"):
+        find_board("RTX 2080 Max-Q")
+
+
+def test_the_variants_of_a_board_are_known() -> None:
+    names = [board.id for board in variants_of(find_board("5090"))]
+    assert "nvidia-geforce-rtx-5090-d" in names
+    assert "nvidia-geforce-rtx-5090-laptop-gpu" in names

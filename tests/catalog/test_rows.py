@@ -1,5 +1,7 @@
 """The data themselves: every row obeys the arithmetic, and every row says where it comes from."""
 
+import re
+
 import pytest
 
 from gpubench.catalog.load import boards, claims, families, published, technologies
@@ -13,7 +15,12 @@ DATA_SHEET_DISAGREES = {
     "amd-instinct-mi355x": 8192.0,  # rounded by the vendor
     "nvidia-h100-pcie": 2039.0,  # "greater than 2,000 GB/s"
     "nvidia-gh200-480gb": 4022.8,  # rounded by the vendor
+    "nvidia-b300-sxm6-ac": 7672.3,  # as the B200
+    "amd-instinct-mi350x": 8192.0,  # rounded by the vendor
+    "nvidia-h20": 4022.8,  # rounded by the vendor
 }
+
+SOURCES = ("http", "runtime output, no public address", "text of a public repository, no address known")
 
 
 @pytest.mark.parametrize("board", boards(), ids=lambda board: board.id)
@@ -39,17 +46,24 @@ def test_every_row_has_a_source_spelt_out_and_a_known_family() -> None:
         assert row.sources, row.id
         assert row.family in families(), row.id
         for source in row.sources:
-            assert source.startswith(("http", "runtime output, no public address")), (row.id, source)
+            assert source.startswith(SOURCES), (row.id, source)
     assert all(row.source.startswith("http") for row in (*claims(), *published()))
     assert all(row.date[:2] == "20" and row.baseline for row in claims())
 
 
 def test_ids_are_unique_and_boards_of_one_name_have_a_variant() -> None:
-    assert len({row.id for row in boards()}) == len(boards()) > 100
-    assert len({row.id for row in technologies()}) == len(technologies()) >= 40
+    assert len({row.id for row in boards()}) == len(boards()) > 230
+    assert len({row.id for row in technologies()}) == len(technologies()) >= 60
     names = [row.name for row in boards()]
     for row in boards():
         assert (row.variant is not None) or names.count(row.name) == 1, row.id
+
+
+def test_pci_ids_are_of_the_vendor_and_shared_by_boards_of_one_chip_only() -> None:
+    vendors = {"NVIDIA": "10de", "AMD": "1002", "Intel": "8086"}
+    for row in boards():
+        for each in row.pci_device_ids:
+            assert re.fullmatch(rf"{vendors[row.vendor]}:[0-9a-f]{{4}}", each), row.id
 
 
 def test_modules_carry_32_bits_each_or_share_them_in_pairs() -> None:

@@ -83,6 +83,12 @@ def test_figures_beside_those_of_others_bear_their_flags() -> None:
     ):
         run = document(measurement(1500.0, "copy", *flags))
         assert cell in section(render_markdown([run]), "What others measured on this board")
+    # Two series of one tool, kernel and source: each row has its own ratio.
+    shown = section(
+        render_markdown([document(measurement(1500.0, "copy"))]), "What others measured on this board"
+    )
+    for cells in ("| 1662.3 | copy 0.902x |", "| 1661.3 | copy 0.903x |"):
+        assert cells in shown
     limited = document(measurement(1600.0, "read", "clock_limited"))
     projected = section(render_markdown([limited]), "Projected, not measured")
     assert projected.count(r"| read \[clock\_limited\] |") == 2

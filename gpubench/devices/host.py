@@ -6,6 +6,7 @@ control group that may bound this process.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -14,7 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpubench.devices.control_group import ControlGroup
 from gpubench.results.machine import Host, Telemetry, Usage
+
+_GROUP = ControlGroup()
 
 _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -22,8 +26,13 @@ _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 def describe_host() -> Host:
     return Host(
         processor=_processor_name(),
+        name=platform.node() or None,
         cores=len(os.sched_getaffinity(0)),
+        cores_online=os.cpu_count(),
+        quota_cores=_GROUP.quota_cores,
         memory_bytes=total_memory_bytes(),
+        memory_limit_bytes=_GROUP.memory_limit_bytes,
+        huge_pages=_huge_pages(),
         os=_os_name(),
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -31,15 +40,19 @@ def describe_host() -> Host:
 
 
 def total_memory_bytes() -> int | None:
-    """The machine's memory, or the control group's limit where that is less."""
-    return _least(_meminfo("MemTotal"), _control_group("memory.max"))
+    """The machine's memory, or the control groups' limit if that is less."""
+    return _least(_meminfo("MemTotal"), _GROUP.memory_limit_bytes)
 
 
 def available_memory_bytes() -> int | None:
-    """What can be allocated without swapping, within the control group's limit."""
-    limit, used = _control_group("memory.max"), _control_group("memory.current")
-    left = limit - used if limit is not None and used is not None else None
-    return _least(_meminfo("MemAvailable"), left)
+    """What can be allocated without swapping, within the control groups' limits."""
+    return _least(_meminfo("MemAvailable"), _GROUP.memory_left_bytes)
+
+
+def usable_cores() -> int:
+    """How many threads can run at once: the cores that this process may use, or fewer by a quota."""
+    allowed, quota = len(os.sched_getaffinity(0)), _GROUP.quota_cores
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 
 
 @dataclass(frozen=True)
@@ -72,27 +85,46 @@ def last_level_cache_bytes(root: Path = Path("/sys/devices/system/cpu")) -> int 
 
 @dataclass(frozen=True)
 class _ProcessorTime:
-    """Seconds of processor time since boot: of all programs, of idling, and of this process."""
+    """Seconds since boot: busy and idle, of the machine and of the cores we may use, and our own."""
 
-    busy: float
-    idle: float
+    machine: tuple[float, float]
+    cores: tuple[float, float]
     own: float
 
 
 class HostWatch:
-    """Tells afterwards how much of the processor others used, this machine's own host included."""
+    """Reports afterwards how much of the processor others used, and for how long a quota held us back.
+
+    Others count by the cores that this process may use, and by the whole machine, whose memory they share;
+    the greater share is reported.
+    """
 
     def __init__(self) -> None:
         self._begin = _processor_time()
+        self._throttled_seconds = _GROUP.throttled_seconds
 
     def stop(self) -> Telemetry:
         begin, end = self._begin, _processor_time()
         if begin is None or end is None:
             return Telemetry(absent="/proc/stat cannot be read")
-        busy, idle, own = end.busy - begin.busy, end.idle - begin.idle, end.own - begin.own
-        if busy + idle <= 0:
-            return Telemetry()
-        return Telemetry(others_busy_ratio=round(min(1.0, max(0.0, (busy - own) / (busy + idle))), 4))
+        own = end.own - begin.own
+        shares = [_others_share(begin.machine, end.machine, own), _others_share(begin.cores, end.cores, own)]
+        known = [share for share in shares if share is not None]
+        return Telemetry(
+            others_busy_ratio=round(max(known), 4) if known else None,
+            throttled_seconds=self._throttled(),
+        )
+
+    def _throttled(self) -> float | None:
+        now = _GROUP.throttled_seconds
+        if now is None or self._throttled_seconds is None or _GROUP.quota_cores is None:
+            return None
+        return round(now - self._throttled_seconds, 6)
+
+
+def _others_share(begin: tuple[float, float], end: tuple[float, float], own: float) -> float | None:
+    busy, idle = end[0] - begin[0], end[1] - begin[1]
+    return min(1.0, max(0.0, (busy - own) / (busy + idle))) if busy + idle > 0 else None
 
 
 def usage(window_seconds: float) -> Usage:
@@ -103,15 +135,23 @@ def usage(window_seconds: float) -> Usage:
 
 
 def _processor_time() -> _ProcessorTime | None:
-    found = re.match(r"cpu +(.*)", _read(Path("/proc/stat")) or "")
-    if not found:
+    lines = (_read(Path("/proc/stat")) or "").splitlines()
+    ticks = {line.split()[0]: line.split()[1:9] for line in lines if line.startswith("cpu")}
+    if "cpu" not in ticks:
         return None
-    ticks_per_second = os.sysconf("SC_CLK_TCK")
-    # user nice system idle iowait irq softirq steal; what follows is counted in user already.
-    ticks = [int(word) / ticks_per_second for word in found[1].split()[:8]]
-    idle = ticks[3] + ticks[4]
+    cores = [ticks[f"cpu{core}"] for core in os.sched_getaffinity(0) if f"cpu{core}" in ticks]
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return _ProcessorTime(busy=sum(ticks) - idle, idle=idle, own=usage.ru_utime + usage.ru_stime)
+    return _ProcessorTime(
+        _busy_and_idle([ticks["cpu"]]), _busy_and_idle(cores), usage.ru_utime + usage.ru_stime
+    )
+
+
+def _busy_and_idle(rows: list[list[str]]) -> tuple[float, float]:
+    """Seconds of rows of /proc/stat: user nice system idle iowait irq softirq steal."""
+    ticks = [[int(word) for word in row] for row in rows]
+    idle = sum(row[3] + row[4] for row in ticks)
+    per_second = os.sysconf("SC_CLK_TCK")
+    return (sum(map(sum, ticks)) - idle) / per_second, idle / per_second
 
 
 def _processor_name() -> str | None:
@@ -125,6 +165,12 @@ def processor_flags() -> set[str]:
     return set(found[1].split()) if found else set()
 
 
+def _huge_pages() -> str | None:
+    """The system's setting for transparent huge pages: always, madvise or never."""
+    found = re.search(r"\[(\w+)\]", _read(Path("/sys/kernel/mm/transparent_hugepage/enabled")) or "")
+    return found[1] if found else None
+
+
 def _os_name() -> str | None:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME")
@@ -135,13 +181,6 @@ def _os_name() -> str | None:
 def _meminfo(name: str) -> int | None:
     found = re.search(rf"^{name}:\s*(\d+) kB", _read(Path("/proc/meminfo")) or "", re.M)
     return int(found[1]) * 1024 if found else None
-
-
-def _control_group(name: str) -> int | None:
-    """A size of this process's control group (version 2); null where there is no limit."""
-    own = re.search(r"^0::(.+)$", _read(Path("/proc/self/cgroup")) or "", re.M)
-    text = _read(Path("/sys/fs/cgroup") / own[1].lstrip("/") / name) if own else None
-    return int(text) if text and text.isdigit() else None
 
 
 def _read(path: Path) -> str | None:

@@ -79,12 +79,14 @@ def merge(watched: Sequence[Telemetry]) -> Telemetry:
         return int(max(known(name))) if known(name) else None
 
     energies, busy = known("energy_joules"), known("others_busy_ratio")
+    throttled = known("throttled_seconds")
     return Telemetry(
         samples=[sample for each in watched for sample in each.samples],
         # The energy of a part is not the energy of the run.
         energy_joules=sum(energies) if energies and len(energies) == len(watched) else None,
         other_processes=most("other_processes"),
         others_busy_ratio=max(busy, default=None),
+        throttled_seconds=round(sum(throttled), 6) if throttled else None,
         ecc_errors_uncorrected=most("ecc_errors_uncorrected"),
         absent=next((each.absent for each in watched if each.absent), None),
     )

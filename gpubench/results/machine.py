@@ -53,12 +53,22 @@ class RuntimeStatus(Record, frozen=True):
 
 
 class Host(Record, frozen=True):
+    """``cores`` are those that the process may use; a quota of processor time may allow fewer.
+
+    ``memory_bytes`` is within ``memory_limit_bytes``, that of the control groups, if there is one.
+    """
+
     processor: str | None = None
     cores: int | None = None
     memory_bytes: int | None = None
     os: str | None = None
     kernel: str | None = None
     python: str | None = None
+    name: str | None = None
+    cores_online: int | None = None
+    quota_cores: float | None = None
+    memory_limit_bytes: int | None = None
+    huge_pages: str | None = None
 
 
 class Clocks(Record, frozen=True):
@@ -135,13 +145,15 @@ class Telemetry(Record, frozen=True):
 
     ``others_busy_ratio`` is the share of the host's processor time that other programs (and, on
     a virtual machine, the host below) used meanwhile, 0 to 1; of a run, the most in any of the parts
-    that were watched.
+    that were watched. ``throttled_seconds`` is for how long a quota of processor time held threads
+    back, added up over them; null without a quota.
     """
 
     samples: list[TelemetrySample] = msgspec.field(default_factory=list)
     energy_joules: float | None = None
     other_processes: int | None = None
     others_busy_ratio: float | None = None
+    throttled_seconds: float | None = None
     ecc_errors_uncorrected: int | None = None
     absent: str | None = None
     before: IdleGate | None = None

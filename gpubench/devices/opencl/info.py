@@ -36,6 +36,11 @@ def find_devices() -> Iterator[tuple[Any, DeviceInfo]]:
 def _platforms() -> list[Any]:
     # The loader would sort them by their devices: ask for those before PoCL was told what to compile for.
     os.environ.setdefault("OCL_ICD_PLATFORM_SORT", "none")
+    cores = host.usable_cores()
+    if cores < (os.cpu_count() or 1):
+        # PoCL starts a thread for each core of the machine, also for those that this process may not use.
+        for name in ("POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT"):  # before PoCL 4, and since
+            os.environ.setdefault(name, str(cores))
     try:
         return list(cl.get_platforms())
     except cl.Error:

@@ -39,6 +39,11 @@ def load_runtime(name: RuntimeName) -> Runtime:
     except ImportError as error:
         if "libcuda" in str(error):
             raise GpubenchError(f"NVIDIA's driver is not installed here: {error}") from None
+        if "undefined symbol" in str(error):
+            raise MissingDependency(
+                f"PyCUDA was built for a newer CUDA than the driver's ({error}); remove it with "
+                f"pip uninstall pycuda, then {_HOW_TO_GET_CUDA}"
+            ) from None
         raise MissingDependency(
             f"the {name} runtime is not installed ({error}); "
             f"{_HOW_TO_GET_CUDA if name == 'cuda' else pocl.how_to_get()}"

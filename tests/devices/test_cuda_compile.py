@@ -19,7 +19,7 @@ from gpubench.benchmarks.integrity.memory import MAX_ROWS
 from gpubench.benchmarks.integrity.patterns import PATTERNS
 from gpubench.benchmarks.registry import STREAM
 from gpubench.devices.cuda import compiler
-from gpubench.devices.cuda.compiler import Compiler, Nvcc, Nvrtc, compile_cubin, find_compiler
+from gpubench.devices.cuda.compiler import Compiler, Nvcc, Nvrtc, compile_cubin, find_target
 from gpubench.errors import BenchmarkFailed, MissingDependency
 from gpubench.kernels.programs import Programs
 from gpubench.measure.shapes import Access, candidates
@@ -127,6 +127,33 @@ def test_the_programs_that_check_compile(nvrtc: Compiler, architecture: str) -> 
         assert {"fill_elements", "check_elements", "report_elements", "check_word_sums"} <= set(kernels)
 
 
+@pytest.mark.parametrize("architecture", ("sm_60", "sm_61", "sm_70", "sm_80", "sm_90"))
+def test_every_program_compiles_for_drivers_of_cuda_12(architecture: str) -> None:
+    [library] = [each for each in compiler.nvrtc_libraries() if Nvrtc(each).cuda_version[0] == 12]
+    nvrtc = Nvrtc(library)
+    texts = programs()
+    shape = candidates(GPU, "copy", "double", {})[0]
+    mixed = candidates(GPU, "mix", "double", {})[0]
+    made = [
+        *(
+            texts.stream(row.name, "double", candidates(GPU, row.access, "double", {})[0])
+            for row in STREAM.values()
+        ),
+        texts.verify("double", 256),
+        texts.verify("float", 256),
+        texts.program("latency", "double", group_size=1, NODE_WORDS=16),
+        texts.program("launch", "double", group_size=256, UNROLL=1, ORDER_TILE=0),
+        texts.shaped("sweep", "double", Shape(16, 4, 256, "grid", True, 1056)),
+        texts.shaped("integrity", "double", shape, PATTERN=0, ROWS=MAX_ROWS),
+        texts.shaped("pattern", "double", shape),
+        texts.shaped("mix", "double", mixed, READS=1, WRITES=1),
+        texts.shaped("strided", "float", shape, STRIDE=4),
+        texts.shaped("random", "float", shape, PARTS=1, PIECE_WORDS=4),
+    ]
+    for text in made:
+        assert nvrtc.compile(text, architecture).startswith(b"\x7fELF"), text  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_walk_waits_for_nothing_but_global_memory(nvrtc: Compiler, architecture: str) -> None:
     """Loads that first ask which memory an address means are others, and not counted here."""
@@ -205,7 +232,7 @@ class Known:
     """A compiler of a CUDA version that knows some architectures, and counts how often it is asked."""
 
     def __init__(self, cuda_major: int = 13, *architectures: str) -> None:
-        self.cuda_major = cuda_major
+        self.cuda_version = (cuda_major, 0)
         self.architectures = architectures
         self.version = f"compiler {cuda_major}.0"
         self.asked = 0
@@ -215,22 +242,77 @@ class Known:
         return text.encode() + architecture.encode()
 
 
-def test_the_first_compiler_that_suits_gpu_and_driver_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    new, old = Known(13, "sm_90", "sm_100"), Known(12, "sm_70", "sm_90")
-    monkeypatch.setattr(compiler, "_compilers", lambda: iter([new, old]))
-    assert find_compiler("sm_90", 13) is new
-    assert find_compiler("sm_90", 12) is old
-    assert find_compiler("sm_70", 13) is old
-    with pytest.raises(MissingDependency, match=r"sm_999.*compiler 13.0 knows sm_90, sm_100"):
-        find_compiler("sm_999", 13)
-    with pytest.raises(MissingDependency, match=r"13.0 is newer than the driver.*nvidia-cuda-nvrtc-cu12"):
-        find_compiler("sm_100", 12)
+NEW, OLD = Known(13, "sm_80", "sm_90", "sm_90a", "sm_100", "sm_120"), Known(12, "sm_70", "sm_80", "sm_90")
 
 
-def test_what_to_install_where_nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "_compilers", lambda: iter(()))
-    with pytest.raises(MissingDependency, match=r"neither NVRTC nor nvcc.*pip install nvidia-cuda-nvrtc,"):
-        find_compiler("sm_90", 13)
+@pytest.mark.parametrize(
+    ("architecture", "driver", "compiler_taken", "compiled_for"),
+    [
+        ("sm_90", (13, 0), NEW, "sm_90"),
+        ("sm_90", (12, 4), OLD, "sm_90"),
+        ("sm_70", (13, 0), OLD, "sm_70"),
+        ("sm_103", (13, 0), NEW, "sm_100"),  # machine code of an earlier one of the same major
+        ("sm_89", (12, 4), OLD, "sm_80"),
+        ("sm_130", (13, 0), NEW, "compute_120"),  # PTX, which the driver compiles
+        ("sm_100", (12, 8), OLD, "compute_90"),
+    ],
+)
+def test_what_compiles_for_a_gpu_and_its_driver(
+    monkeypatch: pytest.MonkeyPatch,
+    architecture: str,
+    driver: tuple[int, int],
+    compiler_taken: Known,
+    compiled_for: str,
+) -> None:
+    monkeypatch.setattr(compiler, "_compilers", lambda: iter([NEW, OLD]))
+    target = find_target(architecture, driver)
+    assert (target.compiler, target.architecture) == (compiler_taken, compiled_for)
+    assert target.exact == (compiled_for == architecture)
+    assert (target.description == compiler_taken.version) == target.exact
+
+
+@pytest.mark.parametrize(
+    ("here", "architecture", "driver", "advice"),
+    [
+        ([], "sm_90", (13, 0), r"neither NVRTC nor nvcc.*pip install 'nvidia-cuda-nvrtc>=13'"),
+        ([], "sm_90", (12, 4), r"pip install 'nvidia-cuda-nvrtc-cu12>=12.8'"),
+        ([], "sm_61", (13, 0), r"pip install 'nvidia-cuda-nvrtc-cu12>=12.8'"),
+        ([NEW], "sm_90", (12, 4), r"compiler 13.0 is newer than the driver.*nvrtc-cu12>=12.8'"),
+        ([NEW, OLD], "sm_61", (13, 0), r"compiler 12.0 knows sm_70.*not supported"),
+        ([OLD], "sm_90", (11, 8), r"install a driver of CUDA 12"),
+    ],
+)
+def test_advice_is_never_what_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+    here: list[Known],
+    architecture: str,
+    driver: tuple[int, int],
+    advice: str,
+) -> None:
+    monkeypatch.setattr(compiler, "_compilers", lambda: iter(here))
+    with pytest.raises(MissingDependency, match=advice):
+        find_target(architecture, driver)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_ptx_is_made_where_machine_code_cannot_be(number: int) -> None:
+    made = Nvrtc(compiler.nvrtc_libraries()[number]).compile(
+        'extern "C" __global__ void f() {}', "compute_80"
+    )
+    assert b".target sm_80" in made
+
+
+def test_both_compilers_of_the_wheels_are_found() -> None:
+    found = {Nvrtc(library).cuda_version[0] for library in compiler.nvrtc_libraries()}
+    assert found == {12, 13}
+    for architecture, driver, major in (
+        ("sm_90", (12, 4), 12),
+        ("sm_70", (13, 0), 12),
+        ("sm_120", (12, 8), 12),
+        ("sm_110", (13, 0), 13),
+    ):
+        target = find_target(architecture, driver)
+        assert (target.compiler.cuda_version[0], target.exact) == (major, True)
 
 
 def test_a_program_is_compiled_once_for_each_text_architecture_and_compiler(tmp_path: Path) -> None:

@@ -50,6 +50,10 @@ CUDA_ENABLE_CURAND = False
 CXXFLAGS = ["-g0", "-w"]
 LDFLAGS = ["-Wl,--strip-all"]
 SETTINGS
+# Only that file is looked for in another home: pip's settings, such as a mirror, and credentials stay the user's.
+export XDG_CONFIG_HOME=${XDG_CONFIG_HOME:-$HOME/.config} NETRC=${NETRC:-$HOME/.netrc}
+if [ -d "$HOME/.pip" ]; then ln -s "$HOME/.pip" "$work/.pip"; fi
+
 # Moved in whole at the end: an interrupted build leaves no wheel behind.
 HOME="$work" "$python" -m pip wheel -q --no-cache-dir --no-deps --no-binary pycuda -w "$work/built" "pycuda==$PYCUDA"
 mv "$work/built"/*.whl "$folder"

@@ -1,9 +1,10 @@
-"""Kernel text into a cubin for one architecture: from the cache, by NVRTC, or by nvcc.
+"""Kernel text into code for one architecture: from the cache, by NVRTC, or by nvcc.
 
 Neither PyCUDA nor a driver is needed here. PyCUDA itself knows only nvcc; NVRTC comes as a wheel and
-compiles several times faster, so that people who have only the driver can measure. A cubin for the
-exact architecture is loaded by every driver of the compiler's major version or a newer one, which
-PTX is not (CUDA's compatibility guide; not yet seen on a GPU).
+compiles several times faster, so that people who have only the driver can measure. Machine code (a cubin)
+is loaded by every driver of the compiler's major version or a newer one, and runs on its architecture and
+the later ones of the same major; PTX, which the driver compiles, runs on any later architecture, but needs
+a driver that is not older than the compiler (CUDA's compatibility guide; not yet seen on a GPU).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -26,8 +28,10 @@ from gpubench.errors import BenchmarkFailed, MissingDependency
 
 STANDARD = "c++17"
 NVCC_LIMIT_SECONDS = 120.0
-OLDEST_OF_CUDA_13 = 75
+_OLDEST_OF_CUDA_13 = 75
 """CUDA 13 no longer compiles for what was before Turing."""
+
+_PACKAGES = {12: "'nvidia-cuda-nvrtc-cu12>=12.8'", 13: "'nvidia-cuda-nvrtc>=13'"}
 
 _LOG_CHARACTERS = 2000
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -40,8 +44,8 @@ class Compiler(Protocol):
         ...
 
     @property
-    def cuda_major(self) -> int:
-        """Drivers of older CUDA versions do not load what it makes."""
+    def cuda_version(self) -> tuple[int, int]:
+        """Major and minor. Drivers of an older major version do not load what it makes."""
         ...
 
     @property
@@ -50,16 +54,30 @@ class Compiler(Protocol):
         ...
 
     def compile(self, text: str, architecture: str) -> bytes:
-        """A cubin; raises ``BenchmarkFailed`` with what the compiler says."""
+        """Machine code for ``sm_90``, PTX for ``compute_90``; raises ``BenchmarkFailed`` with the log."""
         ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """What compiles for a GPU, and the architecture that it compiles for."""
+
+    compiler: Compiler
+    architecture: str
+    exact: bool
+
+    @property
+    def description(self) -> str:
+        """For the run document: ``NVRTC 13.0``, or ``NVRTC 12.9 for sm_86`` if that is not the GPU's own."""
+        return self.compiler.version + ("" if self.exact else f" for {self.architecture}")
 
 
 def compile_cubin(
     text: str, architecture: str, compiler: Compiler, cache_folder: Path | None = None
 ) -> bytes:
-    """The cubin of ``text`` for an architecture such as ``sm_90``, compiled once for this user.
+    """The code of ``text`` for an architecture such as ``sm_90``, compiled once for this user.
 
-    The name of a file is a hash over text, architecture and compiler; in it the cubin stands behind
+    The name of a file is a hash over text, architecture and compiler; in it the code stands behind
     its own hash, and one that does not match is made again. Raises ``BenchmarkFailed``.
     """
     folder = cache_folder or Path(platformdirs.user_cache_dir("gpubench"), "kernels")
@@ -76,26 +94,60 @@ def compile_cubin(
     return cubin
 
 
-def find_compiler(architecture: str, driver_cuda_major: int) -> Compiler:
-    """NVRTC, the newest first, else nvcc: the first that suits this GPU and its driver.
+def find_target(architecture: str, driver_cuda: tuple[int, int]) -> Target:
+    """What compiles for a GPU such as ``sm_90`` under a driver of this CUDA version.
 
-    Raises ``MissingDependency``, which says what was found and what to install.
+    NVRTC comes first, the newest first, then nvcc: one that knows the architecture itself, else the latest
+    earlier one of the same major, else PTX for the latest earlier one. Raises ``MissingDependency``, which
+    says what was found and what to install.
     """
-    unsuitable = []
-    for compiler in _compilers():
-        if compiler.cuda_major > driver_cuda_major:
-            unsuitable.append(f"{compiler.version} is newer than the driver, of CUDA {driver_cuda_major}")
-        elif architecture not in compiler.architectures:
-            unsuitable.append(f"{compiler.version} knows {', '.join(compiler.architectures)}")
-        else:
-            return compiler
-    older = driver_cuda_major < 13 or int(architecture.removeprefix("sm_")) < OLDEST_OF_CUDA_13
-    package = "nvidia-cuda-nvrtc-cu12" if older else "nvidia-cuda-nvrtc"
+    number = int(architecture.removeprefix("sm_"))
+    found = list(_compilers())
+    loadable = [each for each in found if each.cuda_version[0] <= driver_cuda[0]]
+    known = [(each, int(name.removeprefix("sm_"))) for each in loadable for name in _plain(each)]
+    for compiler, known_number in known:
+        if known_number == number:
+            return Target(compiler, architecture, exact=True)
+    same_major = [pair for pair in known if pair[1] // 10 == number // 10 and pair[1] < number]
+    if same_major:
+        compiler, best = max(same_major, key=lambda pair: pair[1])
+        return Target(compiler, f"sm_{best}", exact=False)
+    earlier = [pair for pair in known if pair[1] < number and pair[0].cuda_version <= driver_cuda]
+    if earlier:
+        compiler, best = max(earlier, key=lambda pair: pair[1])
+        return Target(compiler, f"compute_{best}", exact=False)
     raise MissingDependency(
-        f"nothing compiles CUDA kernels for {architecture} here "
-        f"({'; '.join(unsuitable) or 'neither NVRTC nor nvcc was found'}): pip install {package}, "
-        "or install a CUDA toolkit and put nvcc on PATH"
+        f"nothing here compiles CUDA kernels for {architecture} under a driver of CUDA "
+        f"{driver_cuda[0]}.{driver_cuda[1]} ({_what_was_found(found, driver_cuda)}); "
+        f"{_what_to_install(number, driver_cuda, loadable)}"
     )
+
+
+def _plain(compiler: Compiler) -> list[str]:
+    """Without the variants whose code runs on one architecture alone, such as ``sm_90a``."""
+    return [name for name in compiler.architectures if name.removeprefix("sm_").isdigit()]
+
+
+def _what_was_found(found: Sequence[Compiler], driver_cuda: tuple[int, int]) -> str:
+    said = [
+        f"{each.version} is newer than the driver"
+        if each.cuda_version[0] > driver_cuda[0]
+        else f"{each.version} knows {', '.join(each.architectures)}"
+        for each in found
+    ]
+    return "; ".join(said) or "neither NVRTC nor nvcc was found"
+
+
+def _what_to_install(number: int, driver_cuda: tuple[int, int], loadable: Sequence[Compiler]) -> str:
+    """Never what is here already: then the driver is too old for the GPU, or the GPU for gpubench."""
+    major = 13 if driver_cuda[0] >= 13 and number >= _OLDEST_OF_CUDA_13 else 12
+    if driver_cuda[0] < 12:
+        return "install a driver of CUDA 12 or newer (R525)"
+    if any(each.cuda_version[0] == major for each in loadable):
+        if major == 12 and number >= _OLDEST_OF_CUDA_13 and driver_cuda[0] < 13:
+            return "install a driver of CUDA 13 (R580 or newer), or a newer release of NVRTC 12"
+        return "no newer compiler is known to help: this architecture is not supported"
+    return f"pip install {_PACKAGES[major]}, or install a CUDA {major} toolkit and put nvcc on PATH"
 
 
 class Nvcc:
@@ -103,16 +155,17 @@ class Nvcc:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        found = re.search(r"V(\d+)\.[\d.]*", self._run("--version").stdout)
+        found = re.search(r"V(\d+)\.(\d+)[\d.]*", self._run("--version").stdout)
         self.version = f"nvcc {found[0][1:] if found else 'of unknown version'}"
-        self.cuda_major = int(found[1]) if found else 0
+        self.cuda_version = (int(found[1]), int(found[2])) if found else (0, 0)
         self.architectures = tuple(self._run("--list-gpu-code").stdout.split())
 
     def compile(self, text: str, architecture: str) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
-            source, cubin = Path(folder, "kernels.cu"), Path(folder, "kernels.cubin")
+            source, cubin = Path(folder, "kernels.cu"), Path(folder, "kernels.code")
             source.write_text(text)
-            options = ("-cubin", f"-arch={architecture}", f"-std={STANDARD}", "-o", str(cubin), str(source))
+            kind = "-ptx" if architecture.startswith("compute_") else "-cubin"
+            options = (kind, f"-arch={architecture}", f"-std={STANDARD}", "-o", str(cubin), str(source))
             try:
                 said = self._run(*options)
                 if said.returncode == 0:
@@ -143,7 +196,7 @@ class Nvrtc:
         numbers = (ctypes.c_int * count.value)()
         self._call("nvrtcGetSupportedArchs", numbers)
         self.version = f"NVRTC {major.value}.{minor.value}"
-        self.cuda_major = major.value
+        self.cuda_version = (major.value, minor.value)
         self.architectures = tuple(f"sm_{number}" for number in numbers)
 
     def compile(self, text: str, architecture: str) -> bytes:
@@ -159,7 +212,7 @@ class Nvrtc:
                 raise BenchmarkFailed(
                     f"NVRTC cannot compile for {architecture}: {log[:_LOG_CHARACTERS] or failed}"
                 )
-            return self._bytes(program, "CUBIN")
+            return self._bytes(program, "PTX" if architecture.startswith("compute_") else "CUBIN")
         finally:
             self._nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 

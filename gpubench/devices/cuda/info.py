@@ -35,7 +35,6 @@ def describe(index: int) -> DeviceInfo:
     address = pci.parse_address(device.pci_bus_id())
     nvml = Nvml(address)
     kilohertz = known("MEMORY_CLOCK_RATE")
-    version = cuda.get_driver_version()
     ecc = asked("ECC_ENABLED")
     # One that shares the host's memory has no link; NVML tells of PCIe 1 x1 there.
     generation, lanes = (None, None) if asked("INTEGRATED") else nvml.pcie_link()
@@ -49,7 +48,7 @@ def describe(index: int) -> DeviceInfo:
         hardware_id=address,
         vendor="NVIDIA",
         driver=nvml.driver(),
-        runtime_version=f"CUDA {version // 1000}.{version % 1000 // 10}",
+        runtime_version="CUDA {}.{}".format(*cuda_version()),
         compute_units=known("MULTIPROCESSOR_COUNT"),
         compute_capability=".".join(str(part) for part in device.compute_capability()),
         memory_bytes=total,
@@ -66,7 +65,7 @@ def describe(index: int) -> DeviceInfo:
     try:
         if asked("COMPUTE_MODE") == _PROHIBITED:
             raise GpubenchError("its compute mode is `prohibited`; nvidia-smi -c DEFAULT allows its use")
-        compiler.find_compiler(architecture(info), cuda_major())
+        compiler.find_target(architecture(info), cuda_version())
     except GpubenchError as error:
         return msgspec.structs.replace(info, unavailable=error.message)
     return info
@@ -84,9 +83,10 @@ def _uuid(index: int) -> str | None:
     return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def cuda_major() -> int:
-    """Of the CUDA version that the driver runs."""
-    return int(cuda.get_driver_version()) // 1000
+def cuda_version() -> tuple[int, int]:
+    """Major and minor of the newest CUDA version that the driver runs."""
+    version = int(cuda.get_driver_version())
+    return version // 1000, version % 1000 // 10
 
 
 def architecture(info: DeviceInfo) -> str:

@@ -21,7 +21,7 @@ import pycuda.driver as cuda
 from gpubench.devices.base import MAX_HELD_ENTRIES, Copy, Launch, Operation, Together, entries
 from gpubench.devices.cuda import compiler
 from gpubench.devices.cuda.hold import Hold
-from gpubench.devices.cuda.info import architecture, cuda_major, describe
+from gpubench.devices.cuda.info import architecture, cuda_version, describe
 from gpubench.devices.cuda.memory import Allocation, PinnedMemory, View
 from gpubench.devices.cuda.peers import Peers
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
@@ -74,7 +74,7 @@ class CudaDevice:
         self._info = info
         self._closed = False
         self._worked_at = -math.inf
-        self._compiler = compiler.find_compiler(architecture(info), cuda_major())
+        self._target = compiler.find_target(architecture(info), cuda_version())
         self._threads = ThreadPoolExecutor(_COMPILING_AT_ONCE, "compile")
         self._nvml = Nvml(info.pci_bus_id or "")
         with self._calls("opened"):
@@ -99,7 +99,7 @@ class CudaDevice:
 
     @property
     def compiler(self) -> str:
-        return self._compiler.version
+        return self._target.description
 
     def free_bytes(self) -> int:
         with self._calls("asked for its memory"):
@@ -193,7 +193,7 @@ class CudaDevice:
         self._stream.wait_for_event(self._join)
 
     def _cubin(self, text: str) -> bytes:
-        return compiler.compile_cubin(text, architecture(self._info), self._compiler)
+        return compiler.compile_cubin(text, self._target.architecture, self._target.compiler)
 
     def _load(self, cubin: bytes) -> Any:
         with self._calls("given machine code", refusal=BenchmarkFailed):

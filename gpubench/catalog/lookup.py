@@ -40,6 +40,7 @@ _TECHNOLOGY = re.compile(
     r"[ _-]*(?:gbps|gbit/s|gb/s|mt/s)?",
     re.ASCII,
 )
+_SLICE = re.compile(r"\bMIG\b|\bGRID\b|-[0-9]+[ABCQ]$")
 _CLOSE_RATIO = 0.6
 _NOTHING_CLOSE = "nothing in it is close; `gpubench theory --list` lists all"
 _SLOWEST_MT, _FASTEST_MT = 200, 20_000
@@ -140,13 +141,17 @@ def variants_of(board: Board) -> list[Board]:
 
 
 def board_for_device(info: DeviceInfo) -> Board | None:
-    """The row of a device, by the name that its runtime reports.
+    """The row of a device, by the name that its runtime reports, else by its PCI id.
 
-    Boards that share a name are told apart by bus width, then memory size, then memory clock.
-    Where these leave boards of different bandwidth, the answer is null: never a guess.
+    Boards that share a name are told apart by PCI id, bus width, memory size and memory clock, in this order.
+    If these leave boards of different bandwidth, the answer is null: never a guess. A slice of a board (MIG,
+    vGPU) has the board's PCI id and not its memory, so it has no row.
     """
     name = _Spelling.of(info.name)
     found = [row for row in boards() if any(name == _Spelling.of(each) for each in (row.name, *row.aliases))]
+    by_id = [row for row in found or boards() if info.pci_device_id in row.pci_device_ids]
+    if found or not _SLICE.search(info.name):
+        found = by_id or found
     if info.bus_width_bits and len(found) > 1:
         found = [row for row in found if row.bus_width_bits == info.bus_width_bits] or found
     if info.memory_bytes and len(found) > 1:

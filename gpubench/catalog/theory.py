@@ -65,8 +65,10 @@ def theory_for_device(info: DeviceInfo, stated: StatedMemory | None = None) -> T
     """The peak to hold a device's figures against, and where it comes from.
 
     In this order: what the user states; the device's own memory clock and bus width (NVIDIA), with
-    the catalogue's row of the board beside it; that row alone. Null where none of these is known,
-    as for a processor. Raises ``CatalogError`` where the stated technology is not known.
+    the catalogue's row of the board beside it; that row alone. The clock and width of integrated memory
+    are no measure of it (a GB10 reports twice its data rate, an Orin a clock of the processor's), so
+    there only the row counts. Null if none of these is known, as for a processor. Raises
+    ``CatalogError`` if the stated technology is not known.
     """
     if stated is not None:
         return _from_statement(stated)
@@ -92,7 +94,8 @@ def _clock_is_half_of_data_rate(theory: Theory) -> bool:
     if theory.source != "catalog":
         return theory.source == "device"
     try:
-        return theory.board is not None and find_board(theory.board).vendor == "NVIDIA"
+        nvidia = theory.board is not None and find_board(theory.board).vendor == "NVIDIA"
+        return nvidia and (theory.family or "").startswith(("GDDR", "HBM"))
     except CatalogError:  # a document of a program with another catalogue
         return False
 
@@ -113,7 +116,7 @@ def _from_statement(stated: StatedMemory) -> Theory:
 
 def _from_device(info: DeviceInfo, board: Board | None) -> Theory | None:
     clock, width = info.memory_clock_hz, info.bus_width_bits
-    if not clock or not width or clock < 0 or width < 0 or not _is_nvidia(info):
+    if not clock or not width or clock < 0 or width < 0 or info.integrated or not _is_nvidia(info):
         return None
     rate = data_rate_from_clock(clock)
     peak = peak_bytes_per_second(rate, width)
@@ -133,8 +136,11 @@ def _from_device(info: DeviceInfo, board: Board | None) -> Theory | None:
 
 def _from_catalog(info: DeviceInfo, board: Board) -> Theory:
     rate, width = board.data_rate_bits_per_second, device_bus_width_bits(board)
-    notes = ["from the catalogue's row of this board: the device tells no usable memory clock and bus width"]
-    if info.bus_width_bits and info.bus_width_bits != width:
+    why = "the device reports no usable memory clock and bus width"
+    if info.integrated:
+        why = "the clock and bus width that an integrated GPU reports are not the memory's"
+    notes = [f"from the catalogue's row of this board: {why}"]
+    if not info.integrated and info.bus_width_bits and info.bus_width_bits != width:
         notes.append(f"the device reports a bus width of {info.bus_width_bits} bit, the row has {width} bit")
     return _with_row(Theory("catalog", board_peak_bytes_per_second(board), rate, width, notes=notes), board)
 

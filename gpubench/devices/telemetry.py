@@ -63,6 +63,12 @@ class Nvml:
         version = self._ask("nvmlSystemGetDriverVersion", of_device=False)
         return version.decode() if isinstance(version, bytes) else version
 
+    def pci_device_id(self) -> str | None:
+        """Vendor and device, such as ``10de:2b85``; NVML has the device in the upper half."""
+        found = self._ask("nvmlDeviceGetPciInfo")
+        number = int(getattr(found, "pciDeviceId", 0))
+        return f"{number & 0xFFFF:04x}:{number >> 16:04x}" if number else None
+
     def memory_used_bytes(self) -> int | None:
         """By all programs, and by the driver itself."""
         memory = self._ask("nvmlDeviceGetMemoryInfo")

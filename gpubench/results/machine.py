@@ -16,7 +16,8 @@ class DeviceInfo(Record, frozen=True):
 
     ``hardware_id`` is equal for two runtimes' views of one piece of hardware (PCI address, or
     ``host``). ``unavailable`` says why a device that exists cannot be opened. Without ``has_double``
-    kernels have no 64-bit floating point.
+    kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
+    vendor and device, such as ``10de:2b85``.
     """
 
     id: str
@@ -38,6 +39,8 @@ class DeviceInfo(Record, frozen=True):
     memory_clock_hz: int | None = None
     ecc_enabled: bool | None = None
     pci_bus_id: str | None = None
+    pci_device_id: str | None = None
+    integrated: bool | None = None
     pcie_generation: int | None = None
     pcie_lanes: int | None = None
     has_double: bool = True

@@ -168,3 +168,15 @@ def test_the_variants_of_a_board_are_known() -> None:
     names = [board.id for board in variants_of(find_board("5090"))]
     assert "nvidia-geforce-rtx-5090-d" in names
     assert "nvidia-geforce-rtx-5090-laptop-gpu" in names
+
+
+def test_a_pci_id_tells_boards_of_one_name_apart() -> None:
+    def found(name: str, pci_device_id: str) -> str | None:
+        board = board_for_device(device(name, pci_device_id=pci_device_id))
+        return board.id if board else None
+
+    assert found("NVIDIA GeForce RTX 3060", "10de:24c7") == "nvidia-geforce-rtx-3060-8-gb"
+    assert found("NVIDIA GeForce RTX 3080", "10de:220a") == "nvidia-geforce-rtx-3080-12-gb"
+    assert found("NVIDIA Graphics Device", "10de:2b85") == "nvidia-geforce-rtx-5090"
+    for part in ("NVIDIA A100 MIG 1g.5gb", "GRID A100-10C", "NVIDIA A40-8Q"):
+        assert found(part, "10de:2b85") is None

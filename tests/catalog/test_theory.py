@@ -138,3 +138,22 @@ def test_the_peak_at_the_live_clock() -> None:
     assert live_clock_peak(found, 0) is None
     assert live_clock_peak(found, None) is None
     assert live_clock_peak(Theory("catalog", 1e9, 1e9, 8, board="not-in-this-catalog"), 1) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "mhz", "width", "peak"),
+    [
+        ("NVIDIA GB10", 8533, 256, 273.1e9),  # twice the clock would be 546 GB/s
+        ("NVIDIA Jetson AGX Orin 64GB", 1300, 256, 204.8e9),
+        ("Orin", 612, 128, None),
+    ],
+)
+def test_integrated_memory_is_only_as_fast_as_its_row_says(
+    name: str, mhz: int, width: int, peak: float | None
+) -> None:
+    info = device(name, memory_clock_hz=mhz * 10**6, bus_width_bits=width, integrated=True)
+    found = theory_for_device(info)
+    assert (found.peak_bytes_per_second if found else None) == (peak and pytest.approx(peak, rel=0.001))
+    if found:
+        assert found.source == "catalog"
+        assert live_clock_peak(found, mhz * 1e6) is None

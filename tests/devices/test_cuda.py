@@ -69,6 +69,7 @@ def test_the_device_is_described(in_place: Place) -> None:
             memory_clock_hz=1_000_000_000,
             ecc_enabled=True,
             pci_bus_id="00000000:3b:00.0",
+            integrated=False,
         )
     ]
 

@@ -36,8 +36,9 @@ def describe(index: int) -> DeviceInfo:
     nvml = Nvml(address)
     kilohertz = known("MEMORY_CLOCK_RATE")
     ecc = asked("ECC_ENABLED")
-    # One that shares the host's memory has no link; NVML tells of PCIe 1 x1 there.
-    generation, lanes = (None, None) if asked("INTEGRATED") else nvml.pcie_link()
+    integrated = asked("INTEGRATED")
+    # A GPU that shares the host's memory has no link; NVML reports PCIe 1 x1 there.
+    generation, lanes = (None, None) if integrated else nvml.pcie_link()
     total, used = int(device.total_memory()), nvml.memory_used_bytes()
     info = DeviceInfo(
         id=f"cuda:{_uuid(index) or address}",
@@ -59,6 +60,8 @@ def describe(index: int) -> DeviceInfo:
         memory_clock_hz=kilohertz * 1000 if kilohertz else nvml.max_memory_clock_hz(),
         ecc_enabled=None if ecc is None else bool(ecc),
         pci_bus_id=address,
+        pci_device_id=nvml.pci_device_id(),
+        integrated=None if integrated is None else bool(integrated),
         pcie_generation=generation,
         pcie_lanes=lanes,
     )

@@ -193,7 +193,7 @@ def test_the_way_to_the_host_may_be_no_pcie_link(
     assert told.pcie_link() == link
 
 
-def test_the_pci_id_is_vendor_and_device(nvml: Callable[..., Nvml]) -> None:
+def test_the_pci_id_is_vendor_and_device(nvml: Any) -> None:
     told = nvml(DeviceGetPciInfo=SimpleNamespace(pciDeviceId=0x2B8510DE))
     assert told.pci_device_id() == "10de:2b85"
     assert nvml().pci_device_id() is None

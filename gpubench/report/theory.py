@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpubench import units
-from gpubench.catalog.load import Board, Technology, families
-from gpubench.catalog.lookup import find_board, find_technology, technology_for
+from gpubench.catalog.load import Board, Technology, boards, families, technologies
+from gpubench.catalog.lookup import find_board, find_technology, technology_for, variants_of
 from gpubench.catalog.theory import (
     board_peak_bytes_per_second,
     clock_from_data_rate,
@@ -83,15 +83,39 @@ def theory_json(report: TheoryReport) -> bytes:
     return msgspec.json.encode(report)
 
 
-def render_theory(report: TheoryReport) -> RenderableType:
-    """The same for a terminal; needs rich."""
+def render_theory(report: TheoryReport, *, sources: bool = False) -> RenderableType:
+    """The same for a terminal, with the rows' sources if asked for; needs rich."""
     from rich.console import Group
     from rich.text import Text
 
     from gpubench.report.terminal import table
 
-    notes = [Text(f"{kind}: {line}", "dim") for kind, line in _lines(report)]
-    return Group(table(_facts(report)), table(_references(report)), *notes)
+    lines = [f"note: {note}" for note in report.notes]
+    lines += [f"source: {source}" for source in report.sources if sources]
+    return Group(table(_facts(report)), table(_references(report)), *(Text(line, "dim") for line in lines))
+
+
+def catalog_tables() -> tuple[Table, Table]:
+    """All boards, and all speed grades, that ``theory`` knows."""
+    by_name = sorted(boards(), key=lambda row: (row.vendor, row.family, row.name))
+    board_rows = tuple(
+        (
+            row.label,
+            row.id,
+            row.family,
+            f"{row.data_rate_gbit_per_second:g}",
+            str(row.bus_width_bits),
+            f"{row.capacity_gib} GiB",
+            units.number(units.to_gb_per_second(board_peak_bytes_per_second(row))),
+        )
+        for row in by_name
+    )
+    columns = ("board", "id", "memory", "Gbit/s", "bus", "capacity", "peak GB/s")
+    grades = tuple((row.id, row.family, f"{row.data_rate_gbit_per_second:g}") for row in technologies())
+    return (
+        Table("Boards", columns, board_rows, 3),
+        Table("Technologies", ("id", "memory", "Gbit/s"), grades, 2),
+    )
 
 
 def _is_technology(text: str) -> bool:
@@ -158,8 +182,13 @@ def _of_board(row: Board) -> TheoryReport:
         expected_clock_hz=told or (clock_from_data_rate(rate) if row.vendor == "NVIDIA" else None),
         compute_clock_hz=row.compute_memory_clock_mhz * 1e6 if row.compute_memory_clock_mhz else None,
         sources=row.sources,
-        notes=(row.note,) if row.note else (),
+        notes=tuple(note for note in (row.note, _variants(row)) if note),
     )
+
+
+def _variants(row: Board) -> str | None:
+    others = [f"{each.label} ({each.id})" for each in variants_of(row)]
+    return f"other boards of this name: {', '.join(others)}" if others else None
 
 
 def _report(
@@ -203,7 +232,10 @@ def _facts(report: TheoryReport) -> Table:
         ("Theoretical peak", units.format_bandwidth(report.peak_bytes_per_second)),
         ("Data rate", f"{units.format_data_rate(report.data_rate_bits_per_second)} per pin"),
         ("Bus width", f"{report.bus_width_bits} bit"),
-        ("Per 32 bits, one GDDR module", units.format_bandwidth(report.per_module_bytes_per_second)),
+        (
+            f"Per 32 bits{', one module' if report.family.startswith('GDDR') else ''}",
+            units.format_bandwidth(report.per_module_bytes_per_second),
+        ),
         ("Modules", str(report.module_count) if report.module_count else None),
         ("Capacity", units.format_bytes(report.capacity_bytes) if report.capacity_bytes else None),
         ("Data sheet", _shown(report.published_bytes_per_second)),
@@ -225,10 +257,6 @@ def _references(report: TheoryReport) -> Table:
         for each in (*report.references, *report.boards)
     )
     return Table("Theory against theory", ("reference", "bus", "peak GB/s", "ratio"), rows)
-
-
-def _lines(report: TheoryReport) -> list[tuple[str, str]]:
-    return [("note", note) for note in report.notes] + [("source", source) for source in report.sources]
 
 
 def _shown(rate: float | None) -> str | None:

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from gpubench.errors import CatalogError
-from gpubench.report.theory import describe_theory, render_theory, theory_json
+from gpubench.report.theory import catalog_tables, describe_theory, render_theory, theory_json
 
 
 def test_a_board() -> None:
@@ -64,8 +64,27 @@ def test_as_json_and_on_a_terminal() -> None:
     decoded = json.loads(theory_json(report))
     assert decoded["peak_bytes_per_second"] == 1008e9
     assert decoded["references"][0]["label"] == "GDDR6 14 Gbit/s"
-    console = Console(file=io.StringIO(), width=160, color_system=None)
-    console.print(render_theory(report))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    for part in ("1008.0 GB/s", "84.00 GB/s", "384 bit", "10501 MHz", "10251 MHz", "source: https://"):
+    text = shown("RTX 4090")
+    for part in ("1008.0 GB/s", "84.00 GB/s", "384 bit", "10501 MHz", "10251 MHz", "RTX 4090 D"):
         assert part in text
+    assert "source: https://" not in text
+    assert "source: https://" in shown("RTX 4090", sources=True)
+
+
+def test_a_module_is_said_of_gddr_alone() -> None:
+    assert "Per 32 bits, one module" in shown("RTX 4090")
+    assert "one module" not in shown("NVIDIA H200")
+
+
+def test_all_boards_and_grades_are_listed() -> None:
+    boards, grades = catalog_tables()
+    assert ("NVIDIA GeForce RTX 5090", "nvidia-geforce-rtx-5090", "GDDR7", "28") in [
+        row[:4] for row in boards.rows
+    ]
+    assert any(row[0] == "gddr7-32" for row in grades.rows)
+
+
+def shown(name: str, **options: bool) -> str:
+    console = Console(file=io.StringIO(), width=160, color_system=None)
+    console.print(render_theory(describe_theory(name), **options))
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]

@@ -7,13 +7,16 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from gpubench.results.store import FILE_NAME
 from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
 
 FULL_DISK = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
@@ -121,6 +124,22 @@ def test_a_key_means_one_run_across_a_restart(tmp_path: Path) -> None:
         error = client.refused("run", {"benchmarks": [quick("copy")], "key": "tuesday"})
         assert error["data"]["kind"] == "key_conflict"
         assert error["data"]["run_id"] == first["run_id"]
+
+
+def test_a_retry_needs_neither_device_nor_benchmark(tmp_path: Path) -> None:
+    """It gets its document after the device has gone and an update has dropped the benchmark."""
+    with RunningServer(tmp_path) as server:
+        first = server.ask("run", {"benchmarks": [quick()], "key": "tuesday"})
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        (request,) = database.execute("SELECT request FROM runs").fetchone()
+        database.execute("UPDATE runs SET request = ?", (request.replace('"triad"', '"dropped"'),))
+    with RunningServer(tmp_path, "--runtime", "cuda", environment={"CUDA_VISIBLE_DEVICES": "-1"}) as server:
+        assert server.ask("run", {"benchmarks": [quick("dropped")], "key": "tuesday"}) == first
+        with server.connect() as client:
+            unknown = client.refused("run", {"benchmarks": [quick("dropped")], "key": "wednesday"})
+            assert unknown["data"]["kind"] == "unknown_benchmark"
+            gone = client.refused("run", {"benchmarks": [quick()], "key": "wednesday"})
+            assert gone["data"]["kind"] == "no_such_device"
 
 
 def let_files_grow_to(nbytes: int, process: int) -> None:

@@ -15,8 +15,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from gpubench_client import Client
 
+from gpubench.errors import UnsupportedDocument
 from gpubench.results.store import FILE_NAME
+from tests.client.conftest import url_of
+from tests.results.edit import replace_document
 from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
 
 FULL_DISK = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
@@ -140,6 +144,21 @@ def test_a_retry_needs_neither_device_nor_benchmark(tmp_path: Path) -> None:
             assert unknown["data"]["kind"] == "unknown_benchmark"
             gone = client.refused("run", {"benchmarks": [quick()], "key": "wednesday"})
             assert gone["data"]["kind"] == "no_such_device"
+
+
+def test_unreadable_documents_do_not_keep_a_server_down(tmp_path: Path) -> None:
+    """One is damaged, one was written by a newer program; a third is served as before."""
+    with RunningServer(tmp_path) as server:
+        damaged, newer, kept = (server.run_ok() for _ in range(3))
+    replace_document(tmp_path / FILE_NAME, damaged["run_id"], b'{"schema": 1, "run')
+    replace_document(tmp_path / FILE_NAME, newer["run_id"], json.dumps({**newer, "schema": 99}))
+    with RunningServer(tmp_path) as server:
+        assert server.ask("result", {"run_id": kept["run_id"]}) == kept
+        for document in (damaged, newer):
+            assert any(f"left out: run {document['run_id']} " in line for line in server.log)
+        with pytest.raises(UnsupportedDocument, match="version 99"), Client(url_of(server)) as client:
+            client.result(newer["run_id"])
+        server.run_ok()
 
 
 def let_files_grow_to(nbytes: int, process: int) -> None:

@@ -105,7 +105,9 @@ class Measurement(Record, frozen=True):
     those of one sample, where they are counted: dependent ones give ``latency_seconds``, the time of
     one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
     the place on a curve, by which runs are compared; ``places`` say what is another in each run, such as
-    when a window began.
+    when a window began. ``stopped_because`` is why the series of samples ended, as a sentence;
+    ``stop_code``, ``stop_unmet_code`` and ``stop_values`` say the same to programs (docs/run-document.md
+    lists the codes).
     """
 
     benchmark: str
@@ -135,6 +137,9 @@ class Measurement(Record, frozen=True):
     flags: list[Flag] = msgspec.field(default_factory=list)
     efficiency_ratio: Efficiency = msgspec.field(default_factory=Efficiency)
     stopped_because: str | None = None
+    stop_code: str | None = None
+    stop_unmet_code: str | None = None
+    stop_values: dict[str, int | float | None] = msgspec.field(default_factory=dict)
     warm_up_seconds: float | None = None
     default_parameters: bool = True
 

@@ -32,7 +32,7 @@ JUDGED = {
     "wide to exclude a difference above {same_within_ratio}",
     "intervals_overlap": "the intervals of the two sides overlap",
     "few_runs": "a verdict needs at least {minimum_runs} runs on each side",
-    "contended": "other programs used a device during a run (flag `contended`)",
+    "contended": "other programs used a device during a run, which is flagged contended",
 }
 """What the figures of two sides say; ``few_runs`` and ``contended`` weaken another of these."""
 

@@ -24,7 +24,8 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# What the documentation says of the benchmarks is made from the program; a test says when this is due.
+# Tables of benchmarks and codes, and the JSON Schema of the run document, are made from the program; a test fails
+# when they are out of date.
 docs: setup
 	@$(BIN)/python tools/write_docs.py
 

@@ -29,6 +29,9 @@
     |   +-- DeadlineExceeded
     |   +-- BenchmarkFailed           some benchmark of the run failed
     |   +-- Interrupted               the server stopped in the middle
+    +-- DocumentError                 a run document cannot be read
+    |   +-- InvalidDocument           it is damaged, or is something else
+    |   +-- UnsupportedDocument       a newer program wrote it
     +-- Unreachable                   no server answers (client side only)
     +-- MissingDependency             an extra is not installed
     +-- CatalogError                  unknown board or technology
@@ -164,6 +167,20 @@ class BenchmarkFailed(RunError):
 
 class Interrupted(RunError):
     code, kind, retryable = -32603, "interrupted", True
+
+
+class DocumentError(GpubenchError):
+    kind = "document_error"
+
+
+class InvalidDocument(DocumentError):
+    kind = "invalid_document"
+
+
+class UnsupportedDocument(DocumentError):
+    """``details`` hold the version ``found`` and the versions ``supported``."""
+
+    kind = "unsupported_document"
 
 
 class Unreachable(GpubenchError):

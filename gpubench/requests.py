@@ -1,4 +1,4 @@
-"""What may be asked for: a benchmark or a suite with parameters, and the memory that a user states."""
+"""What may be asked for: a run, its benchmarks with their parameters, and the memory that a user states."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Meta
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class BenchmarkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +24,20 @@ class StatedMemory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     technology: Identifier
     bus_width_bits: Annotated[int, Meta(ge=8, le=65_536)]
+
+
+class RequestedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run as it is asked for, from a server or on this machine.
+
+    ``device`` is an id or an alias; without it the only GPU is meant, else the only device. ``key``
+    identifies the request when it is sent again.
+    """
+
+    benchmarks: Annotated[list[BenchmarkRequest | str], Meta(min_length=1, max_length=64)]
+    device: Identifier | None = None
+    key: Identifier | None = None
+    deadline_seconds: Seconds | None = None
+    memory: StatedMemory | None = None
 
 
 class PlannedBenchmark(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ print; sizes are shown in KiB, MiB and GiB, which are binary, because memory is 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 
 from gpubench.errors import InvalidParameters
@@ -112,3 +113,22 @@ def number(value: float) -> str:
     """With as many decimals as carry meaning: 1605.3, 34.21, 0.412."""
     decimals = 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
     return f"{value:.{decimals}f}"
+
+
+def fill(template: str, values: Mapping[str, int | float | str]) -> str:
+    """A sentence with its values in place of ``{name}``, each in the unit that its name ends with.
+
+    ``{target_ratio}`` is shown as ``0.5 %``, ``{window_seconds}`` as ``2.5 s``; counts and texts as they
+    are, other numbers with one decimal. Raises KeyError if a value is missing.
+    """
+    return template.format_map({name: _in_words(name, value) for name, value in values.items()})
+
+
+def _in_words(name: str, value: int | float | str) -> str:
+    if isinstance(value, str):
+        return value
+    if name.endswith("_ratio"):
+        return f"{100 * value:.2g} %"
+    if name.endswith("_seconds"):
+        return f"{value:g} s"  # limits are settings: 3600 s stays 3600 s
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

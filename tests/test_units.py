@@ -2,6 +2,7 @@ import pytest
 
 from gpubench.errors import InvalidParameters
 from gpubench.units import (
+    fill,
     format_bandwidth,
     format_bytes,
     format_clock,
@@ -83,3 +84,11 @@ def test_rates_clocks_shares_and_times() -> None:
         "350 µs",
         "20 ns",
     ]
+
+
+def test_a_sentence_shows_values_in_the_unit_of_their_name() -> None:
+    values = {"a_ratio": 0.00234, "b_seconds": 3600.0, "runs": 5, "effective": 6.635, "what": "{runs} 0.5"}
+    text = fill("±{a_ratio} in {b_seconds}, {runs} runs, {effective} {what}", values)
+    assert text == "±0.23 % in 3600 s, 5 runs, 6.6 {runs} 0.5"
+    with pytest.raises(KeyError, match="missing"):
+        fill("{missing}", values)

@@ -1,4 +1,8 @@
-"""Write what the documentation says of the benchmarks: the table in README.md, and docs/benchmarks.md."""
+"""Write the parts of the documentation that are made from the program.
+
+The tables of benchmarks in README.md, docs/benchmarks.md, the tables of codes in docs/run-document.md and
+docs/run-document.schema.json.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,26 @@ from pathlib import Path
 
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
+from gpubench.report.codes import code_tables
+from gpubench.results.schema import render_schema
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 
 
 def made() -> dict[Path, str]:
     """Each file with the text that it should have."""
-    readme = ROOT / "README.md"
     found = describe()
     return {
-        readme: between_markers(readme.read_text(encoding="utf-8"), readme_table(found)),
-        ROOT / "docs" / "benchmarks.md": page(found),
+        ROOT / "README.md": _with_tables(ROOT / "README.md", readme_table(found)),
+        DOCS / "benchmarks.md": page(found),
+        DOCS / "run-document.md": _with_tables(DOCS / "run-document.md", code_tables()),
+        DOCS / "run-document.schema.json": render_schema(),
     }
+
+
+def _with_tables(path: Path, tables: str) -> str:
+    return between_markers(path.read_text(encoding="utf-8"), tables)
 
 
 def main() -> None:

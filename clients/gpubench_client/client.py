@@ -108,7 +108,7 @@ class Client:
         ``stop`` has a reason the run is cancelled. A run with ``detach`` goes on without us;
         ``result`` fetches it later.
         """
-        params = RunParams(requests(benchmarks), device, key, deadline_seconds, detach, memory)
+        params = RunParams(requests(benchmarks), device, key, deadline_seconds, memory, detach)
         document: RunDocument = self._ask("run", params, Listener(on_accepted, on_progress, stop))
         return document
 
@@ -122,7 +122,7 @@ class Client:
         memory: StatedMemory | None = None,
     ) -> Accepted:
         """Give the server a run and leave it there; ``result`` fetches its document by ``run_id``."""
-        params = RunParams(requests(benchmarks), device, key, deadline_seconds, True, memory)
+        params = RunParams(requests(benchmarks), device, key, deadline_seconds, memory, detach=True)
         try:
             self._ask("run", params, Listener(on_accepted=_leave))
         except _Left as left:

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Self
 
-import msgspec
-
 from gpubench.benchmarks.description import Benchmarks, describe
-from gpubench.benchmarks.plan import plan
-from gpubench.catalog.lookup import find_technology
 from gpubench.devices.runtimes import RUNTIMES
 from gpubench.devices.selection import choose
 from gpubench.errors import DeadlineExceeded, from_wire
-from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder, StopRequest, supervise
+from gpubench.executor.prepare import prepare_run
+from gpubench.executor.supervisor import StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
-from gpubench.protocol.messages import Accepted, Devices, RunParams
-from gpubench.requests import BenchmarkRequest, StatedMemory
+from gpubench.protocol.messages import Accepted, Devices
+from gpubench.requests import BenchmarkRequest, RequestedRun, StatedMemory
 from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
-from gpubench.results.timestamps import now
-from gpubench.validation import convert
 from gpubench_client.backend import ignore, requests
 
 RuntimeChoice = Literal["auto", "cuda", "opencl"]
@@ -62,18 +55,7 @@ class LocalClient:
         stop: StopRequest | None = None,
     ) -> RunDocument:
         """As ``Client.run``; ``key`` is kept in the document and does nothing more."""
-        asked = RunParams(requests(benchmarks), device, key, deadline_seconds, memory=memory)
-        # The same checks, and the same words, as a server has for them.
-        convert(msgspec.to_builtins(asked), RunParams, "$.params")
-        planned = plan(asked.benchmarks)
-        if memory is not None:
-            find_technology(memory.technology)
-        recorder = Recorder(
-            uuid.uuid4().hex,
-            key=key,
-            created_at=now(),
-            requested=[msgspec.to_builtins(request) for request in asked.benchmarks],
-        )
+        prepared = prepare_run(RequestedRun(requests(benchmarks), device, key, deadline_seconds, memory))
         with workers_for(self._runtimes) as workers:
             probed = devices_of(workers)
             chosen = choose(probed.devices, device, probed.runtimes)
@@ -83,10 +65,9 @@ class LocalClient:
             stop = stop or StopRequest()
             if stop.reason is not None:
                 raise stop.reason
-            run_id = recorder.document.run_id
-            on_accepted(Accepted(request_id=None, run_id=run_id, position=0, eta_seconds=0.0))
+            on_accepted(Accepted(request_id=None, run_id=prepared.run_id, position=0, eta_seconds=0.0))
             with _deadline(deadline_seconds, stop):
-                document = supervise(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
+                document = supervise(worker, prepared.on(chosen), prepared.recorder, stop, on_progress)
         if document.error is not None:
             said = document.error
             raise from_wire(said.code, said.message, {"kind": said.kind, "document": document})

@@ -124,7 +124,7 @@ def compare(document: RunDocument) -> Comparison:
     for measurement in document.measurements:
         reason = why_unusable(measurement)
         if reason:
-            excluded.append(Excluded(measurement, reason))
+            excluded.append(Excluded(measurement, reason.text))
         elif measurement.axes or measurement.quantity != "bandwidth":
             points.append(measurement)
         else:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from gpubench.comparison.reasons import Reason, Values, reason
 from gpubench.results.document import Flag, Measurement, RunDocument, Summary
 
 Word = Literal["SAME", "FASTER", "SLOWER", "AMBIGUOUS", "NOT COMPARABLE"]
@@ -40,7 +41,8 @@ class Verdict:
 
     The speed is the bandwidth, or of a latency its inverse. ``axes`` are the place on a curve.
     ``differences`` name the settings that differ, as "name: a's value, b's value"; ``flags`` are those
-    of the figures of both sides.
+    of the figures of both sides. ``reason`` is a sentence; ``reason_code``, a key of ``REASON_CODES``, and
+    ``reason_values`` say the same to programs.
     """
 
     benchmark: str
@@ -55,6 +57,11 @@ class Verdict:
     differences: tuple[str, ...] = ()
     axes: Mapping[str, int | float | str] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
+    reason_code: str = ""
+    reason_values: Values = field(default_factory=dict)
+
+    def because(self, why: Reason, word: Word = "NOT COMPARABLE") -> Verdict:
+        return replace(self, verdict=word, reason=why.text, reason_code=why.code, reason_values=why.values)
 
 
 @dataclass(frozen=True)
@@ -80,17 +87,17 @@ def in_order(found: Iterable[Flag]) -> tuple[Flag, ...]:
     return tuple(flag for flag in get_args(Flag) if flag in present)
 
 
-def why_unusable(measurement: Measurement) -> str | None:
-    """Why a measurement gives no figure that may be compared; null where it does."""
+def why_unusable(measurement: Measurement) -> Reason | None:
+    """Why a measurement gives no figure that may be compared; null if it does."""
     summary = figure_of(measurement)
     if measurement.status != "ok":
-        return measurement.reason or measurement.status
+        return reason("not_measured", detail=measurement.reason or measurement.status)
     if not measurement.verified or "unverified" in measurement.flags:
-        return "the data were not verified: an unverified figure is no figure"
+        return reason("not_verified")
     if summary is None:
-        return "neither a bandwidth nor a latency"
+        return reason("no_figure")
     if not all(math.isfinite(value) and value > 0 for value in (summary.median, summary.low, summary.high)):
-        return f"the {measurement.quantity} is not a positive number"
+        return reason("not_positive", quantity=measurement.quantity)
     return None
 
 
@@ -144,21 +151,21 @@ def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
         flags=in_order(flag for _, measurement in (*a, *b) for flag in measurement.flags),
     )
     if not a or not b:
-        return replace(found, reason=f"measured on the {'first' if a else 'second'} side only")
+        return found.because(reason("only_first_side" if a else "only_second_side"))
     if found.differences:
-        return replace(found, reason=f"other settings: {'; '.join(found.differences)}")
+        return found.because(reason("settings_differ", differences="; ".join(found.differences)))
     for _, measurement in (*a, *b):
         wrong = why_unusable(measurement) or _not_of_the_memory(measurement)
         if wrong:
-            return replace(found, reason=f"a figure cannot be used: {wrong}")
+            return found.because(replace(wrong, text=f"a figure cannot be used: {wrong.text}"))
     if mixed := _mixed(a) or _mixed(b):
-        return replace(found, reason=f"the runs of one side are of several devices: {mixed}")
+        return found.because(reason("devices_differ", devices=mixed))
     first, second = _side(a), _side(b)
     ratio, low, high = second.median / first.median, second.low / first.high, second.high / first.low
-    word, reason = _judge(ratio, low, high, min(found.runs_a, found.runs_b))
-    if word != "AMBIGUOUS" and "contended" in found.flags:
-        word, reason = "AMBIGUOUS", f"{reason}, but others used a device meanwhile (contended)"
-    return replace(found, verdict=word, reason=reason, ratio=ratio, low=low, high=high)
+    word, why = _judge(ratio, low, high)
+    if word != "AMBIGUOUS" and (weaker := _weakened(found, why.text)):
+        word, why = "AMBIGUOUS", weaker
+    return replace(found.because(why, word), ratio=ratio, low=low, high=high)
 
 
 def _runs(figures: list[_Figure]) -> int:
@@ -166,22 +173,30 @@ def _runs(figures: list[_Figure]) -> int:
     return len({document.run_id for document, _ in figures})
 
 
-def _judge(ratio: float, low: float, high: float, runs: int) -> tuple[Word, str]:
-    word: Word
+def _judge(ratio: float, low: float, high: float) -> tuple[Word, Reason]:
+    """What the figures say by themselves, however many runs they are of."""
     if abs(ratio - 1) < MINIMUM_EFFECT:
         if max(high - 1, 1 - low) > SAME_WITHIN:
-            return (
-                "AMBIGUOUS",
-                "the medians are close, but the intervals are too wide to exclude a difference",
+            return "AMBIGUOUS", reason(
+                "intervals_wide", minimum_effect_ratio=MINIMUM_EFFECT, same_within_ratio=SAME_WITHIN
             )
-        word, reason = "SAME", "the medians differ by less than 0.5 %"
-    elif low > 1 or high < 1:
-        word, reason = ("FASTER" if ratio > 1 else "SLOWER"), "the intervals of all runs are apart"
-    else:
-        return "AMBIGUOUS", "the intervals overlap"
-    if runs < MINIMUM_RUNS:
-        return "AMBIGUOUS", f"{reason}, but a verdict needs {MINIMUM_RUNS} runs a side"
-    return word, reason
+        return "SAME", reason("medians_close", minimum_effect_ratio=MINIMUM_EFFECT)
+    if low > 1 or high < 1:
+        return ("FASTER" if ratio > 1 else "SLOWER"), reason("intervals_apart")
+    return "AMBIGUOUS", reason("intervals_overlap")
+
+
+def _weakened(found: Verdict, said: str) -> Reason | None:
+    """Why what the figures say is not enough for a verdict."""
+    if min(found.runs_a, found.runs_b) < MINIMUM_RUNS:
+        return reason(
+            "few_runs",
+            before=f"{said}, but ",
+            minimum_runs=MINIMUM_RUNS,
+            runs_a=found.runs_a,
+            runs_b=found.runs_b,
+        )
+    return reason("contended", before=f"{said}, but ") if "contended" in found.flags else None
 
 
 def _mixed(figures: list[_Figure]) -> str:
@@ -204,9 +219,9 @@ def _speed(measurement: Measurement) -> tuple[float, float, float]:
     return found.median, found.low, found.high
 
 
-def _not_of_the_memory(measurement: Measurement) -> str | None:
+def _not_of_the_memory(measurement: Measurement) -> Reason | None:
     found = [flag for flag in measurement.flags if flag in NOT_OF_THE_MEMORY]
-    return f"it is flagged {', '.join(found)}" if found else None
+    return reason("not_of_the_memory", flags=", ".join(found)) if found else None
 
 
 def _differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from gpubench.measure.run_context import RunContext
 from gpubench.measure.sampling import passes_for
 from gpubench.measure.series import Point, SampleSeries
 from gpubench.measure.statistics import median, summarize
+from gpubench.measure.stop_decision import StopDecision
 from gpubench.measure.stopping import StoppingRule, stopping_rule
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
@@ -238,7 +239,19 @@ def measurement_of(context: RunContext, planned: PlannedBenchmark, series: Sampl
             if bandwidth and not point.caches_wanted
             else Efficiency()
         ),
-        stopped_because=series.decision.reason if series.decision else None,
+        **_stop_fields(series.decision),
         warm_up_seconds=series.warm_up_seconds,
         **common,
     )
+
+
+def _stop_fields(decision: StopDecision | None) -> dict[str, Any]:
+    """What a measurement keeps of the decision that ended its series."""
+    if decision is None:
+        return {}
+    return {
+        "stopped_because": decision.reason,
+        "stop_code": decision.code,
+        "stop_unmet_code": decision.unmet,
+        "stop_values": dict(decision.values),
+    }

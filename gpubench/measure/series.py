@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from gpubench.devices.base import Operation
 from gpubench.measure.run_context import MAX_SAMPLES, RunContext
 from gpubench.measure.statistics import median, summarize
-from gpubench.measure.stopping import StopDecision, StoppingRule
+from gpubench.measure.stop_decision import StopDecision
+from gpubench.measure.stopping import StoppingRule
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Shape, Summary
 
@@ -80,7 +81,7 @@ class SampleSeries:
         self.elapsed_seconds += time.monotonic() - begin
         self.decision = self.rule.decide(self.samples_seconds, self.elapsed_seconds)
         if len(self.samples_seconds) >= self.max_samples:
-            self.decision = self.decision or StopDecision(False, f"limit of {self.max_samples} samples")
+            self.decision = self.decision or StopDecision("sample_limit", {"max_samples": self.max_samples})
 
     def bandwidth(self) -> tuple[int, Summary | None]:
         """Bus bytes of a sample, and the bandwidth; where samples differ, as if each moved the median."""

@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Any, Protocol
 
 from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES, MIN_RANGE_SAMPLES, SampleSummary, summarize
+from gpubench.measure.stop_decision import Numbers, StopDecision
 
 DEFAULT_SAMPLES = 100
 """As many as BabelStream takes."""
@@ -27,14 +28,6 @@ cannot be seen in it, and narrow intervals come first where all samples are of o
 # nvbench's: the last 512 values of the noise, from the 65th sample on, looked at every 16 samples.
 _NOISES, _NOISES_FROM, _NOISES_EVERY = 512, 64, 16
 _NOISE_SPREAD_RATIO = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class StopDecision:
-    """``reached``: the series is as precise as was asked. ``reason``: why it ends, in words."""
-
-    reached: bool
-    reason: str
 
 
 class StoppingRule(Protocol):
@@ -110,35 +103,42 @@ class MedianPrecision:
         if limit is None and not self._looks_at(count, elapsed_seconds):
             return None
         if not samples_seconds:
-            return StopDecision(False, f"{limit}: no samples")
+            return limit and limit.lacking("no_samples", {})
         summary = summarize(samples_seconds)
         unmet = self._unmet(summary)
-        if unmet is None:
-            width = f"interval {_percent(summary.interval_ratio)} is within {_percent(self.target_ratio)}"
-            return StopDecision(True, f"{width} after {count} samples")
-        return StopDecision(False, f"{limit}: {unmet}") if limit else None
+        if unmet:
+            return limit and limit.lacking(*unmet)
+        return StopDecision(
+            "precision_reached",
+            {"samples": count, "interval_ratio": summary.interval_ratio, "target_ratio": self.target_ratio},
+        )
 
     def _looks_at(self, count: int, elapsed_seconds: float) -> bool:
         return count in self._looks and elapsed_seconds >= self.min_seconds
 
-    def _limit(self, count: int, elapsed_seconds: float) -> str | None:
+    def _limit(self, count: int, elapsed_seconds: float) -> StopDecision | None:
         if elapsed_seconds >= self.time_limit_seconds and count >= self.samples_in_any_case:
-            return f"time limit of {self.time_limit_seconds:g} s"
+            return _time_limit(self.time_limit_seconds)
         if count >= self.max_samples:
-            return f"limit of {self.max_samples} samples"
+            return StopDecision("sample_limit", {"max_samples": self.max_samples})
         return None
 
-    def _unmet(self, summary: SampleSummary) -> str | None:
-        """The first condition that is not met, in words."""
+    def _unmet(self, summary: SampleSummary) -> tuple[str, Numbers] | None:
+        """The first condition that is not met."""
         if summary.count < self.min_samples:
-            return _fewer(summary.count, self.min_samples)
+            return _few_samples(summary.count, self.min_samples)
         if not summary.interval_holds:
-            return (
-                f"{summary.count} samples are worth {summary.effective_samples:.1f} independent ones, "
-                f"fewer than {MIN_EFFECTIVE_SAMPLES:.1f}"
-            )
+            return "few_independent_samples", {
+                "samples": summary.count,
+                "effective_samples": summary.effective_samples,
+                "min_effective_samples": MIN_EFFECTIVE_SAMPLES,
+            }
         if summary.interval_ratio > self.target_ratio:
-            return f"interval {_percent(summary.interval_ratio)} is wider than {_percent(self.target_ratio)}"
+            return "wide_interval", {
+                "samples": summary.count,
+                "interval_ratio": summary.interval_ratio,
+                "target_ratio": self.target_ratio,
+            }
         return None
 
 
@@ -152,10 +152,9 @@ class FixedCount:
     def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
         count = len(samples_seconds)
         if count >= self.samples:
-            return StopDecision(True, f"{count} samples, as many as were asked for")
+            return StopDecision("count_reached", {"samples": count})
         if self.time_limit_seconds is not None and elapsed_seconds >= self.time_limit_seconds:
-            limit = f"time limit of {self.time_limit_seconds:g} s"
-            return StopDecision(False, f"{limit}: {_fewer(count, self.samples)}")
+            return _time_limit(self.time_limit_seconds).lacking(*_few_samples(count, self.samples))
         return None
 
 
@@ -168,7 +167,9 @@ class FixedTime:
     def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
         if elapsed_seconds < self.seconds or not samples_seconds:
             return None
-        return StopDecision(True, f"{self.seconds:g} s are over, after {len(samples_seconds)} samples")
+        return StopDecision(
+            "duration_reached", {"duration_seconds": self.seconds, "samples": len(samples_seconds)}
+        )
 
 
 @dataclass(frozen=True)
@@ -189,19 +190,19 @@ class RelativeDeviation:
     def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
         """As ``StoppingRule.decide``."""
         count = len(samples_seconds)
-        limit = f"time limit of {self.time_limit_seconds:g} s" if self._is_over(elapsed_seconds) else None
+        limit = _time_limit(self.time_limit_seconds) if self._is_over(elapsed_seconds) else None
         if count < self.min_samples:
-            return StopDecision(False, f"{limit}: {_fewer(count, self.min_samples)}") if limit else None
+            return limit and limit.lacking(*_few_samples(count, self.min_samples))
         if limit is None and not self._looks(samples_seconds):
             return None
-        noise = relative_deviations(samples_seconds, 1)[-1]
-        said, target = f"standard deviation {_percent(noise)}", _percent(self.target_ratio)
-        if noise < self.target_ratio:
-            return StopDecision(True, f"{said} is below {target} after {count} samples")
+        deviation = relative_deviations(samples_seconds, 1)[-1]
+        numbers = {"samples": count, "deviation_ratio": deviation, "target_ratio": self.target_ratio}
+        if deviation < self.target_ratio:
+            return StopDecision("deviation_reached", numbers)
         if limit:
-            return StopDecision(False, f"{limit}: {said} is not below {target}")
+            return limit.lacking("large_deviation", numbers)
         if count > _NOISES_FROM and _settled(samples_seconds):
-            return StopDecision(False, f"{said} has settled above {target} after {count} samples")
+            return StopDecision("deviation_settled", numbers)
         return None
 
     def _is_over(self, elapsed_seconds: float) -> bool:
@@ -244,9 +245,9 @@ def growing(first: int) -> Iterator[int]:
         first = (3 * first + 1) // 2
 
 
-def _fewer(count: int, wanted: int) -> str:
-    return f"{count} samples are fewer than {wanted}"
+def _time_limit(seconds: float) -> StopDecision:
+    return StopDecision("time_limit", {"time_limit_seconds": seconds})
 
 
-def _percent(ratio: float) -> str:
-    return f"±{100 * ratio:.2g} %"
+def _few_samples(count: int, wanted: int) -> tuple[str, Numbers]:
+    return "few_samples", {"samples": count, "min_samples": wanted}

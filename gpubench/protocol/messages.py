@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from gpubench.requests import BenchmarkRequest, Identifier, StatedMemory
+from gpubench.requests import Identifier, RequestedRun
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 from gpubench.results.run_state import RunState
 
@@ -28,8 +28,6 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """What a client takes: a run document with all samples of a long suite stays well below."""
 
 Method = Literal["hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results"]
-
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,13 +56,10 @@ class HelloParams(_Strict, frozen=True):
     client: str | None = None
 
 
-class RunParams(_Strict, frozen=True):
-    benchmarks: Annotated[list[BenchmarkRequest | str], Meta(min_length=1, max_length=64)]
-    device: Identifier | None = None
-    key: Identifier | None = None
-    deadline_seconds: Seconds | None = None
+class RunParams(RequestedRun, frozen=True, forbid_unknown_fields=True):
+    """With ``detach`` the run goes on without the client that asked for it."""
+
     detach: bool = False
-    memory: StatedMemory | None = None
 
 
 class RunIdParams(_Strict, frozen=True):

@@ -15,10 +15,17 @@ from typing import Any, Literal
 import msgspec
 
 from gpubench.benchmarks.description import Benchmarks
-from gpubench.errors import GpubenchError, InvalidParameters, ProtocolError, from_wire
+from gpubench.errors import (
+    GpubenchError,
+    InvalidDocument,
+    InvalidParameters,
+    ProtocolError,
+    UnsupportedDocument,
+    from_wire,
+)
 from gpubench.protocol import messages
 from gpubench.protocol.framing import LineBuffer
-from gpubench.results.document import RunDocument
+from gpubench.results.document import RunDocument, convert_document, decode_document
 from gpubench.results.progress import Progress
 
 RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
@@ -45,7 +52,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """The answer is an error; a run's holds ``details["document"]`` as a ``RunDocument``."""
+    """The answer is an error.
+
+    A run's holds ``details["document"]`` as a ``RunDocument``, unless a newer program wrote it: then the
+    message says so.
+    """
 
     request_id: int | None
     error: GpubenchError
@@ -79,15 +90,16 @@ class ClientSession:
     def feed(self, data: bytes) -> list[Event]:
         """What these bytes complete, in order.
 
-        Raises ``ProtocolError`` where they are not what a gpubench server says; what is unknown
-        but well formed (a notification of a newer server) is passed over.
+        Raises ``ProtocolError`` where they are not what a gpubench server says, and
+        ``UnsupportedDocument`` for a result that a newer program wrote; what is unknown but well formed
+        (a notification of a newer server) is passed over.
         """
         self._lines.feed(data)
         events: list[Event] = []
         while (line := self._lines.next_line()) is not None:
             try:
                 event = self._event(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidDocument) as error:
                 raise ProtocolError(
                     f"the peer sent what cannot be read ({error}): {line[:60]!r}; "
                     "is it a gpubench server, and its benchmark port?"
@@ -105,7 +117,7 @@ class ClientSession:
         if message.id not in self._pending or message.result is msgspec.UNSET:
             raise ProtocolError(f"the peer sent no answer to a request that was made: {line[:60]!r}")
         method = self._pending.pop(message.id)
-        return Result(message.id, msgspec.json.decode(message.result, type=RESULTS[method]))
+        return Result(message.id, _decode(message.result, RESULTS[method]))
 
     def _notification(self, method: str, params: msgspec.Raw) -> Event | None:
         struct = _NOTIFICATIONS.get(method)
@@ -117,11 +129,23 @@ class ClientSession:
 
     def _failure(self, request_id: int | None, body: messages.ErrorBody) -> Failure:
         self._pending.pop(request_id, None)
-        if body.data.get("document") is not None:
-            document = msgspec.convert(body.data["document"], RunDocument)
-            body = msgspec.structs.replace(body, data={**body.data, "document": document})
-        return Failure(request_id, from_wire(body.code, body.message, body.data))
+        message, data = body.message, dict(body.data)
+        if data.get("document") is not None:
+            try:
+                data["document"] = convert_document(data["document"], _DOCUMENT)
+            except UnsupportedDocument as newer:  # the run's own error matters more
+                del data["document"]
+                message = f"{message}; {newer.message}"
+        return Failure(request_id, from_wire(body.code, message, data))
 
+
+def _decode(data: msgspec.Raw, struct: type[msgspec.Struct]) -> msgspec.Struct:
+    if struct is RunDocument:
+        return decode_document(data, _DOCUMENT)
+    return msgspec.json.decode(data, type=struct)
+
+
+_DOCUMENT = "the document from the server"
 
 _NOTIFICATIONS: dict[str, type[messages.Accepted | Progress]] = {
     "accepted": messages.Accepted,

@@ -59,7 +59,11 @@ def readme_table(found: Benchmarks) -> str:
         (f"`{suite.name}`", escape(f"{suite.summary}: {_members(suite.benchmarks, len(rows))}"))
         for suite in found.suites
     ]
-    return f"{_rows(('benchmark', 'what it does'), rows)}\n\n{_rows(('suite', 'what it is'), suites)}"
+    tables = (
+        markdown_rows(("benchmark", "what it does"), rows),
+        markdown_rows(("suite", "what it is"), suites),
+    )
+    return "\n\n".join(tables)
 
 
 def page(found: Benchmarks) -> str:
@@ -99,7 +103,7 @@ def _members(names: Sequence[str], of: int) -> str:
     return ", ".join(names) if len(names) < of else f"all {of}"
 
 
-def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of cells that are Markdown already."""
     lines = (columns, [":--"] * len(columns), *rows)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -122,7 +126,7 @@ def _parameters(schemas: dict[str, dict[str, Any]]) -> str:
         )
         for name, schema in schemas.items()
     ]
-    return _rows(("parameter", "usual", "allowed", ""), rows)
+    return markdown_rows(("parameter", "usual", "allowed", ""), rows)
 
 
 def _shown(value: Any) -> str:

@@ -1,19 +1,19 @@
 """The run document: what is kept of a run, the same for every outcome.
 
 Units stand in the names. What is not known is null, never 0 and never a guess. One document is
-one JSON object; ``schema`` says which version of this file wrote it.
+one JSON object; ``schema`` is its version (``versions.py``).
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
-from gpubench.errors import GpubenchError
+from gpubench.errors import GpubenchError, InvalidDocument
+from gpubench.results import versions
 from gpubench.results.machine import DeviceInfo, Environment, Record, Telemetry, Theory
-
-SCHEMA = 1
 
 Outcome = Literal["ok", "failed", "cancelled", "timeout", "device_lost", "unverified"]
 Status = Literal["ok", "failed", "cancelled", "timeout", "skipped", "unverified"]
@@ -105,7 +105,9 @@ class Measurement(Record, frozen=True):
     those of one sample, where they are counted: dependent ones give ``latency_seconds``, the time of
     one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
     the place on a curve, by which runs are compared; ``places`` say what is another in each run, such as
-    when a window began.
+    when a window began. ``stopped_because`` is why the series of samples ended, as a sentence;
+    ``stop_code``, ``stop_unmet_code`` and ``stop_values`` say the same to programs (docs/run-document.md
+    lists the codes).
     """
 
     benchmark: str
@@ -135,6 +137,9 @@ class Measurement(Record, frozen=True):
     flags: list[Flag] = msgspec.field(default_factory=list)
     efficiency_ratio: Efficiency = msgspec.field(default_factory=Efficiency)
     stopped_because: str | None = None
+    stop_code: str | None = None
+    stop_unmet_code: str | None = None
+    stop_values: dict[str, int | float | None] = msgspec.field(default_factory=dict)
     warm_up_seconds: float | None = None
     default_parameters: bool = True
 
@@ -166,7 +171,7 @@ class ErrorInfo(Record, frozen=True):
 class RunDocument(Record, frozen=True, kw_only=True):
     """Everything that is kept of a run. ``explanations`` say what each of its benchmarks does."""
 
-    schema: int = SCHEMA
+    schema: Annotated[int, Meta(extra_json_schema={"const": versions.SCHEMA})] = versions.SCHEMA
     run_id: str
     outcome: Outcome
     error: ErrorInfo | None = None
@@ -190,10 +195,31 @@ def encode_document(document: RunDocument) -> bytes:
     return msgspec.json.encode(document)
 
 
-def decode_document(data: bytes | str) -> RunDocument:
-    """Read a run document.
+def decode_document(data: bytes | str | msgspec.Raw, source: str = "the data") -> RunDocument:
+    """Read a run document of this program's version or an older one; errors call it ``source``.
 
-    Raises ``msgspec.DecodeError`` where it is no JSON and ``msgspec.ValidationError`` where it is
-    no run document; the message names the path of the wrong field.
+    Raises ``InvalidDocument`` if it is damaged or no run document, and ``UnsupportedDocument`` if a newer
+    program wrote it.
     """
-    return msgspec.json.decode(data, type=RunDocument)
+    try:
+        if msgspec.json.decode(data, type=_Version).schema == versions.SCHEMA:
+            return msgspec.json.decode(data, type=RunDocument)
+        fields = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidDocument(f"{source} is not a run document: {error}") from None
+    return convert_document(fields, source)
+
+
+def convert_document(fields: versions.Fields, source: str) -> RunDocument:
+    """As ``decode_document``, for JSON that is decoded already."""
+    try:
+        found = msgspec.convert(fields, _Version).schema
+        return msgspec.convert(versions.migrate(fields, found, source), RunDocument)
+    except msgspec.ValidationError as error:
+        raise InvalidDocument(f"{source} is not a run document: {error}") from None
+
+
+class _Version(msgspec.Struct):
+    """The part of a document that says how to read the rest."""
+
+    schema: Annotated[int, Meta(ge=versions.FIRST)] = versions.FIRST

@@ -19,7 +19,7 @@ from types import TracebackType
 
 import msgspec
 
-from gpubench.errors import Interrupted, KeyConflict, StoreError
+from gpubench.errors import DocumentError, Interrupted, KeyConflict, StoreError
 from gpubench.results.database import hold, open_database
 from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
 from gpubench.results.run_state import RunState
@@ -28,9 +28,6 @@ from gpubench.results.timestamps import now
 log = logging.getLogger(__name__)
 
 FILE_NAME = "gpubench.sqlite3"
-
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""All that msgspec raises for a document that it cannot read."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ class Store:
             if run_id in self._unstored:
                 return encode_document(self._unstored[run_id])
             row = database.execute(
-                "SELECT document FROM runs WHERE run_id = ? AND finished = 1", (run_id,)
+                "SELECT CAST(document AS BLOB) FROM runs WHERE run_id = ? AND finished = 1", (run_id,)
             ).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -170,26 +167,36 @@ class Store:
         return [_as_ended(state, unstored.get(state.run_id)) for state in states]
 
     def recent_documents(self, limit: int) -> Iterator[RunDocument]:
-        """The newest finished runs, oldest of them first, one at a time: documents can be large."""
+        """The newest finished runs, oldest of them first, one at a time: documents can be large.
+
+        One that cannot be read, damaged or of a newer program, is logged and left out.
+        """
         with self._transaction() as database:
             rows = database.execute(
                 "SELECT run_id FROM runs WHERE finished = 1 ORDER BY sequence DESC LIMIT ?", (limit,)
             ).fetchall()
         for (run_id,) in reversed(rows):
             data = self.document(run_id)
-            if data is not None:
-                with contextlib.suppress(*_UNREADABLE):  # a document of another schema
-                    yield decode_document(data)
+            if data is None:
+                continue
+            try:
+                document = decode_document(data, f"run {run_id}")
+            except DocumentError as unreadable:
+                log.warning("left out: %s", unreadable)
+                continue
+            yield document
 
     def _end_interrupted(self) -> None:
         """Runs that were live when the last process died end here, with what they had measured."""
         with self._transaction() as database:
-            rows = database.execute("SELECT run_id, document FROM runs WHERE finished = 0").fetchall()
+            rows = database.execute(
+                "SELECT run_id, CAST(document AS BLOB) FROM runs WHERE finished = 0"
+            ).fetchall()
             for run_id, data in rows:
                 try:
-                    document = decode_document(bytes(data))
-                except _UNREADABLE as unreadable:  # of another version: kept as it is, and the others go on
-                    log.warning("run %s ended with its server and cannot be read: %s", run_id, unreadable)
+                    document = decode_document(bytes(data), f"run {run_id}")
+                except DocumentError as unreadable:  # kept as it is, and the others go on
+                    log.warning("ended with its server, and kept as it is: %s", unreadable)
                     database.execute(
                         "UPDATE runs SET finished = 1, outcome = 'failed', key = NULL WHERE run_id = ?",
                         (run_id,),

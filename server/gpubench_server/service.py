@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -12,7 +11,6 @@ import msgspec
 
 import gpubench
 from gpubench.benchmarks.description import describe
-from gpubench.benchmarks.plan import plan
 from gpubench.errors import (
     Cancelled,
     GpubenchError,
@@ -21,8 +19,7 @@ from gpubench.errors import (
     InvalidRequest,
     UnknownMethod,
 )
-from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder
+from gpubench.executor.prepare import canonical_request, prepare_run
 from gpubench.protocol.messages import (
     PARAMETERS,
     PROTOCOL,
@@ -40,9 +37,7 @@ from gpubench.protocol.messages import (
     Status,
 )
 from gpubench.protocol.validation import decode_params, decode_request
-from gpubench.requests import BenchmarkRequest
 from gpubench.results.store import Store
-from gpubench.results.timestamps import now
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.encode import RequestId, error_line, raw, result_line
 from gpubench_server.limits import Limits
@@ -142,29 +137,22 @@ class Service:
         check_runs_of_client(outbox.open_tickets, self._limits)
         begun = time.monotonic()
         ticket = Ticket(outbox, request.id, holds=True, fetches=False)
-        asked = _canonical(params)
-        # Before all else: a retry is answered also where its device is gone since.
-        if params.key is not None and self._scheduler.replay(params.key, asked, ticket, params.detach):
+        request_text = canonical_request(params)
+        # Before anything is checked: a retry is answered even if its device is gone by now.
+        if params.key is not None and self._scheduler.replay(params.key, request_text, ticket, params.detach):
             return
-        planned = plan(params.benchmarks)
+        prepared = prepare_run(params)
         device = self._registry.resolve(params.device)
-        run_id = secrets.token_hex(8)
-        recorder = Recorder(
-            run_id,
-            key=params.key,
-            created_at=now(),
-            requested=[msgspec.to_builtins(_spelt(each)) for each in params.benchmarks],
-        )
         deadline = params.deadline_seconds
         run = LiveRun(
-            id=run_id,
+            id=prepared.run_id,
             device=device,
-            work=Run(device=device.id, benchmarks=planned, memory=params.memory),
-            recorder=recorder,
+            work=prepared.on(device),
+            recorder=prepared.recorder,
             deadline_at=None if deadline is None else begun + deadline,
             detached=params.detach,
         )
-        self._scheduler.submit(run, asked, ticket)
+        self._scheduler.submit(run, request_text, ticket)
 
     def _cancel(self, params: RunIdParams, request: Request, outbox: Outbox) -> msgspec.Raw:
         done = self._scheduler.cancel(params.run_id, Cancelled("cancelled on request"))
@@ -218,19 +206,6 @@ _METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None
     "results": Service._results,
 }
 """Every method of ``PARAMETERS``; None where the answer comes through the outbox."""
-
-
-def _spelt(asked: BenchmarkRequest | str) -> BenchmarkRequest:
-    return BenchmarkRequest(asked) if isinstance(asked, str) else asked
-
-
-def _canonical(params: RunParams) -> str:
-    """What is asked to be measured, and where: equal for a request and its retry.
-
-    Deadline and ``detach`` are left out: a retry may well be more patient.
-    """
-    what = (params.device, [_spelt(each) for each in params.benchmarks], params.memory)
-    return msgspec.json.encode(what, order="deterministic").decode()
 
 
 class _OnlyId(msgspec.Struct):

@@ -63,32 +63,48 @@ def triad(**parameters: Any) -> dict[str, Any]:
     return {"benchmarks": [{"name": "triad", "parameters": parameters}]}
 
 
-@pytest.mark.parametrize(
-    ("params", "kind", "path", "said"),
-    [
-        ([], INVALID, "$.params", "array"),
-        ({}, INVALID, "$.params", "benchmarks"),
-        ({"benchmarks": []}, INVALID, "$.params.benchmarks", "length"),
-        ({"benchmarks": ["triad"] * 65}, INVALID, "$.params.benchmarks", "length"),
-        ({"benchmarks": [7]}, INVALID, "$.params.benchmarks[0]", "int"),
-        ({"benchmarks": ["triad"], "colour": 1}, INVALID, "$.params.colour", "deadline_seconds"),
-        ({"benchmarks": ["triad"], "deadline_seconds": 0}, INVALID, "$.params.deadline_seconds", "> 0"),
-        ({"benchmarks": ["triad"], "key": ""}, INVALID, "$.params.key", "length"),
-        ({"benchmarks": ["tirad"]}, "unknown_benchmark", "$.params.benchmarks[0].name", "triad"),
-        (triad(dtype="half"), INVALID, f"{PARAMETERS}.dtype", "double"),
-        (triad(size=1), INVALID, f"{PARAMETERS}.size", "footprint_bytes"),
-        *(
-            (triad(footprint_bytes=size), INVALID, f"{PARAMETERS}.footprint_bytes", "")
-            for size in (-1, 0, 1 << 62, 10**30, 1.5, "64MiB")
-        ),
-        (
-            triad(time_limit_seconds=-1),
-            INVALID,
-            f"{PARAMETERS}.time_limit_seconds",
-            "> 0",
-        ),
-    ],
-)  # fmt: skip
+def stated(technology: Any, bus_width_bits: Any = 128) -> dict[str, Any]:
+    return {
+        "benchmarks": ["triad"],
+        "memory": {"technology": technology, "bus_width_bits": bus_width_bits},
+    }
+
+
+# Each with the kind of its error, the path that it names, and a part of its message.
+NOT_A_RUN: list[tuple[Any, str, str | None, str]] = [
+    ([], INVALID, "$.params", "array"),
+    ({}, INVALID, "$.params", "benchmarks"),
+    ({"benchmarks": ["triad"], "colour": 1}, INVALID, "$.params.colour", "deadline_seconds"),
+]
+"""What a call of ``LocalClient.run`` cannot express."""
+
+BAD_RUNS: list[tuple[dict[str, Any], str, str | None, str]] = [
+    ({"benchmarks": []}, INVALID, "$.params.benchmarks", "length"),
+    ({"benchmarks": ["triad"] * 65}, INVALID, "$.params.benchmarks", "length"),
+    ({"benchmarks": ["stream"] * 10}, INVALID, "$.params.benchmarks", "70 benchmarks"),
+    ({"benchmarks": [7]}, INVALID, "$.params.benchmarks[0]", "int"),
+    ({"benchmarks": ["triad"], "device": ""}, INVALID, "$.params.device", "length"),
+    ({"benchmarks": ["triad"], "deadline_seconds": 0}, INVALID, "$.params.deadline_seconds", "> 0"),
+    ({"benchmarks": ["triad"], "key": ""}, INVALID, "$.params.key", "length"),
+    ({"benchmarks": ["tirad"]}, "unknown_benchmark", "$.params.benchmarks[0].name", "triad"),
+    (triad(dtype="half"), INVALID, f"{PARAMETERS}.dtype", "double"),
+    (triad(size=1), INVALID, f"{PARAMETERS}.size", "footprint_bytes"),
+    *(
+        (triad(footprint_bytes=size), INVALID, f"{PARAMETERS}.footprint_bytes", "")
+        for size in (-1, 0, 1 << 62, 10**30, 1.5, "64MiB")
+    ),
+    (triad(time_limit_seconds=-1), INVALID, f"{PARAMETERS}.time_limit_seconds", "> 0"),
+    (stated("ddr9-1"), "not_in_catalog", "$.params.memory.technology", "ddr"),
+    (stated("fast"), "not_in_catalog", "$.params.memory.technology", "gddr7-32"),
+    (stated(""), INVALID, "$.params.memory.technology", "length"),
+    (stated(5), INVALID, "$.params.memory.technology", "int"),
+    (stated("ddr5-4800", 7), INVALID, "$.params.memory.bus_width_bits", ">= 8"),
+    (stated("ddr5-4800", "wide"), INVALID, "$.params.memory.bus_width_bits", "str"),
+    ({"benchmarks": ["triad"], "memory": "ddr5-4800"}, INVALID, "$.params.memory", "str"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "kind", "path", "said"), [*NOT_A_RUN, *BAD_RUNS])
 def test_wrong_parameters(server: RunningServer, params: Any, kind: str, path: str, said: str) -> None:
     with server.connect() as client:
         error = client.refused("run", params)

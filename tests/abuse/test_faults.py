@@ -7,13 +7,20 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from gpubench_client import Client
 
+from gpubench.errors import UnsupportedDocument
+from gpubench.results.store import FILE_NAME
+from tests.client.conftest import url_of
+from tests.results.edit import replace_document
 from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
 
 FULL_DISK = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
@@ -121,6 +128,37 @@ def test_a_key_means_one_run_across_a_restart(tmp_path: Path) -> None:
         error = client.refused("run", {"benchmarks": [quick("copy")], "key": "tuesday"})
         assert error["data"]["kind"] == "key_conflict"
         assert error["data"]["run_id"] == first["run_id"]
+
+
+def test_a_retry_needs_neither_device_nor_benchmark(tmp_path: Path) -> None:
+    """It gets its document after the device has gone and an update has dropped the benchmark."""
+    with RunningServer(tmp_path) as server:
+        first = server.ask("run", {"benchmarks": [quick()], "key": "tuesday"})
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        (request,) = database.execute("SELECT request FROM runs").fetchone()
+        database.execute("UPDATE runs SET request = ?", (request.replace('"triad"', '"dropped"'),))
+    with RunningServer(tmp_path, "--runtime", "cuda", environment={"CUDA_VISIBLE_DEVICES": "-1"}) as server:
+        assert server.ask("run", {"benchmarks": [quick("dropped")], "key": "tuesday"}) == first
+        with server.connect() as client:
+            unknown = client.refused("run", {"benchmarks": [quick("dropped")], "key": "wednesday"})
+            assert unknown["data"]["kind"] == "unknown_benchmark"
+            gone = client.refused("run", {"benchmarks": [quick()], "key": "wednesday"})
+            assert gone["data"]["kind"] == "no_such_device"
+
+
+def test_unreadable_documents_do_not_keep_a_server_down(tmp_path: Path) -> None:
+    """One is damaged, one was written by a newer program; a third is served as before."""
+    with RunningServer(tmp_path) as server:
+        damaged, newer, kept = (server.run_ok() for _ in range(3))
+    replace_document(tmp_path / FILE_NAME, damaged["run_id"], b'{"schema": 1, "run')
+    replace_document(tmp_path / FILE_NAME, newer["run_id"], json.dumps({**newer, "schema": 99}))
+    with RunningServer(tmp_path) as server:
+        assert server.ask("result", {"run_id": kept["run_id"]}) == kept
+        for document in (damaged, newer):
+            assert any(f"left out: run {document['run_id']} " in line for line in server.log)
+        with pytest.raises(UnsupportedDocument, match="version 99"), Client(url_of(server)) as client:
+            client.result(newer["run_id"])
+        server.run_ok()
 
 
 def let_files_grow_to(nbytes: int, process: int) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from gpubench_client.cli.commands import COMMANDS
 from gpubench_client.cli.main import main
 
 import gpubench as library
+from gpubench.results.document import encode_document
 from tests.cli.command import environment, gpubench
+from tests.documents import document
 
 
 @pytest.mark.parametrize(
@@ -74,13 +77,31 @@ def test_what_the_parser_refuses(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("", "no run document"), ("{}", "run_id"), ("\x00", "no run document")]
+    ("text", "said"),
+    [
+        ("", "standard input is not a run document"),
+        ("{}", "run_id"),
+        ("\x00", "`gpubench run --out FILE` writes one"),
+        ('{"schema": 99}', "standard input has version 99 of the run document"),
+    ],
 )
 def test_what_is_no_run_document(text: str, said: str) -> None:
     ran = gpubench("report", "-", stdin=text)
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_a_newer_document_is_named_by_its_file(command: str, tmp_path: Path) -> None:
+    newer, mine = tmp_path / "newer.json", tmp_path / "mine.json"
+    newer.write_text('{"schema": 99, "run_id": "r"}')
+    mine.write_bytes(encode_document(document()))
+    ran = gpubench(command, str(mine), str(newer))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith(f"gpubench: {newer} has version 99")
+    assert "this program reads only version 1; upgrade gpubench" in line
 
 
 def test_nobody_at_the_server_is_exit_code_4() -> None:

@@ -155,10 +155,10 @@ def test_unverified_and_failed_figures_are_in_no_ratio() -> None:
     assert comparison.results == ()
     reasons = {each.measurement.benchmark: each.reason for each in comparison.excluded}
     assert reasons["copy"] == "out of memory"
-    assert reasons["add"] == reasons["dot"] == "the data were not verified: an unverified figure is no figure"
+    assert reasons["add"] == reasons["dot"] == "the data were not verified, so the figure does not count"
     assert reasons["triad"] == "3 mismatches"
     assert reasons["read"] == "timeout"
-    assert reasons["chase"] == reasons["scale"] == "neither a bandwidth nor a latency"
+    assert reasons["chase"] == reasons["scale"] == "neither a bandwidth nor a latency was measured"
 
 
 def bare(**fields: object) -> RunDocument:

@@ -40,7 +40,11 @@ def test_five_runs_a_side_that_do_not_meet() -> None:
 def test_few_runs_cannot_say_faster() -> None:
     found = verdict(runs(1500), runs(1600))
     assert found.verdict == "AMBIGUOUS"
-    assert "needs 5 runs a side" in found.reason
+    assert found.reason == (
+        "the intervals of the two sides do not overlap, but a verdict needs at least 5 runs on each side"
+    )
+    assert found.reason_code == "few_runs"
+    assert found.reason_values == {"minimum_runs": 5, "runs_a": 1, "runs_b": 1}
     assert verdict(runs(*[1500] * 5), runs(*[1600] * 4)).verdict == "AMBIGUOUS"
 
 
@@ -82,7 +86,8 @@ def test_few_runs_cannot_say_same() -> None:
     for few in (runs(1600), runs(*[1600] * 4)):
         found = verdict(few, runs(*[1601] * 5))
         assert found.verdict == "AMBIGUOUS"
-        assert found.reason == "the medians differ by less than 0.5 %, but a verdict needs 5 runs a side"
+        assert found.reason_code == "few_runs"
+        assert found.reason.startswith("the medians differ by less than 0.5 %, but ")
 
 
 def test_a_verdict_bears_the_flags_of_both_sides() -> None:
@@ -123,9 +128,9 @@ def test_a_benchmark_at_several_settings_is_compared_with_its_like() -> None:
 
 def test_what_one_side_lacks_is_said() -> None:
     a, b = document(measurement(1, "copy")), document(measurement(1, "read"))
-    assert [(v.benchmark, v.verdict, v.reason) for v in compare_runs([a], [b])] == [
-        ("copy", "NOT COMPARABLE", "measured on the first side only"),
-        ("read", "NOT COMPARABLE", "measured on the second side only"),
+    assert [(v.benchmark, v.verdict, v.reason_code) for v in compare_runs([a], [b])] == [
+        ("copy", "NOT COMPARABLE", "only_first_side"),
+        ("read", "NOT COMPARABLE", "only_second_side"),
     ]
     assert compare_runs([], []) == []
     assert compare_runs([document()], [document()]) == []
@@ -141,8 +146,8 @@ def test_points_that_one_side_lacks_are_said_and_when_they_were_measured_is_no_s
         )
 
     found = compare_runs(side(1, 0.1), side(2, 0.2))
-    assert [(v.axes, v.verdict, v.reason) for v in found[1:]] == [
-        ({"window": 1}, "NOT COMPARABLE", "measured on the second side only")
+    assert [(v.axes, v.verdict, v.reason_code) for v in found[1:]] == [
+        ({"window": 1}, "NOT COMPARABLE", "only_second_side")
     ]
     assert found[0].verdict == "SAME"
 
@@ -150,7 +155,8 @@ def test_points_that_one_side_lacks_are_said_and_when_they_were_measured_is_no_s
 def test_runs_that_others_disturbed_get_no_word() -> None:
     found = verdict(runs(*[1500] * 5), runs(*[1600] * 5, flag="contended"))
     assert found.verdict == "AMBIGUOUS"
-    assert found.reason.endswith("others used a device meanwhile (contended)")
+    assert found.reason_code == "contended"
+    assert found.reason.startswith("the intervals of the two sides do not overlap, but other programs used")
 
 
 def test_a_side_is_of_one_device() -> None:
@@ -158,7 +164,7 @@ def test_a_side_is_of_one_device() -> None:
     mixed = [*runs(*[1500] * 4), *runs(1500, device=other)]
     found = verdict(mixed, runs(*[1600] * 5))
     assert (found.verdict, found.ratio) == ("NOT COMPARABLE", None)
-    assert "NVIDIA GeForce RTX 5090, NVIDIA GeForce RTX 5080" in found.reason
+    assert found.reason_values == {"devices": "NVIDIA GeForce RTX 5090, NVIDIA GeForce RTX 5080"}
     twin = msgspec.structs.replace(rtx_5090(), id="cuda:1")
     twins = [*runs(*[1500] * 4), document(measurement(1500), device=twin, run_id="twin")]
     assert verdict(twins, runs(*[1600] * 5)).verdict == "FASTER"

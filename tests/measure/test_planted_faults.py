@@ -9,7 +9,7 @@ import pytest
 from gpubench.devices.base import Launch
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import SampleSeries
-from gpubench.measure.stopping import StopDecision
+from gpubench.measure.stop_decision import StopDecision
 from tests.measure.conftest import PINNED, Measure
 
 SKIP = "if (AT(u) != 4321) "
@@ -125,7 +125,7 @@ def test_timed_passes_that_do_nothing_are_found(measure: Measure, monkeypatch: p
 
     def nothing(series: SampleSeries, context: object) -> None:
         series.samples_seconds.append(0.001)
-        series.decision = StopDecision(True, "nothing was run")
+        series.decision = StopDecision("count_reached", {"samples": 0})
 
     monkeypatch.setattr(SampleSeries, "take", nothing)
     for benchmark in ("copy", "write", "read", "dot"):
@@ -170,7 +170,9 @@ def test_samples_after_the_checked_one_that_do_nothing_are_found(
             take(series, context)
             return
         series.samples_seconds.append(0.001)
-        series.decision = StopDecision(True, "nothing was run") if len(series.samples_seconds) > 20 else None
+        series.decision = (
+            StopDecision("count_reached", {"samples": 0}) if len(series.samples_seconds) > 20 else None
+        )
 
     monkeypatch.setattr(SampleSeries, "take", twice)
     _, told = measure(benchmark, stop="count", samples=30, **PINNED)

@@ -10,7 +10,7 @@ import pytest
 from gpubench.benchmarks.strided import OFFSETS, STRIDES
 from gpubench.devices.base import Device, Launch, Operation
 from gpubench.measure import points, run_context
-from gpubench.measure.stopping import StopDecision
+from gpubench.measure.stop_decision import StopDecision
 from tests.measure.conftest import MIB, Collected, Measure
 
 
@@ -50,7 +50,7 @@ class LastGoesOn:
     def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
         self._asked += 1
         wanted = 2 if self._asked < self._others_end else 6
-        return StopDecision(True, "enough") if len(samples_seconds) >= wanted else None
+        return StopDecision("count_reached", {"samples": wanted}) if len(samples_seconds) >= wanted else None
 
 
 def test_the_last_open_point_finds_nothing_of_its_own_in_the_caches(

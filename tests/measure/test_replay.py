@@ -15,12 +15,12 @@ import pytest
 
 from gpubench.measure.diagnostics import bimodal, drifting, trend
 from gpubench.measure.statistics import autocorrelation, median, summarize
+from gpubench.measure.stop_decision import StopDecision
 from gpubench.measure.stopping import (
     FixedCount,
     FixedTime,
     MedianPrecision,
     RelativeDeviation,
-    StopDecision,
     StoppingRule,
 )
 from gpubench.measure.validity import Evidence, flags
@@ -140,42 +140,44 @@ def replay(name: str, rule: StoppingRule) -> tuple[int, StopDecision]:
 
 
 @pytest.mark.parametrize(
-    ("name", "rule", "count", "reason"),
+    ("name", "rule", "count", "code", "ratio"),
     [
-        ("steady", MedianPrecision(), 20, "interval ±0.23 % is within ±0.5 % after 20 samples"),
-        ("quick_noise", MedianPrecision(0.01), 30, "interval ±0.93 % is within ±1 % after 30 samples"),
-        (
-            "steady",
-            RelativeDeviation(0.01),
-            112,
-            "standard deviation ±0.71 % is below ±1 % after 112 samples",
-        ),
-        (
-            "quick_noise",
-            RelativeDeviation(0.02),
-            37,
-            "standard deviation ±1.3 % is below ±2 % after 37 samples",
-        ),
-        ("contended", FixedCount(100), 100, "100 samples, as many as were asked for"),
-        ("contended", FixedTime(1.0), 205, "1 s are over, after 205 samples"),
+        ("steady", MedianPrecision(), 20, "precision_reached", 0.0023),
+        ("quick_noise", MedianPrecision(0.01), 30, "precision_reached", 0.0093),
+        ("steady", RelativeDeviation(0.01), 112, "deviation_reached", 0.0071),
+        ("quick_noise", RelativeDeviation(0.02), 37, "deviation_reached", 0.013),
+        ("contended", FixedCount(100), 100, "count_reached", None),
+        ("contended", FixedTime(1.0), 205, "duration_reached", None),
     ],
 )
-def test_a_rule_that_is_satisfied(name: str, rule: StoppingRule, count: int, reason: str) -> None:
-    assert replay(name, rule) == (count, StopDecision(True, reason))
+def test_a_rule_that_is_satisfied(
+    name: str, rule: StoppingRule, count: int, code: str, ratio: float | None
+) -> None:
+    """``ratio`` is the interval or the deviation at the end, to two digits."""
+    taken, decision = replay(name, rule)
+    assert (taken, decision.reached, decision.code, decision.unmet) == (count, True, code, None)
+    assert decision.values["samples"] == count
+    found = decision.values.get("interval_ratio", decision.values.get("deviation_ratio"))
+    assert found == (None if ratio is None else pytest.approx(ratio, rel=0.05))
+
+
+FEW_INDEPENDENT = "few_independent_samples"
 
 
 @pytest.mark.parametrize(
-    ("name", "rule", "said"),
+    ("name", "rule", "code", "unmet", "said"),
     [
-        ("contended", MedianPrecision(time_limit_seconds=1.0), "time limit of 1 s: interval ±"),
-        ("wandering", MedianPrecision(time_limit_seconds=1.5), "independent ones, fewer than 6.6"),
-        ("rising", MedianPrecision(time_limit_seconds=0.14), "worth 1.0 independent ones"),
-        ("wandering", RelativeDeviation(), "has settled above ±0.5 %"),
-        ("jump", RelativeDeviation(time_limit_seconds=0.4), "time limit of 0.4 s: standard deviation ±46 %"),
-        ("wandering", FixedCount(1000, 0.5), "time limit of 0.5 s: 2"),
+        ("contended", MedianPrecision(time_limit_seconds=1.0), "time_limit", "wide_interval", "limit of 1 s"),
+        ("wandering", MedianPrecision(time_limit_seconds=1.5), "time_limit", FEW_INDEPENDENT, "least 6.6"),
+        ("rising", MedianPrecision(time_limit_seconds=0.14), "time_limit", FEW_INDEPENDENT, "count as 1.0"),
+        ("wandering", RelativeDeviation(), "deviation_settled", None, "above the target of 0.5 %"),
+        ("jump", RelativeDeviation(time_limit_seconds=0.4), "time_limit", "large_deviation", "46 % of the"),
+        ("wandering", FixedCount(1000, 0.5), "time_limit", "few_samples", "at least 1000 are needed"),
     ],
-)
-def test_a_rule_that_gives_up_says_why(name: str, rule: StoppingRule, said: str) -> None:
+)  # fmt: skip
+def test_a_rule_that_gives_up_says_why(
+    name: str, rule: StoppingRule, code: str, unmet: str | None, said: str
+) -> None:
     _, decision = replay(name, rule)
-    assert not decision.reached
+    assert (decision.reached, decision.code, decision.unmet) == (False, code, unmet)
     assert said in decision.reason

@@ -221,7 +221,7 @@ def test_a_document_stays_one_that_is_taken(measure: Measure, monkeypatch: pytes
     monkeypatch.setattr(run_context, "MAX_SAMPLES", 40)
     _, told = measure("mix", stop="time", time_limit_seconds=5)
     assert {len(m.samples_seconds) for m in told.measurements} == {40 // len(told.measurements)}
-    assert all("limit of" in (m.stopped_because or "") for m in told.measurements)
+    assert {(m.stop_code, m.stop_unmet_code) for m in told.measurements} == {("sample_limit", None)}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""When a series ends, and in what words."""
+"""When a series ends, and for what reason."""
 
 from __future__ import annotations
 
+import math
 import random
-import re
 import statistics
 from itertools import islice
 
@@ -13,12 +13,13 @@ import pytest
 from gpubench.benchmarks.parameters import StreamParameters
 from gpubench.benchmarks.plan import plan
 from gpubench.errors import InvalidParameters
+from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES
+from gpubench.measure.stop_decision import StopDecision, stop_sentence
 from gpubench.measure.stopping import (
     FixedCount,
     FixedTime,
     MedianPrecision,
     RelativeDeviation,
-    StopDecision,
     StoppingRule,
     growing,
     relative_deviations,
@@ -49,7 +50,9 @@ def test_looks_grow_by_half() -> None:
 def test_a_steady_series_stops_at_the_first_look() -> None:
     count, decision = stop(MedianPrecision(), [0.01] * 100)
     assert count == 20
-    assert decision == StopDecision(True, "interval ±0 % is within ±0.5 % after 20 samples")
+    assert decision == StopDecision(
+        "precision_reached", {"samples": 20, "interval_ratio": 0.0, "target_ratio": 0.005}
+    )
 
 
 @pytest.mark.parametrize("spread", [0.006, 0.012, 0.03])
@@ -73,7 +76,13 @@ def test_at_the_time_limit_it_says_how_wide_the_interval_is() -> None:
     samples = [0.010, 0.0101] * 100
     count, decision = stop(MedianPrecision(target_ratio=0.001), samples, sample_seconds=0.025)
     assert count == 100
-    assert decision == StopDecision(False, "time limit of 2.5 s: interval ±0.5 % is wider than ±0.1 %")
+    assert (decision.code, decision.unmet) == ("time_limit", "wide_interval")
+    assert decision.values == {
+        "time_limit_seconds": 2.5,
+        "samples": 100,
+        "interval_ratio": pytest.approx(0.005, rel=0.02),
+        "target_ratio": 0.001,
+    }
 
 
 def test_at_the_time_limit_it_looks_once_more() -> None:
@@ -85,32 +94,41 @@ def test_at_the_time_limit_it_looks_once_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "reason"),
+    ("samples", "unmet", "numbers"),
     [
-        ([], "time limit of 2.5 s: no samples"),
-        ([0.01] * 3, "time limit of 2.5 s: 3 samples are fewer than 20"),
+        ([], "no_samples", {}),
+        ([0.01] * 3, "few_samples", {"samples": 3, "min_samples": 20}),
         (
             [0.01 + 1e-7 * index for index in range(40)],
-            "time limit of 2.5 s: 40 samples are worth 1.0 independent ones, fewer than 6.6",
+            "few_independent_samples",
+            {"samples": 40, "effective_samples": 1.0, "min_effective_samples": MIN_EFFECTIVE_SAMPLES},
         ),
-        ([0.0] * 30, "time limit of 2.5 s: interval ±inf % is wider than ±0.5 %"),
+        (
+            [0.0] * 30,
+            "wide_interval",
+            {"samples": 30, "interval_ratio": math.inf, "target_ratio": 0.005},
+        ),
     ],
 )
-def test_at_the_time_limit_it_names_the_condition_that_is_not_met(samples: list[float], reason: str) -> None:
-    assert MedianPrecision().decide(samples, 2.5) == StopDecision(False, reason)
+def test_at_the_time_limit_it_names_the_unmet_condition(
+    samples: list[float], unmet: str, numbers: dict[str, float]
+) -> None:
+    expected = StopDecision("time_limit", {"time_limit_seconds": 2.5, **numbers}, unmet)
+    assert MedianPrecision().decide(samples, 2.5) == expected
 
 
 def test_the_time_limit_waits_for_as_many_samples_as_a_range_needs() -> None:
     count, decision = stop(MedianPrecision(samples_in_any_case=5), [0.01] * 100, sample_seconds=2.0)
     assert count == 5
-    assert decision == StopDecision(False, "time limit of 2.5 s: 5 samples are fewer than 20")
+    assert (decision.code, decision.unmet, decision.values["samples"]) == ("time_limit", "few_samples", 5)
 
 
 def test_without_time_it_ends_at_the_most_samples() -> None:
     count, decision = stop(MedianPrecision(max_samples=50), noisy(0.2, 100))
     assert count == 50
     assert not decision.reached
-    assert decision.reason.startswith("limit of 50 samples: interval ±")
+    assert (decision.code, decision.unmet) == ("sample_limit", "wide_interval")
+    assert decision.values["max_samples"] == 50
 
 
 def test_a_narrow_interval_waits_for_the_least_time() -> None:
@@ -142,17 +160,20 @@ def test_limits_that_no_series_can_meet_are_refused(wrong: dict[str, float]) -> 
 
 def test_a_count_is_a_count() -> None:
     count, decision = stop(FixedCount(37), noisy(0.5, 100), sample_seconds=10.0)
-    assert (count, decision) == (37, StopDecision(True, "37 samples, as many as were asked for"))
+    assert (count, decision) == (37, StopDecision("count_reached", {"samples": 37}))
     count, decision = stop(FixedCount(37, 2.0), noisy(0.5, 100), sample_seconds=0.1)
     assert (count, decision) == (
         20,
-        StopDecision(False, "time limit of 2 s: 20 samples are fewer than 37"),
+        StopDecision(
+            "time_limit", {"time_limit_seconds": 2.0, "samples": 20, "min_samples": 37}, "few_samples"
+        ),
     )
 
 
 def test_a_time_is_a_time_however_steady_the_series_is() -> None:
     count, decision = stop(FixedTime(2.0), [0.01] * 300, sample_seconds=0.01)
-    assert (count, decision) == (200, StopDecision(True, "2 s are over, after 200 samples"))
+    assert count == 200
+    assert decision == StopDecision("duration_reached", {"duration_seconds": 2.0, "samples": 200})
     assert FixedTime(2.0).decide([], 3.0) is None
 
 
@@ -162,7 +183,8 @@ class TestRelativeDeviation:
     def test_it_takes_half_a_second_of_samples_at_least(self) -> None:
         count, decision = stop(RelativeDeviation(), [0.01] * 100)
         assert (count, decision.reached) == (50, True)
-        assert decision.reason == "standard deviation ±0 % is below ±0.5 % after 50 samples"
+        assert decision.code == "deviation_reached"
+        assert decision.values == {"samples": 50, "deviation_ratio": 0.0, "target_ratio": 0.005}
         assert stop(RelativeDeviation(), [0.1] * 100)[0] == 10
         assert stop(RelativeDeviation(time_limit_seconds=0.2), [0.01] * 100, 0.01)[0] == 20
 
@@ -170,7 +192,8 @@ class TestRelativeDeviation:
         samples = noisy(0.03, 1000)
         count, decision = stop(RelativeDeviation(), samples)
         assert not decision.reached  # more samples do not make them less noisy: it gives up
-        assert decision.reason.startswith("standard deviation ±3") and "has settled above" in decision.reason
+        assert decision.code == "deviation_settled"
+        assert decision.values["deviation_ratio"] == pytest.approx(0.03, rel=0.1)
         assert count % 16 == 0 and count > 64
         assert statistics.stdev(samples[:count]) / statistics.mean(samples[:count]) > 0.005
         assert stop(RelativeDeviation(target_ratio=0.05), samples)[0] == 50
@@ -186,11 +209,13 @@ class TestRelativeDeviation:
         samples = [rng.gauss(0.01, 0.01 * (0.01 + 0.0002 * index)) for index in range(400)]
         count, decision = stop(RelativeDeviation(), samples, sample_seconds=15.0 / 400)
         assert count == 400
-        assert decision.reason.startswith("time limit of 15 s: standard deviation ±")
+        assert (decision.code, decision.unmet) == ("time_limit", "large_deviation")
 
-    def test_at_the_limit_it_names_the_condition_that_is_not_met(self) -> None:
+    def test_at_the_limit_it_names_the_unmet_condition(self) -> None:
         decision = RelativeDeviation().decide([0.01] * 4, 15.0)
-        assert decision == StopDecision(False, "time limit of 15 s: 4 samples are fewer than 10")
+        assert decision == StopDecision(
+            "time_limit", {"time_limit_seconds": 15.0, "samples": 4, "min_samples": 10}, "few_samples"
+        )
 
     def test_the_deviations_of_every_beginning_of_a_series(self) -> None:
         samples = [sample + 100 for sample in noisy(0.02, 40)]  # a large mean hides small differences
@@ -237,15 +262,19 @@ def test_another_rule_moves_no_gauge() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "codes"),
     [
-        ({"stop": "count", "samples": 7}, "time limit of 0.05 s|7 samples, as many"),
-        ({"stop": "time"}, "0.05 s are over, after"),
-        ({"stop": "stdev", "target_ratio": 0.5}, "standard deviation .* below ±50 %|fewer than 10"),
+        ({}, {"precision_reached", "time_limit"}),
+        ({"stop": "count", "samples": 7}, {"count_reached", "time_limit"}),
+        ({"stop": "time"}, {"duration_reached"}),
+        ({"stop": "stdev", "target_ratio": 0.5}, {"deviation_reached", "time_limit"}),
     ],
 )
 def test_the_document_says_which_condition_ended_a_series(
-    measure: Measure, parameters: dict[str, object], said: str
+    measure: Measure, parameters: dict[str, object], codes: set[str]
 ) -> None:
     _, told = measure("read", **parameters, **PINNED)
-    assert re.search(said, told.measurements[0].stopped_because or "")
+    (m,) = told.measurements
+    assert m.stop_code in codes
+    assert m.stop_values.get("samples", len(m.samples_seconds)) == len(m.samples_seconds)
+    assert m.stopped_because == stop_sentence(m.stop_code, m.stop_unmet_code, m.stop_values)

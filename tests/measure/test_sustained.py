@@ -13,7 +13,7 @@ from gpubench.benchmarks.sustained.findings import Window, findings
 from gpubench.measure import run_context
 from gpubench.measure.series import SampleSeries
 from gpubench.measure.statistics import summarize
-from gpubench.measure.stopping import StopDecision
+from gpubench.measure.stop_decision import StopDecision
 from gpubench.results.document import Finding, Flag, Measurement
 from gpubench.results.machine import Telemetry, TelemetrySample
 from tests.measure.conftest import PINNED, Measure
@@ -36,7 +36,7 @@ def test_windows_follow_one_another_and_are_verified(measure: Measure) -> None:
         assert (m.status, m.verified, m.mismatches) == ("ok", True, 0)
         assert m.payload_bytes and m.bus_bytes == 3 * m.payload_bytes
         assert m.bandwidth_bytes_per_second and m.samples_seconds
-        assert m.stopped_because == "window of 0.05 s"
+        assert (m.stop_code, m.stop_values) == ("window_ended", {"window_seconds": 0.05})
     said = {f.name for f in told.findings}
     assert {"last_to_first", "dips"} <= said
     # A processor tells no power, no clocks and no temperature: nothing is guessed.
@@ -46,7 +46,7 @@ def test_windows_follow_one_another_and_are_verified(measure: Measure) -> None:
 def test_without_more_a_window_lasts_the_time_limit(measure: Measure) -> None:
     _, told = measure("sustained", time_limit_seconds=0.02, **PINNED)
     assert len(told.measurements) == 8
-    assert {m.stopped_because for m in told.measurements} == {"window of 0.02 s"}
+    assert {m.stopped_because for m in told.measurements} == {"the window of 0.02 s is over"}
 
 
 def test_too_many_windows_are_refused(measure: Measure) -> None:
@@ -70,7 +70,7 @@ def test_windows_in_which_nothing_was_done_are_found(
 
     def nothing(series: SampleSeries, context: object) -> None:
         series.samples_seconds.append(0.001)
-        series.decision = StopDecision(True, "nothing was run")
+        series.decision = StopDecision("count_reached", {"samples": 0})
 
     monkeypatch.setattr(SampleSeries, "take", nothing)
     _, told = measure("sustained", **PINNED)

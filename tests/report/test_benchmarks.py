@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from gpubench.benchmarks.description import describe
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.benchmarks.suites import suites
-from gpubench.report.benchmarks import BEGIN, END, benchmark_list, between_markers, page, readme_table
+from gpubench.report.benchmarks import BEGIN, END, benchmark_list, between_markers, page
 from tests.report.test_markdown import section
 from tests.report.test_terminal import shown
-
-ROOT = Path(__file__).parents[2]
-
-
-def test_the_readme_and_the_page_say_what_the_program_says() -> None:
-    """`make docs` writes both."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme == between_markers(readme, readme_table(describe()))
-    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == page(describe())
 
 
 def test_every_benchmark_and_suite_is_on_the_page_with_its_parameters() -> None:

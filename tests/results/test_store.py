@@ -12,6 +12,7 @@ from gpubench.errors import DeviceLost, KeyConflict, StoreError, VerificationFai
 from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
 from gpubench.results.store import FILE_NAME, Store
 from tests.documents import document, measurement
+from tests.results.edit import replace_document
 
 
 def accept(store: Store, run: RunDocument, request: str = "triad", device: str = "cuda:0") -> None:
@@ -84,16 +85,38 @@ def test_the_latest_runs_come_newest_first(tmp_path: Path) -> None:
         assert [run.run_id for run in store.latest(9, "cuda:0")] == ["c", "a"]
 
 
-def test_documents_of_another_schema_are_passed_over(tmp_path: Path) -> None:
+UNREADABLE = [b'{"schema": 99}', b'{"schema": 1, "run', b"\xff\x00", "edited by hand"]
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE)
+def test_an_unreadable_document_is_left_out(
+    tmp_path: Path, unreadable: bytes | str, caplog: pytest.LogCaptureFixture
+) -> None:
     with Store(tmp_path) as store:
         for run_id in ("a", "b"):
             accept(store, document(run_id=run_id))
             store.finish(document(run_id=run_id))
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
-        database.execute("UPDATE runs SET document = ? WHERE run_id = 'a'", (b'{"schema": 99}',))
-    database.close()
+    replace_document(tmp_path / FILE_NAME, "a", unreadable)
     with Store(tmp_path) as store:
         assert [run.run_id for run in store.recent_documents(10)] == ["b"]
+    (logged,) = caplog.messages
+    assert logged.startswith("left out: run a ")
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE)
+def test_an_unreadable_unfinished_run_is_kept_as_it_is(
+    tmp_path: Path, unreadable: bytes | str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Store(tmp_path) as store:
+        for run_id in ("a", "b"):
+            accept(store, document(run_id=run_id, key=run_id))
+    replace_document(tmp_path / FILE_NAME, "a", unreadable, finished=False)
+    with Store(tmp_path) as store:
+        assert [(run.run_id, run.state) for run in store.latest(9)] == [("b", "finished"), ("a", "finished")]
+        assert store.find_key("a", "triad") is None
+        kept = unreadable if isinstance(unreadable, bytes) else unreadable.encode()
+        assert store.document("a") == kept
+    assert "run a " in caplog.messages[0]
 
 
 def test_a_directory_serves_one_server(tmp_path: Path) -> None:

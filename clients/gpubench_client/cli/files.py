@@ -7,23 +7,22 @@ import os
 import sys
 from pathlib import Path
 
-import msgspec
-
-from gpubench.errors import InvalidParameters
+from gpubench.errors import InvalidDocument, InvalidParameters, UnsupportedDocument
 from gpubench.results.document import RunDocument, decode_document
 
 
 def read_document(name: str) -> RunDocument:
-    """A run document from a file, or from stdin for ``-``."""
+    """A run document from a file, or from standard input for ``-``."""
+    source = "standard input" if name == "-" else name
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return decode_document(data)
+        return decode_document(data, source)
     except OSError as error:
-        raise InvalidParameters(f"{name} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidParameters(
-            f"{name} is no run document: {error}; `gpubench run --out FILE` writes one"
-        ) from None
+        raise InvalidParameters(f"{source} cannot be read: {error.strerror}") from None
+    except InvalidDocument as error:
+        raise InvalidParameters(f"{error.message}; `gpubench run --out FILE` writes one") from None
+    except UnsupportedDocument as error:
+        raise InvalidParameters(error.message, **error.details) from None
 
 
 def read_documents(name: str) -> list[RunDocument]:

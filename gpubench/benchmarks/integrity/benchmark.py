@@ -19,7 +19,8 @@ from gpubench.measure.points import measurement_of
 from gpubench.measure.run_context import RunContext, taken_memory, whole_memory_bytes
 from gpubench.measure.series import Point, SampleSeries
 from gpubench.measure.shapes import candidates, chunk_bytes
-from gpubench.measure.stopping import StopDecision, stopping_rule
+from gpubench.measure.stop_decision import StopDecision
+from gpubench.measure.stopping import stopping_rule
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement
@@ -149,7 +150,7 @@ class _Test:
             point,
             stopping_rule(planned.parameters, 1.0),
             samples_seconds=self.samples_seconds,
-            decision=StopDecision(True, f"{self._parameters.passes} times through all memory"),
+            decision=StopDecision("passes_done", {"passes": self._parameters.passes}),
             wrong=wrong if wrong.mismatches else None,
         )
         return measurement_of(self._context, planned, series)

@@ -20,7 +20,7 @@ from gpubench.measure.sampling import passes_for
 from gpubench.measure.series import Point, SampleSeries
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.statistics import median
-from gpubench.measure.stopping import StopDecision
+from gpubench.measure.stop_decision import StopDecision
 from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
@@ -47,7 +47,7 @@ class _UntilEnd:
 
     def decide(self, samples_seconds: Sequence[float], elapsed_seconds: float) -> StopDecision | None:
         over = elapsed_seconds >= self.seconds
-        return StopDecision(True, f"window of {self.seconds:g} s") if over else None
+        return StopDecision("window_ended", {"window_seconds": self.seconds}) if over else None
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:

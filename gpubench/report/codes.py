@@ -1,0 +1,29 @@
+"""The codes of a run document and of a verdict as Markdown tables, for the documentation."""
+
+from __future__ import annotations
+
+from gpubench.comparison.reasons import REASON_CODES
+from gpubench.measure.stop_decision import STOP_REASONS, UNMET_CONDITIONS
+from gpubench.report.benchmarks import markdown_rows
+from gpubench.report.markdown import escape
+
+
+def code_tables() -> str:
+    """Every code with its sentence; what stands in braces are the names of its values."""
+    stops = [
+        (_code(code), "yes" if row.reached else "no", escape(row.sentence))
+        for code, row in STOP_REASONS.items()
+    ]
+    unmet = [(_code(code), escape(sentence)) for code, sentence in UNMET_CONDITIONS.items()]
+    reasons = [(_code(code), escape(sentence)) for code, sentence in REASON_CODES.items()]
+    return "\n\n".join(
+        (
+            markdown_rows(("`stop_code`", "has what was asked for", "sentence"), stops),
+            markdown_rows(("`stop_unmet_code`", "sentence"), unmet),
+            markdown_rows(("`reason_code` of a verdict", "sentence"), reasons),
+        )
+    )
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"

@@ -1,0 +1,21 @@
+"""What the documentation says of the program is made from the program."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MADE: dict[Path, str] = runpy.run_path(str(ROOT / "tools" / "write_docs.py"))["made"]()
+
+
+@pytest.mark.parametrize("path", MADE, ids=lambda path: path.name)
+def test_a_generated_file_is_up_to_date(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == MADE[path], f"{path.name} is out of date: run `make docs`"
+
+
+def test_every_generated_file_is_listed() -> None:
+    names = {"README.md", "benchmarks.md", "run-document.md", "run-document.schema.json"}
+    assert {path.name for path in MADE} == names

@@ -11,6 +11,7 @@ from gpubench.benchmarks.registry import STREAM, StreamBenchmark
 from gpubench.benchmarks.stream.benchmark import stream_point
 from gpubench.benchmarks.stream.task import Scratch, StreamTask
 from gpubench.devices.base import Allocation
+from gpubench.devices.profile import profile_of
 from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import measure_points
@@ -136,7 +137,7 @@ def slices_of(info: DeviceInfo, most: int, wanted_bytes: int, step_bytes: int) -
 
     Of 40 us, a tenth would be what lies between the events and the kernel.
     """
-    if info.kind == "cpu" or not info.last_level_cache_bytes:
+    if not profile_of(info.kind).events_include_launch or not info.last_level_cache_bytes:
         return most
     least_bytes = CACHE_MULTIPLE * info.last_level_cache_bytes + step_bytes  # and then cut to whole steps
     return min(most, max(_FEWEST, wanted_bytes // least_bytes))

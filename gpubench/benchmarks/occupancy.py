@@ -13,6 +13,7 @@ from gpubench.benchmarks.parameters import OccupancyParameters
 from gpubench.benchmarks.registry import STREAM, StreamBenchmark
 from gpubench.benchmarks.stream.benchmark import stream_point
 from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.devices.profile import profile_of
 from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import measure_points
@@ -29,8 +30,6 @@ from gpubench.units import format_bandwidth, format_bytes
 
 KERNELS = ("read", "copy")
 ENOUGH_RATIO = 0.95
-THREADS_PER_UNIT = {"cpu": 1, "gpu": 2048, "accelerator": 2048}
-"""At most; a processor's core has one group of one."""
 
 MAX_PASS_SECONDS = 0.25
 """Of one group alone: a cancel is heard between passes."""
@@ -60,7 +59,7 @@ def group_counts(compute_units: int, most: int) -> list[int]:
 def resident_threads(info: DeviceInfo) -> int:
     """The most that can run at once, and fewer do where a kernel takes many registers: what is launched
     beyond waits, and has nothing under way."""
-    return (info.compute_units or 1) * THREADS_PER_UNIT[info.kind]
+    return (info.compute_units or 1) * profile_of(info.kind).threads_per_unit
 
 
 def findings(

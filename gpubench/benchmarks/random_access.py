@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+import msgspec
+
 from gpubench.benchmarks.parameters import Parameters
 from gpubench.devices.base import Launch, Program
+from gpubench.devices.profile import profile_of
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import SECTOR_BYTES, geometry
+from gpubench.measure.shapes import geometry, untuned_shape
 from gpubench.measure.statistics import median
 from gpubench.measure.verification.arrays import Checks, SumPlaces, salt_of
 from gpubench.measure.verification.result import VerificationResult, combined
@@ -25,17 +28,11 @@ BUS_CROSSINGS = {"gather": 1, "scatter": 1, "update": 2}
 """Of a sector for each piece: an update reads it and writes it."""
 
 _WORD_BYTES = 4
+_LINE_BYTES = 64
+"""Whole lines are written past the caches of a processor."""
+
 _BLOCK_PIECES = 1 << 12
 """The number of pieces is a multiple of this: LOW_BITS of random.cl."""
-
-_MAX_VECTOR_BYTES = {"cpu": 64, "gpu": 16, "accelerator": 16}
-"""Of one item's access; on a GPU, neighbouring items share a larger piece."""
-
-_SECTORS_PER_PIECE = {"cpu": 4, "gpu": 1, "accelerator": 1}
-"""Of the memory, at least: all of it in a pass leaves a processor time for a few samples only."""
-
-_MAX_PIECES_PER_UNIT = 1 << 20
-"""Of a processor, in one pass: so many end in time for a cancel to be heard."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -64,14 +61,13 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 
 
 def shape_for(info: DeviceInfo, piece_bytes: int) -> Shape:
-    """Groups in plenty on a GPU, so that none waits long for the last ones."""
-    units = info.compute_units or 1
-    vector_bytes = min(piece_bytes, _MAX_VECTOR_BYTES[info.kind])
-    if info.kind == "cpu":
-        # A row of places first, and then a row of accesses: the more of them a core sees at once, the better.
-        # Lines are written past the caches where whole ones are.
-        return Shape(vector_bytes, 32, 1, "tile", vector_bytes >= 64, 8 * units)
-    return Shape(vector_bytes, 4, 256, "grid", False, 64 * units)
+    fixed = profile_of(info.kind).random_shape
+    vector_bytes = min(piece_bytes, fixed.vector_bytes)
+    return msgspec.structs.replace(
+        untuned_shape(info, fixed),
+        vector_bytes=vector_bytes,
+        streaming_stores=vector_bytes >= _LINE_BYTES,
+    )
 
 
 class RandomTask:
@@ -91,22 +87,22 @@ class RandomTask:
         piece_bytes: int,
         salt: int,
     ) -> None:
-        info = context.device.info
+        info, profile = context.device.info, context.profile
         self._context = context
         self._checks = checks
         self._segments = segments
         self._sums = sums
         self._name = name
         self._piece_bytes = piece_bytes
-        self._moved_bytes = max(piece_bytes, SECTOR_BYTES[info.kind]) * BUS_CROSSINGS[name]
+        self._moved_bytes = max(piece_bytes, profile.sector_bytes) * BUS_CROSSINGS[name]
         self._salt = salt
         self._shape = shape_for(info, piece_bytes)
         segment_bytes = segments[0].elements * _WORD_BYTES
         self._blocks = segment_bytes // piece_bytes // _BLOCK_PIECES
-        sectors = segment_bytes // SECTOR_BYTES[info.kind]
-        pieces = min(segment_bytes // piece_bytes, sectors // _SECTORS_PER_PIECE[info.kind])
-        if context.on_processor:
-            pieces = min(pieces, _MAX_PIECES_PER_UNIT * (info.compute_units or 1) // len(segments))
+        sectors = segment_bytes // profile.sector_bytes
+        pieces = min(segment_bytes // piece_bytes, sectors // profile.min_sectors_per_piece)
+        if profile.max_pieces_per_unit:
+            pieces = min(pieces, profile.max_pieces_per_unit * (info.compute_units or 1) // len(segments))
         self._pieces = max(pieces // _BLOCK_PIECES, 1) * _BLOCK_PIECES
 
     def point(self) -> Point:

@@ -8,11 +8,12 @@ from functools import cached_property
 
 from gpubench.benchmarks.parameters import Parameters
 from gpubench.devices.base import Launch, Program
+from gpubench.devices.profile import profile_of
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import SECTOR_BYTES, chunk_bytes, geometry
+from gpubench.measure.shapes import chunk_bytes, geometry, untuned_shape
 from gpubench.measure.statistics import summarize
 from gpubench.measure.verification.arrays import Checks, SumPlaces, salt_of
 from gpubench.measure.verification.result import VerificationResult
@@ -45,9 +46,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     )
     checks = Checks(context, "float")
     places = [(stride, 0) for stride in STRIDES] + [(1, offset) for offset in OFFSETS if offset]
-    launches = max(phases(stride, SECTOR_BYTES[context.device.info.kind]) for stride in STRIDES) * len(
-        segments
-    )
+    launches = max(phases(stride, context.profile.sector_bytes) for stride in STRIDES) * len(segments)
     sums = SumPlaces(context.device, launches, shape.groups or 1)
     try:
         salt = salt_of(parameters.seed)
@@ -65,10 +64,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 
 def shape_for(info: DeviceInfo) -> Shape:
     """Elements are loaded one by one, and many of them at once."""
-    units = info.compute_units or 1
-    if info.kind == "cpu":
-        return Shape(ELEMENT_BYTES, 64, 1, "tile", False, 8 * units)
-    return Shape(ELEMENT_BYTES, 16, 256, "grid", False, 8 * units)
+    return untuned_shape(info, profile_of(info.kind).strided_shape)
 
 
 def phases(stride: int, sector_bytes: int) -> int:
@@ -110,7 +106,7 @@ class StridedTask:
         self._stride = stride
         self._offset = offset
         self._salt = salt
-        self._sector_bytes = SECTOR_BYTES[context.device.info.kind]
+        self._sector_bytes = context.profile.sector_bytes
         self._footprint_bytes = sum(segment.elements for segment in segments) * ELEMENT_BYTES
         chunk = shape.unroll * shape.group_size
         self._walks = [

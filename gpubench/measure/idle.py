@@ -6,15 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from gpubench.devices.base import Device
-from gpubench.measure.validity import Kind
+from gpubench.devices.profile import DeviceProfile
 from gpubench.results.machine import IdleGate, Usage
 from gpubench.units import format_percent
-
-LIMIT_SECONDS = {"cpu": 2.0, "gpu": 5.0, "accelerator": 5.0}
-"""Whoever is still there then stays for longer than anybody waits."""
-
-LEAST_SECONDS = {"cpu": 0.0, "gpu": 1.2, "accelerator": 0.0}
-"""A look at a GPU is of its last second: the first that shows that somebody has ended comes after it."""
 
 WINDOW_SECONDS = 0.05
 """Of a look. The processor's time is counted in ticks of 10 ms: of two cores a look sees ten."""
@@ -44,9 +38,10 @@ def wait_for_idle(
         time.sleep(max(0.0, WINDOW_SECONDS - (time.monotonic() - looked_at)))
 
 
-def limit_seconds(kind: Kind, benchmark_seconds: Iterable[float]) -> float:
-    """No longer than the quickest benchmark samples: who asks for a glance does not want to wait."""
-    return max(min(*benchmark_seconds, LIMIT_SECONDS[kind]), LEAST_SECONDS[kind])
+def wait_limit_seconds(profile: DeviceProfile, time_limits_seconds: Iterable[float]) -> float:
+    """No longer than the shortest time limit of a benchmark: a quick run should not wait long."""
+    shortest = min(*time_limits_seconds, profile.max_idle_wait_seconds)
+    return max(shortest, profile.min_idle_wait_seconds)
 
 
 def is_busy(usage: Usage) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gpubench.devices import host
+from gpubench.devices.profile import profile_of
 from gpubench.measure.statistics import median
 from gpubench.results.document import Finding
 from gpubench.results.machine import DeviceInfo
@@ -96,7 +97,7 @@ def levels(curve: Sequence[tuple[int, float]], least_ratio: float = MIN_LEVEL_RA
 
 def known_caches(info: DeviceInfo, *, together: bool) -> list[KnownCache]:
     """Smallest first: a processor's as one core has them, or those of all cores together."""
-    if info.kind == "cpu":
+    if profile_of(info.kind).is_host_processor:
         return [
             KnownCache(f"L{cache.level}", cache.nbytes * (cache.instances if together else 1))
             for cache in host.data_caches()

@@ -17,10 +17,6 @@ def whole_pages(nbytes: int) -> int:
     return -(-nbytes // PAGE_BYTES) * PAGE_BYTES
 
 
-PART_BYTES = {"cpu": 64 << 20, "gpu": 1 << 30, "accelerator": 64 << 20}
-"""Of memory, for one launch that is not timed, so that a cancel is heard between: a processor's memory,
-used for the first time, comes at 0.5 GB/s on some virtual machines."""
-
 _MIN_PIECE_BYTES = 64 << 20
 """Where allocations fail, smaller ones are tried down to this; the rest is not worth the search."""
 

@@ -102,7 +102,7 @@ def _warm_up(context: RunContext, running: Sequence[SampleSeries], cold: bool, w
         context.raise_if_cancelled()
         context.device.run(each.point.operations)
         seconds = context.device.run(each.point.operations)
-        each.settle(passes_for(each.point.operations, seconds, context.sample_seconds))
+        each.settle(passes_for(each.point.operations, seconds, context.profile.min_sample_seconds))
 
 
 def _sample_alone(context: RunContext, series: SampleSeries, limit_seconds: float) -> None:

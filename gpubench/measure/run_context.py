@@ -12,16 +12,16 @@ import msgspec
 
 from gpubench.catalog.theory import theory_for_device
 from gpubench.devices.base import Allocation, Device, Launch, Operation
+from gpubench.devices.profile import profile_of
 from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.kernels.source import ReadSource, read_source
 from gpubench.measure.annotate import merge, since
-from gpubench.measure.memory import PART_BYTES, Arena, parts
+from gpubench.measure.memory import Arena, parts
 from gpubench.measure.progress import ProgressReporter
 from gpubench.measure.sampling import (
     BUSY_LIMIT_SECONDS,
-    BUSY_WINDOW_SECONDS,
     COLD_LIMIT_SECONDS,
-    MIN_SAMPLE_SECONDS,
+    WINDOW_SECONDS,
     WarmUp,
     warm_up,
 )
@@ -31,18 +31,6 @@ from gpubench.measure.verification.device_data import check_data
 from gpubench.requests import StatedMemory
 from gpubench.results.document import Shape, Tuning
 from gpubench.results.machine import IdleGate, Telemetry, Theory
-
-TIME_LIMIT_SECONDS = {"cpu": 2.0, "gpu": 1.0, "accelerator": 1.0}
-"""Of sampling one figure; a curve's points get ``POINT_LIMIT_SECONDS`` each."""
-
-POINT_LIMIT_SECONDS = {"cpu": 0.5, "gpu": 0.15, "accelerator": 0.15}
-
-MEMORY_SHARE_RATIO = {"cpu": 0.25, "gpu": 0.9, "accelerator": 0.9}
-"""Of free memory, where nobody asks for another share: a processor's belongs to other programs too."""
-
-ENOUGH_BYTES = 2 << 30
-"""Of a processor's memory, where nobody asks for a share: first touched it comes at 0.5 GB/s on virtual
-machines, and a server's would take minutes. More where its caches need more to be kept out."""
 
 MAX_SAMPLES = 20_000
 """Of a benchmark, all its figures together, so that a document with 64 of them stays one that is taken."""
@@ -75,6 +63,7 @@ class RunContext:
         read: ReadSource = read_source,
     ) -> None:
         self.device = device
+        self.profile = profile_of(device.info.kind)
         self.raise_if_cancelled = control.raise_if_cancelled
         self.tuned = control.tuned
         self.programs = Programs(device, read)
@@ -105,25 +94,13 @@ class RunContext:
         """How many samples each of so many figures may have: the parts to come get as many as this one."""
         return max(1, self.samples_left // (self.progress.parts_left * max(figures, 1)))
 
-    @property
-    def on_processor(self) -> bool:
-        return self.device.info.kind == "cpu"
-
-    @property
-    def sample_seconds(self) -> float:
-        """Of a sample, or more."""
-        return MIN_SAMPLE_SECONDS[self.device.info.kind]
-
     def warm_up(self, operations: Sequence[Operation]) -> WarmUp:
         """Run passes until the device has its pace; shorter where it has been busy already."""
-        if not self.warm:
-            done = warm_up(self.device, operations, COLD_LIMIT_SECONDS, self.raise_if_cancelled)
-        elif self.on_processor:
-            done = warm_up(self.device, operations, BUSY_LIMIT_SECONDS, self.raise_if_cancelled)
+        if self.warm:
+            limit, window = BUSY_LIMIT_SECONDS, self.profile.warm_window_seconds
         else:
-            done = warm_up(
-                self.device, operations, BUSY_LIMIT_SECONDS, self.raise_if_cancelled, BUSY_WINDOW_SECONDS
-            )
+            limit, window = COLD_LIMIT_SECONDS, WINDOW_SECONDS
+        done = warm_up(self.device, operations, limit, self.raise_if_cancelled, window)
         self.warm = True
         return done
 
@@ -150,7 +127,7 @@ class RunContext:
 
     def point_limit_seconds(self, asked: float | None = None) -> float:
         """Of sampling one of a curve's points: what was asked for, or the kind of device's."""
-        return asked or POINT_LIMIT_SECONDS[self.device.info.kind]
+        return asked or self.profile.point_time_limit_seconds
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -173,30 +150,29 @@ class RunContext:
 
 
 def whole_memory_bytes(context: RunContext, parameters: dict[str, Any]) -> int:
-    """The footprint or the share asked for, else ``MEMORY_SHARE_RATIO`` of what is free.
+    """The footprint or the share asked for, else the profile's share of what is free, or its most.
 
-    Free is what was so before the run and still is. On a processor ``ENOUGH_BYTES`` is the most.
+    Free is what was so before the run and still is.
     """
     if parameters["footprint_bytes"]:
         return int(parameters["footprint_bytes"])
-    asked = parameters["memory_share_ratio"]
-    share = asked or MEMORY_SHARE_RATIO[context.device.info.kind]
+    asked, most = parameters["memory_share_ratio"], context.profile.max_default_memory_bytes
+    share = asked or context.profile.memory_share_ratio
     free = int(min(context.free_bytes, context.device.free_bytes() + context.arena.nbytes) * share)
-    enough = max(ENOUGH_BYTES, context.footprint_bytes(None))
-    return min(free, enough) if context.on_processor and not asked else free
+    return free if asked or most is None else min(free, max(most, context.footprint_bytes(None)))
 
 
 @contextmanager
 def taken_memory(context: RunContext, nbytes: int, step_bytes: int) -> Iterator[list[Allocation]]:
     """Up to ``nbytes`` in allocations of a step or more, every byte of it written once.
 
-    Raises ``OutOfDeviceMemory`` where there is not one step. Afterwards a processor's stay with the
-    arena, for the next benchmark that looks at all memory; a GPU's are free for others.
+    Raises ``OutOfDeviceMemory`` if there is not one step. Whether they stay with the arena afterwards,
+    for the next such benchmark, is for the profile to say.
     """
     try:
         yield context.arena.take(nbytes, step_bytes)
     finally:
-        if not context.on_processor:
+        if not context.profile.keeps_whole_memory:
             context.arena.release()
 
 
@@ -206,7 +182,7 @@ def _touch(
     """Use every byte of it."""
     grid = helper_grid(device.info)
     poison = programs.verify("double", grid.group_size).kernel("poison")
-    for offset, nbytes in parts(allocation.nbytes, PART_BYTES[device.info.kind]):
+    for offset, nbytes in parts(allocation.nbytes, profile_of(device.info.kind).untimed_launch_bytes):
         raise_if_cancelled()
         arguments = (allocation.view(offset, nbytes), nbytes // 8)
         device.run([Launch(poison, grid.groups, grid.group_size, arguments)])

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from gpubench.devices.base import Device, Launch, Program
+from gpubench.devices.profile import profile_of
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.sampling import MIN_TRIAL_SECONDS, CancelCheck, passes_for
@@ -18,8 +19,6 @@ from gpubench.measure.statistics import median
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Shape, Trial, Tuning
 
-BUDGET_SECONDS = {"cpu": 1.0, "gpu": 0.1, "accelerator": 0.1}
-"""Of the trials for one kernel."""
 MIN_ROUNDS = 2
 MAX_ROUNDS = 18
 
@@ -62,7 +61,8 @@ def tuned_shape(
     if key not in context.shapes:
         # Who asks for a quick figure does not wait for long trials.
         limit = parameters["time_limit_seconds"]
-        budget = min(BUDGET_SECONDS[context.device.info.kind], 2 * limit if limit else math.inf)
+        budget = min(context.profile.tuning_budget_seconds, 2 * limit if limit else math.inf)
+        warms_up = context.profile.warms_up_before_trials and not context.warm
         trials = try_shapes(
             context.device,
             task,
@@ -70,8 +70,7 @@ def tuned_shape(
             context.raise_if_cancelled,
             lambda part: context.progress.phase("tuning", part),
             budget,
-            # A processor's trials last longer than its clock needs to rise; a GPU's are short.
-            (lambda launches: None) if context.warm or context.on_processor else context.warm_up,
+            context.warm_up if warms_up else (lambda launches: None),
         )
         context.warm = True
         chosen = context.shapes[key] = best(trials)
@@ -136,7 +135,7 @@ def try_shapes(
         shape: launches * passes_for(launches, device.run(launches), MIN_TRIAL_SECONDS)
         for shape, launches in once.items()
     }
-    budget = budget_seconds or BUDGET_SECONDS[device.info.kind]
+    budget = budget_seconds or profile_of(device.info.kind).tuning_budget_seconds
     begin = time.monotonic()
     for done in range(MAX_ROUNDS):
         spent = time.monotonic() - begin

@@ -41,7 +41,7 @@ SHAPE = Shape(64, 4, 1, "tile", True, 16)
 def _one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that nothing is tuned."""
     for kernel in KERNELS:
-        monkeypatch.setitem(shapes._PROCESSOR, kernel, ((64, 4, "tile", True),))
+        monkeypatch.setitem(shapes._PROCESSOR, kernel, ((64, 4, 1, "tile", True, 8),))
 
 
 def unverified(told: Collected) -> set[tuple[str, str]]:

@@ -39,9 +39,8 @@ MIN_LEVEL_RATIO = 1.25
 """Of bandwidths: the L2 of a GPU with stacked memory carries perhaps 1.4 times as much as the memory. Where
 addresses are translated costs latency alone."""
 
-SWEEP_LIMIT_SECONDS = {"cpu": 0.05, "gpu": 0.12, "accelerator": 0.12}
-STREAM_LIMIT_SECONDS = {"cpu": 0.2, "gpu": 0.2, "accelerator": 0.2}
-"""Of a point: 20 samples, after which a rule looks for the first time, last 0.1 s on a GPU."""
+STREAM_LIMIT_SECONDS = 0.2
+"""For each point beyond the caches."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -96,7 +95,7 @@ def _curve(
             shape,
             seed,
         )
-        limit = parameters.time_limit_seconds or SWEEP_LIMIT_SECONDS[context.device.info.kind]
+        limit = parameters.time_limit_seconds or context.profile.sweep_point_limit_seconds
         yield from measure_points(context, planned, points, limit, warm=True)
 
         context.progress.part(part[0] + 1, part[1])
@@ -107,7 +106,7 @@ def _curve(
                 tasks.append(StreamTask(context.device, context.programs, row, dtype, cut, seed))
                 stack.callback(tasks[-1].release)
         points = [_stream_point(kernel, task, shape) for task in reversed(tasks)]
-        limit = parameters.time_limit_seconds or STREAM_LIMIT_SECONDS[context.device.info.kind]
+        limit = parameters.time_limit_seconds or STREAM_LIMIT_SECONDS
         yield from measure_points(context, planned, points, limit, warm=True)
 
 

@@ -9,30 +9,25 @@ import msgspec
 from gpubench.devices.base import Buffer, Launch
 from gpubench.measure.memory import whole_pages
 from gpubench.measure.run_context import RunContext
-from gpubench.measure.shapes import chunk_bytes
+from gpubench.measure.shapes import chunk_bytes, untuned_shape
 from gpubench.measure.verification.arrays import Checks
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Shape
 
-PASS_SECONDS = {"cpu": 2e-3, "gpu": 1e-3, "accelerator": 1e-3}
-"""Of a launch: the work of launching it is little beside it."""
-
 _WORD_BYTES = 8
 _SHORT_SECONDS = 0.2e-3
-_GPU_ITEMS = 2048
-"""On a compute unit, in groups of ``_GPU_SHAPE``: small, so that small footprints have whole chunks."""
-_GPU_SHAPE = {"vector_bytes": 16, "unroll": 4, "group_size": 256}
 
 
 def sweep_shape(context: RunContext, tuned: Shape, streaming_stores: bool) -> Shape:
     """The tuned shape, but with groups that stay from pass to pass."""
-    units = context.device.info.compute_units or 1
-    if context.on_processor:
+    info = context.device.info
+    if fixed := context.profile.sweep_shape:
+        shape = untuned_shape(info, fixed)
+    else:
         order = "tile" if tuned.order == "grid" else tuned.order
-        return msgspec.structs.replace(tuned, order=order, groups=units, streaming_stores=streaming_stores)
-    groups = units * _GPU_ITEMS // _GPU_SHAPE["group_size"]
-    return Shape(**_GPU_SHAPE, order="grid", groups=groups, streaming_stores=streaming_stores)
+        shape = msgspec.structs.replace(tuned, order=order, groups=info.compute_units or 1)
+    return msgspec.structs.replace(shape, streaming_stores=streaming_stores)
 
 
 class SweepTask:
@@ -56,7 +51,7 @@ class SweepTask:
         self._kernel, self._arrays, self.shape = kernel, arrays, shape
         self._groups = shape.groups or 1
         chunks = footprint_bytes // len(arrays) // chunk_bytes(shape)
-        own = context.on_processor
+        own = context.profile.private_caches
         self._tiles = self._groups if own else chunks
         self._tile_chunks = chunks // self._groups if own else 1
         # Where groups share a single tile, all of its length: 0 says that they have one each.
@@ -96,7 +91,7 @@ class SweepTask:
         self._context.run([self.launch()])
         while (seconds := self._context.run([self.launch()])) < _SHORT_SECONDS:
             self.repeats *= 4
-        wanted = self.repeats * PASS_SECONDS[self._context.device.info.kind] / seconds
+        wanted = self.repeats * self._context.profile.sweep_launch_seconds / seconds
         self.repeats = max(all_tiles, math.ceil(wanted))
         tile_words = self._tile_chunks * chunk_bytes(self.shape) // _WORD_BYTES
         arguments = (self._tile_sums, self._tiles, tile_words, self._salt)

@@ -27,17 +27,7 @@ from gpubench.results.document import Finding, Measurement
 _PARTS = 20
 """At least, so that the figure has samples enough for two modes to show."""
 
-_PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
-"""At most, so that a cancel is heard. Large, since a processor is slower in short launches."""
-
 _WAIT_SECONDS = 0.05
-
-_SHAPE: dict[str, dict[str, int | str]] = {
-    "cpu": {"vector_bytes": 64, "unroll": 8, "order": "halves"},
-    "gpu": {},
-    "accelerator": {},
-}
-"""Of a copy, which the turning is; on a processor of whole lines."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -62,9 +52,9 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 @contextmanager
 def memory_under_test(context: RunContext, nbytes: int) -> Iterator[MemoryUnderTest]:
     """So much of what is free, or as much as there is; raises ``OutOfDeviceMemory``."""
-    shape = candidates(context.device.info, "copy", "double", _SHAPE[context.device.info.kind])[0]
+    shape = candidates(context.device.info, "copy", "double", context.profile.integrity_pins)[0]
     step = max(chunk_bytes(shape), PAGE_BYTES)
-    parts = max(_PARTS, -(-nbytes // _PART_BYTES[context.device.info.kind]))
+    parts = max(_PARTS, -(-nbytes // context.profile.integrity_part_bytes))
     part_bytes = max(nbytes // parts // step, 1) * step
     with taken_memory(context, max(nbytes, part_bytes), part_bytes) as allocations:
         memory = MemoryUnderTest(context, allocations, part_bytes, shape)

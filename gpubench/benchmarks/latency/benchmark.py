@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import structs
 
-from gpubench.benchmarks.latency.chase import LINE_BYTES, Chase, Order, whole_steps
+from gpubench.benchmarks.latency.chase import Chase, Order, whole_steps
 from gpubench.benchmarks.parameters import LatencyParameters
 from gpubench.devices.base import Buffer
 from gpubench.measure.levels import (
@@ -33,10 +33,8 @@ from gpubench.units import format_seconds
 
 LEAST_BYTES = 4096
 MIN_LARGEST_BYTES = 256 << 20
-CACHE_MULTIPLE = 4
 
-LIMIT_SECONDS = {"cpu": 0.15, "gpu": 0.06, "accelerator": 0.06}
-PASS_SECONDS = {"cpu": 2e-3, "gpu": 2e-3, "accelerator": 2e-3}
+PASS_SECONDS = 2e-3
 """A launch costs some 10 us; longer passes are seldom left alone on a host that others use too."""
 
 SETTLED_CACHE_MULTIPLE = 32
@@ -46,7 +44,7 @@ SETTLED_CACHE_MULTIPLE = 32
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """One figure for each footprint and order; then the levels of each order's curve."""
     parameters = LatencyParameters(**planned.parameters)
-    line_bytes = parameters.line_bytes or LINE_BYTES[context.device.info.kind]
+    line_bytes = parameters.line_bytes or context.profile.line_bytes
     footprints = ladder(max(LEAST_BYTES, 4 * line_bytes), _largest_bytes(context, parameters.footprint_bytes))
     [segment] = context.arena.cut(footprints[-1], 1, 8, line_bytes)
     orders: list[Order] = [parameters.order] if parameters.order else ["random", "paged"]
@@ -81,8 +79,8 @@ def _largest_bytes(context: RunContext, asked: int | None) -> int:
     """Of the curve: as asked, or far enough into memory; in one allocation, for a kernel takes no more."""
     info = context.device.info
     share = context.free_bytes // FREE_MEMORY_SHARE
-    if context.on_processor:
-        share = min(share, max(CACHE_MULTIPLE * (info.last_level_cache_bytes or 0), MIN_LARGEST_BYTES))
+    if multiple := context.profile.latency_cache_multiple:
+        share = min(share, max(multiple * (info.last_level_cache_bytes or 0), MIN_LARGEST_BYTES))
     limit = info.max_allocation_bytes
     return min(asked or share, limit - 2 * PAGE_BYTES if limit else 1 << 62)
 
@@ -99,7 +97,7 @@ def _footprint(
     warm: bool,
 ) -> list[Measurement]:
     """All orders walk through the same lines, in turns; nodes that are no cycle are not walked at all."""
-    limit = parameters.time_limit_seconds or LIMIT_SECONDS[context.device.info.kind]
+    limit = parameters.time_limit_seconds or context.profile.latency_point_limit_seconds
     chases: list[Chase] = []
     try:
         points, linked = [], []
@@ -135,7 +133,7 @@ def _point(context: RunContext, chase: Chase, footprint: int, linked: Verificati
     if not linked.mismatches:
         chase.begin()
         each = chase.settle(_settling_steps(context, chase, footprint))
-        steps = whole_steps(PASS_SECONDS[context.device.info.kind] / each)
+        steps = whole_steps(PASS_SECONDS / each)
     return Point(
         operations=[chase.steps(steps)],
         payload_bytes=0,

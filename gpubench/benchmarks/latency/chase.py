@@ -14,8 +14,6 @@ from gpubench.results.document import Mismatch
 
 Order = Literal["random", "paged"]
 
-LINE_BYTES = {"cpu": 64, "gpu": 128, "accelerator": 128}
-
 STEPS_UNROLLED = 16
 """As in latency.cl: steps are counted in multiples of this."""
 

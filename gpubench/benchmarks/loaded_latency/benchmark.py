@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpubench.benchmarks.latency.chase import LINE_BYTES, Chase, whole_steps
+from gpubench.benchmarks.latency.chase import Chase, whole_steps
 from gpubench.benchmarks.loaded_latency.readers import Readers
 from gpubench.benchmarks.parameters import LoadedLatencyParameters
 from gpubench.measure.points import measure_points, measurement_of
@@ -18,10 +18,6 @@ from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement
 from gpubench.units import format_bandwidth, format_ratio, format_seconds
 
-LIMIT_SECONDS = {"cpu": 0.5, "gpu": 0.2, "accelerator": 0.2}
-PASS_SECONDS = {"cpu": 5e-3, "gpu": 4e-3, "accelerator": 4e-3}
-"""Of an idle walk: what groups begin later than others is nothing beside it."""
-
 WAITING_RATIO = 1.5
 """Accesses that take so much longer than idle ones wait for others."""
 
@@ -31,7 +27,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     if (context.device.info.compute_units or 1) < 2:
         raise Skipped("one core cannot walk and read at once")
     parameters = LoadedLatencyParameters(**planned.parameters)
-    line_bytes = parameters.line_bytes or LINE_BYTES[context.device.info.kind]
+    line_bytes = parameters.line_bytes or context.profile.line_bytes
     limit = context.device.info.max_allocation_bytes
     half = context.footprint_bytes(parameters.footprint_bytes) // 2
     half = min(half, limit // 2 - (1 << 20)) if limit else half
@@ -48,7 +44,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
             _Load(chase, readers, reports, line_bytes, steps).point(2 * nbytes, load, delay)
             for steps, load, delay in _plan(context, chase, readers, linked, parameters.loads)
         ]
-        seconds = parameters.time_limit_seconds or LIMIT_SECONDS[context.device.info.kind]
+        seconds = parameters.time_limit_seconds or context.profile.loaded_latency_point_limit_seconds
         if linked.mismatches:
             rule = stopping_rule(planned.parameters, seconds)
             yield from (
@@ -78,7 +74,7 @@ def _plan(
         return [(0, 0, 0)]
     chase.begin()
     each = chase.settle(0)
-    steps = whole_steps(PASS_SECONDS[context.device.info.kind] / each)
+    steps = whole_steps(context.profile.loaded_latency_pass_seconds / each)
     chunk_seconds, turn_seconds = readers.calibrate(steps)
     percents = [round(100 * number / (loads - 1)) for number in range(loads)]
     return [

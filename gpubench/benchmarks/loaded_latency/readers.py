@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpubench.benchmarks.latency.chase import Chase
 from gpubench.devices.base import Buffer, Launch
-from gpubench.measure.memory import PAGE_BYTES, PART_BYTES, parts, whole_pages
+from gpubench.measure.memory import PAGE_BYTES, parts, whole_pages
 from gpubench.measure.run_context import RunContext, Skipped
-from gpubench.measure.shapes import helper_grid
+from gpubench.measure.shapes import chunk_bytes, helper_grid, untuned_shape
 from gpubench.measure.verification.arrays import salt_of
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
@@ -24,48 +22,30 @@ _MOST_SECONDS = 1.0
 """After so long readers end, whatever becomes of the walk: far beyond what a busy host delays it."""
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How a kind of device reads: ``groups`` for each compute unit, and the chunk of a group."""
-
-    vector_bytes: int
-    unroll: int
-    group_size: int
-    rounds: int
-    groups: int
-
-    @property
-    def chunk_bytes(self) -> int:
-        return self.vector_bytes * self.unroll * self.group_size * self.rounds
-
-
-# On a processor a group for each core: more would wait for the one that walks. On a GPU as many as
-# run at once.
-_PROCESSOR = _Kind(vector_bytes=64, unroll=8, group_size=1, rounds=32, groups=1)
-_GPU = _Kind(vector_bytes=16, unroll=8, group_size=256, rounds=4, groups=4)
-
-
 class Readers:
     """All groups but the one that walks, each with a slice of ``nbytes`` of ``memory`` for itself."""
 
     def __init__(self, context: RunContext, chase: Chase, memory: Buffer, nbytes: int, seed: int) -> None:
         """Raises ``Skipped`` where the memory is too small for them."""
-        kind = _PROCESSOR if context.on_processor else _GPU
-        self._context, self._chase, self._memory, self._kind = context, chase, memory, kind
-        self.count = (context.device.info.compute_units or 1) * kind.groups - 1
-        self._chunks = nbytes // kind.chunk_bytes // self.count
+        rounds = context.profile.reader_rounds
+        shape = untuned_shape(context.device.info, context.profile.reader_shape)
+        self._context, self._chase, self._memory = context, chase, memory
+        self._group_size = shape.group_size
+        self._chunk_bytes = chunk_bytes(shape) * rounds
+        self.count = (shape.groups or 1) - 1
+        self._chunks = nbytes // self._chunk_bytes // self.count
         if not self._chunks:
-            raise Skipped(f"{self.count} groups need {self.count * kind.chunk_bytes} bytes to read, or more")
+            raise Skipped(f"{self.count} groups need {self.count * self._chunk_bytes} bytes to read, or more")
         self._limit = _TRIAL_CHUNKS
         self._cut = 0
         self._program = context.programs.program(
             "loaded",
             "double",
-            group_size=kind.group_size,
-            VECTOR_ELEMENTS=kind.vector_bytes // 8,
-            UNROLL=kind.unroll,
-            CHUNK_ROUNDS=kind.rounds,
-            GROUPS_AT_ONCE=kind.groups,
+            group_size=shape.group_size,
+            VECTOR_ELEMENTS=shape.vector_bytes // 8,
+            UNROLL=shape.unroll,
+            CHUNK_ROUNDS=rounds,
+            GROUPS_AT_ONCE=context.profile.reader_shape.groups_per_unit,
         )
         chunks = self.count * self._chunks
         sizes = [PAGE_BYTES, whole_pages(self.count * _GROUP_WORDS * 8), whole_pages(chunks * 8)]
@@ -74,8 +54,8 @@ class Readers:
         self._groups = self._own.view(sizes[0], sizes[1])
         self._sums = self._own.view(sizes[0] + sizes[1], sizes[2])
         salt = salt_of(seed)
-        self._in_parts("fill_chunks", memory, chunks * kind.chunk_bytes, 8, salt)
-        self._in_parts("sum_chunks", self._sums, chunks * kind.chunk_bytes, kind.chunk_bytes, salt)
+        self._in_parts("fill_chunks", memory, chunks * self._chunk_bytes, 8, salt)
+        self._in_parts("sum_chunks", self._sums, chunks * self._chunk_bytes, self._chunk_bytes, salt)
 
     def launch(self, steps: int, delay: int, *, reading: bool = True) -> Launch:
         """A walk of ``steps`` beside readers that idle for ``delay`` turns after each chunk."""
@@ -83,7 +63,7 @@ class Readers:
         arguments = (
             self._chase.state, steps, self._ended, self._memory, self._groups, self._chunks, delay, limit
         )  # fmt: skip
-        return Launch(self._program.kernel("loaded_walk"), self.count + 1, self._kind.group_size, arguments)
+        return Launch(self._program.kernel("loaded_walk"), self.count + 1, self._group_size, arguments)
 
     def begin(self) -> None:
         """Forget all that was read."""
@@ -105,7 +85,7 @@ class Readers:
 
     def read_bytes(self) -> int:
         """By all readers since ``begin``."""
-        return sum(self._words(_CHUNKS)) * self._kind.chunk_bytes
+        return sum(self._words(_CHUNKS)) * self._chunk_bytes
 
     def newly_cut(self) -> int:
         """Readers that ended at their limit since this was asked last, or ``begin``; their walk went on
@@ -127,7 +107,7 @@ class Readers:
     def _in_parts(self, name: str, target: Buffer, nbytes: int, element_bytes: int, salt: int) -> None:
         """Of ``nbytes`` of the hash's words, in launches after each of which a cancel is heard."""
         kernel = self._program.kernel(name)
-        for begin, size in parts(nbytes, PART_BYTES[self._context.device.info.kind]):
+        for begin, size in parts(nbytes, self._context.profile.untimed_launch_bytes):
             first, count = begin // element_bytes, size // element_bytes
             self._context.run([self._helper(kernel, target, first, count, salt)])
 
@@ -148,4 +128,4 @@ class Readers:
 
     def _helper(self, kernel: object, *arguments: Buffer | int) -> Launch:
         groups = helper_grid(self._context.device.info).groups
-        return Launch(kernel, groups, self._kind.group_size, arguments)
+        return Launch(kernel, groups, self._group_size, arguments)

@@ -9,7 +9,7 @@ from gpubench.benchmarks.registry import STREAM
 from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.measure.points import measure_points
-from gpubench.measure.run_context import TIME_LIMIT_SECONDS, RunContext
+from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.tuning import point_of, tuned_shape
@@ -32,7 +32,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     try:
         task.fill()
         shape = tuned_shape(context, task, shapes, planned.parameters)
-        limit = parameters.time_limit_seconds or TIME_LIMIT_SECONDS[context.device.info.kind]
+        limit = parameters.time_limit_seconds or context.profile.time_limit_seconds
         yield from measure_points(context, planned, [stream_point(task, shape)], limit)
     finally:
         task.release()

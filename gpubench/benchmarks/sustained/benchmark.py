@@ -29,7 +29,6 @@ from gpubench.results.document import Finding, Measurement
 WINDOW_SECONDS = 1.0
 """Energy counters move in coarse steps: over less than a second they say little."""
 
-WINDOWS = {"cpu": 8, "gpu": 10, "accelerator": 10}
 MAX_WINDOWS = 256
 SAMPLES_PER_WINDOW = 50
 """So that minutes of samples make no document that nobody takes. Of passes too short to be queued ahead of
@@ -54,7 +53,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     """A figure for each window, then what they say together; raises ``InvalidParameters``."""
     parameters = SustainedParameters(**planned.parameters)
     window_seconds = parameters.window_seconds or parameters.time_limit_seconds or WINDOW_SECONDS
-    duration = parameters.duration_seconds or window_seconds * WINDOWS[context.device.info.kind]
+    duration = parameters.duration_seconds or window_seconds * context.profile.sustained_windows
     count = max(1, math.ceil(duration / window_seconds - 1e-9))
     if count > MAX_WINDOWS:
         raise InvalidParameters(
@@ -128,7 +127,7 @@ def _windows(
 
 def _idle_watts(context: RunContext) -> float | None:
     """Of the device that does nothing just before, its clocks perhaps still up; null where unknown."""
-    if context.on_processor or context.device.watch().stop().absent:
+    if not context.profile.reports_power or context.device.watch().stop().absent:
         return None
     begin, watch = time.monotonic(), context.device.watch()
     try:

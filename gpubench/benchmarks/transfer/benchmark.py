@@ -21,7 +21,7 @@ from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import measure_points, without_figure
-from gpubench.measure.run_context import TIME_LIMIT_SECONDS, RunContext
+from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.tuning import tuned_shape
@@ -32,9 +32,6 @@ from gpubench.results.document import Finding, Measurement, Shape
 MIN_TRANSFER_BYTES = 4096
 MAX_HOST_SHARE = 4
 """No more than this part of the host's free memory, for all of its arrays."""
-
-BUDGET_SECONDS = {"cpu": 6.0, "gpu": 5.0, "accelerator": 5.0}
-"""Of all transfers together, untimed passes included."""
 
 _DTYPE = "double"
 _HOST_ARRAYS = 4
@@ -122,7 +119,7 @@ def _over_the_link(
             task = _task(context, [part], parameters.seed, held)
             for end in ends:
                 points += _directions(end, segment, nbytes, task, any_shape)
-        limit = parameters.time_limit_seconds or BUDGET_SECONDS[context.device.info.kind] / (2 * len(points))
+        limit = parameters.time_limit_seconds or context.profile.transfer_budget_seconds / (2 * len(points))
         measured = flagged(measure_points(context, planned, points, limit), context.device.info)
     yield from measured
     axes = {"direction": "both", "memory": "pageable"}
@@ -166,7 +163,7 @@ def _within(
         axes={"direction": "local engine", **axes},
         shape=None,
     )
-    limit = parameters.time_limit_seconds or TIME_LIMIT_SECONDS[context.device.info.kind] / 2
+    limit = parameters.time_limit_seconds or context.profile.time_limit_seconds / 2
     measured = measure_points(context, planned, [engine, kernel], limit)
     yield from measured
     yield from engine_findings(planned.name, measured)

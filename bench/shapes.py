@@ -75,7 +75,7 @@ def heats_of(device: Device, name: str, footprint_bytes: int | None) -> list[lis
         info.kind, info.last_level_cache_bytes, device.free_bytes()
     )
     segments = arena.cut(footprint_bytes, row.arrays, ELEMENT_BYTES[DTYPE], max(map(chunk_bytes, shapes)))
-    task = StreamTask(device, Programs(device), row, DTYPE, segments, seed=1)
+    task = StreamTask(Programs(device), row, DTYPE, segments, seed=1)
     task.fill()
     profile = profile_of(info.kind)
     budgets = iter([multiple * profile.tuning_budget_seconds for multiple in HEAT_BUDGETS])

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 
 from gpubench.benchmarks.parameters import MapParameters
 from gpubench.benchmarks.registry import STREAM, StreamBenchmark
-from gpubench.benchmarks.stream.benchmark import stream_point
-from gpubench.benchmarks.stream.task import Scratch, StreamTask
+from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
 from gpubench.devices.base import Allocation
 from gpubench.devices.profile import profile_of
-from gpubench.kernels.programs import ELEMENT_BYTES
-from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.memory import PAGE_BYTES, Segment, releasing
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext, taken_memory, whole_memory_bytes
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import FixedCount
-from gpubench.measure.tuning import tuned_shape
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.results.machine import DeviceInfo
@@ -44,30 +40,26 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     """A figure for each slice, then what they say together; raises ``OutOfDeviceMemory``."""
     parameters = MapParameters(**planned.parameters)
     row = STREAM[parameters.kernel]
-    shapes = candidates(context.device.info, row.access, parameters.dtype, planned.parameters)
     wanted = whole_memory_bytes(context, planned.parameters)
-    step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
-    slices = slices_of(context.device.info, parameters.slices, wanted, step)
-    largest = min(context.device.info.max_allocation_bytes or wanted, wanted // slices)
-    slice_bytes = max(largest // step, 1) * step
-    limit = context.point_limit_seconds(parameters.time_limit_seconds)
+    limit = parameters.time_limit_seconds or context.profile.point_time_limit_seconds
     rule = FixedCount(parameters.rounds, limit)
-    with taken_memory(context, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
-        shape = _shape(context, planned, row, shapes, allocations)
-        segments = _segments(allocations, row, parameters.dtype, slice_bytes)[:slices]
-        scratch = Scratch(context.device)
-        stack.callback(scratch.release)
-        points = []
-        for number, segment in enumerate(segments):
-            context.raise_if_cancelled()
-            task = StreamTask(
-                context.device, context.programs, row, parameters.dtype, [segment], parameters.seed, scratch
-            )
-            task.fill()
-            points.append(_point(task, shape, number, len(segments)))
-        cache = context.device.info.last_level_cache_bytes
-        cold = not cache or slice_bytes < CACHE_MULTIPLE * cache
-        measured = measure_points(context, planned, points, limit, rule=rule, cold=cold)
+    with releasing(StreamWorkspace(context, planned, row)) as workspace:
+        step = max(workspace.chunk_bytes, PAGE_BYTES) * row.arrays
+        slices = slices_of(context.device.info, parameters.slices, wanted, step)
+        largest = min(context.device.info.max_allocation_bytes or wanted, wanted // slices)
+        slice_bytes = max(largest // step, 1) * step
+        with taken_memory(context, max(wanted, slice_bytes), slice_bytes) as allocations:
+            shape = _shape(context, workspace, row, step, allocations)
+            segments = _segments(allocations, row, workspace.element_bytes, slice_bytes)[:slices]
+            points = []
+            for number, segment in enumerate(segments):
+                context.raise_if_cancelled()
+                task = workspace.task([segment])
+                task.fill()
+                points.append(_point(task, shape, number, len(segments)))
+            cache = context.device.info.last_level_cache_bytes
+            cold = not cache or slice_bytes < CACHE_MULTIPLE * cache
+            measured = measure_points(context, planned, points, rule=rule, cold=cold)
     yield from measured
     yield from findings(planned.name, measured, slice_bytes, context.device.info.memory_bytes)
 
@@ -156,12 +148,12 @@ def _slow_regions(measured: Sequence[Measurement], usual: float) -> Iterator[tup
 
 
 def _segments(
-    allocations: Sequence[Allocation], row: StreamBenchmark, dtype: str, nbytes: int
+    allocations: Sequence[Allocation], row: StreamBenchmark, element_bytes: int, nbytes: int
 ) -> list[Segment]:
-    """Pieces of ``nbytes`` with all arrays of a benchmark in each; an allocation's rest is left."""
+    """Pieces of ``nbytes`` with all arrays of a benchmark in each; the rest of an allocation is not used."""
     starts = [(each, at) for each in allocations for at in range(0, each.nbytes - nbytes + 1, nbytes)]
     array_bytes = nbytes // row.arrays
-    elements = array_bytes // ELEMENT_BYTES[dtype]
+    elements = array_bytes // element_bytes
     return [
         Segment(
             arrays=tuple(each.view(at + k * array_bytes, array_bytes) for k in range(row.arrays)),
@@ -175,29 +167,24 @@ def _segments(
 
 def _shape(
     context: RunContext,
-    planned: PlannedBenchmark,
+    workspace: StreamWorkspace,
     row: StreamBenchmark,
-    shapes: Sequence[Shape],
+    step_bytes: int,
     allocations: Sequence[Allocation],
 ) -> Shape:
-    """Tuned on as much of what was taken as keeps caches out, in long pieces."""
-    dtype = planned.parameters["dtype"]
+    """Tuned on as much of the allocated memory as keeps caches out, in long pieces."""
     needed = context.footprint_bytes(None)
-    step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
-    piece = min(needed, *(each.nbytes for each in allocations)) // step * step
-    segments = _segments(allocations, row, dtype, piece)[: -(-needed // piece)]
-    task = StreamTask(context.device, context.programs, row, dtype, segments, planned.parameters["seed"])
-    try:
-        if len(shapes) > 1:
-            task.fill()
-        return tuned_shape(context, task, shapes, planned.parameters)
-    finally:
-        task.release()
+    piece = min(needed, *(each.nbytes for each in allocations)) // step_bytes * step_bytes
+    segments = _segments(allocations, row, workspace.element_bytes, piece)[: -(-needed // piece)]
+    task = workspace.task(segments)
+    if len(workspace.shapes) > 1:
+        task.fill()
+    return workspace.tuned_shape(task)
 
 
 def _point(task: StreamTask, shape: Shape, number: int, slices: int) -> Point:
     """A slice; what keeps caches out of a small one is the round over all of them."""
-    point = stream_point(task, shape)
+    point = task.point(shape)
     offset_bytes = number * task.footprint_bytes
     return replace(
         point,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from gpubench.devices.base import Allocation, Buffer, Device
 from gpubench.errors import InvalidParameters, OutOfDeviceMemory
@@ -43,6 +45,24 @@ def parts(nbytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:
     """Offset and size of each part; the last may be smaller."""
     for offset in range(0, nbytes, part_bytes):
         yield offset, min(part_bytes, nbytes - offset)
+
+
+class Releasable(Protocol):
+    """What holds memory of the device or the host until it is released."""
+
+    def release(self) -> None: ...
+
+
+_Held = TypeVar("_Held", bound=Releasable)
+
+
+@contextmanager
+def releasing(held: _Held) -> Iterator[_Held]:
+    """Release ``held`` at the end of a block."""
+    try:
+        yield held
+    finally:
+        held.release()
 
 
 class Arena:

@@ -31,7 +31,7 @@ SHAPES = [Shape(32, unroll, 1, "tile", True, 16) for unroll in (4, 8)]
 def task(device: Device) -> Iterator[StreamTask]:
     arena = Arena(device)
     segments = arena.cut(MIB, 2, 8, 4096)
-    made = StreamTask(device, Programs(device), STREAM["copy"], "double", segments, seed=1)
+    made = StreamTask(Programs(device), STREAM["copy"], "double", segments, seed=1)
     made.fill()
     yield made
     made.release()

@@ -14,7 +14,7 @@ from gpubench.benchmarks.integrity.errors import Errors, Rows, findings, kinds_o
 from gpubench.benchmarks.integrity.memory import MAX_ROWS, WORD_BYTES, Found, MemoryUnderTest
 from gpubench.benchmarks.integrity.patterns import PATTERNS, Pattern, Step
 from gpubench.benchmarks.parameters import IntegrityParameters
-from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.memory import PAGE_BYTES, releasing
 from gpubench.measure.points import measurement_of
 from gpubench.measure.run_context import RunContext, taken_memory, whole_memory_bytes
 from gpubench.measure.series import Point, SampleSeries
@@ -56,12 +56,11 @@ def memory_under_test(context: RunContext, nbytes: int) -> Iterator[MemoryUnderT
     step = max(chunk_bytes(shape), PAGE_BYTES)
     parts = max(_PARTS, -(-nbytes // context.profile.integrity_part_bytes))
     part_bytes = max(nbytes // parts // step, 1) * step
-    with taken_memory(context, max(nbytes, part_bytes), part_bytes) as allocations:
-        memory = MemoryUnderTest(context, allocations, part_bytes, shape)
-        try:
-            yield memory
-        finally:
-            memory.release()
+    with (
+        taken_memory(context, max(nbytes, part_bytes), part_bytes) as allocations,
+        releasing(MemoryUnderTest(context, allocations, part_bytes, shape)) as memory,
+    ):
+        yield memory
 
 
 class _Test:
@@ -140,7 +139,7 @@ class _Test:
             stopping_rule(planned.parameters, 1.0),
             samples_seconds=self.samples_seconds,
             decision=StopDecision(True, f"{self._parameters.passes} times through all memory"),
-            wrong=wrong if wrong.mismatches else None,
+            failure=wrong if wrong.mismatches else None,
         )
         return measurement_of(self._context, planned, series)
 

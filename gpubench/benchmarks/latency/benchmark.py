@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 from msgspec import structs
 
@@ -18,11 +19,10 @@ from gpubench.measure.levels import (
     memory_from_bytes,
     memory_proviso,
 )
-from gpubench.measure.memory import PAGE_BYTES
-from gpubench.measure.points import measure_points, measurement_of
+from gpubench.measure.memory import PAGE_BYTES, releasing
+from gpubench.measure.points import measure_points, unverified
 from gpubench.measure.run_context import RunContext
-from gpubench.measure.series import Point, SampleSeries
-from gpubench.measure.stopping import stopping_rule
+from gpubench.measure.series import Point
 from gpubench.measure.validity import FREE_MEMORY_SHARE
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
@@ -49,8 +49,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     [segment] = context.arena.cut(footprints[-1], 1, 8, line_bytes)
     orders: list[Order] = [parameters.order] if parameters.order else ["random", "paged"]
     curves: dict[Order, list[CurvePoint]] = {order: [] for order in orders}
-    reports = MismatchReports(context.device)
-    try:
+    with releasing(MismatchReports(context.device)) as reports:
         for number, footprint in enumerate(footprints):
             context.progress.part(number, len(footprints))
             # Within one page there is one order only.
@@ -70,8 +69,6 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
                 yield each
                 if latency := each.latency_seconds:
                     curves[order].append(CurvePoint(footprint, latency.p5, latency.median))
-    finally:
-        reports.release()
     yield from findings(context.device.info, planned.name, curves)
 
 
@@ -96,10 +93,8 @@ def _footprint(
     reports: MismatchReports,
     warm: bool,
 ) -> list[Measurement]:
-    """All orders walk through the same lines, in turns; nodes that are no cycle are not walked at all."""
-    limit = parameters.time_limit_seconds or context.profile.latency_point_limit_seconds
-    chases: list[Chase] = []
-    try:
+    """All orders walk through the same lines, in turns; nodes that are not one cycle are not walked."""
+    with ExitStack() as stack:
         points, linked = [], []
         for order in orders:
             chase = Chase(
@@ -111,21 +106,16 @@ def _footprint(
                 page_bytes=parameters.page_bytes,
                 seed=parameters.seed,
             )
-            chases.append(chase)
+            stack.enter_context(releasing(chase))
             linked.append(chase.link(reports))
             points.append(_point(context, chase, footprint, linked[-1]))
         right = [point for point, result in zip(points, linked, strict=True) if not result.mismatches]
+        limit = context.profile.latency_point_limit_seconds
         measured = iter(measure_points(context, planned, right, limit, cold=True, warm=warm) if right else [])
-        rule = stopping_rule(planned.parameters, limit)
         return [
-            measurement_of(context, planned, SampleSeries(point, rule, wrong=result))
-            if result.mismatches
-            else next(measured)
+            unverified(planned, point, result) if result.mismatches else next(measured)
             for point, result in zip(points, linked, strict=True)
         ]
-    finally:
-        for chase in chases:
-            chase.release()
 
 
 def _point(context: RunContext, chase: Chase, footprint: int, linked: VerificationResult) -> Point:

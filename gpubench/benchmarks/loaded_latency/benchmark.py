@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from gpubench.benchmarks.latency.chase import Chase, whole_steps
 from gpubench.benchmarks.loaded_latency.readers import Readers
 from gpubench.benchmarks.parameters import LoadedLatencyParameters
-from gpubench.measure.points import measure_points, measurement_of
+from gpubench.measure.memory import releasing
+from gpubench.measure.points import measure_points, unverified
 from gpubench.measure.run_context import RunContext, Skipped
-from gpubench.measure.series import Point, SampleSeries
-from gpubench.measure.stopping import stopping_rule
+from gpubench.measure.series import Point
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
@@ -34,33 +34,25 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     [segment] = context.arena.cut(2 * half, 2, 8, line_bytes)
     walk_memory, read_memory = segment.arrays
     nbytes = segment.elements * 8
-    reports = MismatchReports(context.device)
-    chase = Chase(context, walk_memory, nbytes, line_bytes=line_bytes, seed=parameters.seed)
-    readers: Readers | None = None
-    try:
-        readers = Readers(context, chase, read_memory, nbytes, parameters.seed)
+    with (
+        releasing(MismatchReports(context.device)) as reports,
+        releasing(Chase(context, walk_memory, nbytes, line_bytes=line_bytes, seed=parameters.seed)) as chase,
+        releasing(Readers(context, chase, read_memory, nbytes, parameters.seed)) as readers,
+    ):
         linked = chase.link(reports)
         points = [
             _Load(chase, readers, reports, line_bytes, steps).point(2 * nbytes, load, delay)
             for steps, load, delay in _plan(context, chase, readers, linked, parameters.loads)
         ]
-        seconds = parameters.time_limit_seconds or context.profile.loaded_latency_point_limit_seconds
         if linked.mismatches:
-            rule = stopping_rule(planned.parameters, seconds)
-            yield from (
-                measurement_of(context, planned, SampleSeries(each, rule, wrong=linked)) for each in points
-            )
+            yield from (unverified(planned, each, linked) for each in points)
             return
         # Walk and readers go on where the last sample ended, so no untimed pass is needed; trying has
         # warmed the device.
-        measured = measure_points(context, planned, points, seconds, cold=True, warm=True)
+        default_limit = context.profile.loaded_latency_point_limit_seconds
+        measured = measure_points(context, planned, points, default_limit, cold=True, warm=True)
         yield from measured
         yield from findings(planned.name, measured)
-    finally:
-        if readers:
-            readers.release()
-        chase.release()
-        reports.release()
 
 
 def _plan(

@@ -9,19 +9,16 @@ from dataclasses import dataclass, replace
 
 from gpubench.benchmarks.parameters import SustainedParameters
 from gpubench.benchmarks.registry import STREAM
-from gpubench.benchmarks.stream.benchmark import stream_point
-from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
 from gpubench.benchmarks.sustained.findings import Window, findings
 from gpubench.errors import InvalidParameters
-from gpubench.kernels.programs import ELEMENT_BYTES
-from gpubench.measure.points import measurement_of, verify
+from gpubench.measure.memory import releasing
+from gpubench.measure.points import measurement_of, unverified, verify
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.sampling import passes_for
 from gpubench.measure.series import Point, SampleSeries
-from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import StopDecision
-from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement
@@ -59,24 +56,15 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
         raise InvalidParameters(
             f"{duration:g} s are {count} windows of {window_seconds:g} s; allowed: {MAX_WINDOWS} windows"
         )
-    row = STREAM["triad"]
-    shapes = candidates(context.device.info, row.access, parameters.dtype, planned.parameters)
-    segments = context.arena.cut(
-        context.footprint_bytes(parameters.footprint_bytes),
-        row.arrays,
-        ELEMENT_BYTES[parameters.dtype],
-        max(map(chunk_bytes, shapes)),
-    )
-    idle_watts = _idle_watts(context)
-    task = StreamTask(context.device, context.programs, row, parameters.dtype, segments, parameters.seed)
-    try:
+    with releasing(StreamWorkspace(context, planned, STREAM["triad"])) as workspace:
+        segments = workspace.cut()
+        idle_watts = _idle_watts(context)
+        task = workspace.task(segments)
         task.fill()
-        point = stream_point(task, tuned_shape(context, task, shapes, planned.parameters))
-        wrong, windows = _windows(context, planned, point, window_seconds, count)
-    finally:
-        task.release()
-    if wrong:
-        yield measurement_of(context, planned, SampleSeries(point, _UntilEnd(window_seconds), wrong=wrong))
+        point = task.point(workspace.tuned_shape(task))
+        failure, windows = _windows(context, planned, point, window_seconds, count)
+    if failure:
+        yield unverified(planned, point, failure)
         return
     yield from (window.measurement for window in windows)
     yield from findings(planned.name, windows, idle_watts)
@@ -85,10 +73,10 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 def _windows(
     context: RunContext, planned: PlannedBenchmark, point: Point, window_seconds: float, count: int
 ) -> tuple[VerificationResult | None, list[Window]]:
-    """What is wrong with the data before or after them, and all windows.
+    """The failed verification before or after them, if any, and all windows.
 
-    To check in between would let the device rest. So the last sample's very work is done once more after
-    them, on a poisoned result.
+    To verify in between would let the device rest. So the work of the last sample is done once more after
+    them, on a poisoned output.
     """
     context.progress.phase("verifying")
     point.poison()
@@ -115,7 +103,7 @@ def _windows(
         with context.watching():
             while series.decision is None:
                 context.raise_if_cancelled()
-                series.take(context)
+                series.take_sample(context)
                 part = (number + series.elapsed_seconds / window_seconds) / count
                 context.progress.samples(series.samples_seconds, point.bus_bytes * passes, part)
         seconds = time.monotonic() - begin - at

@@ -1,4 +1,4 @@
-"""The launch family: what a kernel costs that does nothing, and so what a small sample means."""
+"""The launch family: the time of a kernel that does nothing, and so the error of a short sample."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ GROUPS_PER_UNIT = 8
 
 BATCHES = (1, 16, 256)
 LONG_BATCH = 1024
-"""More than is held back until all is queued: the device gets them as the host comes to launch them."""
+"""More launches than are held back until all are queued: the device gets them at the host's pace."""
 
 FLOORS_OF_A_SOUND_PASS = 100
 _NOTABLE_RATIO = 1.1
-"""Of an interval's ends: a wider one is told."""
+"""Between the ends of an interval: a wider one is reported."""
 
 _WORD_BYTES = 8
 _PASSES = 5
@@ -36,7 +36,7 @@ _PASSES = 5
 
 @dataclass(frozen=True)
 class Batch:
-    """``launches`` one after the other, each of ``groups``; each group of each has a place for its mark."""
+    """``launches`` one after the other, each of ``groups``; each group of each writes a mark of its own."""
 
     groups: int
     launches: int
@@ -47,9 +47,9 @@ class Batch:
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A latency for each batch, of one launch; a sample is one batch and no more.
+    """For each batch the latency of a launch in it; a sample is a single batch.
 
-    Each batch is measured alone, for then the very launches that are timed are those that are checked.
+    Each batch is measured alone, so that the timed launches themselves are verified.
     """
     measured: list[Measurement] = []
     batches = _batches((context.device.info.compute_units or 1) * GROUPS_PER_UNIT)
@@ -70,7 +70,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 def findings(
     benchmark: str, measured: Sequence[Measurement], bytes_per_second: float | None
 ) -> Iterator[Finding]:
-    """The floor, a launch in a row, and the pass that is long enough to be a figure."""
+    """The floor, a launch among queued ones, and the footprint whose pass is long enough for a figure."""
     latencies = {
         (each.axes["groups"], each.axes["launches"]): each.latency_seconds
         for each in measured
@@ -102,7 +102,7 @@ def findings(
 
 
 def _span(figure: Summary, text_of: Callable[[float], str]) -> str:
-    """The median, and its interval where that is wide."""
+    """The median, and its interval if that is wide."""
     wide = figure.high > _NOTABLE_RATIO * figure.low
     interval = f" ({text_of(figure.low)} to {text_of(figure.high)})" if wide else ""
     return text_of(figure.median) + interval
@@ -135,9 +135,9 @@ def _point(context: RunContext, verifier: ArrayVerifier, marks: Buffer, batch: B
 
 
 def _read_bytes_per_second(context: RunContext, planned: PlannedBenchmark) -> float | None:
-    """Of the best of some verified passes in the first shape that runs; null without any, or if wrong."""
+    """Of the best of some passes in the first shape that runs; None if none does, or if a pass is wrong."""
     row = STREAM["read"]
-    # Large groups come first, which many OpenCL GPUs refuse; what was tuned before has run.
+    # The first candidates have large groups, which many OpenCL GPUs refuse; tuned shapes have run.
     tuned = [shape for key, shape in context.shapes.items() if key[:3] == (row.name, row.access, "double")]
     with releasing(StreamWorkspace(context, planned, row, more_shapes=tuned)) as workspace:
         task = workspace.filled_task()

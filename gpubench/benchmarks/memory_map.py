@@ -23,21 +23,21 @@ from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
 
 SLOW_RATIO = 0.9
-"""Of the median slice. A slice is slow where even its best sample is below: noise meets some of the
-samples of a slice, which lie a round apart, and a bad region all of them."""
+"""Of the median slice. A slice is slow if even its best sample is below: noise affects some of the
+samples of a slice, which are a round apart, and a bad region all of them."""
 
 
 CACHE_MULTIPLE = 16
-"""A slice of so many last-level caches finds hardly anything of itself in them when it comes again, and a
-sample may be several passes in a row: at 4 TB/s one over half a gigabyte lasts 0.1 ms. Smaller slices have
-one in a round. On an L40 (96 MiB) gpu-benches reads 5 % faster over 4 caches than over 13 and more."""
+"""Of a slice of so many last-level caches hardly anything is left in them in the next pass, so that a sample
+may be several passes in a row: at 4 TB/s a pass over half a gigabyte lasts 0.1 ms. A sample of smaller slices
+is one pass. On an L40 (96 MiB) gpu-benches reads 5 % faster over 4 caches than over 13 and more."""
 
 _FEWEST = 4
 """Slices, as few as may be asked for."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A figure for each slice, then what they say together; raises ``OutOfDeviceMemory``."""
+    """A figure for each slice, then findings on all; raises ``OutOfDeviceMemory``."""
     parameters = MapParameters(**planned.parameters)
     row = STREAM[parameters.kernel]
     wanted = whole_memory_bytes(context, planned.parameters)
@@ -67,9 +67,9 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 def findings(
     benchmark: str, measured: Sequence[Measurement], slice_bytes: int, memory_bytes: int | None
 ) -> Iterator[Finding]:
-    """Slow regions, the slowest slice, how much was looked at, and how long all memory takes.
+    """Slow regions, the slowest slice, the memory covered, and the time for all memory.
 
-    A slice without a figure, since its data were wrong, is in none of them.
+    A slice that failed its verification is in none of them.
     """
     seconds = [median(m.samples_seconds) / (m.passes_per_sample or 1) for m in measured if m.samples_seconds]
     if not seconds:
@@ -125,10 +125,8 @@ def findings(
 
 
 def slices_of(info: DeviceInfo, most: int, wanted_bytes: int, step_bytes: int) -> int:
-    """Fewer on a GPU where they would be so small that a sample could only be one short pass.
-
-    Of 40 us, a tenth would be what lies between the events and the kernel.
-    """
+    """How many slices; fewer if they would be so small that a sample could only be one short pass, and the
+    timing events include the launch."""
     if not profile_of(info.kind).events_include_launch or not info.last_level_cache_bytes:
         return most
     least_bytes = CACHE_MULTIPLE * info.last_level_cache_bytes + step_bytes  # and then cut to whole steps

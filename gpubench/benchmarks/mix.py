@@ -1,4 +1,4 @@
-"""Reads and writes mixed in one stream of accesses: what turning the bus round costs."""
+"""Reads and writes mixed in one stream of accesses: the cost of turning the bus round."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIXES = ((1, 0), (3, 1), (2, 1), (1, 1), (1, 2), (0, 1))
 """Reads to writes."""
 
 NOISE_RATIO = 0.02
-"""By so much and more an interval must exclude what was expected before that is called a cost."""
+"""An interval must exclude the expected value by this share before the difference is a cost."""
 
 _TUNED_ON = (1, 1)
 _PARTS = math.lcm(*map(sum, MIXES))
@@ -139,7 +139,7 @@ class MixTask:
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """The mix that falls farthest behind what reading alone and writing alone let expect."""
+    """The mix that is farthest below what reading alone and writing alone predict."""
     rates = {
         (int(m.axes["reads"]), int(m.axes["writes"])): m.bandwidth_bytes_per_second
         for m in measured
@@ -166,6 +166,6 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
 
 
 def expected(mix: tuple[int, int], reading: float, writing: float) -> float:
-    """byte/s where each byte takes as long as in a pure stream, and turning round nothing."""
+    """In byte/s, if each byte takes as long as in a pure stream and turning the bus round takes no time."""
     reads, writes = mix
     return (reads + writes) / (reads / reading + writes / writing)

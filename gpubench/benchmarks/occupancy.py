@@ -1,4 +1,4 @@
-"""The occupancy family: bandwidth over the number of groups that are launched, from one on."""
+"""The occupancy family: bandwidth over the number of groups that are launched."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ KERNELS = ("read", "copy")
 ENOUGH_RATIO = 0.95
 
 MAX_PASS_SECONDS = 0.25
-"""Of one group alone: a cancel is heard between passes."""
+"""Of one group alone: a run can be cancelled between passes."""
 
 _PROBED_PART = 16
 _MAX_DOUBLINGS = 5
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A curve for each kernel, and what it takes to come near its highest point."""
+    """A curve for each kernel, and the groups that it takes to come near its highest point."""
     kernel = planned.parameters["kernel"]
     kernels = (kernel,) if kernel else KERNELS
     for number, kernel in enumerate(kernels):
@@ -53,15 +53,15 @@ def group_counts(compute_units: int, most: int) -> list[int]:
 
 
 def resident_threads(info: DeviceInfo) -> int:
-    """The most that can run at once, and fewer do where a kernel takes many registers: what is launched
-    beyond waits, and has nothing under way."""
+    """The most that can run at once; fewer do if a kernel takes many registers. Those launched beyond
+    wait, without an access in flight."""
     return (info.compute_units or 1) * profile_of(info.kind).threads_per_unit
 
 
 def findings(
     benchmark: str, kernel: str, measured: Sequence[Measurement], most_threads: int
 ) -> Iterator[Finding]:
-    """The fewest groups that cannot be told from 95 % of the highest bandwidth: fewer surely lie below."""
+    """The fewest groups that may reach 95 % of the highest bandwidth: with fewer it is surely lower."""
     curve = [
         (int(each.axes["groups"]), each.bandwidth_bytes_per_second, each.shape)
         for each in measured

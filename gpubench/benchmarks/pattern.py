@@ -34,7 +34,7 @@ _NOTABLE_RATIO = 1.05
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A point for each kernel and pattern, and for each kernel what the fastest pattern gains."""
+    """A point for each kernel and pattern, and for each kernel the gain of the fastest pattern."""
     shapes = {kernel: candidates(context.device.info, kernel, "double", {}) for kernel in KERNELS}
     step = 2 * max(PAGE_BYTES, *(chunk_bytes(shape) for tried in shapes.values() for shape in tried))
     with data_array(context, planned, "double", step) as array:

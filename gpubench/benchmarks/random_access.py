@@ -1,4 +1,4 @@
-"""Pieces of memory read, written and updated at random places."""
+"""Pieces of memory read, written and updated at random addresses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gpubench.results.machine import DeviceInfo
 PIECES_BYTES = (4, 8, 16, 32, 64, 128)
 
 BUS_CROSSINGS = {"gather": 1, "scatter": 1, "update": 2}
-"""Of a sector for each piece: an update reads it and writes it."""
+"""How often the sectors of a piece cross the bus: an update reads them and writes them."""
 
 _LINE_BYTES = 64
 """Whole lines are written past the caches of a processor."""
@@ -131,7 +131,7 @@ class RandomTask:
         return combined([self._verify_segment(index) for index in range(len(self.array.segments))])
 
     def _verify_segment(self, index: int) -> VerificationResult:
-        """Every word, also those that were not to be touched."""
+        """Every word, also those that must not change."""
         segment = self.array.segments[index]
         passes = self.array.sums.word(index, self.array.word_bytes)
         if self.name == "update" and not passes:
@@ -160,7 +160,7 @@ class RandomTask:
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """The rate at 8 bytes, and the smallest piece that is worth its transfer."""
+    """The rate at 8 bytes, and the smallest piece with half of the highest payload bandwidth."""
     ok = {int(m.axes["piece_bytes"]): m for m in measured if m.status == "ok"}
     seconds = {piece: median(m.samples_seconds) for piece, m in ok.items()}
     if 8 in ok:

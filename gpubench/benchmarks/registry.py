@@ -1,4 +1,4 @@
-"""The one table of all benchmarks: what each does, moves and takes, and which module measures it.
+"""The one table of all benchmarks: what each does and moves, its parameters, and the module that measures it.
 
 The server plans and describes from this table, so nothing here needs a device, a runtime or numpy: a
 benchmark's module is imported when it is measured.
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from gpubench.measure.run_context import RunContext
 
 Measure = Callable[["RunContext", PlannedBenchmark], Iterator[Measurement | Finding]]
-"""Measures a planned benchmark, and gives each measurement and finding as soon as it stands.
+"""Measures a planned benchmark, and yields each measurement and finding as soon as it is known.
 
 Raises ``Skipped`` if the device cannot do it, ``BenchmarkFailed`` and ``InvalidParameters`` if this
-benchmark alone fails.
+benchmark fails; the run goes on with the next one.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One row: what it does, in a line, and what it takes.
+    """One row: a benchmark with a line on what it does, and the type of its parameters.
 
-    ``module``, the family's unless given, is the one in this package whose ``measure`` measures it.
+    ``module``, the family's unless stated, is the one in this package whose ``measure`` measures it.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Benchmark:
 
     @property
     def explanation(self) -> str:
-        """What it does, in a paragraph."""
+        """A paragraph on what it does."""
         return _explanations()[self.name]["text"].replace("\n", " ")
 
     @property

@@ -1,4 +1,4 @@
-"""Reading with strides and from misaligned starts: the piece that a memory moves at least."""
+"""Reading with strides and from misaligned starts: the smallest piece that a memory moves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ELEMENT_BYTES = 4
 
 _SLACK = max(OFFSETS)
 _HALVED_RATIO = 0.75
-"""Below this, a doubled stride has halved the payload's bandwidth rather than left it as it was."""
+"""Below this ratio, a doubled stride has halved the payload's bandwidth rather than left it unchanged."""
 _NOTABLE_COST_RATIO = 0.02
 
 
@@ -57,7 +57,7 @@ def shape_for(info: DeviceInfo) -> Shape:
 
 
 def phases(stride: int, sector_bytes: int) -> int:
-    """Walks through memory until every sector of it was touched once."""
+    """How many walks through memory touch every sector of it once."""
     return max(1, stride * ELEMENT_BYTES // sector_bytes)
 
 
@@ -143,7 +143,7 @@ class StridedTask:
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """The access granularity, and what a misaligned start costs."""
+    """The access granularity, and the cost of a misaligned start."""
     payload = {
         (int(m.axes["stride_elements"]), int(m.axes["offset_elements"])): rate
         for m in measured
@@ -158,7 +158,7 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
 
 
 def _granularity(rates: Sequence[Summary]) -> Finding:
-    """Where doubling the stride no longer halves the payload: what is moved at least is that long."""
+    """The stride whose doubling no longer halves the payload's bandwidth: memory moves at least that much."""
     reached = len(STRIDES) - 1
     while reached and rates[reached].low > _HALVED_RATIO * rates[reached - 1].high:
         reached -= 1

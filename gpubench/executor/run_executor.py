@@ -76,18 +76,18 @@ class RunExecutor:
         profile = self._context.profile
         limits = (each.parameters["time_limit_seconds"] or profile.time_limit_seconds for each in planned)
 
-        def tell(message: str) -> None:
+        def report(message: str) -> None:
             self._report.progress(
                 Progress(phase="starting", benchmark=planned[0].name, done_ratio=0.0, message=message)
             )
 
         limit = wait_limit_seconds(profile, limits)
-        return wait_for_idle(self._device, limit, self._report.raise_if_cancelled, tell)
+        return wait_for_idle(self._device, limit, self._report.raise_if_cancelled, report)
 
     def _measure(self, planned: PlannedBenchmark) -> None:
         """One that cannot be done, or fails, does not end the others."""
         try:
-            self._context.prove_data()
+            self._context.verify_data()
             for said in BENCHMARKS[planned.name].measure(self._context, planned):
                 if isinstance(said, Finding):
                     self._report.found(said)

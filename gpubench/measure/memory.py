@@ -1,4 +1,4 @@
-"""The memory that a run measures: allocated once, and cut into arrays as each benchmark needs."""
+"""The memory that a run measures: allocated once, and cut into arrays as each benchmark needs them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def whole_pages(nbytes: int) -> int:
 
 
 _MIN_PIECE_BYTES = 64 << 20
-"""Where allocations fail, smaller ones are tried down to this; the rest is not worth the search."""
+"""If an allocation fails, smaller ones are tried down to this; the rest is not worth the search."""
 
 _TAKEN_TOLERANCE_RATIO = 0.05
-"""Allocations that miss what is asked by so little are kept: processors take seconds to give gigabytes."""
+"""Allocations whose size differs by this or less are kept: gigabytes of a processor's memory take seconds."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def releasing(held: _Held) -> Iterator[_Held]:
 class Arena:
     """Memory of one device, kept between the benchmarks of a run.
 
-    ``touch`` is to use all of a new allocation: some runtimes give what they do not have, and fail where
-    it is first used.
+    ``touch`` is called to write all of a new allocation: some runtimes allocate more than there is, and
+    fail when it is first used.
     """
 
     def __init__(self, device: Device, touch: Callable[[Allocation], None] = lambda allocation: None) -> None:
@@ -79,14 +79,13 @@ class Arena:
 
     @property
     def nbytes(self) -> int:
-        """What it holds."""
+        """Of all its allocations."""
         return sum(each.nbytes for each in self._allocations)
 
     def cut(self, footprint_bytes: int, arrays: int, element_bytes: int, chunk_bytes: int) -> list[Segment]:
         """``arrays`` arrays of ``footprint_bytes`` in all, rounded up to whole chunks and pages.
 
-        Raises ``InvalidParameters`` where a chunk is more than was asked for, and
-        ``OutOfDeviceMemory``.
+        Raises ``InvalidParameters`` if a chunk is larger than the footprint, and ``OutOfDeviceMemory``.
         """
         step = max(chunk_bytes, PAGE_BYTES)
         if step * arrays > 2 * footprint_bytes:
@@ -111,9 +110,9 @@ class Arena:
         ]
 
     def take(self, nbytes: int, step_bytes: int) -> list[Allocation]:
-        """As much of ``nbytes`` as there is, in allocations of a step or more; less where one fails.
+        """As much of ``nbytes`` as can be allocated, in pieces of a step or more.
 
-        Raises ``OutOfDeviceMemory`` where there is not one step.
+        Raises ``OutOfDeviceMemory`` if there is not one step.
         """
         usable = sum(each.nbytes // step_bytes * step_bytes for each in self._allocations)
         if abs(usable - nbytes) <= _TAKEN_TOLERANCE_RATIO * nbytes:
@@ -148,7 +147,7 @@ class Arena:
         self._allocations = []
 
     def _reserve(self, count: int, nbytes: int) -> None:
-        """Make ``count`` allocations of at least ``nbytes``, or keep those that there are."""
+        """Make ``count`` allocations of at least ``nbytes``, or keep the present ones if they suffice."""
         have = [allocation.nbytes for allocation in self._allocations]
         if len(have) == count and all(nbytes <= size <= 2 * nbytes for size in have):
             return

@@ -1,4 +1,4 @@
-"""What every benchmark of a run works with: the device, its memory and programs, and who is told."""
+"""What every benchmark of a run works with: the device, its memory and programs, and who may cancel it."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from gpubench.measure.sampling import (
 )
 from gpubench.measure.shapes import helper_grid
 from gpubench.measure.validity import required_footprint_bytes
-from gpubench.measure.verification.device_data import check_data
+from gpubench.measure.verification.device_data import verify_device_data
 from gpubench.requests import StatedMemory
 from gpubench.results.document import Shape, Tuning
 from gpubench.results.machine import IdleGate, Telemetry, Theory
 
 MAX_SAMPLES = 20_000
-"""Of a benchmark, all its figures together, so that a document with 64 of them stays one that is taken."""
+"""Of one benchmark, all points together, so that a document of 64 benchmarks stays below the size limit."""
 
 
 class Skipped(Exception):
-    """This device or runtime cannot do a benchmark; the message says why. No fault of anybody's."""
+    """The device or its runtime cannot do a benchmark, which is no error; the message says why."""
 
 
 class Control(Protocol):
-    """Who may end a run, and who is told of its tuning."""
+    """Cancels a run, and receives what tuning found."""
 
     def raise_if_cancelled(self) -> None:
-        """Raises ``Cancelled`` where the run is to end."""
+        """Raises ``Cancelled`` if the run is to end."""
         ...
 
     def tuned(self, tuning: Tuning) -> None: ...
@@ -69,7 +69,7 @@ class RunContext:
         self.programs = Programs(device, read)
         self.arena = Arena(device, partial(_touch, device, self.programs, self.raise_if_cancelled))
         self.theory: Theory | None = theory_for_device(device.info, memory)
-        # What a client states may not lift the bar that the device itself sets.
+        # Memory that a client states may not raise the peak that the device itself reports.
         peaks = [t.peak_bytes_per_second for t in (self.theory, theory_for_device(device.info)) if t]
         self.peak_bytes_per_second = min(peaks, default=None)
         self.free_bytes = device.free_bytes()
@@ -78,24 +78,24 @@ class RunContext:
         self.before: IdleGate | None = None
         """Whether the device was idle before the run."""
         self.samples_left = MAX_SAMPLES
-        """That the current benchmark may still take."""
-        self._proved = False
+        """How many the current benchmark may still take."""
+        self._data_verified = False
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
         self.warm = False
-        """Whether the device has been busy for long enough to have its pace."""
+        """Whether the device has been busy long enough to run at its usual clock."""
 
     def begin(self, progress: ProgressReporter) -> None:
-        """The next benchmark."""
+        """Start the next benchmark."""
         self.progress = progress
         self.samples_left = MAX_SAMPLES
 
     def samples_each(self, figures: int) -> int:
-        """How many samples each of so many figures may have: the parts to come get as many as this one."""
+        """The most samples for each of ``figures`` points, so that parts to come get as many as this one."""
         return max(1, self.samples_left // (self.progress.parts_left * max(figures, 1)))
 
     def warm_up(self, operations: Sequence[Operation]) -> WarmUp:
-        """Run passes until the device has its pace; shorter where it has been busy already."""
+        """Run passes until their time and the clock are steady; shorter if the device was busy already."""
         if self.warm:
             limit, window = BUSY_LIMIT_SECONDS, self.profile.warm_window_seconds
         else:
@@ -104,34 +104,31 @@ class RunContext:
         self.warm = True
         return done
 
-    def prove_data(self) -> None:
-        """Once in a run, of both widths; raises ``BenchmarkFailed`` where the device makes other data."""
-        if not self._proved:
+    def verify_data(self) -> None:
+        """Once in a run, in both widths; raises ``BenchmarkFailed`` if the host computes other data."""
+        if not self._data_verified:
             for dtype in ELEMENT_BYTES:
-                check_data(self.device, self.programs, dtype)
-            self._proved = True
+                verify_device_data(self.device, self.programs, dtype)
+            self._data_verified = True
 
     @property
     def telemetry(self) -> Telemetry:
-        """Of all that was watched so far."""
+        """Of the run so far."""
         return msgspec.structs.replace(merge(self._watched), before=self.before)
 
     @property
     def last_watched(self) -> Telemetry:
+        """What the last ``watching`` saw."""
         return self._watched[-1]
 
     def footprint_bytes(self, asked: int | None) -> int:
-        """What was asked for, or as much as keeps caches out."""
+        """What the user asked for, or as much as keeps caches out."""
         info = self.device.info
         return asked or required_footprint_bytes(info.kind, info.last_level_cache_bytes, self.free_bytes)
 
-    def point_limit_seconds(self, asked: float | None = None) -> float:
-        """Of sampling one of a curve's points: what was asked for, or the kind of device's."""
-        return asked or self.profile.point_time_limit_seconds
-
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch the device meanwhile; ``last_watched`` has it afterwards."""
+        """Record telemetry for the time of a block; it is in ``last_watched`` afterwards."""
         begin = time.monotonic() - self._begin
         watch = self.device.watch()
         try:
@@ -141,7 +138,7 @@ class RunContext:
             self._watched.append(msgspec.structs.replace(telemetry, before=self.before))
 
     def run(self, operations: Sequence[Operation]) -> float:
-        """Each on its own, so that a cancel is heard between them; the sum of their seconds."""
+        """One by one, so that the run can be cancelled between them; the sum of their seconds."""
         seconds = 0.0
         for operation in operations:
             self.raise_if_cancelled()
@@ -150,9 +147,9 @@ class RunContext:
 
 
 def whole_memory_bytes(context: RunContext, parameters: dict[str, Any]) -> int:
-    """The footprint or the share asked for, else the profile's share of what is free, or its most.
+    """The footprint or the share that the user asked for, else the profile's share, up to its maximum.
 
-    Free is what was so before the run and still is.
+    The share is of memory that was free before the run and still is.
     """
     if parameters["footprint_bytes"]:
         return int(parameters["footprint_bytes"])
@@ -166,8 +163,8 @@ def whole_memory_bytes(context: RunContext, parameters: dict[str, Any]) -> int:
 def taken_memory(context: RunContext, nbytes: int, step_bytes: int) -> Iterator[list[Allocation]]:
     """Up to ``nbytes`` in allocations of a step or more, every byte of it written once.
 
-    Raises ``OutOfDeviceMemory`` if there is not one step. Whether they stay with the arena afterwards,
-    for the next such benchmark, is for the profile to say.
+    Raises ``OutOfDeviceMemory`` if there is not one step. If the profile keeps whole memory, they stay
+    with the arena for the next benchmark.
     """
     try:
         yield context.arena.take(nbytes, step_bytes)
@@ -179,7 +176,7 @@ def taken_memory(context: RunContext, nbytes: int, step_bytes: int) -> Iterator[
 def _touch(
     device: Device, programs: Programs, raise_if_cancelled: Callable[[], None], allocation: Allocation
 ) -> None:
-    """Use every byte of it."""
+    """Write every byte of it."""
     grid = helper_grid(device.info)
     poison = programs.verify("double", grid.group_size).kernel("poison")
     for offset, nbytes in parts(allocation.nbytes, profile_of(device.info.kind).untimed_launch_bytes):

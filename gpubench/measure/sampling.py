@@ -13,19 +13,19 @@ from gpubench.measure.statistics import median
 from gpubench.results.machine import Clocks
 
 LAUNCH_SECONDS = 20e-6
-"""What a host needs, at most, to queue a launch."""
+"""What a host needs at most to enqueue a launch."""
 MIN_TRIAL_SECONDS = 1e-3
-"""Of a sample where only shapes are compared, which all have the same microseconds."""
+"""Of a sample that only compares shapes, all of which have the same overhead."""
 
 WINDOW_SECONDS = 0.1
 AGREEMENT_RATIO = 0.01
 COLD_LIMIT_SECONDS = 2.0
-"""A first copy has been seen to vary by 24 %, and idle GPUs to sit at 405 MHz."""
+"""For a device that was idle: a first copy was seen to vary by 24 %, and idle GPUs run at 405 MHz."""
 BUSY_LIMIT_SECONDS = 0.5
-"""For a device that another benchmark of the same run has just kept busy."""
+"""For a device that another benchmark of the run has just kept busy."""
 
 CancelCheck = Callable[[], None]
-"""Called between operations; raises ``Cancelled`` where the run is to end."""
+"""Called between operations; raises ``Cancelled`` if the run is to end."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def warm_up(
 def passes_for(operations: Sequence[Operation], pass_seconds: float, sample_seconds: float) -> int:
     """How many passes of ``operations`` make a sample of ``sample_seconds`` or more.
 
-    Fewer where the host needs longer to queue a pass than the device for it: of more than are queued
-    before the first begins, the figure would be the host's pace.
+    Fewer if the host needs longer to enqueue a pass than the device to run it: passes that are not
+    enqueued before the first one begins would be timed at the host's pace.
     """
     if pass_seconds <= 0:
         return 1

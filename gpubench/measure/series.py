@@ -1,4 +1,4 @@
-"""A point of a benchmark, and the series of samples that is taken of it."""
+"""A point of a benchmark, and the series of samples taken of it."""
 
 from __future__ import annotations
 

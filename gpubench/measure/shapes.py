@@ -1,4 +1,4 @@
-"""Access shapes: which ones are tried on a kind of device, and what one means for an array."""
+"""Access shapes: which ones are tried on a device, and the geometry of one over an array."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def untuned_shape(info: DeviceInfo, fixed: UntunedShape) -> Shape:
 
 @dataclass(frozen=True)
 class Geometry:
-    """A shape on an array: ``rounds`` chunks for each of ``groups``; ``vectors`` in all."""
+    """A shape over an array of ``vectors`` in all: ``rounds`` chunks for each of ``groups``."""
 
     vectors: int
     groups: int
@@ -143,9 +143,9 @@ def geometry(shape: Shape, elements: int, element_bytes: int) -> Geometry:
 
 
 def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, Any]) -> list[Shape]:
-    """The shapes to try, with what the user pinned; one where everything that matters is pinned.
+    """The shapes to try, with what the user pinned; a single one if all that differs is pinned.
 
-    Raises ``InvalidParameters`` where no such shape can exist.
+    Raises ``InvalidParameters`` if no such shape can exist.
     """
     pinned = {name: pins[name] for name in Shape.__struct_fields__ if pins.get(name) is not None}
     tiles = (info.compute_units or 1) * _TILES_PER_UNIT
@@ -166,7 +166,7 @@ def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, 
 
 
 def _pinned(shape: Shape, pinned: Mapping[str, Any], tiles: int) -> Shape:
-    """A tile has several chunks, and so there are fewer groups than these."""
+    """``tiles`` are the groups of an order with tiles, if none are stated: a tile has several chunks."""
     made = msgspec.structs.replace(shape, **pinned)
     return msgspec.structs.replace(made, groups=tiles) if made.order != "grid" and not made.groups else made
 

@@ -1,4 +1,4 @@
-"""Bandwidth over footprint: what caches carry, and where each of them ends."""
+"""Bandwidth over footprint: that of each cache, and its size."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ KERNELS: tuple[Kernel, ...] = ("read", "copy")
 
 LEAST_BYTES = 16384
 CACHE_MULTIPLE = 2
-"""Up to so many last-level caches groups pass many times in a launch; beyond, they stream."""
+"""Up to this multiple of the last-level cache, groups pass many times in a launch; beyond, once."""
 UNKNOWN_CACHE_BYTES = 128 << 20
 
 MIN_LEVEL_RATIO = 1.25
-"""Of bandwidths: the L2 of a GPU with stacked memory carries perhaps 1.4 times as much as the memory. Where
-addresses are translated costs latency alone."""
+"""Of bandwidths: the L2 of a GPU with stacked memory may have only 1.4 times the bandwidth of the memory. The
+translation of addresses costs latency alone."""
 
 STREAM_LIMIT_SECONDS = 0.2
 """For each point beyond the caches."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """For each kernel the curve, and then the levels in it."""
+    """For each kernel the curve, and then its levels."""
     kernel = planned.parameters["kernel"]
     kernels: Sequence[Kernel] = (kernel,) if kernel else KERNELS
     for number, kernel in enumerate(kernels):
@@ -57,7 +57,7 @@ def findings(
     """The levels of a kernel's curve; costs are seconds for a byte."""
     known = known_caches(info, together=True)
     cache_bytes = info.last_level_cache_bytes
-    return level_findings(benchmark, kernel, curve, known, cache_bytes, _in_words, MIN_LEVEL_RATIO)
+    return level_findings(benchmark, kernel, curve, known, cache_bytes, _figure, MIN_LEVEL_RATIO)
 
 
 def _curve(
@@ -77,7 +77,7 @@ def _curve(
         yield from measure_points(context, planned, points, limit, warm=True)
 
         context.progress.part(part[0] + 1, part[1])
-        whole.fill()  # a copy's words are other ones
+        whole.fill()  # the sweep has filled it with words
         tasks = [whole]
         for size in reversed(ladder(cached + 1, whole.footprint_bytes - 1)):
             step = max(workspace.chunk_bytes, PAGE_BYTES)
@@ -97,7 +97,7 @@ def _sweep_points(
     tuned: Shape,
     salt: int,
 ) -> list[Point]:
-    """Over the begins of the arrays."""
+    """Each over the first bytes of the arrays."""
     verifier = stack.enter_context(releasing(ArrayVerifier(context, "double")))
     verifier.fill(segment.arrays[0], min(most_bytes, array_bytes) // 8, 0, salt)
     points = []
@@ -139,7 +139,7 @@ def _stream_point(kernel: Kernel, task: StreamTask, shape: Shape) -> Point:
 def _prefix(
     segments: Sequence[Segment], element_bytes: int, footprint_bytes: int, step_bytes: int
 ) -> list[Segment]:
-    """The begins of all segments: they hold the same data whatever is cut from them."""
+    """The first bytes of all segments; they hold the same data in each cut."""
     arrays = range(len(segments[0].arrays))
     nbytes = footprint_bytes // (len(segments) * len(arrays)) // step_bytes * step_bytes
     if not nbytes:
@@ -156,5 +156,5 @@ def _prefix(
     ]
 
 
-def _in_words(seconds_per_byte: float) -> tuple[float, str, str]:
+def _figure(seconds_per_byte: float) -> tuple[float, str, str]:
     return 1 / seconds_per_byte, "byte/s", format_bandwidth(1 / seconds_per_byte)

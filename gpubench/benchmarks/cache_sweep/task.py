@@ -30,9 +30,9 @@ def sweep_shape(context: RunContext, tuned: Shape, streaming_stores: bool) -> Sh
 
 
 class SweepTask:
-    """Read or copy over the begins of arrays that hold the hash's words.
+    """Read or copy over the first bytes of arrays that hold words of the hash.
 
-    A processor's groups have a tile each, for a cache of their core; a GPU's go through all chunks.
+    With private caches each group has a tile of its own; else all groups go through all chunks.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SweepTask:
 
     @property
     def footprint_bytes(self) -> int:
-        """Of all arrays, in whole tiles; 0 where a tile has not one chunk."""
+        """Of all arrays, in whole tiles; 0 if a tile has not one chunk."""
         return self.array_bytes * len(self._arrays)
 
     def pass_bytes(self) -> int:
@@ -103,7 +103,7 @@ class SweepTask:
             self._verifier.poison(self._arrays[1], self.array_bytes // _WORD_BYTES)
 
     def verify(self) -> VerificationResult:
-        """Every group's sum over all its passes, and every word of a copy."""
+        """Verify every group's sum over all its passes, and every word of a copy."""
         reports = self._verifier.reports
         reports.clear()
         arguments = (

@@ -1,4 +1,4 @@
-"""Latency over footprint: a walk from pointer to pointer, and the levels that its curve shows."""
+"""Latency over footprint: a pointer chase, and the levels that its curve shows."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ LEAST_BYTES = 4096
 MIN_LARGEST_BYTES = 256 << 20
 
 PASS_SECONDS = 2e-3
-"""A launch costs some 10 us; longer passes are seldom left alone on a host that others use too."""
+"""A launch costs some 10 us; longer passes are often interrupted on a host that others use too."""
 
-SETTLED_CACHE_MULTIPLE = 32
-"""Beyond so many caches, what the check of the links left in them is no matter."""
+WARM_UP_CACHE_MULTIPLE = 32
+"""Beyond this multiple of the cache, it does not matter what verifying the links left there."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -73,7 +73,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 
 
 def _largest_bytes(context: RunContext, asked: int | None) -> int:
-    """Of the curve: as asked, or far enough into memory; in one allocation, for a kernel takes no more."""
+    """Of the curve: as asked, or far enough into memory; in one allocation, since a kernel takes one."""
     info = context.device.info
     share = context.free_bytes // FREE_MEMORY_SHARE
     if multiple := context.profile.latency_cache_multiple:
@@ -122,7 +122,7 @@ def _point(context: RunContext, chase: Chase, footprint: int, linked: Verificati
     steps = 0
     if not linked.mismatches:
         chase.begin()
-        each = chase.settle(_settling_steps(context, chase, footprint))
+        each = chase.warm_up(_warm_up_steps(context, chase, footprint))
         steps = whole_steps(PASS_SECONDS / each)
     return Point(
         operations=[chase.steps(steps)],
@@ -139,10 +139,10 @@ def _point(context: RunContext, chase: Chase, footprint: int, linked: Verificati
     )
 
 
-def _settling_steps(context: RunContext, chase: Chase, footprint: int) -> int:
-    """Once through all nodes, or until what the check of the links left in the caches is driven out."""
+def _warm_up_steps(context: RunContext, chase: Chase, footprint: int) -> int:
+    """Once through all nodes, or until what verifying the links left in the caches is evicted."""
     cache = context.device.info.last_level_cache_bytes or MIN_LARGEST_BYTES
-    if footprint > SETTLED_CACHE_MULTIPLE * cache:
+    if footprint > WARM_UP_CACHE_MULTIPLE * cache:
         return 0
     return min(chase.nodes, cache * chase.nodes // footprint)
 
@@ -150,27 +150,27 @@ def _settling_steps(context: RunContext, chase: Chase, footprint: int) -> int:
 def findings(
     info: DeviceInfo, benchmark: str, curves: Mapping[Order, Sequence[CurvePoint]]
 ) -> Iterator[Finding]:
-    """The levels, and what memory costs far beyond the caches.
+    """The levels, and the latency of memory far beyond the caches.
 
-    Within one page both orders are the same walk, and beyond it the one that stays in a page shows the
-    caches alone. But a processor that fetches lines in pairs finds some of a page's in a cache:
-    "memory" is of the walk at random over all, which also pays for the translation of addresses.
+    Within one page both orders are the same walk; beyond it the paged one shows the caches alone. But a
+    processor that fetches lines in pairs finds some of a page's lines in a cache: "memory" is of the walk
+    at random over all, which also pays for the translation of addresses.
     """
     random, paged = curves.get("random", []), curves.get("paged", [])
     within = [each for each in random if not paged or each.footprint_bytes < paged[0].footprint_bytes]
     cache_bytes, known = info.last_level_cache_bytes, known_caches(info, together=False)
-    for each in level_findings(benchmark, "", [*within, *paged], known, cache_bytes, _in_words):
+    for each in level_findings(benchmark, "", [*within, *paged], known, cache_bytes, _figure):
         if paged and each.name == "memory":
             text = f"{each.text}, page by page: with few translations of addresses"
             each = structs.replace(each, name="memory_paged", text=text)
         yield each
     beyond = [each for each in random if each.footprint_bytes >= memory_from_bytes(cache_bytes)]
     if paged and beyond:
-        value, unit, words = figure_of(beyond, _in_words)
+        value, unit, words = figure_of(beyond, _figure)
         words += memory_proviso(cache_bytes)
         text = f"memory: {words}, at random over all: with translations of addresses"
         yield Finding(benchmark, "memory", text, value, unit)
 
 
-def _in_words(latency_seconds: float) -> tuple[float, str, str]:
+def _figure(latency_seconds: float) -> tuple[float, str, str]:
     return latency_seconds, "s", format_seconds(latency_seconds)

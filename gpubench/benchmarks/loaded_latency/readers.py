@@ -1,4 +1,4 @@
-"""Groups that read while another one walks: how fast they may, how much they read, whether it was right."""
+"""Groups that read while another one chases pointers: their pace, what they read, and whether it is right."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
 
 _GROUP_WORDS = 16
-"""As in loaded.cl, with the words' places."""
+"""The words of a group, as in loaded.cl."""
 _CHUNKS, _CUT = 0, 3
+"""Which of these words count chunks read, and readers cut off."""
 
 _TRIAL_CHUNKS = 500
 _TRIAL_TURNS = 2000
 _TRIES = 25
 _MOST_SECONDS = 1.0
-"""After so long readers end, whatever becomes of the walk: far beyond what a busy host delays it."""
+"""Readers end after this time, even if the walk goes on: it is far longer than a busy host delays a walk."""
 
 
 class Readers:
     """All groups but the one that walks, each with a slice of ``nbytes`` of ``memory`` for itself."""
 
     def __init__(self, context: RunContext, chase: Chase, memory: Buffer, nbytes: int, seed: int) -> None:
-        """Raises ``Skipped`` where the memory is too small for them."""
+        """Raises ``Skipped`` if the memory is too small for them."""
         rounds = context.profile.reader_rounds
         shape = untuned_shape(context.device.info, context.profile.reader_shape)
         self._context, self._chase, self._memory = context, chase, memory
@@ -66,7 +67,7 @@ class Readers:
         return Launch(self._program.kernel("loaded_walk"), self.count + 1, self._group_size, arguments)
 
     def begin(self) -> None:
-        """Forget all that was read."""
+        """Reset all counts and sums."""
         self._context.device.write_zeros(self._ended)
         self._context.device.write_zeros(self._groups)
         self._cut = 0
@@ -74,9 +75,9 @@ class Readers:
     def calibrate(self, steps: int) -> tuple[float, float]:
         """Seconds of a chunk for one reader at full speed, and of a turn of idling.
 
-        Raises ``Skipped`` where nothing is read beside a walk.
+        Raises ``Skipped`` if nothing is read beside a walk.
         """
-        # Twice: readers that end at the trial's limit, before the walk, seem slower than they are.
+        # Twice: readers that end at the trial's limit, before the walk, appear slower than they are.
         for _ in range(2):
             full = min(self._seconds_of_chunk(steps, 0) for _ in range(3))
             self._limit = max(1, round(_MOST_SECONDS / full))
@@ -88,8 +89,8 @@ class Readers:
         return sum(self._words(_CHUNKS)) * self._chunk_bytes
 
     def newly_cut(self) -> int:
-        """Readers that ended at their limit since this was asked last, or ``begin``; their walk went on
-        with less load than it was to have."""
+        """Readers that ended at their limit since the last call, or since ``begin``; their walk went on with
+        less load than planned."""
         before, self._cut = self._cut, sum(self._words(_CUT))
         return self._cut - before
 
@@ -105,14 +106,14 @@ class Readers:
         self._own.release()
 
     def _in_parts(self, name: str, target: Buffer, nbytes: int, element_bytes: int, salt: int) -> None:
-        """Of ``nbytes`` of the hash's words, in launches after each of which a cancel is heard."""
+        """Over ``nbytes`` of the hash's words, in launches between which the run can be cancelled."""
         kernel = self._program.kernel(name)
         for begin, size in parts(nbytes, self._context.profile.untimed_launch_bytes):
             first, count = begin // element_bytes, size // element_bytes
             self._context.run([self._helper(kernel, target, first, count, salt)])
 
     def _seconds_of_chunk(self, steps: int, delay: int) -> float:
-        """Tried again beside longer walks where nothing was read: a busy host comes to readers late."""
+        """Tried again beside longer walks if nothing was read: a busy host may start the readers late."""
         for number in range(_TRIES):
             self._context.raise_if_cancelled()
             self._chase.begin()
@@ -122,9 +123,10 @@ class Readers:
                 return seconds * self.count / read
         raise Skipped("groups of this device do not run beside each other")
 
-    def _words(self, place: int) -> list[int]:
+    def _words(self, number: int) -> list[int]:
+        """The word of that number of each group."""
         words = self._context.device.read_words(self._groups, self.count * _GROUP_WORDS, 8)
-        return words[place::_GROUP_WORDS]
+        return words[number::_GROUP_WORDS]
 
     def _helper(self, kernel: object, *arguments: Buffer | int) -> Launch:
         groups = helper_grid(self._context.device.info).groups

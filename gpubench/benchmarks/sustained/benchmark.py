@@ -1,4 +1,4 @@
-"""Sustained: triad for seconds to minutes, window after window, and what it costs in power and heat."""
+"""Sustained: triad for seconds to minutes, window after window, with its power and heat."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement
 
 WINDOW_SECONDS = 1.0
-"""Energy counters move in coarse steps: over less than a second they say little."""
+"""Energy counters advance in coarse steps: over less than a second they mean little."""
 
 MAX_WINDOWS = 256
 SAMPLES_PER_WINDOW = 50
-"""So that minutes of samples make no document that nobody takes. Of passes too short to be queued ahead of
-the device there are more, with a rest in between: only footprints within caches have such."""
+"""So that the document of minutes stays below a client's limit. There are more, with a rest in between, if
+passes are too short to be queued ahead of the device: only footprints within caches have such."""
 
 IDLE_SECONDS = 1.5
 _WAIT_SECONDS = 0.05
@@ -37,7 +37,7 @@ _WAIT_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class _UntilEnd:
-    """Ends a window: precision is not what it is about."""
+    """Ends a window after ``seconds``, however precise its figure is."""
 
     seconds: float
 
@@ -47,7 +47,7 @@ class _UntilEnd:
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A figure for each window, then what they say together; raises ``InvalidParameters``."""
+    """A figure for each window, then findings on all; raises ``InvalidParameters``."""
     parameters = SustainedParameters(**planned.parameters)
     window_seconds = parameters.window_seconds or parameters.time_limit_seconds or WINDOW_SECONDS
     duration = parameters.duration_seconds or window_seconds * context.profile.sustained_windows
@@ -114,7 +114,7 @@ def _windows(
 
 
 def _idle_watts(context: RunContext) -> float | None:
-    """Of the device that does nothing just before, its clocks perhaps still up; null where unknown."""
+    """Of the idle device just before, its clocks perhaps still high; None if unknown."""
     if not context.profile.reports_power or context.device.watch().stop().absent:
         return None
     begin, watch = time.monotonic(), context.device.watch()

@@ -28,7 +28,7 @@ from gpubench.results.document import Finding, Measurement, Shape
 
 MIN_TRANSFER_BYTES = 4096
 MAX_HOST_SHARE = 4
-"""No more than this part of the host's free memory, for all of its arrays."""
+"""All arrays on the host together take no more than one part in this many of its free memory."""
 
 _HOST_ARRAYS = 4
 _PAGEABLE_TOGETHER = (
@@ -85,7 +85,7 @@ def _over_the_link(
                     pinned=memory == "pinned",
                     raise_if_cancelled=context.raise_if_cancelled,
                 )
-            except BenchmarkFailed as error:  # a limit of locked memory, say
+            except BenchmarkFailed as error:  # such as a limit of locked memory
                 axes = {"direction": "any", "memory": memory}
                 yield without_figure(planned, "skipped", error.message, axes)
                 continue

@@ -51,12 +51,12 @@ def sweep_end(measured: list[Measurement], kernel: str) -> Measurement:
 
 def integrity_beside_copy(device: Device) -> list[dict[str, float]]:
     """Round by round, byte/s of each pattern's steps, and of all, over that of the copies around them."""
-    bench = RunContext(device, Quiet())
+    context = RunContext(device, Quiet())
     arena = Arena(device)
-    copy, shape = tuned(device, bench.programs, arena, "copy", bench.footprint_bytes(None))
+    copy, shape = tuned(device, context.programs, arena, "copy", context.footprint_bytes(None))
     passes = copy.launches(shape)
     rounds = []
-    with memory_under_test(bench, INTEGRITY_BYTES) as memory:
+    with memory_under_test(context, INTEGRITY_BYTES) as memory:
         for turn in range(ROUNDS):
             # By pattern: what its steps took, and what the same bytes take by copying, at the pace that
             # copies have before and after each step.

@@ -49,7 +49,7 @@ def main() -> int:
     segments = arena.cut(
         measured.footprint_bytes, row.arrays, ELEMENT_BYTES["double"], chunk_bytes(measured.shape)
     )
-    task = StreamTask(device, Programs(device), row, "double", segments, seed=1)
+    task = StreamTask(Programs(device), row, "double", segments, seed=1)
     task.fill()
     launches = task.launches(measured.shape) * COPIES
 

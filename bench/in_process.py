@@ -57,6 +57,6 @@ def tuned(
     row = STREAM[name]
     shapes = candidates(device.info, row.access, "double", {})
     segments = arena.cut(footprint_bytes, row.arrays, ELEMENT_BYTES["double"], max(map(chunk_bytes, shapes)))
-    task = StreamTask(device, programs, row, "double", segments, seed=1)
+    task = StreamTask(programs, row, "double", segments, seed=1)
     task.fill()
     return task, best(try_shapes(device, task, shapes, lambda: None, lambda part: None))

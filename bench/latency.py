@@ -34,14 +34,14 @@ def main() -> int:
     peer = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     runtime = OpenClRuntime()
     device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
-    bench = RunContext(device, Quiet())
+    context = RunContext(device, Quiet())
     about = host.describe_host()
     caches = ", ".join(f"L{each.level} {format_bytes(each.nbytes)}" for each in host.data_caches())
     print(f"\nlatency of a step, {about.processor}, {caches}; medians of {ROUNDS} alternating rounds\n")
     print("| footprint | gpubench | C | ratio |\n| :-- | --: | --: | :-- |")
     rounds = {}
     for footprint in FOOTPRINTS:
-        own, others = _rounds(bench, peer, footprint)
+        own, others = _rounds(context, peer, footprint)
         rounds[format_bytes(footprint)] = {"gpubench": own, "C": others}
         shown = " | ".join(format_seconds(median(each)) for each in (own, others))
         print(f"| {format_bytes(footprint)} | {shown} | {ratio_of(own, others)} |", flush=True)
@@ -51,18 +51,18 @@ def main() -> int:
 
 
 def _rounds(
-    bench: RunContext, peer: subprocess.Popen[str], footprint: int
+    context: RunContext, peer: subprocess.Popen[str], footprint: int
 ) -> tuple[list[float], list[float]]:
     """Seconds of a step, ours and the peer's."""
-    [segment] = bench.arena.cut(footprint, 1, 8, LINE_BYTES)
+    [segment] = context.arena.cut(footprint, 1, 8, LINE_BYTES)
     chase, reports = (
-        Chase(bench, segment.arrays[0], footprint, line_bytes=LINE_BYTES),
-        MismatchReports(bench.device),
+        Chase(context, segment.arrays[0], footprint, line_bytes=LINE_BYTES),
+        MismatchReports(context.device),
     )
     if chase.link(reports).mismatches:
         sys.exit("latency: the nodes are no cycle")
     chase.begin()
-    steps = whole_steps(SECONDS / chase.settle(chase.nodes))
+    steps = whole_steps(SECONDS / chase.warm_up(chase.nodes))
     chase.begin()
     _ask(peer, footprint, steps)
     own, others = [], []
@@ -70,7 +70,7 @@ def _rounds(
         # Each goes first as often as the other.
         for ours in (True, False) if number % 2 else (False, True):
             if ours:
-                own.append(bench.device.run([chase.steps(steps)]) / steps)
+                own.append(context.device.run([chase.steps(steps)]) / steps)
             else:
                 others.append(_ask(peer, footprint, steps))
     if chase.result(steps).mismatches:

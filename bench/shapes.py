@@ -22,6 +22,7 @@ from record import BUILD, reach_of, write
 from gpubench.benchmarks.registry import STREAM
 from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Device
+from gpubench.devices.profile import profile_of
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena
@@ -34,8 +35,8 @@ from gpubench.results.machine import DeviceInfo
 
 DTYPE = "double"
 FINALISTS = 16
-BUDGET_SECONDS = {"cpu": (1.0, 20.0, 20.0), "gpu": (0.1, 2.0, 2.0), "accelerator": (0.1, 2.0, 2.0)}
-"""Of the three heats."""
+HEAT_BUDGETS = (1, 20, 20)
+"""Of the three heats, as multiples of the tuner's."""
 
 MAX_BYTES_OF_A_THREAD = 256
 """In flight: more than that is spilled, since a thread has 255 registers of 4 bytes for three arrays."""
@@ -74,9 +75,10 @@ def heats_of(device: Device, name: str, footprint_bytes: int | None) -> list[lis
         info.kind, info.last_level_cache_bytes, device.free_bytes()
     )
     segments = arena.cut(footprint_bytes, row.arrays, ELEMENT_BYTES[DTYPE], max(map(chunk_bytes, shapes)))
-    task = StreamTask(device, Programs(device), row, DTYPE, segments, seed=1)
+    task = StreamTask(Programs(device), row, DTYPE, segments, seed=1)
     task.fill()
-    budgets = iter(BUDGET_SECONDS[info.kind])
+    profile = profile_of(info.kind)
+    budgets = iter([multiple * profile.tuning_budget_seconds for multiple in HEAT_BUDGETS])
 
     def heat(contenders: Sequence[Shape]) -> list[Trial]:
         return try_shapes(device, task, contenders, lambda: None, lambda part: None, next(budgets))
@@ -95,7 +97,7 @@ def grid(info: DeviceInfo, access: Access) -> list[Shape]:
     """All combinations that a device of this kind could do with."""
     units = info.compute_units or 1
     streaming = (False,) if access == "read" else (False, True)
-    if info.kind == "cpu":
+    if profile_of(info.kind).shape_table == "cores":
         every = itertools.product(
             (16, 32, 64, 128), (1, 2, 4, 8, 16), (1,), ("tile", "halves"), streaming, (1, 8, 64)
         )

@@ -1,4 +1,4 @@
-"""What can be run and what each benchmark takes, as programs and servers are given it."""
+"""The description of all benchmarks and suites, as the wire has it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gpubench.results.machine import Record
 
 
 class BenchmarkInfo(Record, frozen=True):
-    """A benchmark and what it takes; ``parameters`` is a JSON Schema.
+    """A benchmark and its parameters, which are a JSON Schema.
 
-    The arrays are what one pass over whole arrays moves, null where it is no such pass.
+    The arrays are what one pass over whole arrays moves; null for benchmarks of other families.
     """
 
     name: str

@@ -1,23 +1,20 @@
-"""The launch family: what a kernel costs that does nothing, and so what a small sample means."""
+"""The launch family: the time of a kernel that does nothing, and so the error of a short sample."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
-from gpubench.benchmarks.parameters import Parameters
 from gpubench.benchmarks.registry import STREAM
-from gpubench.benchmarks.stream.task import StreamTask
-from gpubench.devices.base import Launch
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
+from gpubench.devices.base import Buffer, Launch
 from gpubench.errors import BenchmarkFailed
-from gpubench.kernels.programs import ELEMENT_BYTES
-from gpubench.measure.memory import whole_pages
+from gpubench.measure.memory import releasing, whole_pages
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import candidates, chunk_bytes
-from gpubench.measure.verification.arrays import Checks, salt_of
+from gpubench.measure.verification.arrays import ArrayVerifier, salt_of
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Summary
 from gpubench.units import format_bandwidth, format_bytes, format_seconds
@@ -27,19 +24,19 @@ GROUPS_PER_UNIT = 8
 
 BATCHES = (1, 16, 256)
 LONG_BATCH = 1024
-"""More than is held back until all is queued: the device gets them as the host comes to launch them."""
+"""More launches than are held back until all are queued: the device gets them at the host's pace."""
 
 FLOORS_OF_A_SOUND_PASS = 100
 _NOTABLE_RATIO = 1.1
-"""Of an interval's ends: a wider one is told."""
+"""Between the ends of an interval: a wider one is reported."""
 
-_DTYPE = "double"
+_WORD_BYTES = 8
 _PASSES = 5
 
 
 @dataclass(frozen=True)
 class Batch:
-    """``launches`` one after the other, each of ``groups``; each group of each has a place for its mark."""
+    """``launches`` one after the other, each of ``groups``; each group of each writes a mark of its own."""
 
     groups: int
     launches: int
@@ -50,33 +47,30 @@ class Batch:
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A latency for each batch, of one launch; a sample is one batch and no more.
+    """For each batch the latency of a launch in it; a sample is a single batch.
 
-    Each batch is measured alone, for then the very launches that are timed are those that are checked.
+    Each batch is measured alone, so that the timed launches themselves are verified.
     """
-    parameters = Parameters(**planned.parameters)
-    limit = context.point_limit_seconds(parameters.time_limit_seconds)
     measured: list[Measurement] = []
-    with ExitStack() as held:
-        checks = Checks(context, _DTYPE)
-        held.callback(checks.release)
-        batches = _batches((context.device.info.compute_units or 1) * GROUPS_PER_UNIT)
-        nbytes = max(batch.marks for batch in batches) * ELEMENT_BYTES[_DTYPE]
-        memory = context.device.allocate(whole_pages(nbytes))
-        held.callback(memory.release)
+    batches = _batches((context.device.info.compute_units or 1) * GROUPS_PER_UNIT)
+    nbytes = max(batch.marks for batch in batches) * _WORD_BYTES
+    with (
+        releasing(ArrayVerifier(context, "double")) as verifier,
+        releasing(context.device.allocate(whole_pages(nbytes))) as memory,
+    ):
         marks = memory.view(0, memory.nbytes)
         for number, batch in enumerate(batches):
             context.progress.part(number, len(batches))
-            point = _point(context, checks, marks, batch, salt_of(parameters.seed))
-            measured += measure_points(context, planned, [point], limit, warm=bool(measured))
+            point = _point(context, verifier, marks, batch, salt_of(planned.parameters["seed"]))
+            measured += measure_points(context, planned, [point], warm=bool(measured))
             yield measured[-1]
-    yield from findings(planned.name, measured, _read_bytes_per_second(context, parameters))
+    yield from findings(planned.name, measured, _read_bytes_per_second(context, planned))
 
 
 def findings(
     benchmark: str, measured: Sequence[Measurement], bytes_per_second: float | None
 ) -> Iterator[Finding]:
-    """The floor, a launch in a row, and the pass that is long enough to be a figure."""
+    """The floor, a launch among queued ones, and the footprint whose pass is long enough for a figure."""
     latencies = {
         (each.axes["groups"], each.axes["launches"]): each.latency_seconds
         for each in measured
@@ -108,7 +102,7 @@ def findings(
 
 
 def _span(figure: Summary, text_of: Callable[[float], str]) -> str:
-    """The median, and its interval where that is wide."""
+    """The median, and its interval if that is wide."""
     wide = figure.high > _NOTABLE_RATIO * figure.low
     interval = f" ({text_of(figure.low)} to {text_of(figure.high)})" if wide else ""
     return text_of(figure.median) + interval
@@ -119,19 +113,19 @@ def _batches(full: int) -> list[Batch]:
     return few + [Batch(full, launches) for launches in BATCHES]
 
 
-def _point(context: RunContext, checks: Checks, marks: object, batch: Batch, start: int) -> Point:
-    program = context.programs.program("launch", _DTYPE, group_size=checks.group_size, UNROLL=1, ORDER_TILE=0)
+def _point(context: RunContext, verifier: ArrayVerifier, marks: Buffer, batch: Batch, start: int) -> Point:
+    size = verifier.group_size
+    program = context.programs.program("launch", "double", group_size=size, UNROLL=1, ORDER_TILE=0)
     kernel = program.kernel("launch_mark")
     return Point(
         operations=[
-            Launch(kernel, batch.groups, checks.group_size, (marks, number, start))
-            for number in range(batch.launches)
+            Launch(kernel, batch.groups, size, (marks, number, start)) for number in range(batch.launches)
         ],
         payload_bytes=0,
         bus_bytes=0,
-        footprint_bytes=batch.marks * ELEMENT_BYTES[_DTYPE],
-        poison=lambda: checks.poison(marks, batch.marks),
-        verify=lambda: checks.elements(program, "marks", [(marks, batch.marks, start, 0, 0, 0)]),
+        footprint_bytes=batch.marks * _WORD_BYTES,
+        poison=lambda: verifier.poison(marks, batch.marks),
+        verify=lambda: verifier.verify_elements(program, "marks", [(marks, batch.marks, start, 0, 0, 0)]),
         axes={"groups": batch.groups, "launches": batch.launches},
         accesses=batch.launches,
         dependent=True,
@@ -140,28 +134,18 @@ def _point(context: RunContext, checks: Checks, marks: object, batch: Batch, sta
     )
 
 
-def _read_bytes_per_second(context: RunContext, parameters: Parameters) -> float | None:
-    """Of the best of some verified passes in the first shape that runs; null without any, or if wrong."""
+def _read_bytes_per_second(context: RunContext, planned: PlannedBenchmark) -> float | None:
+    """Of the best of some passes in the first shape that runs; None if none does, or if a pass is wrong."""
     row = STREAM["read"]
-    # Large groups come first, which many OpenCL GPUs refuse; what was tuned before has run.
-    tuned = [shape for key, shape in context.shapes.items() if key[:3] == (row.name, row.access, _DTYPE)]
-    shapes = [*tuned, *candidates(context.device.info, row.access, _DTYPE, {})]
-    segments = context.arena.cut(
-        context.footprint_bytes(parameters.footprint_bytes),
-        1,
-        ELEMENT_BYTES[_DTYPE],
-        max(map(chunk_bytes, shapes)),
-    )
-    task = StreamTask(context.device, context.programs, row, _DTYPE, segments, parameters.seed)
-    try:
-        task.fill()
-        for shape in shapes:
+    # The first candidates have large groups, which many OpenCL GPUs refuse; tuned shapes have run.
+    tuned = [shape for key, shape in context.shapes.items() if key[:3] == (row.name, row.access, "double")]
+    with releasing(StreamWorkspace(context, planned, row, more_shapes=tuned)) as workspace:
+        task = workspace.filled_task()
+        for shape in workspace.shapes:
             context.raise_if_cancelled()
             with suppress(BenchmarkFailed):
                 if task.run_and_verify(shape).mismatches:
                     return None
                 seconds = min(context.run(task.launches(shape)) for _ in range(_PASSES))
                 return task.pass_bytes(shape)[1] / seconds if seconds > 0 else None
-        return None
-    finally:
-        task.release()
+    return None

@@ -3,70 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 
 from gpubench.benchmarks.parameters import MapParameters
 from gpubench.benchmarks.registry import STREAM, StreamBenchmark
-from gpubench.benchmarks.stream.benchmark import stream_point
-from gpubench.benchmarks.stream.task import Scratch, StreamTask
+from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
 from gpubench.devices.base import Allocation
-from gpubench.kernels.programs import ELEMENT_BYTES
-from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.devices.profile import profile_of
+from gpubench.measure.memory import PAGE_BYTES, Segment, releasing
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext, taken_memory, whole_memory_bytes
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stopping import FixedCount
-from gpubench.measure.tuning import tuned_shape
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
 
 SLOW_RATIO = 0.9
-"""Of the median slice. A slice is slow where even its best sample is below: noise meets some of the
-samples of a slice, which lie a round apart, and a bad region all of them."""
+"""Of the median slice. A slice is slow if even its best sample is below: noise affects some of the
+samples of a slice, which are a round apart, and a bad region all of them."""
 
 
 CACHE_MULTIPLE = 16
-"""A slice of so many last-level caches finds hardly anything of itself in them when it comes again, and a
-sample may be several passes in a row: at 4 TB/s one over half a gigabyte lasts 0.1 ms. Smaller slices have
-one in a round. On an L40 (96 MiB) gpu-benches reads 5 % faster over 4 caches than over 13 and more."""
+"""Of a slice of so many last-level caches hardly anything is left in them in the next pass, so that a sample
+may be several passes in a row: at 4 TB/s a pass over half a gigabyte lasts 0.1 ms. A sample of smaller slices
+is one pass. On an L40 (96 MiB) gpu-benches reads 5 % faster over 4 caches than over 13 and more."""
 
 _FEWEST = 4
 """Slices, as few as may be asked for."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A figure for each slice, then what they say together; raises ``OutOfDeviceMemory``."""
+    """A figure for each slice, then findings on all; raises ``OutOfDeviceMemory``."""
     parameters = MapParameters(**planned.parameters)
     row = STREAM[parameters.kernel]
-    shapes = candidates(context.device.info, row.access, parameters.dtype, planned.parameters)
     wanted = whole_memory_bytes(context, planned.parameters)
-    step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
-    slices = slices_of(context.device.info, parameters.slices, wanted, step)
-    largest = min(context.device.info.max_allocation_bytes or wanted, wanted // slices)
-    slice_bytes = max(largest // step, 1) * step
-    limit = context.point_limit_seconds(parameters.time_limit_seconds)
+    limit = parameters.time_limit_seconds or context.profile.point_time_limit_seconds
     rule = FixedCount(parameters.rounds, limit)
-    with taken_memory(context, max(wanted, slice_bytes), slice_bytes) as allocations, ExitStack() as stack:
-        shape = _shape(context, planned, row, shapes, allocations)
-        segments = _segments(allocations, row, parameters.dtype, slice_bytes)[:slices]
-        scratch = Scratch(context.device)
-        stack.callback(scratch.release)
-        points = []
-        for number, segment in enumerate(segments):
-            context.raise_if_cancelled()
-            task = StreamTask(
-                context.device, context.programs, row, parameters.dtype, [segment], parameters.seed, scratch
-            )
-            task.fill()
-            points.append(_point(task, shape, number, len(segments)))
-        cache = context.device.info.last_level_cache_bytes
-        cold = not cache or slice_bytes < CACHE_MULTIPLE * cache
-        measured = measure_points(context, planned, points, limit, rule=rule, cold=cold)
+    with releasing(StreamWorkspace(context, planned, row)) as workspace:
+        step = max(workspace.chunk_bytes, PAGE_BYTES) * row.arrays
+        slices = slices_of(context.device.info, parameters.slices, wanted, step)
+        largest = min(context.device.info.max_allocation_bytes or wanted, wanted // slices)
+        slice_bytes = max(largest // step, 1) * step
+        with taken_memory(context, max(wanted, slice_bytes), slice_bytes) as allocations:
+            shape = _shape(context, workspace, row, step, allocations)
+            segments = _segments(allocations, row, workspace.element_bytes, slice_bytes)[:slices]
+            points = []
+            for number, segment in enumerate(segments):
+                context.raise_if_cancelled()
+                task = workspace.task([segment])
+                task.fill()
+                points.append(_point(task, shape, number, len(segments)))
+            cache = context.device.info.last_level_cache_bytes
+            cold = not cache or slice_bytes < CACHE_MULTIPLE * cache
+            measured = measure_points(context, planned, points, rule=rule, cold=cold)
     yield from measured
     yield from findings(planned.name, measured, slice_bytes, context.device.info.memory_bytes)
 
@@ -74,9 +67,9 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 def findings(
     benchmark: str, measured: Sequence[Measurement], slice_bytes: int, memory_bytes: int | None
 ) -> Iterator[Finding]:
-    """Slow regions, the slowest slice, how much was looked at, and how long all memory takes.
+    """Slow regions, the slowest slice, the memory covered, and the time for all memory.
 
-    A slice without a figure, since its data were wrong, is in none of them.
+    A slice that failed its verification is in none of them.
     """
     seconds = [median(m.samples_seconds) / (m.passes_per_sample or 1) for m in measured if m.samples_seconds]
     if not seconds:
@@ -132,11 +125,9 @@ def findings(
 
 
 def slices_of(info: DeviceInfo, most: int, wanted_bytes: int, step_bytes: int) -> int:
-    """Fewer on a GPU where they would be so small that a sample could only be one short pass.
-
-    Of 40 us, a tenth would be what lies between the events and the kernel.
-    """
-    if info.kind == "cpu" or not info.last_level_cache_bytes:
+    """How many slices; fewer if they would be so small that a sample could only be one short pass, and the
+    timing events include the launch."""
+    if not profile_of(info.kind).events_include_launch or not info.last_level_cache_bytes:
         return most
     least_bytes = CACHE_MULTIPLE * info.last_level_cache_bytes + step_bytes  # and then cut to whole steps
     return min(most, max(_FEWEST, wanted_bytes // least_bytes))
@@ -155,12 +146,12 @@ def _slow_regions(measured: Sequence[Measurement], usual: float) -> Iterator[tup
 
 
 def _segments(
-    allocations: Sequence[Allocation], row: StreamBenchmark, dtype: str, nbytes: int
+    allocations: Sequence[Allocation], row: StreamBenchmark, element_bytes: int, nbytes: int
 ) -> list[Segment]:
-    """Pieces of ``nbytes`` with all arrays of a benchmark in each; an allocation's rest is left."""
+    """Pieces of ``nbytes`` with all arrays of a benchmark in each; the rest of an allocation is not used."""
     starts = [(each, at) for each in allocations for at in range(0, each.nbytes - nbytes + 1, nbytes)]
     array_bytes = nbytes // row.arrays
-    elements = array_bytes // ELEMENT_BYTES[dtype]
+    elements = array_bytes // element_bytes
     return [
         Segment(
             arrays=tuple(each.view(at + k * array_bytes, array_bytes) for k in range(row.arrays)),
@@ -174,29 +165,24 @@ def _segments(
 
 def _shape(
     context: RunContext,
-    planned: PlannedBenchmark,
+    workspace: StreamWorkspace,
     row: StreamBenchmark,
-    shapes: Sequence[Shape],
+    step_bytes: int,
     allocations: Sequence[Allocation],
 ) -> Shape:
-    """Tuned on as much of what was taken as keeps caches out, in long pieces."""
-    dtype = planned.parameters["dtype"]
+    """Tuned on as much of the allocated memory as keeps caches out, in long pieces."""
     needed = context.footprint_bytes(None)
-    step = max(*map(chunk_bytes, shapes), PAGE_BYTES) * row.arrays
-    piece = min(needed, *(each.nbytes for each in allocations)) // step * step
-    segments = _segments(allocations, row, dtype, piece)[: -(-needed // piece)]
-    task = StreamTask(context.device, context.programs, row, dtype, segments, planned.parameters["seed"])
-    try:
-        if len(shapes) > 1:
-            task.fill()
-        return tuned_shape(context, task, shapes, planned.parameters)
-    finally:
-        task.release()
+    piece = min(needed, *(each.nbytes for each in allocations)) // step_bytes * step_bytes
+    segments = _segments(allocations, row, workspace.element_bytes, piece)[: -(-needed // piece)]
+    task = workspace.task(segments)
+    if len(workspace.shapes) > 1:
+        task.fill()
+    return workspace.tuned_shape(task)
 
 
 def _point(task: StreamTask, shape: Shape, number: int, slices: int) -> Point:
     """A slice; what keeps caches out of a small one is the round over all of them."""
-    point = stream_point(task, shape)
+    point = task.point(shape)
     offset_bytes = number * task.footprint_bytes
     return replace(
         point,

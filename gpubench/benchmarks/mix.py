@@ -1,21 +1,21 @@
-"""Reads and writes mixed in one stream of accesses: what turning the bus round costs."""
+"""Reads and writes mixed in one stream of accesses: the cost of turning the bus round."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
-from gpubench.benchmarks.parameters import Parameters
+from gpubench.benchmarks.data_array import DataArray, data_array
 from gpubench.devices.base import Launch, Program
-from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
 from gpubench.measure.shapes import candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import point_of, tuned_shape
-from gpubench.measure.verification.arrays import Checks, SumPlaces, salt_of
 from gpubench.measure.verification.result import VerificationResult, combined
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
@@ -25,131 +25,121 @@ MIXES = ((1, 0), (3, 1), (2, 1), (1, 1), (1, 2), (0, 1))
 """Reads to writes."""
 
 NOISE_RATIO = 0.02
-"""By so much and more an interval must exclude what was expected before that is called a cost."""
+"""An interval must exclude the expected value by this share before the difference is a cost."""
 
 _TUNED_ON = (1, 1)
 _PARTS = math.lcm(*map(sum, MIXES))
-_WORD_BYTES = 8
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A point for each mix, all over the same memory and in the same access shape."""
-    parameters = Parameters(**planned.parameters)
     shapes = candidates(context.device.info, "mix", "double", {})
     step = _PARTS * max(PAGE_BYTES, *map(chunk_bytes, shapes))
-    segments = context.arena.cut(context.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, step)
-    checks = Checks(context, "double")
-    sums = SumPlaces(context.device, len(segments), max(shape.groups or 1 for shape in shapes))
-    try:
-        tasks = {mix: MixTask(context, checks, segments, sums, mix, parameters.seed) for mix in MIXES}
+    groups = max(shape.groups or 1 for shape in shapes)
+    with data_array(context, planned, "double", step, groups=groups) as array:
+        tasks = {mix: MixTask(array, *mix) for mix in MIXES}
         tasks[_TUNED_ON].fill()
         shape = tuned_shape(context, tasks[_TUNED_ON], shapes, planned.parameters)
-        limit = context.point_limit_seconds(parameters.time_limit_seconds)
-        measured = measure_points(context, planned, [task.point(shape) for task in tasks.values()], limit)
-    finally:
-        checks.release()
-        sums.release()
+        measured = measure_points(context, planned, [task.point(shape) for task in tasks.values()])
     yield from measured
     yield from findings(measured)
 
 
+@dataclass
 class MixTask:
-    """One mix over one cut of memory; every shape must state its groups."""
+    """One mix: the first part of each segment is read and the rest written. A shape must state its groups."""
 
-    access: Literal["mix"] = "mix"
-    name = "mix"
-    dtype = "double"
+    access: ClassVar[Literal["mix"]] = "mix"
+    name: ClassVar[str] = "mix"
+    dtype: ClassVar[str] = "double"
 
-    def __init__(
-        self,
-        context: RunContext,
-        checks: Checks,
-        segments: Sequence[Segment],
-        sums: SumPlaces,
-        mix: tuple[int, int],
-        seed: int,
-    ) -> None:
-        self._context = context
-        self._checks = checks
-        self._segments = segments
-        self._sums = sums
-        self._reads, self._writes = mix
-        self._salt = salt_of(seed)
-        # Reads come first in each segment, writes after them.
-        part_bytes = segments[0].elements * _WORD_BYTES // sum(mix)
-        self._part_bytes = part_bytes
-        self._written_from = self._reads * part_bytes // _WORD_BYTES
+    array: DataArray
+    reads: int
+    writes: int
 
     @property
     def footprint_bytes(self) -> int:
-        return sum(segment.elements for segment in self._segments) * _WORD_BYTES
+        return self.array.nbytes
 
     def pass_bytes(self, shape: Shape) -> tuple[int, int]:
         """All is payload; the stores of sums count on the bus."""
-        stored = sum(launch.groups for launch in self.launches(shape)) * _WORD_BYTES if self._reads else 0
+        launches = self.launches(shape) if self.reads else []
+        stored = sum(launch.groups for launch in launches) * self.array.word_bytes
         return self.footprint_bytes, self.footprint_bytes + stored
 
     def program(self, shape: Shape) -> Program:
-        return self._context.programs.shaped("mix", self.dtype, shape, READS=self._reads, WRITES=self._writes)
+        programs = self.array.context.programs
+        return programs.shaped("mix", self.dtype, shape, READS=self.reads, WRITES=self.writes)
 
     def launches(self, shape: Shape) -> list[Launch]:
         """One pass: every part once."""
+        array = self.array
         kernel = self.program(shape).kernel("read_and_write")
-        g = geometry(shape, self._part_bytes // _WORD_BYTES, _WORD_BYTES)
-        read_bytes, written_bytes = self._reads * self._part_bytes, self._writes * self._part_bytes
+        g = geometry(shape, self._part_bytes // array.word_bytes, array.word_bytes)
+        read_bytes, written_bytes = self.reads * self._part_bytes, self.writes * self._part_bytes
         launches = []
-        for segment, sums in zip(self._segments, self._sums.places, strict=True):
-            # Of a mix that does not read or write at all, the place is not used.
+        for segment, sums in zip(array.segments, array.sums.buffers, strict=True):
+            # A kernel that does not read or does not write makes no use of that argument.
             read = segment.allocation.view(0, read_bytes or written_bytes)
             written = segment.allocation.view(read_bytes, written_bytes) if written_bytes else sums
             first = segment.first + self._written_from
-            arguments = (read, written, sums, g.vectors, g.rounds, first, self._salt)
+            arguments = (read, written, sums, g.vectors, g.rounds, first, array.salt)
             launches.append(Launch(kernel, g.groups, shape.group_size, arguments))
         return launches
 
     def point(self, shape: Shape) -> Point:
-        axes = {"reads": self._reads, "writes": self._writes}
+        axes = {"reads": self.reads, "writes": self.writes}
         return point_of(self, shape, self.poison, self.verify, axes=axes)
 
     def fill(self) -> None:
-        kernel = self._check_program.kernel("fill")
-        self._context.run(
+        array, kernel = self.array, self._verifying_program.kernel("fill")
+        array.context.run(
             [
-                self._checks.launch(kernel, s.arrays[0], s.elements, s.first, self._salt)
-                for s in self._segments
+                array.verifier.launch(kernel, s.arrays[0], s.elements, s.first, array.salt)
+                for s in array.segments
             ]
         )
 
     def poison(self) -> None:
-        """What is read is right and what is written is not: what another mix left here is its own."""
+        """What is read is right and what is written is not: each mix writes other parts."""
         self.fill()
-        self._sums.clear()
-        for s in self._segments:
-            if self._writes:
-                view = s.allocation.view(self._reads * self._part_bytes, self._writes * self._part_bytes)
-                self._checks.poison(view, s.elements - self._written_from)
+        self.array.sums.clear()
+        for s in self.array.segments if self.writes else ():
+            view = s.allocation.view(self.reads * self._part_bytes, self.writes * self._part_bytes)
+            self.array.verifier.poison(view, s.elements - self._written_from)
 
     def verify(self) -> VerificationResult:
         """The whole footprint, and what was summed of it."""
-        arrays = [(s.arrays[0], s.elements, s.first, self._salt, 0, 0) for s in self._segments]
-        elements = self._checks.elements(self._check_program, "mix", arrays)
-        return combined([elements, self._checks.sums(self._expected_sum, self._sums)])
+        verifier = self.array.verifier
+        arrays = [(s.arrays[0], s.elements, s.first, self.array.salt, 0, 0) for s in self.array.segments]
+        elements = verifier.verify_elements(self._verifying_program, "mix", arrays)
+        return combined([elements, verifier.verify_sums(self._expected_sum, self.array.sums)])
+
+    @property
+    def _part_bytes(self) -> int:
+        segment_bytes = self.array.segments[0].elements * self.array.word_bytes
+        return segment_bytes // (self.reads + self.writes)
+
+    @property
+    def _written_from(self) -> int:
+        """The first word of a segment that is written."""
+        return self.reads * self._part_bytes // self.array.word_bytes
 
     @cached_property
     def _expected_sum(self) -> int:
-        parts = [(self._written_from, s.first, self._salt, 0, 0) for s in self._segments]
-        return self._checks.total(self._check_program, "mix", parts)
+        parts = [(self._written_from, s.first, self.array.salt, 0, 0) for s in self.array.segments]
+        return self.array.verifier.expected_sum(self._verifying_program, "mix", parts)
 
     @cached_property
-    def _check_program(self) -> Program:
-        size = self._checks.group_size
-        return self._context.programs.program(
+    def _verifying_program(self) -> Program:
+        size = self.array.verifier.group_size
+        return self.array.context.programs.program(
             "mix", self.dtype, group_size=size, UNROLL=1, READS=1, WRITES=1, ORDER_TILE=0
         )
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """The mix that falls farthest behind what reading alone and writing alone let expect."""
+    """The mix that is farthest below what reading alone and writing alone predict."""
     rates = {
         (int(m.axes["reads"]), int(m.axes["writes"])): m.bandwidth_bytes_per_second
         for m in measured
@@ -176,6 +166,6 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
 
 
 def expected(mix: tuple[int, int], reading: float, writing: float) -> float:
-    """byte/s where each byte takes as long as in a pure stream, and turning round nothing."""
+    """In byte/s, if each byte takes as long as in a pure stream and turning the bus round takes no time."""
     reads, writes = mix
     return (reads + writes) / (reads / reading + writes / writing)

@@ -1,26 +1,23 @@
-"""The occupancy family: bandwidth over the number of groups that are launched, from one on."""
+"""The occupancy family: bandwidth over the number of groups that are launched."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from functools import cached_property
 
 import msgspec
 
-from gpubench.benchmarks.parameters import OccupancyParameters
 from gpubench.benchmarks.registry import STREAM, StreamBenchmark
-from gpubench.benchmarks.stream.benchmark import stream_point
 from gpubench.benchmarks.stream.task import StreamTask
-from gpubench.kernels.programs import ELEMENT_BYTES
-from gpubench.measure.memory import Segment
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
+from gpubench.devices.profile import profile_of
+from gpubench.measure.memory import releasing
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import candidates, chunk_bytes, geometry
-from gpubench.measure.tuning import tuned_shape
-from gpubench.measure.verification.arrays import Checks, salt_of
+from gpubench.measure.shapes import chunk_bytes, geometry
+from gpubench.measure.verification.arrays import ArrayVerifier, salt_of
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Mismatch, Shape, Summary
@@ -29,23 +26,21 @@ from gpubench.units import format_bandwidth, format_bytes
 
 KERNELS = ("read", "copy")
 ENOUGH_RATIO = 0.95
-THREADS_PER_UNIT = {"cpu": 1, "gpu": 2048, "accelerator": 2048}
-"""At most; a processor's core has one group of one."""
 
 MAX_PASS_SECONDS = 0.25
-"""Of one group alone: a cancel is heard between passes."""
+"""Of one group alone: a run can be cancelled between passes."""
 
 _PROBED_PART = 16
 _MAX_DOUBLINGS = 5
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A curve for each kernel, and what it takes to come near its highest point."""
-    parameters = OccupancyParameters(**planned.parameters)
-    kernels = (parameters.kernel,) if parameters.kernel else KERNELS
+    """A curve for each kernel, and the groups that it takes to come near its highest point."""
+    kernel = planned.parameters["kernel"]
+    kernels = (kernel,) if kernel else KERNELS
     for number, kernel in enumerate(kernels):
         context.progress.part(number, len(kernels))
-        measured = _curve(context, planned, parameters, STREAM[kernel])
+        measured = _curve(context, planned, STREAM[kernel])
         yield from measured
         yield from findings(planned.name, kernel, measured, resident_threads(context.device.info))
 
@@ -58,15 +53,15 @@ def group_counts(compute_units: int, most: int) -> list[int]:
 
 
 def resident_threads(info: DeviceInfo) -> int:
-    """The most that can run at once, and fewer do where a kernel takes many registers: what is launched
-    beyond waits, and has nothing under way."""
-    return (info.compute_units or 1) * THREADS_PER_UNIT[info.kind]
+    """The most that can run at once; fewer do if a kernel takes many registers. Those launched beyond
+    wait, without an access in flight."""
+    return (info.compute_units or 1) * profile_of(info.kind).threads_per_unit
 
 
 def findings(
     benchmark: str, kernel: str, measured: Sequence[Measurement], most_threads: int
 ) -> Iterator[Finding]:
-    """The fewest groups that cannot be told from 95 % of the highest bandwidth: fewer surely lie below."""
+    """The fewest groups that may reach 95 % of the highest bandwidth: with fewer it is surely lower."""
     curve = [
         (int(each.axes["groups"]), each.bandwidth_bytes_per_second, each.shape)
         for each in measured
@@ -106,62 +101,44 @@ def _interval(rate: Summary) -> str:
     return f"{format_bandwidth(rate.low)} to {format_bandwidth(rate.high)}"
 
 
-def _curve(
-    context: RunContext, planned: PlannedBenchmark, parameters: OccupancyParameters, row: StreamBenchmark
-) -> list[Measurement]:
-    dtype, element_bytes = parameters.dtype, ELEMENT_BYTES[parameters.dtype]
-    shapes = candidates(context.device.info, row.access, dtype, planned.parameters)
-    footprint_bytes = context.footprint_bytes(parameters.footprint_bytes)
-    limit = parameters.time_limit_seconds or context.point_limit_seconds() / 2
-    with ExitStack() as held:
-
-        def task_over(footprint_bytes: int) -> tuple[StreamTask, list[Segment]]:
-            segments = context.arena.cut(
-                footprint_bytes, row.arrays, element_bytes, max(map(chunk_bytes, shapes))
-            )
-            task = StreamTask(context.device, context.programs, row, dtype, segments, parameters.seed)
-            held.callback(task.release)
-            task.fill()
-            return task, segments
-
-        task, segments = task_over(footprint_bytes)
-        shape = tuned_shape(context, task, shapes, planned.parameters)
-        seconds = _seconds_of_one_group(context, row, segments, shape, parameters)
+def _curve(context: RunContext, planned: PlannedBenchmark, row: StreamBenchmark) -> list[Measurement]:
+    with (
+        releasing(StreamWorkspace(context, planned, row)) as workspace,
+        releasing(ArrayVerifier(context, workspace.dtype)) as verifier,
+    ):
+        task = workspace.filled_task()
+        shape = workspace.tuned_shape(task)
+        seconds = _seconds_of_one_group(context, workspace, task, shape)
         if seconds > MAX_PASS_SECONDS:
-            task, segments = task_over(int(footprint_bytes * MAX_PASS_SECONDS / seconds))
-        checks = Checks(context, dtype)
-        held.callback(checks.release)
-        totals = Totals(context, checks, task, segments, parameters.seed)
-        most = min(geometry(shape, each.elements, element_bytes).groups for each in segments)
+            footprint_bytes = context.footprint_bytes(planned.parameters["footprint_bytes"])
+            task = workspace.filled_task(int(footprint_bytes * MAX_PASS_SECONDS / seconds))
+        sum_verifier = SumVerifier(context, verifier, task, salt_of(planned.parameters["seed"]))
+        most = min(geometry(shape, each.elements, workspace.element_bytes).groups for each in task.segments)
         counts = group_counts(context.device.info.compute_units or 1, most)
-        # The most groups first: they need the largest place for sums, of which the others take a part.
-        points = [_point(task, totals, shape, groups) for groups in reversed(counts)]
+        # The most groups first: they need the largest buffers for sums, of which the others take a part.
+        points = [_point(task, sum_verifier, shape, groups) for groups in reversed(counts)]
+        limit = context.profile.point_time_limit_seconds / 2
         return measure_points(context, planned, points[::-1], limit)
 
 
-class Totals:
-    """Checks reads by what all groups summed together.
+class SumVerifier:
+    """Verifies reads by the sum over all groups.
 
-    A check of each group's own sum takes as long as its group alone would; of a few groups that is
-    seconds, in which no cancel would be heard.
+    To verify the sum of each group takes as long as that group alone would; of a few groups that is
+    seconds, in which the run could not be cancelled.
     """
 
-    def __init__(
-        self, context: RunContext, checks: Checks, task: StreamTask, segments: Sequence[Segment], seed: int
-    ) -> None:
-        self._context, self._checks, self._task, self._seed = context, checks, task, seed
-        self._segments = segments
+    def __init__(self, context: RunContext, verifier: ArrayVerifier, task: StreamTask, salt: int) -> None:
+        self._context, self._verifier, self._task, self._salt = context, verifier, task, salt
 
     @cached_property
     def _expected(self) -> int:
-        program = self._context.programs.verify(self._task.dtype, self._checks.group_size)
-        salt = salt_of(self._seed)
-        return self._checks.total(
-            program, "words", [(each.elements, each.first, salt, 0, 0) for each in self._segments]
-        )
+        program = self._context.programs.verify(self._task.dtype, self._verifier.group_size)
+        parts = [(each.elements, each.first, self._salt, 0, 0) for each in self._task.segments]
+        return self._verifier.expected_sum(program, "words", parts)
 
     def verify(self, shape: Shape) -> VerificationResult:
-        actual = self._task.summed(shape)
+        actual = self._task.sum_of_groups(shape)
         if actual == self._expected:
             return VerificationResult(0, [], "sums")
         return VerificationResult(1, [Mismatch(0, f"{self._expected:#x}", f"{actual:#x}")], "sums")
@@ -170,32 +147,25 @@ class Totals:
         return self._task.name == "read" and groups < (self._context.device.info.compute_units or 1)
 
 
-def _point(task: StreamTask, totals: Totals, shape: Shape, groups: int) -> Point:
+def _point(task: StreamTask, sum_verifier: SumVerifier, shape: Shape, groups: int) -> Point:
     narrow = msgspec.structs.replace(shape, groups=groups)
     point = dataclasses.replace(
-        stream_point(task, narrow),
+        task.point(narrow),
         axes={"kernel": task.name, "groups": groups, "threads": groups * shape.group_size},
     )
-    if totals.suits(groups):
-        return dataclasses.replace(point, verify=lambda: totals.verify(narrow))
+    if sum_verifier.suits(groups):
+        return dataclasses.replace(point, verify=lambda: sum_verifier.verify(narrow))
     return point
 
 
 def _seconds_of_one_group(
-    context: RunContext,
-    row: StreamBenchmark,
-    segments: Sequence[Segment],
-    shape: Shape,
-    parameters: OccupancyParameters,
+    context: RunContext, workspace: StreamWorkspace, task: StreamTask, shape: Shape
 ) -> float:
-    """Of a pass, as a part of it tells."""
-    chunk_elements = chunk_bytes(shape) // ELEMENT_BYTES[parameters.dtype]
-    chunks = max(segments[0].elements // chunk_elements // _PROBED_PART, 1)
-    part = dataclasses.replace(segments[0], elements=chunks * chunk_elements)
-    probe = StreamTask(context.device, context.programs, row, parameters.dtype, [part], parameters.seed)
-    try:
-        launches = probe.launches(msgspec.structs.replace(shape, groups=1))
-        context.run(launches)
-        return context.run(launches) * sum(each.elements for each in segments) / part.elements
-    finally:
-        probe.release()
+    """Of a whole pass, estimated from a part of it."""
+    first = task.segments[0]
+    chunk_elements = chunk_bytes(shape) // workspace.element_bytes
+    chunks = max(first.elements // chunk_elements // _PROBED_PART, 1)
+    part = dataclasses.replace(first, elements=chunks * chunk_elements)
+    launches = workspace.task([part]).launches(msgspec.structs.replace(shape, groups=1))
+    context.run(launches)
+    return context.run(launches) * sum(each.elements for each in task.segments) / part.elements

@@ -1,4 +1,4 @@
-"""What a benchmark can be told, typed and bounded; the JSON Schema of the wire is made from this."""
+"""The parameters of each benchmark, typed and bounded; the JSON Schema of the wire is made from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MemoryShare = Annotated[
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What every benchmark can be told; null means that the program chooses, and says what."""
+    """Parameters of every benchmark; null: the program chooses, and the document says what."""
 
     footprint_bytes: Annotated[
         Annotated[int, Meta(ge=MIB, le=1 << 46)] | None,
@@ -54,7 +54,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError, which msgspec makes its own, for fields that do not go together."""
+        """Raises ValueError, which msgspec turns into its own, for fields that exclude each other."""
         if self.samples is not None and self.stop != "count":
             raise ValueError("samples is for stop=count alone")
 
@@ -182,11 +182,11 @@ class IntegrityParameters(Parameters, frozen=True, forbid_unknown_fields=True):
 
 
 LABEL_FIELDS = ("dtype",)
-"""Fields that name a figure of its own, in metrics too, rather than change what one means."""
+"""Fields whose values label figures, also in metrics: a figure with any of them is a default one."""
 
 
 def is_default(parameters: msgspec.Struct) -> bool:
-    """Whether a figure with these parameters may stand for the device."""
+    """Whether a figure with these parameters represents the device."""
     given: dict[str, Any] = msgspec.structs.asdict(parameters)
-    usual: dict[str, Any] = msgspec.structs.asdict(type(parameters)())
-    return all(given[name] == usual[name] for name in usual if name not in LABEL_FIELDS)
+    defaults: dict[str, Any] = msgspec.structs.asdict(type(parameters)())
+    return all(given[name] == defaults[name] for name in defaults if name not in LABEL_FIELDS)

@@ -1,16 +1,17 @@
 """Bandwidth by what the data hold: zeros, constants and random bits, written and copied.
 
-All patterns use the same memory, refilled before each sample of a copy: memory of its own for each
+All patterns use the same memory, refilled before each sample of a copy: separate memory for each
 would be a fifth of the footprint, and lie in other rows of the chips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
-from gpubench.benchmarks.parameters import Parameters
+from gpubench.benchmarks.data_array import DataArray, data_array
 from gpubench.devices.base import Buffer, Launch, Program
 from gpubench.measure.memory import PAGE_BYTES, Segment
 from gpubench.measure.points import measure_points
@@ -18,7 +19,6 @@ from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
 from gpubench.measure.shapes import candidates, chunk_bytes, geometry
 from gpubench.measure.tuning import point_of, tuned_shape
-from gpubench.measure.verification.arrays import Checks, salt_of
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
@@ -30,123 +30,108 @@ PATTERNS = ("zeros", "ones", "checkerboard", "walking", "random")
 Kernel = Literal["write", "copy"]
 KERNELS: tuple[Kernel, ...] = ("write", "copy")
 
-_WORD_BYTES = 8
 _NOTABLE_RATIO = 1.05
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A point for each kernel and pattern, and for each kernel what the fastest pattern gains."""
-    parameters = Parameters(**planned.parameters)
+    """A point for each kernel and pattern, and for each kernel the gain of the fastest pattern."""
     shapes = {kernel: candidates(context.device.info, kernel, "double", {}) for kernel in KERNELS}
     step = 2 * max(PAGE_BYTES, *(chunk_bytes(shape) for tried in shapes.values() for shape in tried))
-    segments = context.arena.cut(context.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, step)
-    checks = Checks(context, "double")
-    try:
+    with data_array(context, planned, "double", step) as array:
         points: list[Point] = []
         for kernel in KERNELS:
-            tasks = [PatternTask(context, checks, segments, kernel, p, parameters.seed) for p in PATTERNS]
+            tasks = [PatternTask(array, kernel, pattern) for pattern in PATTERNS]
             shape = tuned_shape(context, tasks[-1], shapes[kernel], planned.parameters)
             points += [task.point(shape) for task in tasks]
-        limit = context.point_limit_seconds(parameters.time_limit_seconds)
-        measured = measure_points(context, planned, points, limit)
-    finally:
-        checks.release()
+        measured = measure_points(context, planned, points)
     yield from measured
     for kernel in KERNELS:
         yield from findings(kernel, [m for m in measured if m.axes["kernel"] == kernel])
 
 
+@dataclass
 class PatternTask:
-    """One pattern, written to a whole cut of memory or copied from its first half to its second."""
+    """One pattern, written to the whole array or copied from the first half of each segment to the second."""
 
-    name = "pattern"
-    dtype = "double"
+    name: ClassVar[str] = "pattern"
+    dtype: ClassVar[str] = "double"
 
-    def __init__(
-        self,
-        context: RunContext,
-        checks: Checks,
-        segments: Sequence[Segment],
-        kernel: Kernel,
-        pattern: str,
-        seed: int,
-    ) -> None:
-        self._context = context
-        self._checks = checks
-        self._segments = segments
-        self.access = kernel
-        self._pattern = pattern
-        self._number = PATTERNS.index(pattern)
-        self._salt = salt_of(seed)
+    array: DataArray
+    access: Kernel
+    pattern: str
 
     @property
     def footprint_bytes(self) -> int:
-        return sum(segment.elements for segment in self._segments) * _WORD_BYTES
+        return self.array.nbytes
 
     def pass_bytes(self, shape: Shape) -> tuple[int, int]:
         copied = self.access == "copy"
         return self.footprint_bytes // (2 if copied else 1), self.footprint_bytes
 
     def program(self, shape: Shape) -> Program:
-        return self._context.programs.shaped("pattern", self.dtype, shape)
+        return self.array.context.programs.shaped("pattern", self.dtype, shape)
 
     def launches(self, shape: Shape) -> list[Launch]:
         if self.access == "write":
-            return [self._write(s, s.arrays[0], s.elements, shape) for s in self._segments]
+            return [self._write(s, s.arrays[0], s.elements, shape) for s in self.array.segments]
         kernel = self.program(shape).kernel("pattern_copy")
         launches = []
         for source, copy, elements in self._halves:
-            g = geometry(shape, elements, _WORD_BYTES)
+            g = geometry(shape, elements, self.array.word_bytes)
             launches.append(Launch(kernel, g.groups, shape.group_size, (source, copy, g.vectors, g.rounds)))
         return launches
 
     def point(self, shape: Shape) -> Point:
-        axes = {"kernel": self.access, "pattern": self._pattern}
+        axes = {"kernel": self.access, "pattern": self.pattern}
         prepare = (lambda: self.fill(shape)) if self.access == "copy" else None
         return point_of(self, shape, self.poison, self.verify, axes=axes, prepare=prepare)
 
     def fill(self, shape: Shape) -> None:
         """Write the pattern to the half that a copy reads."""
-        halves = zip(self._segments, self._halves, strict=True)
-        self._context.run([self._write(s, source, elements, shape) for s, (source, _, elements) in halves])
+        halves = zip(self.array.segments, self._halves, strict=True)
+        self.array.context.run(
+            [self._write(s, source, elements, shape) for s, (source, _, elements) in halves]
+        )
 
     def poison(self) -> None:
         """Words of the hash, which are no pattern's; all bits set would be right for ones."""
         copies = [(copy, elements) for _, copy, elements in self._halves]
-        wholes = [(segment.arrays[0], segment.elements) for segment in self._segments]
+        wholes = [(segment.arrays[0], segment.elements) for segment in self.array.segments]
         for words, elements in copies if self.access == "copy" else wholes:
-            self._checks.fill(words, elements, 0, self._salt)
+            self.array.verifier.fill(words, elements, 0, self.array.salt)
 
     def verify(self) -> VerificationResult:
         """Every word of the footprint."""
         arrays: list[tuple[Buffer, int, int]] = []
-        for segment, (source, copy, elements) in zip(self._segments, self._halves, strict=True):
+        for segment, (source, copy, elements) in zip(self.array.segments, self._halves, strict=True):
             if self.access == "write":
                 arrays += [(segment.arrays[0], segment.elements, segment.first)]
             else:
                 arrays += [(source, elements, segment.first), (copy, elements, segment.first)]
-        numbers = (self._salt, self._number, 0)
-        return self._checks.elements(self._check_program, "pattern", [(*array, *numbers) for array in arrays])
+        verifier, numbers = self.array.verifier, (self.array.salt, self._number, 0)
+        program = self.array.context.programs.program(
+            "pattern", self.dtype, group_size=verifier.group_size, UNROLL=1
+        )
+        return verifier.verify_elements(program, "pattern", [(*each, *numbers) for each in arrays])
+
+    @property
+    def _number(self) -> int:
+        return PATTERNS.index(self.pattern)
 
     @cached_property
     def _halves(self) -> list[tuple[Buffer, Buffer, int]]:
         """Of each segment: source, copy, and how many words each holds."""
         halves = []
-        for segment in self._segments:
-            nbytes = segment.elements * _WORD_BYTES // 2
+        for segment in self.array.segments:
+            nbytes = segment.elements * self.array.word_bytes // 2
             view = segment.allocation.view
             halves.append((view(0, nbytes), view(nbytes, nbytes), segment.elements // 2))
         return halves
 
-    @cached_property
-    def _check_program(self) -> Program:
-        size = self._checks.group_size
-        return self._context.programs.program("pattern", self.dtype, group_size=size, UNROLL=1)
-
     def _write(self, segment: Segment, words: Buffer, elements: int, shape: Shape) -> Launch:
         kernel = self.program(shape).kernel("pattern_write")
-        g = geometry(shape, elements, _WORD_BYTES)
-        arguments = (words, g.vectors, g.rounds, segment.first, self._salt, self._number)
+        g = geometry(shape, elements, self.array.word_bytes)
+        arguments = (words, g.vectors, g.rounds, segment.first, self.array.salt, self._number)
         return Launch(kernel, g.groups, shape.group_size, arguments)
 
 

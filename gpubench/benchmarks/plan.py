@@ -1,4 +1,4 @@
-"""What a request becomes: suites expanded, parameters checked and complete."""
+"""From a request to planned benchmarks: suites expanded, parameters validated and complete."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gpubench.requests import BenchmarkRequest, PlannedBenchmark
 from gpubench.validation import convert
 
 MAX_BENCHMARKS = 64
-"""Of a run, so that its document with all samples stays one that a client takes."""
+"""Of a run, so that its document with all samples stays below a client's limit."""
 
 
 def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
-    """Expand suites and check parameters, in the order asked for.
+    """Expand suites and validate parameters, in the order of the requests.
 
     Raises ``UnknownBenchmark`` and ``InvalidParameters``; both name what is allowed.
     """
@@ -28,7 +28,7 @@ def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
         asked = BenchmarkRequest(name=request) if isinstance(request, str) else request
         for benchmark, own in _named(asked.name, f"$.params.benchmarks[{index}].name"):
             at = f"$.params.benchmarks[{index}].parameters"
-            parameters = _checked({**own, **asked.parameters}, benchmark, at)
+            parameters = _validated({**own, **asked.parameters}, benchmark, at)
             planned.append(
                 PlannedBenchmark(
                     name=benchmark.name,
@@ -44,15 +44,15 @@ def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
     return planned
 
 
-def _checked(parameters: dict[str, Any], benchmark: Benchmark, at: str) -> Parameters:
+def _validated(parameters: dict[str, Any], benchmark: Benchmark, at: str) -> Parameters:
     try:
         return convert(parameters, benchmark.parameters, at)
-    except InvalidParameters as error:  # of which member of a suite is not in its path
+    except InvalidParameters as error:  # its path does not name the member of a suite
         raise InvalidParameters(f"{benchmark.name}: {error.message}", **error.details) from None
 
 
 def _named(name: str, at: str) -> list[tuple[Benchmark, dict[str, Any]]]:
-    """Benchmarks, each with what its suite says of it."""
+    """The benchmarks of a name, each with the parameters that its suite states."""
     known = suites()
     if name in known:
         return [(BENCHMARKS[member.name], member.parameters) for member in known[name].members]

@@ -1,19 +1,21 @@
-"""Pieces of memory read, written and updated at random places."""
+"""Pieces of memory read, written and updated at random addresses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
-from gpubench.benchmarks.parameters import Parameters
+import msgspec
+
+from gpubench.benchmarks.data_array import DataArray, data_array
 from gpubench.devices.base import Launch, Program
-from gpubench.measure.memory import Segment
+from gpubench.devices.profile import profile_of
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import SECTOR_BYTES, geometry
+from gpubench.measure.shapes import geometry, untuned_shape
 from gpubench.measure.statistics import median
-from gpubench.measure.verification.arrays import Checks, SumPlaces, salt_of
 from gpubench.measure.verification.result import VerificationResult, combined
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Mismatch, Shape
@@ -22,160 +24,143 @@ from gpubench.results.machine import DeviceInfo
 PIECES_BYTES = (4, 8, 16, 32, 64, 128)
 
 BUS_CROSSINGS = {"gather": 1, "scatter": 1, "update": 2}
-"""Of a sector for each piece: an update reads it and writes it."""
+"""How often the sectors of a piece cross the bus: an update reads them and writes them."""
 
-_WORD_BYTES = 4
+_LINE_BYTES = 64
+"""Whole lines are written past the caches of a processor."""
+
 _BLOCK_PIECES = 1 << 12
 """The number of pieces is a multiple of this: LOW_BITS of random.cl."""
-
-_MAX_VECTOR_BYTES = {"cpu": 64, "gpu": 16, "accelerator": 16}
-"""Of one item's access; on a GPU, neighbouring items share a larger piece."""
-
-_SECTORS_PER_PIECE = {"cpu": 4, "gpu": 1, "accelerator": 1}
-"""Of the memory, at least: all of it in a pass leaves a processor time for a few samples only."""
-
-_MAX_PIECES_PER_UNIT = 1 << 20
-"""Of a processor, in one pass: so many end in time for a cancel to be heard."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A point for each size of piece."""
-    parameters = Parameters(**planned.parameters)
-    segments = context.arena.cut(
-        context.footprint_bytes(parameters.footprint_bytes), 1, _WORD_BYTES, _BLOCK_PIECES * max(PIECES_BYTES)
-    )
-    checks = Checks(context, "float")
     groups = max(shape_for(context.device.info, piece).groups or 1 for piece in PIECES_BYTES)
-    sums = SumPlaces(context.device, len(segments), groups)
-    salt = salt_of(parameters.seed)
-    try:
-        for segment in segments if planned.name == "gather" else ():
-            checks.fill(segment.arrays[0], segment.elements, 0, salt)
-        tasks = [
-            RandomTask(context, checks, segments, sums, planned.name, piece, salt) for piece in PIECES_BYTES
-        ]
-        limit = context.point_limit_seconds(parameters.time_limit_seconds)
-        measured = measure_points(context, planned, [task.point() for task in tasks], limit, cold=True)
-    finally:
-        checks.release()
-        sums.release()
+    step = _BLOCK_PIECES * max(PIECES_BYTES)
+    with data_array(context, planned, "float", step, groups=groups) as array:
+        for segment in array.segments if planned.name == "gather" else ():
+            array.verifier.fill(segment.arrays[0], segment.elements, 0, array.salt)
+        points = [RandomTask(array, planned.name, piece).point() for piece in PIECES_BYTES]
+        measured = measure_points(context, planned, points, cold=True)
     yield from measured
     yield from findings(measured)
 
 
 def shape_for(info: DeviceInfo, piece_bytes: int) -> Shape:
-    """Groups in plenty on a GPU, so that none waits long for the last ones."""
-    units = info.compute_units or 1
-    vector_bytes = min(piece_bytes, _MAX_VECTOR_BYTES[info.kind])
-    if info.kind == "cpu":
-        # A row of places first, and then a row of accesses: the more of them a core sees at once, the better.
-        # Lines are written past the caches where whole ones are.
-        return Shape(vector_bytes, 32, 1, "tile", vector_bytes >= 64, 8 * units)
-    return Shape(vector_bytes, 4, 256, "grid", False, 64 * units)
+    fixed = profile_of(info.kind).random_shape
+    vector_bytes = min(piece_bytes, fixed.vector_bytes)
+    return msgspec.structs.replace(
+        untuned_shape(info, fixed),
+        vector_bytes=vector_bytes,
+        streaming_stores=vector_bytes >= _LINE_BYTES,
+    )
 
 
+@dataclass
 class RandomTask:
     """Pieces of one size; each segment of memory has a permutation of its own pieces.
 
-    A pass accesses a part of them, spread over all of the memory. What it leaves in a cache is driven
-    out by the passes of the other sizes before it comes again.
+    A pass accesses a part of them, spread over all of the memory. The passes of the other sizes evict
+    from the caches what it leaves there.
     """
 
-    def __init__(
-        self,
-        context: RunContext,
-        checks: Checks,
-        segments: Sequence[Segment],
-        sums: SumPlaces,
-        name: str,
-        piece_bytes: int,
-        salt: int,
-    ) -> None:
-        info = context.device.info
-        self._context = context
-        self._checks = checks
-        self._segments = segments
-        self._sums = sums
-        self._name = name
-        self._piece_bytes = piece_bytes
-        self._moved_bytes = max(piece_bytes, SECTOR_BYTES[info.kind]) * BUS_CROSSINGS[name]
-        self._salt = salt
-        self._shape = shape_for(info, piece_bytes)
-        segment_bytes = segments[0].elements * _WORD_BYTES
-        self._blocks = segment_bytes // piece_bytes // _BLOCK_PIECES
-        sectors = segment_bytes // SECTOR_BYTES[info.kind]
-        pieces = min(segment_bytes // piece_bytes, sectors // _SECTORS_PER_PIECE[info.kind])
-        if context.on_processor:
-            pieces = min(pieces, _MAX_PIECES_PER_UNIT * (info.compute_units or 1) // len(segments))
-        self._pieces = max(pieces // _BLOCK_PIECES, 1) * _BLOCK_PIECES
+    array: DataArray
+    name: str
+    piece_bytes: int
 
     def point(self) -> Point:
-        accesses = self._pieces * len(self._segments)
+        accesses = self._pieces * len(self.array.segments)
+        moved = max(self.piece_bytes, self.array.context.profile.sector_bytes) * BUS_CROSSINGS[self.name]
         return Point(
             operations=self._launches(),
-            payload_bytes=accesses * self._piece_bytes,
-            bus_bytes=accesses * self._moved_bytes,
-            footprint_bytes=sum(segment.elements for segment in self._segments) * _WORD_BYTES,
+            payload_bytes=accesses * self.piece_bytes,
+            bus_bytes=accesses * moved,
+            footprint_bytes=self.array.nbytes,
             poison=self._poison,
-            verify=self._check,
-            axes={"piece_bytes": self._piece_bytes},
+            verify=self._verify,
+            axes={"piece_bytes": self.piece_bytes},
             shape=self._shape,
             accesses=accesses,
         )
 
+    @cached_property
+    def _shape(self) -> Shape:
+        return shape_for(self.array.context.device.info, self.piece_bytes)
+
+    @property
+    def _segment_bytes(self) -> int:
+        return self.array.segments[0].elements * self.array.word_bytes
+
+    @property
+    def _blocks(self) -> int:
+        return self._segment_bytes // self.piece_bytes // _BLOCK_PIECES
+
+    @cached_property
+    def _pieces(self) -> int:
+        """Accessed in each segment, in whole blocks."""
+        profile = self.array.context.profile
+        sectors = self._segment_bytes // profile.sector_bytes
+        pieces = min(self._segment_bytes // self.piece_bytes, sectors // profile.min_sectors_per_piece)
+        if profile.max_pieces_per_unit:
+            units = self.array.context.device.info.compute_units or 1
+            pieces = min(pieces, profile.max_pieces_per_unit * units // len(self.array.segments))
+        return max(pieces // _BLOCK_PIECES, 1) * _BLOCK_PIECES
+
     def _launches(self) -> list[Launch]:
-        kernel = self._program.kernel(f"random_{self._name}")
-        g = geometry(self._shape, self._pieces * self._piece_bytes // _WORD_BYTES, _WORD_BYTES)
-        numbers = (g.vectors, g.rounds, self._blocks, self._salt)
+        word_bytes = self.array.word_bytes
+        kernel = self._program.kernel(f"random_{self.name}")
+        g = geometry(self._shape, self._pieces * self.piece_bytes // word_bytes, word_bytes)
+        numbers = (g.vectors, g.rounds, self._blocks, self.array.salt)
         return [
             Launch(kernel, g.groups, self._shape.group_size, (segment.arrays[0], sums, *numbers))
-            for segment, sums in zip(self._segments, self._sums.places, strict=True)
+            for segment, sums in zip(self.array.segments, self.array.sums.buffers, strict=True)
         ]
 
     def _poison(self) -> None:
-        self._sums.clear()
-        for segment in self._segments:
-            if self._name == "scatter":
-                self._checks.poison(segment.arrays[0], segment.elements)
-            if self._name == "update":
-                self._checks.fill(segment.arrays[0], segment.elements, 0, self._salt)
+        verifier = self.array.verifier
+        self.array.sums.clear()
+        for segment in self.array.segments:
+            if self.name == "scatter":
+                verifier.poison(segment.arrays[0], segment.elements)
+            if self.name == "update":
+                verifier.fill(segment.arrays[0], segment.elements, 0, self.array.salt)
 
-    def _check(self) -> VerificationResult:
-        if self._name == "gather":
-            return self._checks.sums(self._expected_sum, self._sums)
-        return combined([self._check_segment(index) for index in range(len(self._segments))])
+    def _verify(self) -> VerificationResult:
+        if self.name == "gather":
+            return self.array.verifier.verify_sums(self._expected_sum, self.array.sums)
+        return combined([self._verify_segment(index) for index in range(len(self.array.segments))])
 
-    def _check_segment(self, index: int) -> VerificationResult:
-        """Every word, also those that were not to be touched."""
-        segment = self._segments[index]
-        passes = self._sums.word(index, _WORD_BYTES)
-        if self._name == "update" and not passes:
+    def _verify_segment(self, index: int) -> VerificationResult:
+        """Every word, also those that must not change."""
+        segment = self.array.segments[index]
+        passes = self.array.sums.word(index, self.array.word_bytes)
+        if self.name == "update" and not passes:
             return VerificationResult(1, [Mismatch(0, "0x1", "0x0")], "counts of passes")
-        array = (segment.arrays[0], segment.elements, *self._numbers, passes)
-        return self._checks.elements(self._program, self._name, [array])
+        words = (segment.arrays[0], segment.elements, *self._numbers, passes)
+        return self.array.verifier.verify_elements(self._program, self.name, [words])
 
     @cached_property
     def _expected_sum(self) -> int:
-        parts = [(segment.elements, *self._numbers, 0) for segment in self._segments]
-        return self._checks.total(self._program, "gather", parts)
+        parts = [(segment.elements, *self._numbers, 0) for segment in self.array.segments]
+        return self.array.verifier.expected_sum(self._program, "gather", parts)
 
     @property
     def _numbers(self) -> tuple[int, int, int]:
-        return self._pieces, self._blocks, self._salt
+        return self._pieces, self._blocks, self.array.salt
 
     @cached_property
     def _program(self) -> Program:
-        return self._context.programs.shaped(
+        return self.array.context.programs.shaped(
             "random",
             "float",
             self._shape,
-            PARTS=self._piece_bytes // self._shape.vector_bytes,
-            PIECE_WORDS=self._piece_bytes // _WORD_BYTES,
+            PARTS=self.piece_bytes // self._shape.vector_bytes,
+            PIECE_WORDS=self.piece_bytes // self.array.word_bytes,
         )
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """The rate at 8 bytes, and the smallest piece that is worth its transfer."""
+    """The rate at 8 bytes, and the smallest piece with half of the highest payload bandwidth."""
     ok = {int(m.axes["piece_bytes"]): m for m in measured if m.status == "ok"}
     seconds = {piece: median(m.samples_seconds) for piece, m in ok.items()}
     if 8 in ok:

@@ -1,4 +1,4 @@
-"""The one table of all benchmarks: what each does, moves and takes, and which module measures it.
+"""The one table of all benchmarks: what each does and moves, its parameters, and the module that measures it.
 
 The server plans and describes from this table, so nothing here needs a device, a runtime or numpy: a
 benchmark's module is imported when it is measured.
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from gpubench.measure.run_context import RunContext
 
 Measure = Callable[["RunContext", PlannedBenchmark], Iterator[Measurement | Finding]]
-"""Measures a planned benchmark, and gives each measurement and finding as soon as it stands.
+"""Measures a planned benchmark, and yields each measurement and finding as soon as it is known.
 
 Raises ``Skipped`` if the device cannot do it, ``BenchmarkFailed`` and ``InvalidParameters`` if this
-benchmark alone fails.
+benchmark fails; the run goes on with the next one.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One row: what it does, in a line, and what it takes.
+    """One row: a benchmark with a line on what it does, and the type of its parameters.
 
-    ``module``, the family's unless given, is the one in this package whose ``measure`` measures it.
+    ``module``, the family's unless stated, is the one in this package whose ``measure`` measures it.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Benchmark:
 
     @property
     def explanation(self) -> str:
-        """What it does, in a paragraph."""
+        """A paragraph on what it does."""
         return _explanations()[self.name]["text"].replace("\n", " ")
 
     @property
@@ -66,17 +66,30 @@ class Benchmark:
 class StreamBenchmark(Benchmark):
     """A pass over whole arrays.
 
-    ``arrays`` it works on, of equal size. ``payload_arrays`` and ``bus_arrays`` are what one pass
-    moves for the user and over the memory bus, in arrays: ordinary stores of a processor, which
-    read the line first, get no credit for that. ``access`` is the class it is tuned in.
+    ``arrays`` it works on, of equal size; ``payload_arrays`` of them are payload. ``access`` is the
+    class it is tuned in. With ``integers`` it needs no floating point.
+
+    Its output is verified element by element or by the sums of its groups. The elements of
+    ``output_array`` must be those of ``operation``, a number of verify.cl, to within ``tolerance_ulps``
+    units in the last place. ``sums_kernel`` of verify.cl verifies sums.
     """
 
     family: str = "stream"
     parameters: type[Parameters] = StreamParameters
     access: Literal["read", "write", "copy"]
     arrays: int
-    payload_arrays: int
-    bus_arrays: int
+    payload_arrays: int = 1
+    integers: bool = False
+    output_array: int | None = None
+    operation: int = 0
+    tolerance_ulps: int = 0
+    sums_kernel: str | None = None
+
+    @property
+    def bus_arrays(self) -> int:
+        """Arrays that cross the memory bus in a pass: each once. That ordinary stores of a processor
+        read the line first is not counted."""
+        return self.arrays
 
 
 _STREAM_ROWS = (
@@ -85,32 +98,33 @@ _STREAM_ROWS = (
         summary="b[i] = a[i]",
         access="copy",
         arrays=2,
-        payload_arrays=1,
-        bus_arrays=2,
+        output_array=1,
+        operation=0,
     ),
     StreamBenchmark(
         name="scale",
         summary="b[i] = q * a[i]",
         access="copy",
         arrays=2,
-        payload_arrays=1,
-        bus_arrays=2,
+        output_array=1,
+        operation=1,
     ),
     StreamBenchmark(
         name="add",
         summary="c[i] = a[i] + b[i]",
         access="copy",
         arrays=3,
-        payload_arrays=1,
-        bus_arrays=3,
+        output_array=2,
+        operation=2,
     ),
     StreamBenchmark(
         name="triad",
         summary="c[i] = a[i] + q * b[i]",
         access="copy",
         arrays=3,
-        payload_arrays=1,
-        bus_arrays=3,
+        output_array=2,
+        operation=3,
+        tolerance_ulps=1,  # the multiplication and the addition may be fused
     ),
     StreamBenchmark(
         name="dot",
@@ -118,23 +132,24 @@ _STREAM_ROWS = (
         access="read",
         arrays=2,
         payload_arrays=2,
-        bus_arrays=2,
+        sums_kernel="check_product_sums",
     ),
     StreamBenchmark(
         name="read",
         summary="sum of a[i], integers",
         access="read",
         arrays=1,
-        payload_arrays=1,
-        bus_arrays=1,
+        integers=True,
+        sums_kernel="check_word_sums",
     ),
     StreamBenchmark(
         name="write",
         summary="a[i] = counter",
         access="write",
         arrays=1,
-        payload_arrays=1,
-        bus_arrays=1,
+        integers=True,
+        output_array=0,
+        operation=4,
     ),
 )
 

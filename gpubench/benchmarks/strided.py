@@ -1,4 +1,4 @@
-"""Reading with strides and from misaligned starts: the piece that a memory moves at least."""
+"""Reading with strides and from misaligned starts: the smallest piece that a memory moves."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from gpubench.benchmarks.parameters import Parameters
+from gpubench.benchmarks.data_array import DataArray, data_array
 from gpubench.devices.base import Launch, Program
+from gpubench.devices.profile import profile_of
 from gpubench.measure.memory import Segment
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import SECTOR_BYTES, chunk_bytes, geometry
+from gpubench.measure.shapes import chunk_bytes, geometry, untuned_shape
 from gpubench.measure.statistics import summarize
-from gpubench.measure.verification.arrays import Checks, SumPlaces, salt_of
-from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape, Summary
 from gpubench.results.machine import DeviceInfo
@@ -29,50 +28,36 @@ ELEMENT_BYTES = 4
 
 _SLACK = max(OFFSETS)
 _HALVED_RATIO = 0.75
-"""Below this, a doubled stride has halved the payload's bandwidth rather than left it as it was."""
+"""Below this ratio, a doubled stride has halved the payload's bandwidth rather than left it unchanged."""
 _NOTABLE_COST_RATIO = 0.02
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A point for each stride, and for each misaligned start."""
-    parameters = Parameters(**planned.parameters)
     shape = shape_for(context.device.info)
-    segments = context.arena.cut(
-        context.footprint_bytes(parameters.footprint_bytes),
-        1,
-        ELEMENT_BYTES,
+    with data_array(
+        context,
+        planned,
+        "float",
         max(STRIDES) * chunk_bytes(shape),
-    )
-    checks = Checks(context, "float")
-    places = [(stride, 0) for stride in STRIDES] + [(1, offset) for offset in OFFSETS if offset]
-    launches = max(phases(stride, SECTOR_BYTES[context.device.info.kind]) for stride in STRIDES) * len(
-        segments
-    )
-    sums = SumPlaces(context.device, launches, shape.groups or 1)
-    try:
-        salt = salt_of(parameters.seed)
-        for segment in segments:
-            checks.fill(segment.arrays[0], segment.elements, segment.first, salt)
-        tasks = [StridedTask(context, checks, segments, sums, shape, *place, salt) for place in places]
-        limit = context.point_limit_seconds(parameters.time_limit_seconds)
-        measured = measure_points(context, planned, [task.point() for task in tasks], limit, cold=True)
-    finally:
-        checks.release()
-        sums.release()
+        groups=shape.groups or 1,
+        launches_per_segment=max(phases(stride, context.profile.sector_bytes) for stride in STRIDES),
+    ) as array:
+        for segment in array.segments:
+            array.verifier.fill(segment.arrays[0], segment.elements, segment.first, array.salt)
+        starts = [(stride, 0) for stride in STRIDES] + [(1, offset) for offset in OFFSETS if offset]
+        points = [StridedTask(array, shape, *start).point() for start in starts]
+        measured = measure_points(context, planned, points, cold=True)
     yield from measured
     yield from findings(measured)
 
 
 def shape_for(info: DeviceInfo) -> Shape:
-    """Elements are loaded one by one, and many of them at once."""
-    units = info.compute_units or 1
-    if info.kind == "cpu":
-        return Shape(ELEMENT_BYTES, 64, 1, "tile", False, 8 * units)
-    return Shape(ELEMENT_BYTES, 16, 256, "grid", False, 8 * units)
+    return untuned_shape(info, profile_of(info.kind).strided_shape)
 
 
 def phases(stride: int, sector_bytes: int) -> int:
-    """Walks through memory until every sector of it was touched once."""
+    """How many walks through memory touch every sector of it once."""
     return max(1, stride * ELEMENT_BYTES // sector_bytes)
 
 
@@ -85,93 +70,80 @@ class _Walk:
     elements: int
 
 
+@dataclass
 class StridedTask:
-    """One stride from one start.
+    """One stride from one start, ``offset`` elements into each segment.
 
     A pass touches every sector once: with long strides it walks through all of the memory several
-    times, a sector farther each time, so that no sector is wanted again while a cache still has it.
+    times, a sector farther each time, so that no sector is needed again while a cache still has it.
     """
 
-    def __init__(
-        self,
-        context: RunContext,
-        checks: Checks,
-        segments: Sequence[Segment],
-        sums: SumPlaces,
-        shape: Shape,
-        stride: int,
-        offset: int,
-        salt: int,
-    ) -> None:
-        self._context = context
-        self._checks = checks
-        self._sums = sums
-        self._shape = shape
-        self._stride = stride
-        self._offset = offset
-        self._salt = salt
-        self._sector_bytes = SECTOR_BYTES[context.device.info.kind]
-        self._footprint_bytes = sum(segment.elements for segment in segments) * ELEMENT_BYTES
-        chunk = shape.unroll * shape.group_size
-        self._walks = [
-            _Walk(
-                segment, offset + phase * self._sector_bytes // ELEMENT_BYTES, self._elements(segment, chunk)
-            )
-            for segment in segments
-            for phase in range(phases(stride, self._sector_bytes))
-        ]
-
-    def _elements(self, segment: Segment, chunk: int) -> int:
-        """In whole chunks; as many for every start, whether it is aligned or not."""
-        room = segment.elements - (_SLACK if self._stride == 1 else 0)
-        return room // self._stride // chunk * chunk
+    array: DataArray
+    shape: Shape
+    stride: int
+    offset: int
 
     def point(self) -> Point:
         return Point(
             operations=self._launches(),
             payload_bytes=sum(walk.elements for walk in self._walks) * ELEMENT_BYTES,
             bus_bytes=sum(self._sectors(walk) for walk in self._walks) * self._sector_bytes,
-            footprint_bytes=self._footprint_bytes,
-            poison=self._sums.clear,
-            verify=self._check,
-            axes={"stride_elements": self._stride, "offset_elements": self._offset},
-            shape=self._shape,
+            footprint_bytes=self.array.nbytes,
+            poison=self.array.sums.clear,
+            verify=lambda: self.array.verifier.verify_sums(self._expected_sum, self.array.sums),
+            axes={"stride_elements": self.stride, "offset_elements": self.offset},
+            shape=self.shape,
         )
+
+    @property
+    def _sector_bytes(self) -> int:
+        return self.array.context.profile.sector_bytes
+
+    @cached_property
+    def _walks(self) -> list[_Walk]:
+        return [
+            _Walk(segment, self.offset + phase * self._sector_bytes // ELEMENT_BYTES, self._elements(segment))
+            for segment in self.array.segments
+            for phase in range(phases(self.stride, self._sector_bytes))
+        ]
+
+    def _elements(self, segment: Segment) -> int:
+        """In whole chunks; as many for every start, whether it is aligned or not."""
+        room = segment.elements - (_SLACK if self.stride == 1 else 0)
+        chunk = self.shape.unroll * self.shape.group_size
+        return room // self.stride // chunk * chunk
 
     def _launches(self) -> list[Launch]:
         kernel = self._program.kernel("strided_read")
         launches = []
-        for walk, sums in zip(self._walks, self._sums.places, strict=False):
-            g = geometry(self._shape, walk.elements, ELEMENT_BYTES)
+        for walk, sums in zip(self._walks, self.array.sums.buffers, strict=False):
+            g = geometry(self.shape, walk.elements, ELEMENT_BYTES)
             arguments = (walk.segment.arrays[0], sums, walk.start, g.vectors, g.rounds)
-            launches.append(Launch(kernel, g.groups, self._shape.group_size, arguments))
+            launches.append(Launch(kernel, g.groups, self.shape.group_size, arguments))
         return launches
 
     def _sectors(self, walk: _Walk) -> int:
-        if self._stride * ELEMENT_BYTES >= self._sector_bytes:
+        if self.stride * ELEMENT_BYTES >= self._sector_bytes:
             return walk.elements
         first = walk.start * ELEMENT_BYTES // self._sector_bytes
-        last = (walk.start + (walk.elements - 1) * self._stride) * ELEMENT_BYTES // self._sector_bytes
+        last = (walk.start + (walk.elements - 1) * self.stride) * ELEMENT_BYTES // self._sector_bytes
         return last - first + 1
-
-    def _check(self) -> VerificationResult:
-        return self._checks.sums(self._expected_sum, self._sums)
 
     @cached_property
     def _expected_sum(self) -> int:
         parts = [
-            (walk.elements, walk.segment.first + walk.start, self._stride, self._salt, 0)
+            (walk.elements, walk.segment.first + walk.start, self.stride, self.array.salt, 0)
             for walk in self._walks
         ]
-        return self._checks.total(self._program, "strided", parts)
+        return self.array.verifier.expected_sum(self._program, "strided", parts)
 
     @cached_property
     def _program(self) -> Program:
-        return self._context.programs.shaped("strided", "float", self._shape, STRIDE=self._stride)
+        return self.array.context.programs.shaped("strided", "float", self.shape, STRIDE=self.stride)
 
 
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """The access granularity, and what a misaligned start costs."""
+    """The access granularity, and the cost of a misaligned start."""
     payload = {
         (int(m.axes["stride_elements"]), int(m.axes["offset_elements"])): rate
         for m in measured
@@ -186,7 +158,7 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
 
 
 def _granularity(rates: Sequence[Summary]) -> Finding:
-    """Where doubling the stride no longer halves the payload: what is moved at least is that long."""
+    """The stride whose doubling no longer halves the payload's bandwidth: memory moves at least that much."""
     reached = len(STRIDES) - 1
     while reached and rates[reached].low > _HALVED_RATIO * rates[reached - 1].high:
         reached -= 1

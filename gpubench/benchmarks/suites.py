@@ -1,4 +1,4 @@
-"""Suites: benchmarks that are asked for together, by one name. Ours, and a user's own."""
+"""Suites: benchmarks that are run together under one name, built in or from a user's file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpubench.validation import convert
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Benchmarks, each with the parameters that are not the usual ones; with ``all`` every one."""
+    """Benchmarks, each with the parameters that are not the defaults; with ``all`` every benchmark."""
 
     name: Annotated[Identifier, Meta(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     summary: str = ""
@@ -32,7 +32,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @functools.cache
 def suites() -> Mapping[str, Suite]:
-    """Those that come with the program, by name; read when first asked for."""
+    """The built-in suites by name; read on the first call."""
     text = resources.files("gpubench.benchmarks").joinpath("suites.toml").read_text(encoding="utf-8")
     return parse_suites(text)
 
@@ -40,8 +40,8 @@ def suites() -> Mapping[str, Suite]:
 def parse_suites(text: str) -> dict[str, Suite]:
     """The suites of a TOML text, by name, in its order.
 
-    Raises ``InvalidParameters`` that names the line where it is no TOML, and else the field, such
-    as ``suite[0].benchmarks[2].parameters``. Benchmarks and what they take are for ``plan`` to check.
+    Raises ``InvalidParameters`` with the line if it is no TOML, and else with the field, such as
+    ``suite[0].benchmarks[2].parameters``. ``plan`` validates the benchmarks and their parameters.
     """
     try:
         data = tomllib.loads(text)

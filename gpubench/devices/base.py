@@ -63,16 +63,16 @@ class Launch:
     arguments: tuple[Buffer | int, ...]
 
 
-Place = Any
-"""Where a copy begins or ends: a ``Buffer``, or ``HostMemory`` of the same device; not both of the host."""
+CopyEnd = Any
+"""An end of a copy: a ``Buffer``, or ``HostMemory`` of the same device; one end at least is a buffer."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """``nbytes`` from the begin of one place to that of another, without a kernel."""
+    """The first ``nbytes`` of the source to the destination, without a kernel."""
 
-    destination: Place
-    source: Place
+    destination: CopyEnd
+    source: CopyEnd
     nbytes: int
 
 

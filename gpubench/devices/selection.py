@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpubench.devices.profile import profile_of
 from gpubench.errors import NoSuchDevice
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
@@ -27,8 +28,8 @@ def choose(
         return named[0]
 
     usable = _one_for_each_hardware([device for device in devices if not device.unavailable])
-    gpus = [device for device in usable if device.kind == "gpu"]
-    for candidates in (gpus, usable):
+    preferred = [device for device in usable if profile_of(device.kind).is_preferred]
+    for candidates in (preferred, usable):
         if len(candidates) == 1:
             return candidates[0]
     if usable:

@@ -12,10 +12,10 @@ from gpubench.devices.base import Device
 from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
 from gpubench.executor.messages import Finished, Run, Started
 from gpubench.kernels.source import ReadSource, read_source, source_hash
-from gpubench.measure.idle import limit_seconds, wait_for_idle
+from gpubench.measure.idle import wait_for_idle, wait_limit_seconds
 from gpubench.measure.points import without_figure
 from gpubench.measure.progress import ProgressReporter
-from gpubench.measure.run_context import TIME_LIMIT_SECONDS, Control, RunContext, Skipped
+from gpubench.measure.run_context import Control, RunContext, Skipped
 from gpubench.requests import PlannedBenchmark, StatedMemory
 from gpubench.results.document import Finding, Measurement
 from gpubench.results.machine import Environment, IdleGate
@@ -73,20 +73,21 @@ class RunExecutor:
         return Finished(self._device.clocks(), self._context.telemetry, cancelled)
 
     def _wait_for_idle(self, planned: Sequence[PlannedBenchmark]) -> IdleGate:
-        kind = self._device.info.kind
-        limits = (each.parameters["time_limit_seconds"] or TIME_LIMIT_SECONDS[kind] for each in planned)
+        profile = self._context.profile
+        limits = (each.parameters["time_limit_seconds"] or profile.time_limit_seconds for each in planned)
 
-        def tell(message: str) -> None:
+        def report(message: str) -> None:
             self._report.progress(
                 Progress(phase="starting", benchmark=planned[0].name, done_ratio=0.0, message=message)
             )
 
-        return wait_for_idle(self._device, limit_seconds(kind, limits), self._report.raise_if_cancelled, tell)
+        limit = wait_limit_seconds(profile, limits)
+        return wait_for_idle(self._device, limit, self._report.raise_if_cancelled, report)
 
     def _measure(self, planned: PlannedBenchmark) -> None:
         """One that cannot be done, or fails, does not end the others."""
         try:
-            self._context.prove_data()
+            self._context.verify_data()
             for said in BENCHMARKS[planned.name].measure(self._context, planned):
                 if isinstance(said, Finding):
                     self._report.found(said)

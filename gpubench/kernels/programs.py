@@ -16,7 +16,7 @@ MAX_REPORTS = 8
 
 class Programs:
     def __init__(self, device: Device, read: ReadSource = read_source) -> None:
-        self._device = device
+        self.device = device
         self._read = read
         self._programs: dict[tuple[object, ...], Program] = {}
 
@@ -49,14 +49,14 @@ class Programs:
         key = (family, dtype, group_size, *sorted(definitions.items()))
         if key not in self._programs:
             text = self._text(family, dtype, group_size, definitions)
-            self._programs[key] = self._device.compile(text)
+            self._programs[key] = self.device.compile(text)
         return self._programs[key]
 
     def _text(self, family: str, dtype: str, group_size: int, definitions: Mapping[str, int]) -> str:
         element_bytes = ELEMENT_BYTES[dtype]
         return program_text(
             family,
-            self._device.info.runtime,
+            self.device.info.runtime,
             {
                 "ELEMENT": dtype,
                 "WORD": "u32" if element_bytes == 4 else "u64",

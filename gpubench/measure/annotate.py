@@ -1,4 +1,4 @@
-"""What a verified figure means: its flags, its share of theory, and what was watched meanwhile."""
+"""What goes with a verified figure: its flags, its share of theory, and the telemetry of its samples."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def flags_of(
     footprint_bytes: int | None,
     bus_bytes: int | None,
 ) -> list[Flag]:
-    """The flags of a figure that was verified; null where it means to measure caches.
+    """The flags of a verified figure; footprint and bus bytes are None if caches are what it measures.
 
-    No figure may be above any of the ``peaks``: nominal ones, and that of the live clock.
+    No figure may be above any of the peaks: the nominal ones, and that of the live clock.
     """
     return flags(
         Evidence(
@@ -55,13 +55,13 @@ def efficiency(bandwidth: float, theory: Theory | None, telemetry: Telemetry) ->
 
 
 def live_peak(theory: Theory | None, telemetry: Telemetry) -> float | None:
-    """At the median of the live memory clock, in byte/s; null where that is not known."""
+    """The peak at the median of the live memory clock, in byte/s; None if that is not known."""
     clocks = [sample.memory_clock_hz for sample in telemetry.samples if sample.memory_clock_hz]
     return live_clock_peak(theory, median(clocks)) if theory and clocks else None
 
 
 def since(begin_seconds: float, telemetry: Telemetry) -> Telemetry:
-    """The same with its samples' times counted from the begin of the run."""
+    """The same with its samples' times counted from the start of the run."""
     samples = [
         msgspec.structs.replace(sample, seconds=begin_seconds + sample.seconds)
         for sample in telemetry.samples
@@ -70,7 +70,7 @@ def since(begin_seconds: float, telemetry: Telemetry) -> Telemetry:
 
 
 def merge(watched: Sequence[Telemetry]) -> Telemetry:
-    """What was watched over a run, from the parts of its measurements."""
+    """The telemetry of a run, from that of its measurements."""
 
     def known(name: str) -> list[float]:
         return [value for each in watched if (value := getattr(each, name)) is not None]

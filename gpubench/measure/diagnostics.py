@@ -21,9 +21,9 @@ MIN_EFFECT_RATIO = 0.01
 # Thirds of at least five: two such sets of independent samples lie apart by chance in 0.8 %.
 _MIN_DRIFT_SAMPLES = 15
 
-# Split in two at the best place, a normal distribution has 2/pi = 0.64 of its variance between
+# Split in two at the best point, a normal distribution has 2/pi = 0.64 of its variance between
 # the halves and a uniform one 0.75; two narrow modes have nearly all of it. Of few samples the
-# best place is found partly by chance, hence 1/n more.
+# best point is found partly by chance, hence 1/n more.
 _BIMODAL_VARIANCE_RATIO = 0.85
 _MIN_BIMODAL_SAMPLES = 20
 _MIN_MODE_RATIO = 0.2
@@ -32,12 +32,12 @@ _MIN_MODE_RATIO = 0.2
 def drifting(samples: Sequence[float]) -> bool:
     """Whether the series ends elsewhere than it began.
 
-    True where the medians of the first and of the last third differ by at least
+    True if the medians of the first and of the last third differ by at least
     ``MIN_EFFECT_RATIO`` and their intervals do not meet. Each third is judged by its own
     correlation, so that noise which wanders and returns is seldom taken for a drift. The thirds
-    are looked at as they are, for a step, and without the line through their medians (Tukey's
-    resistant line), for a steady drift, which would otherwise look like such noise. Of too few samples
-    for thirds, where each goes on in the way of the one before: five do by chance in 2 of 120 cases.
+    are compared as they are, for a step, and without the line through their medians (Tukey's
+    resistant line), for a steady drift, which would otherwise look like such noise. A series too short
+    for thirds drifts if it only rises or only falls: five samples do by chance in 2 of 120 cases.
     """
     if len(samples) < _MIN_DRIFT_SAMPLES:
         change = abs(samples[-1] - samples[0]) if samples else 0.0
@@ -55,7 +55,7 @@ def drifting(samples: Sequence[float]) -> bool:
 def trend(samples: Sequence[float]) -> float | None:
     """How much longer the last third takes than the first, by their medians over the series' own.
 
-    Null where there are too few to tell; whether it is more than noise is for ``drifting`` to say.
+    None if there are too few samples; ``drifting`` decides whether it is more than noise.
     """
     middle = median(samples)
     if len(samples) < _MIN_DRIFT_SAMPLES or middle <= 0:

@@ -1,4 +1,4 @@
-"""Wait until nobody else uses a device: what others do meanwhile is in every sample."""
+"""Wait until no other program uses a device: its work would be in every sample."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import time
 from collections.abc import Callable, Iterable
 
 from gpubench.devices.base import Device
-from gpubench.measure.validity import Kind
+from gpubench.devices.profile import DeviceProfile
 from gpubench.results.machine import IdleGate, Usage
 from gpubench.units import format_percent
 
-LIMIT_SECONDS = {"cpu": 2.0, "gpu": 5.0, "accelerator": 5.0}
-"""Whoever is still there then stays for longer than anybody waits."""
-
-LEAST_SECONDS = {"cpu": 0.0, "gpu": 1.2, "accelerator": 0.0}
-"""A look at a GPU is of its last second: the first that shows that somebody has ended comes after it."""
-
 WINDOW_SECONDS = 0.05
-"""Of a look. The processor's time is counted in ticks of 10 ms: of two cores a look sees ten."""
+"""Of one look at the device. Processor time is counted in ticks of 10 ms: on two cores a look sees ten."""
 
 BUSY_RATIO = 0.1
-"""More than this is use; a processor that idles still has its housekeeping, and a GPU its screen."""
+"""Above this a device is busy; an idle processor still has its housekeeping, and a GPU its screen."""
 
 
 def wait_for_idle(
-    device: Device, limit_seconds: float, raise_if_cancelled: Callable[[], None], tell: Callable[[str], None]
+    device: Device,
+    limit_seconds: float,
+    raise_if_cancelled: Callable[[], None],
+    report: Callable[[str], None],
 ) -> IdleGate:
-    """Look until the device is idle or the limit is over; a quiet device costs one look.
+    """Look until the device is idle or the limit is over; an idle device costs one look.
 
-    A device that cannot tell is taken for idle. ``tell`` is given who is in the way, after each
-    look that finds somebody; what ``raise_if_cancelled`` raises ends the wait.
+    A device whose use is not known counts as idle. ``report`` is called with a message after each look
+    that finds it busy.
     """
     begin = time.monotonic()
     while True:
@@ -39,14 +36,15 @@ def wait_for_idle(
         waited = time.monotonic() - begin
         if not is_busy(usage) or waited >= limit_seconds:
             return IdleGate(idle=not is_busy(usage), waited_seconds=round(waited, 3), usage=usage)
-        tell(f"waiting for an idle device: {in_words(usage)}")
-        # Some runtimes answer at once.
+        report(f"waiting for an idle device: {describe_usage(usage)}")
+        # Some runtimes return at once.
         time.sleep(max(0.0, WINDOW_SECONDS - (time.monotonic() - looked_at)))
 
 
-def limit_seconds(kind: Kind, benchmark_seconds: Iterable[float]) -> float:
-    """No longer than the quickest benchmark samples: who asks for a glance does not want to wait."""
-    return max(min(*benchmark_seconds, LIMIT_SECONDS[kind]), LEAST_SECONDS[kind])
+def wait_limit_seconds(profile: DeviceProfile, time_limits_seconds: Iterable[float]) -> float:
+    """No longer than the shortest time limit of a benchmark: a quick run should not wait long."""
+    shortest = min(*time_limits_seconds, profile.max_idle_wait_seconds)
+    return max(shortest, profile.min_idle_wait_seconds)
 
 
 def is_busy(usage: Usage) -> bool:
@@ -54,13 +52,13 @@ def is_busy(usage: Usage) -> bool:
     return max(ratios) > BUSY_RATIO or (usage.other_processes or 0) > 0
 
 
-def in_words(usage: Usage) -> str:
-    """What others do: ``others use 63.0 % of the processors``; empty where nothing is known."""
-    said = []
+def describe_usage(usage: Usage) -> str:
+    """Such as ``others use 63.0 % of the processors``; empty if nothing is known."""
+    parts = []
     if usage.others_busy_ratio is not None:
-        said.append(f"others use {format_percent(usage.others_busy_ratio)} of the processors")
+        parts.append(f"others use {format_percent(usage.others_busy_ratio)} of the processors")
     if usage.kernels_busy_ratio is not None:
-        said.append(f"it runs kernels {format_percent(usage.kernels_busy_ratio)} of the time")
+        parts.append(f"it runs kernels {format_percent(usage.kernels_busy_ratio)} of the time")
     if usage.other_processes:
-        said.append(f"{usage.other_processes} other programs compute on it")
-    return ", ".join(said)
+        parts.append(f"{usage.other_processes} other programs compute on it")
+    return ", ".join(parts)

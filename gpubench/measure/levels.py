@@ -4,8 +4,8 @@ A level is a plateau of the curve. The costs' logarithms are cut into pieces of 
 the squared distances from the pieces' means, with a price for each piece, are least. Pieces shorter
 than an octave are the slope between two levels; neighbours that hardly differ are one level.
 
-Levels are told apart by what undisturbed accesses cost; the figure of a level is of all samples, the
-median of its points' medians.
+Levels are distinguished by the cost of undisturbed accesses; the figure of a level is of all samples,
+the median of its points' medians.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gpubench.devices import host
+from gpubench.devices.profile import profile_of
 from gpubench.measure.statistics import median
 from gpubench.results.document import Finding
 from gpubench.results.machine import DeviceInfo
@@ -28,18 +29,18 @@ MIN_LEVEL_RATIO = 1.5
 """Levels whose costs differ by less are one: the translation of addresses makes slopes too."""
 
 MAX_NAME_OCTAVES = 2.0
-"""A step this far from where a cache is said to end is still its step: caches are shared with others."""
+"""A step this far from the reported size of a cache is still its step: caches are shared with others."""
 
 MEMORY_CACHE_MULTIPLE = 3
-"""From so many last-level caches on, what goes over all of a footprint finds next to nothing in them."""
+"""From this multiple of the last-level cache on, a pass finds next to nothing in caches."""
 
 UNKNOWN_CACHE_BYTES = 256 << 20
-"""Where the caches are not known, what is called memory is so if none is larger."""
+"""Assumed for the last-level cache if its size is not known."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """Footprints from ``first_bytes`` to ``last_bytes`` cost ``cost``, where nothing disturbs.
+    """Footprints from ``first_bytes`` to ``last_bytes``, with the median cost of their undisturbed accesses.
 
     ``ends_bytes`` is the last footprint that costs less than the geometric mean of this level and the
     next; None for the last level.
@@ -53,10 +54,10 @@ class Level:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What an access or a byte costs at a footprint: in the fastest samples, and in the median of all.
+    """The cost of an access or a byte at a footprint: in the fastest samples, and in the median of all.
 
-    What disturbs makes it cost more, never less. So the fastest show where steps are; as a figure they
-    would flatter.
+    A disturbance raises the cost, never lowers it. So the fastest samples show the steps; as a figure
+    they would be too good.
     """
 
     footprint_bytes: int
@@ -80,7 +81,7 @@ def ladder(least_bytes: int, most_bytes: int) -> list[int]:
 
 
 def levels(curve: Sequence[tuple[int, float]], least_ratio: float = MIN_LEVEL_RATIO) -> list[Level]:
-    """Of (footprint in bytes, cost of an access or a byte), in rising order; costs are above 0."""
+    """Of a curve of (footprint in bytes, cost of an access or a byte), in rising order; costs are above 0."""
     plateaus = _merged(curve, [piece for piece in _pieces(curve) if _is_plateau(curve, piece)], least_ratio)
     found = []
     for number, (begin, end) in enumerate(plateaus):
@@ -95,8 +96,8 @@ def levels(curve: Sequence[tuple[int, float]], least_ratio: float = MIN_LEVEL_RA
 
 
 def known_caches(info: DeviceInfo, *, together: bool) -> list[KnownCache]:
-    """Smallest first: a processor's as one core has them, or those of all cores together."""
-    if info.kind == "cpu":
+    """Smallest first; a processor's are those of one core, or with ``together`` those of all cores."""
+    if profile_of(info.kind).is_host_processor:
         return [
             KnownCache(f"L{cache.level}", cache.nbytes * (cache.instances if together else 1))
             for cache in host.data_caches()
@@ -105,12 +106,12 @@ def known_caches(info: DeviceInfo, *, together: bool) -> list[KnownCache]:
 
 
 def memory_from_bytes(last_level_cache_bytes: int | None) -> int:
-    """The least footprint of which the cost is called that of memory."""
+    """The least footprint whose cost is that of memory."""
     return MEMORY_CACHE_MULTIPLE * (last_level_cache_bytes or UNKNOWN_CACHE_BYTES)
 
 
 def memory_proviso(last_level_cache_bytes: int | None) -> str:
-    """What a sentence on memory ends with: nothing where the caches are known."""
+    """The end of a sentence on memory; empty if the caches are known."""
     if last_level_cache_bytes:
         return ""
     return f", if no cache is larger than {format_bytes(UNKNOWN_CACHE_BYTES)}"
@@ -143,11 +144,11 @@ def level_names(
 
 
 Figure = Callable[[float], tuple[float, str, str]]
-"""Makes value, unit and words of a cost."""
+"""Value, unit and text of a cost."""
 
 
 def figure_of(points: Sequence[CurvePoint], figure: Figure) -> tuple[float, str, str]:
-    """Value and unit of the points' median, and words that say of which footprints it is."""
+    """Value and unit of the points' median, and a text with their footprints."""
     value, unit, words = figure(median([each.median_cost for each in points]))
     first, last = (format_bytes(each.footprint_bytes) for each in (points[0], points[-1]))
     return value, unit, f"{words} at {first}" if len(points) == 1 else f"{words} from {first} to {last}"
@@ -162,11 +163,11 @@ def level_findings(
     figure: Figure,
     least_ratio: float = MIN_LEVEL_RATIO,
 ) -> Iterator[Finding]:
-    """What each level costs and where it ends, beside what is said of it; the curve in rising order.
+    """The cost of each level and its end, beside the size that the system reports; the curve in rising order.
 
-    ``of`` tells curves of one benchmark apart. The figure of memory is of the points that are clearly
-    beyond all caches, though its level may begin before: a part of them may lie in a cache whose step
-    is not seen.
+    ``of`` names the curve if the benchmark has several. The figure of memory is of the points that are
+    clearly beyond all caches, though its level may begin before: some of them may lie in a cache whose
+    step does not show.
     """
     found = levels([(each.footprint_bytes, each.undisturbed_cost) for each in curve], least_ratio)
     memory_bytes = memory_from_bytes(last_level_cache_bytes)
@@ -203,7 +204,7 @@ def _slug(name: str) -> str:
 
 
 _Piece = tuple[int, int]
-"""From the first of its points to behind its last."""
+"""Index of its first point, and of the one after its last."""
 
 
 def _pieces(curve: Sequence[tuple[int, float]]) -> list[_Piece]:
@@ -235,9 +236,9 @@ def _is_plateau(curve: Sequence[tuple[int, float]], piece: _Piece) -> bool:
 def _merged(
     curve: Sequence[tuple[int, float]], plateaus: Sequence[_Piece], least_ratio: float
 ) -> list[_Piece]:
-    """A level costs more than the one before: what does not, or hardly, belongs to it.
+    """A level costs more than the one before by ``least_ratio``: a plateau that does not is merged into it.
 
-    What it takes in may make it cheaper than the one before it, which then takes it in likewise.
+    That may make it cheaper than the level before, with which it is then merged likewise.
     """
     merged: list[_Piece] = []
     for plateau in plateaus:

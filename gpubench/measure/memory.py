@@ -1,9 +1,11 @@
-"""The memory that a run measures: allocated once, and cut into arrays as each benchmark needs."""
+"""The memory that a run measures: allocated once, and cut into arrays as each benchmark needs them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from gpubench.devices.base import Allocation, Buffer, Device
 from gpubench.errors import InvalidParameters, OutOfDeviceMemory
@@ -17,15 +19,11 @@ def whole_pages(nbytes: int) -> int:
     return -(-nbytes // PAGE_BYTES) * PAGE_BYTES
 
 
-PART_BYTES = {"cpu": 64 << 20, "gpu": 1 << 30, "accelerator": 64 << 20}
-"""Of memory, for one launch that is not timed, so that a cancel is heard between: a processor's memory,
-used for the first time, comes at 0.5 GB/s on some virtual machines."""
-
 _MIN_PIECE_BYTES = 64 << 20
-"""Where allocations fail, smaller ones are tried down to this; the rest is not worth the search."""
+"""If an allocation fails, smaller ones are tried down to this; the rest is not worth the search."""
 
 _TAKEN_TOLERANCE_RATIO = 0.05
-"""Allocations that miss what is asked by so little are kept: processors take seconds to give gigabytes."""
+"""Allocations whose size differs by this or less are kept: gigabytes of a processor's memory take seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,29 @@ def parts(nbytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:
         yield offset, min(part_bytes, nbytes - offset)
 
 
+class Releasable(Protocol):
+    """What holds memory of the device or the host until it is released."""
+
+    def release(self) -> None: ...
+
+
+_Held = TypeVar("_Held", bound=Releasable)
+
+
+@contextmanager
+def releasing(held: _Held) -> Iterator[_Held]:
+    """Release ``held`` at the end of a block."""
+    try:
+        yield held
+    finally:
+        held.release()
+
+
 class Arena:
     """Memory of one device, kept between the benchmarks of a run.
 
-    ``touch`` is to use all of a new allocation: some runtimes give what they do not have, and fail where
-    it is first used.
+    ``touch`` is called to write all of a new allocation: some runtimes allocate more than there is, and
+    fail when it is first used.
     """
 
     def __init__(self, device: Device, touch: Callable[[Allocation], None] = lambda allocation: None) -> None:
@@ -63,14 +79,13 @@ class Arena:
 
     @property
     def nbytes(self) -> int:
-        """What it holds."""
+        """Of all its allocations."""
         return sum(each.nbytes for each in self._allocations)
 
     def cut(self, footprint_bytes: int, arrays: int, element_bytes: int, chunk_bytes: int) -> list[Segment]:
         """``arrays`` arrays of ``footprint_bytes`` in all, rounded up to whole chunks and pages.
 
-        Raises ``InvalidParameters`` where a chunk is more than was asked for, and
-        ``OutOfDeviceMemory``.
+        Raises ``InvalidParameters`` if a chunk is larger than the footprint, and ``OutOfDeviceMemory``.
         """
         step = max(chunk_bytes, PAGE_BYTES)
         if step * arrays > 2 * footprint_bytes:
@@ -95,9 +110,9 @@ class Arena:
         ]
 
     def take(self, nbytes: int, step_bytes: int) -> list[Allocation]:
-        """As much of ``nbytes`` as there is, in allocations of a step or more; less where one fails.
+        """As much of ``nbytes`` as can be allocated, in pieces of a step or more.
 
-        Raises ``OutOfDeviceMemory`` where there is not one step.
+        Raises ``OutOfDeviceMemory`` if there is not one step.
         """
         usable = sum(each.nbytes // step_bytes * step_bytes for each in self._allocations)
         if abs(usable - nbytes) <= _TAKEN_TOLERANCE_RATIO * nbytes:
@@ -132,7 +147,7 @@ class Arena:
         self._allocations = []
 
     def _reserve(self, count: int, nbytes: int) -> None:
-        """Make ``count`` allocations of at least ``nbytes``, or keep those that there are."""
+        """Make ``count`` allocations of at least ``nbytes``, or keep the present ones if they suffice."""
         have = [allocation.nbytes for allocation in self._allocations]
         if len(have) == count and all(nbytes <= size <= 2 * nbytes for size in have):
             return

@@ -1,7 +1,7 @@
 """Measure the points of a benchmark: one figure, or a curve whose points are sampled in turns.
 
 What will be compared is sampled round robin, so that drift favours no point. There each sample
-follows one untimed pass of its own: what another point left in the caches is not its own.
+follows one untimed pass of the same point, since the caches hold the data of another.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Efficiency, Measurement, Status
 
 LONGEST_RUN_SECONDS = 0.3
-"""So that a cancel is heard in time."""
+"""Of operations that run without a look at whether the run is cancelled."""
 
-CHECKED_SAMPLE = 1
-"""The second of a series is taken on a poisoned result and checked by itself: what all samples together leave
-behind would be right too if only the first did all its work. What lies in the caches before it is the poison.
+VERIFIED_SAMPLE = 1
+"""The second sample of a series is taken on a poisoned output and verified by itself: the output after all
+samples would be right even if only the first did all its work. The caches before it hold the poison.
 """
 
 
@@ -35,7 +35,7 @@ def measure_points(
     context: RunContext,
     planned: PlannedBenchmark,
     points: Sequence[Point],
-    time_limit_seconds: float,
+    default_limit_seconds: float | None = None,
     *,
     rule: StoppingRule | None = None,
     cold: bool = False,
@@ -43,19 +43,22 @@ def measure_points(
 ) -> list[Measurement]:
     """Verify, warm up, sample and verify again; a measurement for each point, in their order.
 
-    Each point has a stopping rule of its own, with ``time_limit_seconds`` for its own samples, unless
-    there is a ``rule`` for all. With ``cold`` a sample is one pass, and none goes before it untimed:
-    for points whose data are different, and which drive each other out of the caches. ``warm`` says
-    that the device is busy already. A point whose data are wrong has no figure.
+    Each point has a stopping rule of its own, unless there is a ``rule`` for all, and a time limit for its
+    own samples: the one that the user set, else ``default_limit_seconds``, else the profile's for a point.
+    With ``cold`` a sample is one pass, and no untimed pass goes before it: for points with different data,
+    which evict each other from the caches. ``warm``: the device is busy already. A point that fails its
+    verification has no figure.
     """
+    default_limit_seconds = default_limit_seconds or context.profile.point_time_limit_seconds
+    time_limit_seconds = planned.parameters["time_limit_seconds"] or default_limit_seconds
     most = context.samples_each(len(points))
     rule = rule or stopping_rule(planned.parameters, time_limit_seconds, most)
     series = [SampleSeries(point, rule, max_samples=most) for point in points]
     context.progress.phase("verifying")
     for each in series:
         context.raise_if_cancelled()
-        each.wrong = verify(context, each)
-    running = [each for each in series if each.wrong is None]
+        each.failure = verify(context, each)
+    running = [each for each in series if each.failure is None]
     context.progress.phase("warming_up")
     _warm_up(context, running, cold, warm)
     with context.watching():
@@ -67,9 +70,9 @@ def measure_points(
 
 
 def verify(context: RunContext, series: SampleSeries) -> VerificationResult | None:
-    """Poison, run a sample, and check it whole; the result where something is wrong.
+    """Poison the output, run a sample, and verify all of it; the result if it failed.
 
-    What was timed at once runs at once again, except where it keeps a cancel waiting.
+    What was timed in one go runs in one go again, unless that would delay a cancellation.
     """
     _prepare(series.point)
     series.point.poison()
@@ -77,10 +80,11 @@ def verify(context: RunContext, series: SampleSeries) -> VerificationResult | No
         context.device.run(series.sample)
     else:
         context.run(series.sample)
-    return _wrong(series.point.verify())
+    return _failure(series.point)
 
 
-def _wrong(result: VerificationResult) -> VerificationResult | None:
+def _failure(point: Point) -> VerificationResult | None:
+    result = point.verify()
     return result if result.mismatches else None
 
 
@@ -90,12 +94,12 @@ def _prepare(point: Point) -> None:
 
 
 def _warm_up(context: RunContext, running: Sequence[SampleSeries], cold: bool, warm: bool) -> None:
-    """The first one warms the device; a pass of each other tells how many make a sample."""
+    """The first point warms the device; a pass of each other shows how many passes make a sample."""
     for number, each in enumerate(running):
         _prepare(each.point)
         if number == 0 and not warm:
             done = context.warm_up(each.point.operations)
-            each.settle(1 if cold else done.passes)
+            each.set_passes(1 if cold else done.passes)
             each.warm_up_seconds = done.seconds
             continue
         if cold:
@@ -103,54 +107,62 @@ def _warm_up(context: RunContext, running: Sequence[SampleSeries], cold: bool, w
         context.raise_if_cancelled()
         context.device.run(each.point.operations)
         seconds = context.device.run(each.point.operations)
-        each.settle(passes_for(each.point.operations, seconds, context.sample_seconds))
+        each.set_passes(passes_for(each.point.operations, seconds, context.profile.min_sample_seconds))
 
 
 def _sample_alone(context: RunContext, series: SampleSeries, limit_seconds: float) -> None:
-    """One after the other; whatever the timed passes leave undone stays poisoned, and is found."""
+    """One sample after the other; whatever the timed passes did not write stays poisoned, and is found."""
     series.point.poison()
-    while series.decision is None and not series.wrong:
+    while series.decision is None and not series.failure:
         context.raise_if_cancelled()
-        _take(context, series)
+        _take_sample(context, series)
         moved = series.point.bus_bytes * series.passes
         context.progress.samples(series.samples_seconds, moved, series.elapsed_seconds / limit_seconds)
-    series.wrong = series.wrong or _wrong(series.point.verify())
+    series.failure = series.failure or _failure(series.point)
 
 
-def _take(context: RunContext, series: SampleSeries) -> None:
-    checked = len(series.samples_seconds) == CHECKED_SAMPLE
-    if checked:
+def _take_sample(context: RunContext, series: SampleSeries) -> None:
+    is_verified = len(series.samples_seconds) == VERIFIED_SAMPLE
+    if is_verified:
         series.point.poison()
-    series.take(context)
-    if checked:
-        series.wrong = _wrong(series.point.verify())
+    series.take_sample(context)
+    if is_verified:
+        series.failure = _failure(series.point)
         if series.decision is None:
-            series.point.poison()  # for what the others do
+            series.point.poison()  # for the samples to come
 
 
 def _sample_in_turns(
     context: RunContext, running: Sequence[SampleSeries], limit_seconds: float, cold: bool
 ) -> None:
-    """Round robin; then each sample's very work once more, untimed, on poisoned results.
+    """Round robin; then the same work as each sample once more, untimed, on poisoned outputs.
 
-    What accumulates is checked first as the timed passes left it.
+    What accumulates is verified first as the timed passes left it.
     """
     budget = limit_seconds * max(len(running), 1)
-    while open_ones := [each for each in running if each.decision is None and not each.wrong]:
-        for each in open_ones:
+    while unfinished := [each for each in running if each.decision is None and not each.failure]:
+        for each in unfinished:
             context.raise_if_cancelled()
-            if cold and len(open_ones) == 1:
+            if cold and len(unfinished) == 1:
                 _run_another(context, running, each)
             _prepare(each.point)
             if not cold:
                 context.device.run(each.point.operations)
-            _take(context, each)
+            _take_sample(context, each)
             context.progress.points(len(running), sum(one.elapsed_seconds for one in running) / budget)
     for each in running:
         context.raise_if_cancelled()
         if each.point.accumulates:
-            each.wrong = each.wrong or _wrong(each.point.verify())
-        each.wrong = each.wrong or verify(context, each)
+            each.failure = each.failure or _failure(each.point)
+        each.failure = each.failure or verify(context, each)
+
+
+def _run_another(context: RunContext, running: Sequence[SampleSeries], last: SampleSeries) -> None:
+    """A pass of some other point, which evicts from the caches what the last unfinished one left there."""
+    other = next((each.point for each in running if each is not last), None)
+    if other:
+        _prepare(other)
+        context.device.run(other.operations)
 
 
 def without_figure(
@@ -159,7 +171,7 @@ def without_figure(
     reason: str,
     axes: Mapping[str, int | float | str] | None = None,
 ) -> Measurement:
-    """What is said in place of a figure."""
+    """A measurement that was skipped or failed."""
     return Measurement(
         planned.name,
         planned.parameters,
@@ -170,38 +182,25 @@ def without_figure(
     )
 
 
-def _run_another(context: RunContext, running: Sequence[SampleSeries], last: SampleSeries) -> None:
-    """A pass of some other point: it drives out of the caches what the last open one left there."""
-    other = next((each.point for each in running if each is not last), None)
-    if other:
-        _prepare(other)
-        context.device.run(other.operations)
+def unverified(planned: PlannedBenchmark, point: Point, failure: VerificationResult) -> Measurement:
+    """A point that failed its verification: without any figure, since other work was timed."""
+    return Measurement(
+        planned.name,
+        planned.parameters,
+        "unverified",
+        reason=f"{failure.mismatches} {failure.what} are wrong",
+        mismatches=failure.mismatches,
+        first_mismatches=failure.first,
+        flags=["unverified"],
+        **_common(planned, point),
+    )
 
 
 def measurement_of(context: RunContext, planned: PlannedBenchmark, series: SampleSeries) -> Measurement:
-    """What a series says; its flags are of what was watched last. Raises ``BenchmarkFailed``."""
+    """The figures of a series, with flags from what was watched last. Raises ``BenchmarkFailed``."""
     point = series.point
-    common: dict[str, Any] = {
-        "axes": dict(point.axes),
-        "places": dict(point.places),
-        "footprint_bytes": point.footprint_bytes,
-        "shape": point.shape,
-        "default_parameters": planned.default_parameters,
-        "quantity": "latency" if point.dependent else "bandwidth",
-        "unit": "s" if point.dependent else "byte/s",
-    }
-    if series.wrong:
-        # Without any figure: what was timed is not what was asked for.
-        return Measurement(
-            planned.name,
-            planned.parameters,
-            "unverified",
-            reason=f"{series.wrong.mismatches} {series.wrong.what} are wrong",
-            mismatches=series.wrong.mismatches,
-            first_mismatches=series.wrong.first,
-            flags=["unverified"],
-            **common,
-        )
+    if series.failure:
+        return unverified(planned, point, series.failure)
     summary = summarize(series.samples_seconds)
     accesses = point.accesses * series.passes
     if summary.min_seconds <= 0:
@@ -241,7 +240,7 @@ def measurement_of(context: RunContext, planned: PlannedBenchmark, series: Sampl
         ),
         **_stop_fields(series.decision),
         warm_up_seconds=series.warm_up_seconds,
-        **common,
+        **_common(planned, point),
     )
 
 
@@ -254,4 +253,16 @@ def _stop_fields(decision: StopDecision | None) -> dict[str, Any]:
         "stop_code": decision.code,
         "stop_unmet_code": decision.unmet,
         "stop_values": dict(decision.values),
+    }
+
+
+def _common(planned: PlannedBenchmark, point: Point) -> dict[str, Any]:
+    return {
+        "axes": dict(point.axes),
+        "places": dict(point.places),
+        "footprint_bytes": point.footprint_bytes,
+        "shape": point.shape,
+        "default_parameters": planned.default_parameters,
+        "quantity": "latency" if point.dependent else "bandwidth",
+        "unit": "s" if point.dependent else "byte/s",
     }

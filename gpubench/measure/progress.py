@@ -1,4 +1,4 @@
-"""Tell how far a benchmark is: a ratio that only rises, and the figure so far."""
+"""Report how far a benchmark is: a ratio that only rises, and the figure so far."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from gpubench.measure.statistics import median, summarize
 from gpubench.results.progress import Phase, Progress
 
-# Where each phase of a benchmark begins and ends, as shares of the whole benchmark.
+# The begin and the end of each phase, as shares of the whole benchmark.
 _PHASES: dict[Phase, tuple[float, float]] = {
     "starting": (0.0, 0.02),
     "tuning": (0.02, 0.3),
@@ -18,14 +18,14 @@ _PHASES: dict[Phase, tuple[float, float]] = {
 }
 
 PERIOD_SECONDS = 0.1
-"""Progress may not cost what it tells of."""
+"""Of reports while sampling: they must not disturb the samples."""
 
 
 class ProgressReporter:
     """Progress of the ``index``-th of ``count`` benchmarks."""
 
-    def __init__(self, tell: Callable[[Progress], None], benchmark: str, index: int, count: int) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Progress], None], benchmark: str, index: int, count: int) -> None:
+        self._report = report
         self._benchmark = benchmark
         self._index = index
         self._count = count
@@ -35,24 +35,24 @@ class ProgressReporter:
 
     @property
     def parts_left(self) -> int:
-        """Of the benchmark, the current one among them."""
+        """Of the benchmark, with the current one."""
         index, count = self._part
         return count - index
 
     def part(self, index: int, count: int) -> None:
-        """What is told from now on is of the ``index``-th of ``count`` parts of the benchmark."""
+        """Reports to come are of the ``index``-th of ``count`` parts of the benchmark."""
         self._part = (index, count)
 
     def phase(self, phase: Phase, part: float = 0.0) -> None:
         """``part`` of the phase is done, 0 to 1."""
-        self._tell(Progress(phase=phase, benchmark=self._benchmark, done_ratio=self._ratio(phase, part)))
+        self._report(Progress(phase=phase, benchmark=self._benchmark, done_ratio=self._ratio(phase, part)))
 
     def samples(self, samples: Sequence[float], bus_bytes: int, part: float) -> None:
         """The figure of the samples so far, ten times a second at most."""
         if not self._is_due():
             return
         middle = median(samples)
-        self._tell(
+        self._report(
             Progress(
                 phase="measuring",
                 benchmark=self._benchmark,
@@ -64,9 +64,9 @@ class ProgressReporter:
         )
 
     def points(self, count: int, part: float) -> None:
-        """Several points in turns, as often: of the figures so far none is the benchmark's."""
+        """Of points sampled in turns, as often; without a figure, since the benchmark has several."""
         if self._is_due():
-            self._tell(
+            self._report(
                 Progress(
                     phase="measuring",
                     benchmark=self._benchmark,

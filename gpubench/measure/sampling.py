@@ -8,28 +8,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gpubench.devices.base import MAX_HELD_ENTRIES, Device, Operation, entries
+from gpubench.devices.profile import profile_of
 from gpubench.measure.statistics import median
 from gpubench.results.machine import Clocks
 
-MIN_SAMPLE_SECONDS = {"cpu": 1e-3, "gpu": 5e-3, "accelerator": 5e-3}
-"""Passes are put together until a sample lasts this long, where ``passes_for`` allows it: between the events
-on a GPU's stream and the kernels lie some microseconds, which are not the memory's."""
 LAUNCH_SECONDS = 20e-6
-"""What a host needs, at most, to queue a launch."""
+"""What a host needs at most to enqueue a launch."""
 MIN_TRIAL_SECONDS = 1e-3
-"""Of a sample where only shapes are compared, which all have the same microseconds."""
+"""Of a sample that only compares shapes, all of which have the same overhead."""
 
 WINDOW_SECONDS = 0.1
-BUSY_WINDOW_SECONDS = 0.04
-"""On a GPU that another benchmark has just kept busy, and whose passes last a millisecond."""
 AGREEMENT_RATIO = 0.01
 COLD_LIMIT_SECONDS = 2.0
-"""A first copy has been seen to vary by 24 %, and idle GPUs to sit at 405 MHz."""
+"""For a device that was idle: a first copy was seen to vary by 24 %, and idle GPUs run at 405 MHz."""
 BUSY_LIMIT_SECONDS = 0.5
-"""For a device that another benchmark of the same run has just kept busy."""
+"""For a device that another benchmark of the run has just kept busy."""
 
 CancelCheck = Callable[[], None]
-"""Called between operations; raises ``Cancelled`` where the run is to end."""
+"""Called between operations; raises ``Cancelled`` if the run is to end."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,8 @@ def warm_up(
 def passes_for(operations: Sequence[Operation], pass_seconds: float, sample_seconds: float) -> int:
     """How many passes of ``operations`` make a sample of ``sample_seconds`` or more.
 
-    Fewer where the host needs longer to queue a pass than the device for it: of more than are queued
-    before the first begins, the figure would be the host's pace.
+    Fewer if the host needs longer to enqueue a pass than the device to run it: passes that are not
+    enqueued before the first one begins would be timed at the host's pace.
     """
     if pass_seconds <= 0:
         return 1
@@ -86,13 +82,14 @@ def _window(
 ) -> tuple[float, int]:
     """Run for ``window_seconds``; the median seconds of a pass, and how many make a sample."""
     spent, each = 0.0, []
+    sample_seconds = profile_of(device.info.kind).min_sample_seconds
     begin = time.monotonic()
     while spent < window_seconds and time.monotonic() - begin < COLD_LIMIT_SECONDS:
         raise_if_cancelled()
         seconds = device.run(list(operations) * passes)
         spent += seconds
         each.append(seconds / passes)
-        passes = max(passes, passes_for(operations, seconds / passes, MIN_SAMPLE_SECONDS[device.info.kind]))
+        passes = max(passes, passes_for(operations, seconds / passes, sample_seconds))
     return median(each), passes
 
 

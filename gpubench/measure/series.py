@@ -1,4 +1,4 @@
-"""A point of a benchmark, and the series of samples that is taken of it."""
+"""A point of a benchmark, and the series of samples taken of it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from gpubench.results.document import Shape, Summary
 
 @dataclass(frozen=True)
 class Point:
-    """One place on a curve, or the only one.
+    """One point of a curve, or the only one.
 
-    ``operations`` are one pass, ``poison`` makes its result wrong everywhere and ``verify`` looks at
+    ``operations`` are one pass, ``poison`` makes its output wrong everywhere and ``verify`` verifies
     all of it afterwards. ``prepare``, untimed, restores what a pass needs and other points change.
-    The bytes are those of a pass; with ``dependent`` each of ``accesses`` waits for the one before,
-    and the point has a latency. Flags ask for a footprint that keeps caches out, unless
-    ``caches_wanted``. Where passes do not always move as much, ``moved_bytes`` counts what was moved
-    so far, and takes the place of the bytes. A sample is as many passes as ``passes_for`` tells, but
-    ``max_passes`` at most. Of what ``accumulates`` the check is of all passes since it was poisoned,
-    and no other point spoils it.
+    The bytes are those of a pass. With ``dependent`` each of ``accesses`` waits for the one before,
+    and the point has a latency. ``places`` are where or when it was measured, for the document.
+    Flags ask for a footprint that keeps caches out, unless ``caches_wanted``. If passes do not always
+    move as much, ``moved_bytes`` counts what was moved so far, in place of the bytes. A sample is as
+    many passes as ``passes_for`` says, but ``max_passes`` at most. If it ``accumulates``, its output is
+    that of all passes since it was poisoned, and no other point overwrites it.
     """
 
     operations: Sequence[Operation]
@@ -49,7 +49,7 @@ class Point:
 
 @dataclass
 class SampleSeries:
-    """A point while it is sampled; ``wrong`` is what a check found, if anything."""
+    """A point while it is sampled; ``failure`` is the result of a verification that failed."""
 
     point: Point
     rule: StoppingRule
@@ -59,18 +59,18 @@ class SampleSeries:
     samples_seconds: list[float] = field(default_factory=list)
     samples_bytes: list[int] = field(default_factory=list)
     decision: StopDecision | None = None
-    wrong: VerificationResult | None = None
+    failure: VerificationResult | None = None
     max_samples: int = MAX_SAMPLES
 
     @property
     def sample(self) -> list[Operation]:
         return list(self.point.operations) * self.passes
 
-    def settle(self, passes: int) -> None:
-        """So many make a sample, if the point allows it."""
+    def set_passes(self, passes: int) -> None:
+        """How many make a sample; fewer if the point has a maximum."""
         self.passes = min(passes, self.point.max_passes or passes)
 
-    def take(self, context: RunContext) -> None:
+    def take_sample(self, context: RunContext) -> None:
         begin = time.monotonic()
         moved = self.point.moved_bytes
         before = moved() if moved else 0
@@ -84,7 +84,7 @@ class SampleSeries:
             self.decision = self.decision or StopDecision("sample_limit", {"max_samples": self.max_samples})
 
     def bandwidth(self) -> tuple[int, Summary | None]:
-        """Bus bytes of a sample, and the bandwidth; where samples differ, as if each moved the median."""
+        """Bus bytes of a sample, and the bandwidth; if samples differ, as if each moved the median."""
         if not self.samples_bytes:
             nbytes = self.point.bus_bytes * self.passes
             return nbytes, summarize(self.samples_seconds).bandwidth(nbytes) if nbytes else None

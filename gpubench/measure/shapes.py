@@ -1,4 +1,4 @@
-"""Access shapes: which ones are tried on a kind of device, and what one means for an array."""
+"""Access shapes: which ones are tried on a device, and the geometry of one over an array."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gpubench.devices.profile import UntunedShape, profile_of
 from gpubench.errors import InvalidParameters
 from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.results.document import Shape
@@ -15,50 +16,49 @@ from gpubench.results.machine import DeviceInfo
 
 Access = Literal["read", "write", "copy", "mix"]
 
-SECTOR_BYTES = {"cpu": 64, "gpu": 32, "accelerator": 64}
-"""What crosses the bus for a single element: a processor's line, a sector of a GPU's line."""
-
 MAX_LANES = 16
 """OpenCL has vectors of up to 16 elements."""
 
-# A processor walks with one item for each group, each group through a tile of its own, and enough
-# groups for the cores to end together. (vector_bytes, unroll, order, streaming_stores)
 _TILES_PER_UNIT = 8
-_ProcessorRow = tuple[int, int, Literal["tile", "halves"], bool]
-_STORING: tuple[_ProcessorRow, ...] = (
-    (32, 8, "tile", True),
-    (64, 4, "tile", True),
-    (64, 4, "tile", False),
-    (32, 8, "halves", True),
-    (32, 16, "halves", True),
-    (64, 8, "halves", True),
+"""Groups for each compute unit in an order in which each group has a tile: enough to end together."""
+
+# (vector_bytes, unroll, group_size, order, streaming_stores, groups for each compute unit or None)
+_Row = tuple[int, int, int, Literal["tile", "halves", "grid"], bool, int | None]
+_Table = dict[Access, tuple[_Row, ...]]
+
+# On a processor a group is one item, which goes through a tile of its own.
+_STORING: tuple[_Row, ...] = (
+    (32, 8, 1, "tile", True, _TILES_PER_UNIT),
+    (64, 4, 1, "tile", True, _TILES_PER_UNIT),
+    (64, 4, 1, "tile", False, _TILES_PER_UNIT),
+    (32, 8, 1, "halves", True, _TILES_PER_UNIT),
+    (32, 16, 1, "halves", True, _TILES_PER_UNIT),
+    (64, 8, 1, "halves", True, _TILES_PER_UNIT),
 )
-_PROCESSOR: dict[Access, tuple[_ProcessorRow, ...]] = {
+_PROCESSOR: _Table = {
     "read": (
-        (32, 8, "tile", False),
-        (64, 8, "tile", False),
-        (32, 8, "halves", False),
-        (32, 16, "halves", False),
-        (64, 8, "halves", False),
-        (128, 4, "halves", False),
+        (32, 8, 1, "tile", False, _TILES_PER_UNIT),
+        (64, 8, 1, "tile", False, _TILES_PER_UNIT),
+        (32, 8, 1, "halves", False, _TILES_PER_UNIT),
+        (32, 16, 1, "halves", False, _TILES_PER_UNIT),
+        (64, 8, 1, "halves", False, _TILES_PER_UNIT),
+        (128, 4, 1, "halves", False, _TILES_PER_UNIT),
     ),
     "write": _STORING,
     "copy": _STORING,
     "mix": (
-        (32, 2, "tile", True),
-        (32, 4, "tile", True),
-        (32, 8, "tile", True),
-        (64, 2, "tile", True),
-        (64, 4, "tile", True),
-        (64, 2, "tile", False),
+        (32, 2, 1, "tile", True, _TILES_PER_UNIT),
+        (32, 4, 1, "tile", True, _TILES_PER_UNIT),
+        (32, 8, 1, "tile", True, _TILES_PER_UNIT),
+        (64, 2, 1, "tile", True, _TILES_PER_UNIT),
+        (64, 4, 1, "tile", True, _TILES_PER_UNIT),
+        (64, 2, 1, "tile", False, _TILES_PER_UNIT),
     ),
 }
 
 # A GPU wants at least four loads of 16 bytes in flight for each thread (GH200: one load of 8 bytes
-# reads at 69 % of peak). Sums keep their groups for long; stores come and go with them.
-# (vector_bytes, unroll, group_size, order, streaming_stores, groups for each compute unit or None)
-_Row = tuple[int, int, int, Literal["tile", "grid"], bool, int | None]
-_GPU: dict[Access, tuple[_Row, ...]] = {
+# reads at 69 % of peak). Groups that sum stay for the whole pass; groups that store end after one chunk.
+_GPU: _Table = {
     "read": (
         (16, 4, 512, "grid", False, 4),
         (16, 8, 256, "grid", False, 8),
@@ -93,24 +93,31 @@ _GPU: dict[Access, tuple[_Row, ...]] = {
     ),
 }
 
+_TABLES = {"cores": _PROCESSOR, "multiprocessors": _GPU}
+
 
 @dataclass(frozen=True)
 class HelperGrid:
-    """How kernels are launched that fill and check, and take any number of groups: never timed, so never
-    tuned."""
+    """How kernels are launched that fill and verify, and take any number of groups."""
 
     groups: int
     group_size: int
 
 
 def helper_grid(info: DeviceInfo) -> HelperGrid:
-    units = info.compute_units or 1
-    return HelperGrid(8 * units, 1) if info.kind == "cpu" else HelperGrid(32 * units, 256)
+    profile = profile_of(info.kind)
+    return HelperGrid((info.compute_units or 1) * profile.helper_groups_per_unit, profile.helper_group_size)
+
+
+def untuned_shape(info: DeviceInfo, fixed: UntunedShape) -> Shape:
+    """The shape on this device, without streaming stores."""
+    groups = (info.compute_units or 1) * fixed.groups_per_unit
+    return Shape(fixed.vector_bytes, fixed.unroll, fixed.group_size, fixed.order, False, groups)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """A shape on an array: ``rounds`` chunks for each of ``groups``; ``vectors`` in all."""
+    """A shape over an array of ``vectors`` in all: ``rounds`` chunks for each of ``groups``."""
 
     vectors: int
     groups: int
@@ -136,9 +143,9 @@ def geometry(shape: Shape, elements: int, element_bytes: int) -> Geometry:
 
 
 def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, Any]) -> list[Shape]:
-    """The shapes to try, with what the user pinned; one where everything that matters is pinned.
+    """The shapes to try, with what the user pinned; a single one if all that differs is pinned.
 
-    Raises ``InvalidParameters`` where no such shape can exist.
+    Raises ``InvalidParameters`` if no such shape can exist.
     """
     pinned = {name: pins[name] for name in Shape.__struct_fields__ if pins.get(name) is not None}
     tiles = (info.compute_units or 1) * _TILES_PER_UNIT
@@ -159,20 +166,16 @@ def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, 
 
 
 def _pinned(shape: Shape, pinned: Mapping[str, Any], tiles: int) -> Shape:
-    """A tile has several chunks, and so there are fewer groups than these."""
+    """``tiles`` are the groups of an order with tiles, if none are stated: a tile has several chunks."""
     made = msgspec.structs.replace(shape, **pinned)
     return msgspec.structs.replace(made, groups=tiles) if made.order != "grid" and not made.groups else made
 
 
 def _usual(info: DeviceInfo, access: Access) -> list[Shape]:
     units = info.compute_units or 1
-    if info.kind == "cpu":
-        groups = _TILES_PER_UNIT * units
-        return [
-            Shape(vector, unroll, 1, order, streaming, groups)
-            for vector, unroll, order, streaming in _PROCESSOR[access]
-        ]
     return [
         Shape(vector, unroll, size, order, streaming, units * per_unit if per_unit else None)
-        for vector, unroll, size, order, streaming, per_unit in _GPU[access]
+        for vector, unroll, size, order, streaming, per_unit in _TABLES[profile_of(info.kind).shape_table][
+            access
+        ]
     ]

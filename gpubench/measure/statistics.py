@@ -1,4 +1,4 @@
-"""What a series of samples says: its median, and how well that is known.
+"""Statistics of a series of samples: its median, and how well that is known.
 
 Benchmark noise is skewed (something now and then takes longer, nothing takes shorter), has
 outliers and is correlated in time (clocks, temperature and neighbours change slowly). So nothing
@@ -21,7 +21,7 @@ from gpubench.results.document import Summary
 RANK_DEVIATIONS = 2.576
 
 # Below this many effective samples the ranks lie outside of the series: the interval is then the
-# whole range, and may hold the median less often than it says.
+# whole range, and may hold the median less often than in 95 %.
 MIN_EFFECTIVE_SAMPLES = RANK_DEVIATIONS**2
 
 # The median lies between the lowest and the highest of so many independent samples in 1 - 2 x 2^-5 = 94 %.
@@ -29,7 +29,7 @@ MIN_RANGE_SAMPLES = 5
 
 _TAIL_RATIO = 0.05
 
-# Fewer averages than this say nothing of their own correlation.
+# Of fewer averages than this no correlation can be estimated.
 _MIN_BLOCKS = 10
 
 
@@ -38,9 +38,8 @@ class SampleSummary:
     """Order statistics of one series of durations.
 
     ``low_seconds`` to ``high_seconds`` is the 95 % interval of the median, wider by a tick of the clock
-    where that shows. ``autocorrelation`` is
-    that of neighbours' ranks, -1 to 1; ``effective_samples`` is how many independent samples the
-    series is worth, 1 to ``count``.
+    if that shows in the samples. ``autocorrelation`` is that of neighbours' ranks, -1 to 1;
+    ``effective_samples`` is how many independent samples the series is worth, 1 to ``count``.
     """
 
     count: int
@@ -56,20 +55,20 @@ class SampleSummary:
 
     @property
     def interval_holds(self) -> bool:
-        """Whether there are enough effective samples for the interval to hold what it says."""
+        """Whether there are enough effective samples for an interval of 95 %."""
         return self.effective_samples >= MIN_EFFECTIVE_SAMPLES
 
     @property
     def interval_ratio(self) -> float:
-        """The interval's farther end from the median, over the median; infinite where that is 0."""
+        """The interval's farther end from the median, over the median; infinite if that is 0."""
         reach = max(self.high_seconds - self.median_seconds, self.median_seconds - self.low_seconds)
         return reach / self.median_seconds if self.median_seconds > 0 else math.inf
 
     def bandwidth(self, sample_bytes: int) -> Summary | None:
         """The same in byte/s, for samples of ``sample_bytes`` each.
 
-        Bytes over seconds falls as seconds rise, so low and high, p5 and p95, min and max change
-        places. None where a sample lasted 0 s: that is a clock too coarse, not a bandwidth.
+        Bytes over seconds falls as seconds rise, so low and high, p5 and p95, min and max are
+        exchanged. None if a sample lasted 0 s: the clock is too coarse for a bandwidth.
         """
         if self.min_seconds <= 0:
             return None
@@ -99,7 +98,7 @@ class SampleSummary:
 def summarize(samples_seconds: Sequence[float]) -> SampleSummary:
     """Summarize ``samples_seconds``, in the order in which they were taken.
 
-    Raises ValueError where there are none, or one is negative, infinite or no number.
+    Raises ValueError if there are none, or one is negative, infinite or no number.
     """
     if not samples_seconds:
         raise ValueError("no samples to summarize")
@@ -126,7 +125,7 @@ def summarize(samples_seconds: Sequence[float]) -> SampleSummary:
 
 
 def median(samples: Sequence[float]) -> float:
-    """Raises ValueError where there are no samples."""
+    """Raises ValueError if there are no samples."""
     return percentile(sorted(samples), 50)
 
 
@@ -134,7 +133,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     """The percentile (0 to 100) of a sorted series, linear between neighbours.
 
     Type 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996); of 50 it is the
-    usual median. Raises ValueError where the series is empty.
+    usual median. Raises ValueError if the series is empty.
     """
     if not ordered:
         raise ValueError("an empty series has no percentiles")
@@ -157,10 +156,10 @@ def median_ranks(count: int, effective: float) -> tuple[int, int]:
 
 
 def autocorrelation(series: Sequence[float]) -> float:
-    """Correlation of each value with the next, -1 to 1; 0 where it cannot be told.
+    """Correlation of each value with the next, -1 to 1; 0 if there are too few values or all are equal.
 
     The estimate from n values is too low by (1 + 4 r) / n (Marriott and Pope, "Bias in the
-    Estimation of Autocorrelations", 1954), which is put right here.
+    Estimation of Autocorrelations", 1954), which is corrected here.
     """
     count = len(series)
     if count < 5:
@@ -193,9 +192,9 @@ def without_tails(ordered: Sequence[float]) -> Sequence[float]:
 
 
 def _tick(ordered: Sequence[float]) -> float:
-    """The least difference of samples some of which are equal: what a coarse clock cannot tell.
+    """The tick of a coarse clock: the least difference between samples, if some of them are equal.
 
-    0 where none or all are equal. Without the tails: an outlier is no tick.
+    0 if none or all are equal. Without the tails: an outlier is no tick.
     """
     steps = [after - before for before, after in pairwise(without_tails(ordered))]
     return min((step for step in steps if step > 0), default=0.0) if 0 in steps else 0.0

@@ -1,4 +1,4 @@
-"""Find the access shape that a device's memory likes best, by trying."""
+"""Find the access shape with the highest bandwidth, by trying a few."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from gpubench.devices.base import Device, Launch, Program
+from gpubench.devices.profile import profile_of
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.sampling import MIN_TRIAL_SECONDS, CancelCheck, passes_for
@@ -18,14 +19,12 @@ from gpubench.measure.statistics import median
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Shape, Trial, Tuning
 
-BUDGET_SECONDS = {"cpu": 1.0, "gpu": 0.1, "accelerator": 0.1}
-"""Of the trials for one kernel."""
 MIN_ROUNDS = 2
 MAX_ROUNDS = 18
 
 
 class Tunable(Protocol):
-    """What is timed in each shape: a benchmark of a class of access, over one cut of memory."""
+    """What is timed in each shape: a benchmark over one cut of memory. ``access`` is its class of shapes."""
 
     @property
     def access(self) -> Access: ...
@@ -36,7 +35,7 @@ class Tunable(Protocol):
     @property
     def footprint_bytes(self) -> int: ...
     def program(self, shape: Shape) -> Program:
-        """What a pass runs, whose compiling has begun."""
+        """What a pass runs; its compilation may have only begun."""
         ...
 
     def launches(self, shape: Shape) -> list[Launch]:
@@ -53,16 +52,17 @@ def tuned_shape(
 ) -> Shape:
     """The best shape for this task's kernel, tried once in a run.
 
-    Not that of another kernel of its class: a figure would depend on which came first in the run, and
-    ``read`` has half the loads of ``dot`` in flight in the same shape.
+    The shape of another kernel of its class is not used: a figure would depend on which came first in
+    the run, and ``read`` has half the loads of ``dot`` in flight in the same shape.
     """
     if len(shapes) == 1:
         return shapes[0]
     key = (task.name, task.access, task.dtype, parameters["footprint_bytes"], *shapes)
     if key not in context.shapes:
-        # Who asks for a quick figure does not wait for long trials.
+        # A short time limit asks for a quick figure: the trials must not take much longer.
         limit = parameters["time_limit_seconds"]
-        budget = min(BUDGET_SECONDS[context.device.info.kind], 2 * limit if limit else math.inf)
+        budget = min(context.profile.tuning_budget_seconds, 2 * limit if limit else math.inf)
+        warms_up = context.profile.warms_up_before_trials and not context.warm
         trials = try_shapes(
             context.device,
             task,
@@ -70,8 +70,7 @@ def tuned_shape(
             context.raise_if_cancelled,
             lambda part: context.progress.phase("tuning", part),
             budget,
-            # A processor's trials last longer than its clock needs to rise; a GPU's are short.
-            (lambda launches: None) if context.warm or context.on_processor else context.warm_up,
+            context.warm_up if warms_up else (lambda launches: None),
         )
         context.warm = True
         chosen = context.shapes[key] = best(trials)
@@ -109,11 +108,11 @@ def try_shapes(
     budget_seconds: float | None = None,
     warm_up: Callable[[list[Launch]], object] = lambda launches: None,
 ) -> list[Trial]:
-    """Time each shape in turn, round after round, so that drift favours none, for some seconds.
+    """Time each shape in turn, round after round, so that drift favours none, until the budget is spent.
 
-    Each sample follows one untimed pass of its own kernel: what another kernel left in the caches
-    is not its own. A shape that does not compile is in the table with the reason. ``warm_up`` is given
-    a pass when all are compiled, which a device waits for idly.
+    Each sample follows one untimed pass of its own kernel, since the caches hold the data of another.
+    A shape that does not compile is in the table with the reason. ``warm_up`` gets a pass to run once
+    all are compiled: the device was idle meanwhile.
     """
     once: dict[Shape, list[Launch]] = {}
     samples: dict[Shape, list[float]] = {shape: [] for shape in shapes}
@@ -121,12 +120,12 @@ def try_shapes(
     for shape in shapes:
         raise_if_cancelled()
         with suppress(BenchmarkFailed):
-            task.program(shape)  # some compile side by side
+            task.program(shape)  # some runtimes compile in parallel
     for shape in shapes:
         raise_if_cancelled()
         try:
             launches = task.launches(shape)
-            device.run(launches)  # compiles, where a runtime compiles late
+            device.run(launches)  # some runtimes compile only now
             once[shape] = launches
         except BenchmarkFailed as error:
             reasons[shape] = error.message
@@ -136,7 +135,7 @@ def try_shapes(
         shape: launches * passes_for(launches, device.run(launches), MIN_TRIAL_SECONDS)
         for shape, launches in once.items()
     }
-    budget = budget_seconds or BUDGET_SECONDS[device.info.kind]
+    budget = budget_seconds or profile_of(device.info.kind).tuning_budget_seconds
     begin = time.monotonic()
     for done in range(MAX_ROUNDS):
         spent = time.monotonic() - begin
@@ -151,10 +150,10 @@ def try_shapes(
 
 
 def best(trials: Sequence[Trial]) -> Shape:
-    """The shape that stands highest among those of its round, by its median over the rounds.
+    """The shape that is fastest relative to the others of its round, by its median over the rounds.
 
-    Not the highest median of bandwidth: where the memory's speed changes between rounds, that is drawn
-    from few fast ones. Raises ``BenchmarkFailed`` where none could run.
+    Not the one with the highest median of bandwidth: if the memory's speed changes between rounds, that
+    depends on a few fast ones. Raises ``BenchmarkFailed`` if none could run.
     """
     rated = standings(trials)
     if not rated:
@@ -163,7 +162,7 @@ def best(trials: Sequence[Trial]) -> Shape:
 
 
 def standings(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
-    """Those that could run, each with its median ratio over the rounds to the median of its round."""
+    """The trials that could run, each with the median over the rounds of its ratio to the round's median."""
     rated = [trial for trial in trials if trial.bandwidth_bytes_per_second is not None]
     usual = [median(of_round) for of_round in zip(*map(rates, rated), strict=True)]
     return [

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
+from gpubench.devices.profile import Kind, profile_of
 from gpubench.measure.diagnostics import bimodal, drifting
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
 from gpubench.results.document import Flag
 from gpubench.results.machine import TelemetrySample
-
-Kind = Literal["gpu", "cpu", "accelerator"]
 
 # An interval up to twice as wide as was asked is what a time limit costs; beyond it the figure is
 # another one next time.
@@ -31,21 +29,6 @@ FREE_MEMORY_SHARE = 4
 FOOTPRINT_TOLERANCE_RATIO = 0.95
 
 
-class _FootprintRule(NamedTuple):
-    cache_multiple: int
-    preferred_bytes: int
-    unknown_cache_bytes: int
-
-
-_GIB = 2**30
-_GPU_FOOTPRINT = _FootprintRule(cache_multiple=32, preferred_bytes=4 * _GIB, unknown_cache_bytes=4 * _GIB)
-_FOOTPRINTS: dict[Kind, _FootprintRule] = {
-    "gpu": _GPU_FOOTPRINT,
-    "accelerator": _GPU_FOOTPRINT,
-    "cpu": _FootprintRule(cache_multiple=10, preferred_bytes=0, unknown_cache_bytes=_GIB),
-}
-
-
 def required_footprint_bytes(
     kind: Kind, last_level_cache_bytes: int | None, free_bytes: int | None = None
 ) -> int:
@@ -54,19 +37,21 @@ def required_footprint_bytes(
     What keeps the cache out, on a GPU 4 GiB or more, so that a pass is long. Never above a quarter of
     ``free_bytes``: the share wins, and a footprint which it makes too small for the cache is flagged.
     """
-    preferred = max(uncached_bytes(kind, last_level_cache_bytes), _FOOTPRINTS[kind].preferred_bytes)
+    preferred = max(uncached_bytes(kind, last_level_cache_bytes), profile_of(kind).preferred_footprint_bytes)
     return preferred if free_bytes is None else min(preferred, free_bytes // FREE_MEMORY_SHARE)
 
 
 def uncached_bytes(kind: Kind, last_level_cache_bytes: int | None) -> int:
     """The least footprint with which memory is measured and not cache.
 
-    10 x the last-level cache on a processor (on 260 MiB of cache, STREAM's triad falls from 27 to
-    15 GB/s between 256 MiB and 1.1 GB), 32 x L2 on others; 1 and 4 GiB where the cache is unknown
+    10 x the last-level cache on a processor, 32 x L2 on others; 1 and 4 GiB if the cache is unknown
     (None or 0).
     """
-    rule = _FOOTPRINTS[kind]
-    return rule.cache_multiple * (last_level_cache_bytes or 0) or rule.unknown_cache_bytes
+    profile = profile_of(kind)
+    return (
+        profile.footprint_cache_multiple * (last_level_cache_bytes or 0)
+        or profile.unknown_cache_footprint_bytes
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +129,8 @@ def _limited_by(*reasons: str) -> Callable[[Evidence], bool]:
 
 def _contended(evidence: Evidence) -> bool:
     busy = (evidence.others_busy_ratio or 0.0) > CONTENDED_RATIO
-    return busy or evidence.busy_before or (evidence.kind == "gpu" and (evidence.other_processes or 0) > 0)
+    others = profile_of(evidence.kind).other_programs_contend and (evidence.other_processes or 0) > 0
+    return busy or evidence.busy_before or others
 
 
 _CONDITIONS: tuple[tuple[Flag, Callable[[Evidence], bool]], ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gpubench import units
-from gpubench.measure.idle import in_words
+from gpubench.measure.idle import describe_usage
 from gpubench.report.text_table import UNKNOWN, Table, bandwidth_cell, bits_cell, bytes_cell, clean
 from gpubench.results.document import RunDocument
 from gpubench.results.machine import DeviceInfo, IdleGate, Theory
@@ -92,7 +92,7 @@ def environment_facts(document: RunDocument) -> Table:
 
 
 def _idle(before: IdleGate) -> str:
-    state = "the device was idle" if before.idle else f"the device was busy: {in_words(before.usage)}"
+    state = "the device was idle" if before.idle else f"the device was busy: {describe_usage(before.usage)}"
     return f"{state}, after a wait of {units.format_seconds(before.waited_seconds)}"
 
 

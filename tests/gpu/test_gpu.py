@@ -73,7 +73,7 @@ def test_every_shape_verifies(device: Device, name: str, dtype: str) -> None:
     segments = arena.cut(
         FOOTPRINT_BYTES, benchmark.arrays, ELEMENT_BYTES[dtype], max(map(chunk_bytes, shapes))
     )
-    task = StreamTask(device, programs, benchmark, dtype, segments, seed=1)
+    task = StreamTask(programs, benchmark, dtype, segments, seed=1)
     task.fill()
     wrong = {shape: result for shape in shapes if (result := task.run_and_verify(shape)).mismatches}
     task.release()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from gpubench.benchmarks.plan import plan
+from gpubench.devices import profile
 from gpubench.devices.base import Device
 from gpubench.devices.opencl.runtime import OpenClRuntime
 from gpubench.errors import Cancelled
@@ -68,6 +69,17 @@ def device() -> Iterator[Device]:
     opened = runtime.open(runtime.devices()[0].id)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def change_profile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give the processor's profile other values for one test."""
+
+    def change(**values: Any) -> None:
+        changed = replace(profile.PROFILES["cpu"], **values)
+        monkeypatch.setattr(profile, "PROFILES", {**profile.PROFILES, "cpu": changed})
+
+    return change
 
 
 Measure = Callable[..., tuple[Finished, Collected]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
-from gpubench.benchmarks.cache_sweep import task
 from gpubench.benchmarks.cache_sweep.benchmark import KERNELS, findings
 from gpubench.devices.base import Device
 from gpubench.measure.levels import CurvePoint, ladder
@@ -17,8 +18,8 @@ KIB = 1 << 10
 
 
 @pytest.fixture(autouse=True)
-def short_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(task.PASS_SECONDS, "cpu", 0.2e-3)
+def short_launches(change_profile: Callable[..., None]) -> None:
+    change_profile(sweep_launch_seconds=0.2e-3)
 
 
 @pytest.fixture

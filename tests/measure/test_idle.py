@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from gpubench.devices.base import Device
+from gpubench.devices.profile import profile_of
 from gpubench.errors import Cancelled
-from gpubench.measure.idle import WINDOW_SECONDS, is_busy, limit_seconds, wait_for_idle
+from gpubench.measure.idle import WINDOW_SECONDS, is_busy, wait_for_idle, wait_limit_seconds
 from gpubench.results.machine import IdleGate, Telemetry, Usage
 from tests.measure.conftest import PINNED, Collected, Measure
 
@@ -99,9 +100,10 @@ def test_who_asks_for_little_waits_little(measure: Measure) -> None:
 
 
 def test_a_gpu_is_waited_for_until_a_look_can_show_that_it_is_free() -> None:
-    assert limit_seconds("gpu", [0.1, 2.0]) > 1.0
-    assert limit_seconds("gpu", [60.0]) == limit_seconds("gpu", [120.0, 60.0]) == 5.0
-    assert limit_seconds("cpu", [0.1, 2.0]) == 0.1
+    gpu, processor = profile_of("gpu"), profile_of("cpu")
+    assert wait_limit_seconds(gpu, [0.1, 2.0]) > 1.0
+    assert wait_limit_seconds(gpu, [60.0]) == wait_limit_seconds(gpu, [120.0, 60.0]) == 5.0
+    assert wait_limit_seconds(processor, [0.1, 2.0]) == 0.1
 
 
 def test_our_own_work_is_nobody_elses(device: Device) -> None:

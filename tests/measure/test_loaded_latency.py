@@ -103,10 +103,13 @@ def test_readers_go_on_for_longer_than_a_busy_host_delays_a_walk(beside: Callabl
 
 
 def test_a_cancel_is_heard_while_memory_is_filled(
-    beside: Callable[..., Beside], device: Device, monkeypatch: pytest.MonkeyPatch
+    beside: Callable[..., Beside],
+    device: Device,
+    monkeypatch: pytest.MonkeyPatch,
+    change_profile: Callable[..., None],
 ) -> None:
     """Between parts, here of four chunks."""
-    monkeypatch.setitem(readers.PART_BYTES, "cpu", 4 * CHUNK_BYTES)
+    change_profile(untimed_launch_bytes=4 * CHUNK_BYTES)
     runs, run = [], device.run
     monkeypatch.setattr(device, "run", lambda operations: runs.append(len(operations)) or run(operations))
     both = beside()

@@ -29,7 +29,7 @@ AFFECTED = {
 @pytest.fixture(autouse=True)
 def _one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that nothing is tuned."""
-    monkeypatch.setitem(shapes._PROCESSOR, "mix", ((64, 2, "tile", True),))
+    monkeypatch.setitem(shapes._PROCESSOR, "mix", ((64, 2, 1, "tile", True, 8),))
 
 
 def by_mix(told: Collected) -> dict[tuple[int, int], Measurement]:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from gpubench.benchmarks.data_array import DataArray
 from gpubench.benchmarks.pattern import KERNELS, PATTERNS, PatternTask, findings
 from gpubench.devices.base import Device
 from gpubench.measure import shapes
+from gpubench.measure.memory import releasing
 from gpubench.measure.run_context import RunContext
-from gpubench.measure.verification.arrays import Checks
+from gpubench.measure.verification.arrays import ArrayVerifier, GroupSums, salt_of
 from gpubench.results.document import Measurement, Shape, Summary
 from tests.measure.conftest import MIB, Collected, Measure
 
@@ -41,7 +43,7 @@ SHAPE = Shape(64, 4, 1, "tile", True, 16)
 def _one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that nothing is tuned."""
     for kernel in KERNELS:
-        monkeypatch.setitem(shapes._PROCESSOR, kernel, ((64, 4, "tile", True),))
+        monkeypatch.setitem(shapes._PROCESSOR, kernel, ((64, 4, 1, "tile", True, 8),))
 
 
 def unverified(told: Collected) -> set[tuple[str, str]]:
@@ -72,12 +74,12 @@ def context(device: Device) -> Iterator[RunContext]:
 def words(context: RunContext, pattern: str, shape: Shape = SHAPE) -> np.ndarray:
     """What the memory holds after one pass."""
     segments = context.arena.cut(MIB, 1, 8, 8192)
-    checks = Checks(context, "double")
-    try:
-        task = PatternTask(context, checks, segments, "write", pattern, seed=1)
-        context.run(task.launches(shape))
-    finally:
-        checks.release()
+    with (
+        releasing(ArrayVerifier(context, "double")) as verifier,
+        releasing(GroupSums(context.device, 1, 1)) as sums,
+    ):
+        array = DataArray(context, segments, 8, verifier, sums, salt_of(1))
+        context.run(PatternTask(array, "write", pattern).launches(shape))
     return np.array(context.device.read_words(segments[0].arrays[0], segments[0].elements, 8), np.uint64)
 
 

@@ -104,7 +104,7 @@ def test_timed_passes_of_which_only_the_first_does_all_its_work_are_found(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, benchmark: str
 ) -> None:
     """What they leave behind together is right."""
-    take = SampleSeries.take
+    take = SampleSeries.take_sample
 
     def half(series: SampleSeries, context: RunContext) -> None:
         operations = series.point.operations
@@ -114,7 +114,7 @@ def test_timed_passes_of_which_only_the_first_does_all_its_work_are_found(
         take(series, context)
         series.point = replace(series.point, operations=operations)
 
-    monkeypatch.setattr(SampleSeries, "take", half)
+    monkeypatch.setattr(SampleSeries, "take_sample", half)
     pins = PINNED if benchmark in ("copy", "write", "read", "dot", "map") else {}
     _, told = measure(benchmark, **pins)
     assert {m.status for m in told.measurements} == {"unverified"}
@@ -127,7 +127,7 @@ def test_timed_passes_that_do_nothing_are_found(measure: Measure, monkeypatch: p
         series.samples_seconds.append(0.001)
         series.decision = StopDecision("count_reached", {"samples": 0})
 
-    monkeypatch.setattr(SampleSeries, "take", nothing)
+    monkeypatch.setattr(SampleSeries, "take_sample", nothing)
     for benchmark in ("copy", "write", "read", "dot"):
         _, told = measure(benchmark, **PINNED)
         [m] = told.measurements
@@ -163,7 +163,7 @@ def test_data_are_proved_in_both_widths(measure: Measure) -> None:
 def test_samples_after_the_checked_one_that_do_nothing_are_found(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, benchmark: str
 ) -> None:
-    take = SampleSeries.take
+    take = SampleSeries.take_sample
 
     def twice(series: SampleSeries, context: RunContext) -> None:
         if len(series.samples_seconds) < 2:
@@ -174,6 +174,6 @@ def test_samples_after_the_checked_one_that_do_nothing_are_found(
             StopDecision("count_reached", {"samples": 0}) if len(series.samples_seconds) > 20 else None
         )
 
-    monkeypatch.setattr(SampleSeries, "take", twice)
+    monkeypatch.setattr(SampleSeries, "take_sample", twice)
     _, told = measure(benchmark, stop="count", samples=30, **PINNED)
     assert [m.status for m in told.measurements] == ["unverified"]

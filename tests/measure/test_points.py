@@ -34,10 +34,11 @@ def test_passes_that_are_lost_together_are_found(
 
 
 def test_a_timed_walk_that_stood_still_is_found(measure: Measure) -> None:
-    """In its third pass: after the first check, and the last one begins anew."""
+    """In its third pass after the walk began anew, behind the verified sample: in the fifth sample."""
     follow = "state[0] = (u64)follow("
     faults = (("latency.cl", follow, f"if (state[1] != 2 * steps) {follow}"),)
-    _, told = measure("latency", footprint_bytes=MIB, faults=faults)
+    counted = {"stop": "count", "samples": 6, "time_limit_seconds": 60}
+    _, told = measure("latency", footprint_bytes=MIB, faults=faults, **counted)
     assert {m.status for m in told.measurements} == {"unverified"}
 
 

@@ -44,7 +44,7 @@ def test_every_shape_is_right(device: Device, shape: Shape, dtype: str) -> None:
         if benchmark.name in ("copy", "scale", "add"):
             continue  # triad walks as they do; the session's tests run them all
         segments = arena.cut(2 * MIB, benchmark.arrays, ELEMENT_BYTES[dtype], chunk_bytes(shape))
-        task = StreamTask(device, programs, benchmark, dtype, segments, seed=7)
+        task = StreamTask(programs, benchmark, dtype, segments, seed=7)
         task.fill()
         assert task.run_and_verify(shape).mismatches == 0, benchmark.name
         task.release()
@@ -56,7 +56,7 @@ def test_sums_of_a_shape_outlive_the_making_of_another(device: Device) -> None:
     few, many = (Shape(64, 1, 1, "grid", False, groups) for groups in (8, 4096))
     arena = Arena(device)
     segments = arena.cut(2 * MIB, 1, 8, chunk_bytes(few))
-    task = StreamTask(device, Programs(device), STREAM["read"], "double", segments, seed=7)
+    task = StreamTask(Programs(device), STREAM["read"], "double", segments, seed=7)
     task.fill()
     launches = task.launches(few)
     task.poison(few)

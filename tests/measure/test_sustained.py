@@ -72,7 +72,7 @@ def test_windows_in_which_nothing_was_done_are_found(
         series.samples_seconds.append(0.001)
         series.decision = StopDecision("count_reached", {"samples": 0})
 
-    monkeypatch.setattr(SampleSeries, "take", nothing)
+    monkeypatch.setattr(SampleSeries, "take_sample", nothing)
     _, told = measure("sustained", **PINNED)
     assert {m.status for m in told.measurements} == {"unverified"}
     assert told.findings == []

@@ -45,7 +45,7 @@ def arrays(device: Device) -> Iterator[Segment]:
     """Two arrays of 1 MiB, the first filled by the device with the values of the seed 7."""
     arena = Arena(device)
     [segment] = arena.cut(2 * MIB, 2, 8, 4096)
-    task = StreamTask(device, Programs(device), STREAM["copy"], "double", [segment], seed=7)
+    task = StreamTask(Programs(device), STREAM["copy"], "double", [segment], seed=7)
     task.fill()
     yield segment
     task.release()

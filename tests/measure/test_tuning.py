@@ -31,7 +31,7 @@ SHAPES = [Shape(32, unroll, 1, "tile", True, 16) for unroll in (4, 8)]
 def task(device: Device) -> Iterator[StreamTask]:
     arena = Arena(device)
     segments = arena.cut(MIB, 2, 8, 4096)
-    made = StreamTask(device, Programs(device), STREAM["copy"], "double", segments, seed=1)
+    made = StreamTask(Programs(device), STREAM["copy"], "double", segments, seed=1)
     made.fill()
     yield made
     made.release()
@@ -108,7 +108,7 @@ def test_the_winner_of_a_wide_grid_meets_the_tuners_choice_again(
 ) -> None:
     other = Shape(64, 1, 1, "tile", False, 4)
     monkeypatch.setattr(shapes, "grid", lambda info, access: [other])
-    monkeypatch.setattr(shapes, "BUDGET_SECONDS", {"cpu": (1e-6,) * 3})
+    monkeypatch.setattr(shapes, "HEAT_BUDGETS", (1e-6,) * 3)
     first, second, (winner, own) = heats = shapes.heats_of(device, "write", MIB)
     tried = candidates(device.info, "write", "double", {})
     assert [trial.shape for trial in first] == [*tried, other]
@@ -123,7 +123,7 @@ def test_a_winner_that_is_wrong_ends_the_search(
     device: Device, shapes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shapes, "grid", lambda info, access: [])
-    monkeypatch.setattr(shapes, "BUDGET_SECONDS", {"cpu": (1e-6,) * 3})
+    monkeypatch.setattr(shapes, "HEAT_BUDGETS", (1e-6,) * 3)
     monkeypatch.setattr(StreamTask, "verify", lambda task, shape: VerificationResult(1, [], "elements"))
     with pytest.raises(SystemExit, match="write is wrong in Shape"):
         shapes.heats_of(device, "write", MIB)

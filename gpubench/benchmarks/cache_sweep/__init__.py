@@ -1,4 +1,4 @@
-"""Bandwidth over footprint: what caches carry, and where each of them ends."""
+"""Bandwidth over footprint: that of each cache, and its size."""
 
 from gpubench.benchmarks.cache_sweep.benchmark import measure
 

@@ -1,4 +1,4 @@
-"""Bandwidth over footprint: what caches carry, and where each of them ends."""
+"""Bandwidth over footprint: that of each cache, and its size."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from dataclasses import replace
 from typing import Literal
 
 from gpubench.benchmarks.cache_sweep.task import SweepTask, sweep_shape
-from gpubench.benchmarks.parameters import CacheSweepParameters
 from gpubench.benchmarks.registry import STREAM
-from gpubench.benchmarks.stream.benchmark import stream_point
 from gpubench.benchmarks.stream.task import StreamTask
-from gpubench.kernels.programs import ELEMENT_BYTES
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
 from gpubench.measure.levels import CurvePoint, known_caches, ladder, level_findings
-from gpubench.measure.memory import PAGE_BYTES, Segment
+from gpubench.measure.memory import PAGE_BYTES, Segment, releasing
 from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import candidates, chunk_bytes
-from gpubench.measure.tuning import tuned_shape
-from gpubench.measure.verification.arrays import Checks, salt_of
-from gpubench.measure.verification.mismatch_reports import MismatchReports
+from gpubench.measure.verification.arrays import ArrayVerifier, salt_of
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
 from gpubench.results.machine import DeviceInfo
@@ -32,25 +27,24 @@ KERNELS: tuple[Kernel, ...] = ("read", "copy")
 
 LEAST_BYTES = 16384
 CACHE_MULTIPLE = 2
-"""Up to so many last-level caches groups pass many times in a launch; beyond, they stream."""
+"""Up to this multiple of the last-level cache, groups pass many times in a launch; beyond, once."""
 UNKNOWN_CACHE_BYTES = 128 << 20
 
 MIN_LEVEL_RATIO = 1.25
-"""Of bandwidths: the L2 of a GPU with stacked memory carries perhaps 1.4 times as much as the memory. Where
-addresses are translated costs latency alone."""
+"""Of bandwidths: the L2 of a GPU with stacked memory may have only 1.4 times the bandwidth of the memory. The
+translation of addresses costs latency alone."""
 
-SWEEP_LIMIT_SECONDS = {"cpu": 0.05, "gpu": 0.12, "accelerator": 0.12}
-STREAM_LIMIT_SECONDS = {"cpu": 0.2, "gpu": 0.2, "accelerator": 0.2}
-"""Of a point: 20 samples, after which a rule looks for the first time, last 0.1 s on a GPU."""
+STREAM_LIMIT_SECONDS = 0.2
+"""For each point beyond the caches."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """For each kernel the curve, and then the levels in it."""
-    parameters = CacheSweepParameters(**planned.parameters)
-    kernels = [parameters.kernel] if parameters.kernel else KERNELS
+    """For each kernel the curve, and then its levels."""
+    kernel = planned.parameters["kernel"]
+    kernels: Sequence[Kernel] = (kernel,) if kernel else KERNELS
     for number, kernel in enumerate(kernels):
         curve = []
-        for each in _curve(context, planned, parameters, kernel, (2 * number, 2 * len(kernels))):
+        for each in _curve(context, planned, kernel, (2 * number, 2 * len(kernels))):
             yield each
             if (bandwidth := each.bandwidth_bytes_per_second) and each.footprint_bytes:
                 curve.append(CurvePoint(each.footprint_bytes, 1 / bandwidth.p95, 1 / bandwidth.median))
@@ -63,52 +57,34 @@ def findings(
     """The levels of a kernel's curve; costs are seconds for a byte."""
     known = known_caches(info, together=True)
     cache_bytes = info.last_level_cache_bytes
-    return level_findings(benchmark, kernel, curve, known, cache_bytes, _in_words, MIN_LEVEL_RATIO)
+    return level_findings(benchmark, kernel, curve, known, cache_bytes, _figure, MIN_LEVEL_RATIO)
 
 
 def _curve(
-    context: RunContext,
-    planned: PlannedBenchmark,
-    parameters: CacheSweepParameters,
-    kernel: Kernel,
-    part: tuple[int, int],
+    context: RunContext, planned: PlannedBenchmark, kernel: Kernel, part: tuple[int, int]
 ) -> Iterator[Measurement]:
     context.progress.part(*part)
-    row, seed = STREAM[kernel], parameters.seed
-    dtype = parameters.dtype
-    shapes = candidates(context.device.info, row.access, dtype, planned.parameters)
-    largest = context.footprint_bytes(parameters.footprint_bytes)
-    step = max(map(chunk_bytes, shapes))
-    segments = context.arena.cut(largest, row.arrays, ELEMENT_BYTES[dtype], step)
     with ExitStack() as stack:
-        whole = StreamTask(context.device, context.programs, row, dtype, segments, seed)
-        stack.callback(whole.release)
-        whole.fill()
-        shape = tuned_shape(context, whole, shapes, planned.parameters)
+        workspace = stack.enter_context(releasing(StreamWorkspace(context, planned, STREAM[kernel])))
+        whole = workspace.filled_task()
+        shape = workspace.tuned_shape(whole)
         cached = CACHE_MULTIPLE * _cache_bytes(context)
-        points = _sweep_points(
-            context,
-            stack,
-            kernel,
-            segments[0],
-            ELEMENT_BYTES[dtype],
-            min(cached, whole.footprint_bytes - 1),
-            shape,
-            seed,
-        )
-        limit = parameters.time_limit_seconds or SWEEP_LIMIT_SECONDS[context.device.info.kind]
+        most_bytes = min(cached, whole.footprint_bytes - 1)
+        segment, salt = whole.segments[0], salt_of(planned.parameters["seed"])
+        array_bytes = segment.elements * workspace.element_bytes
+        points = _sweep_points(context, stack, kernel, segment, array_bytes, most_bytes, shape, salt)
+        limit = context.profile.sweep_point_limit_seconds
         yield from measure_points(context, planned, points, limit, warm=True)
 
         context.progress.part(part[0] + 1, part[1])
-        whole.fill()  # a copy's words are other ones
+        whole.fill()  # the sweep has filled it with words
         tasks = [whole]
         for size in reversed(ladder(cached + 1, whole.footprint_bytes - 1)):
-            if cut := _prefix(segments, ELEMENT_BYTES[dtype], size, max(step, PAGE_BYTES)):
-                tasks.append(StreamTask(context.device, context.programs, row, dtype, cut, seed))
-                stack.callback(tasks[-1].release)
+            step = max(workspace.chunk_bytes, PAGE_BYTES)
+            if segments := _prefix(whole.segments, workspace.element_bytes, size, step):
+                tasks.append(workspace.task(segments))
         points = [_stream_point(kernel, task, shape) for task in reversed(tasks)]
-        limit = parameters.time_limit_seconds or STREAM_LIMIT_SECONDS[context.device.info.kind]
-        yield from measure_points(context, planned, points, limit, warm=True)
+        yield from measure_points(context, planned, points, STREAM_LIMIT_SECONDS, warm=True)
 
 
 def _sweep_points(
@@ -116,27 +92,23 @@ def _sweep_points(
     stack: ExitStack,
     kernel: Kernel,
     segment: Segment,
-    element_bytes: int,
+    array_bytes: int,
     most_bytes: int,
     tuned: Shape,
-    seed: int,
+    salt: int,
 ) -> list[Point]:
-    """Over the begins of the arrays."""
-    checks, reports = Checks(context, "double"), MismatchReports(context.device)
-    stack.callback(checks.release)
-    stack.callback(reports.release)
-    salt = salt_of(seed)
-    array_bytes = segment.elements * element_bytes
-    checks.fill(segment.arrays[0], min(most_bytes, array_bytes) // 8, 0, salt)
+    """Each over the first bytes of the arrays."""
+    verifier = stack.enter_context(releasing(ArrayVerifier(context, "double")))
+    verifier.fill(segment.arrays[0], min(most_bytes, array_bytes) // 8, 0, salt)
     points = []
     for size in ladder(LEAST_BYTES, min(most_bytes, array_bytes * len(segment.arrays))):
-        # Streaming stores go past the caches, and it is the caches that are asked for while they suffice.
+        # Streaming stores bypass the caches, which are to be measured as long as the footprint fits.
         streaming = tuned.streaming_stores and size > _cache_bytes(context)
         shape = sweep_shape(context, tuned, streaming)
-        task = SweepTask(context, checks, reports, kernel, segment.arrays, size, shape, salt)
-        stack.callback(task.release)
+        task = SweepTask(context, verifier, kernel, segment.arrays, size, shape, salt)
+        stack.enter_context(releasing(task))
         if task.footprint_bytes:
-            task.settle()
+            task.calibrate()
             points.append(_sweep_point(kernel, task))
     return points
 
@@ -161,13 +133,13 @@ def _sweep_point(kernel: Kernel, task: SweepTask) -> Point:
 
 def _stream_point(kernel: Kernel, task: StreamTask, shape: Shape) -> Point:
     axes = {"kernel": kernel, "footprint_bytes": task.footprint_bytes}
-    return replace(stream_point(task, shape), axes=axes, caches_wanted=True)
+    return replace(task.point(shape), axes=axes, caches_wanted=True)
 
 
 def _prefix(
     segments: Sequence[Segment], element_bytes: int, footprint_bytes: int, step_bytes: int
 ) -> list[Segment]:
-    """The begins of all segments: they hold the same data whatever is cut from them."""
+    """The first bytes of all segments; they hold the same data in each cut."""
     arrays = range(len(segments[0].arrays))
     nbytes = footprint_bytes // (len(segments) * len(arrays)) // step_bytes * step_bytes
     if not nbytes:
@@ -184,5 +156,5 @@ def _prefix(
     ]
 
 
-def _in_words(seconds_per_byte: float) -> tuple[float, str, str]:
+def _figure(seconds_per_byte: float) -> tuple[float, str, str]:
     return 1 / seconds_per_byte, "byte/s", format_bandwidth(1 / seconds_per_byte)

@@ -1,4 +1,4 @@
-"""Integrity: patterns over free memory, every wrong read counted, its kind of error told."""
+"""Integrity: patterns over free memory; every wrong read is counted, and its kind of error determined."""
 
 from gpubench.benchmarks.integrity.benchmark import measure
 

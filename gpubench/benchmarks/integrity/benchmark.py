@@ -1,4 +1,4 @@
-"""Integrity: patterns over free memory, every wrong read counted, its kind of error told."""
+"""Integrity: patterns over free memory; every wrong read is counted, and its kind of error determined."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpubench.benchmarks.integrity.errors import Errors, Rows, findings, kinds_o
 from gpubench.benchmarks.integrity.memory import MAX_ROWS, WORD_BYTES, Found, MemoryUnderTest
 from gpubench.benchmarks.integrity.patterns import PATTERNS, Pattern, Step
 from gpubench.benchmarks.parameters import IntegrityParameters
-from gpubench.measure.memory import PAGE_BYTES
+from gpubench.measure.memory import PAGE_BYTES, releasing
 from gpubench.measure.points import measurement_of
 from gpubench.measure.run_context import RunContext, taken_memory, whole_memory_bytes
 from gpubench.measure.series import Point, SampleSeries
@@ -26,19 +26,9 @@ from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement
 
 _PARTS = 20
-"""At least, so that the figure has samples enough for two modes to show."""
-
-_PART_BYTES = {"cpu": 256 << 20, "gpu": 1 << 30, "accelerator": 256 << 20}
-"""At most, so that a cancel is heard. Large, since a processor is slower in short launches."""
+"""At least, so that there are enough samples for two modes to show."""
 
 _WAIT_SECONDS = 0.05
-
-_SHAPE: dict[str, dict[str, int | str]] = {
-    "cpu": {"vector_bytes": 64, "unroll": 8, "order": "halves"},
-    "gpu": {},
-    "accelerator": {},
-}
-"""Of a copy, which the turning is; on a processor of whole lines."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -62,17 +52,16 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 
 @contextmanager
 def memory_under_test(context: RunContext, nbytes: int) -> Iterator[MemoryUnderTest]:
-    """So much of what is free, or as much as there is; raises ``OutOfDeviceMemory``."""
-    shape = candidates(context.device.info, "copy", "double", _SHAPE[context.device.info.kind])[0]
+    """``nbytes`` of free memory, or as much as there is; raises ``OutOfDeviceMemory``."""
+    shape = candidates(context.device.info, "copy", "double", context.profile.integrity_pins)[0]
     step = max(chunk_bytes(shape), PAGE_BYTES)
-    parts = max(_PARTS, -(-nbytes // _PART_BYTES[context.device.info.kind]))
+    parts = max(_PARTS, -(-nbytes // context.profile.integrity_part_bytes))
     part_bytes = max(nbytes // parts // step, 1) * step
-    with taken_memory(context, max(nbytes, part_bytes), part_bytes) as allocations:
-        memory = MemoryUnderTest(context, allocations, part_bytes, shape)
-        try:
-            yield memory
-        finally:
-            memory.release()
+    with (
+        taken_memory(context, max(nbytes, part_bytes), part_bytes) as allocations,
+        releasing(MemoryUnderTest(context, allocations, part_bytes, shape)) as memory,
+    ):
+        yield memory
 
 
 class _Test:
@@ -95,9 +84,9 @@ class _Test:
         self.samples_seconds: list[float] = []
 
     def run(self, done: float, share: float) -> None:
-        """All steps, as often as was asked: a ``share`` of the whole, of which ``done`` lies behind."""
+        """All steps, as often as asked: a ``share`` of the benchmark, of which ``done`` is done."""
         passes, steps = self._parameters.passes, self.pattern.steps
-        # Of many passes each so many-th has its samples kept: no document takes them all.
+        # Of many passes only every ``kept``-th has its samples in the document.
         kept = math.ceil(passes / max(1, self._max_samples // self._memory.parts))
         for turn in range(passes):
             salt = self.pattern.salt(self._parameters.seed, turn)
@@ -115,12 +104,12 @@ class _Test:
                     self._rest()
                 found = self._memory.run(self.pattern, step, salt, add)
                 if found.rows:
-                    self._judge(found, found.rows, step, salt, before)
+                    self._classify(found, found.rows, step, salt, before)
                 before = found
             if turn % kept == 0:
                 self.samples_seconds += [float(each) for each in seconds[: self._max_samples]]
 
-    def _judge(self, found: Found, rows: Rows, step: Step, salt: int, before: Found | None) -> None:
+    def _classify(self, found: Found, rows: Rows, step: Step, salt: int, before: Found | None) -> None:
         owners = self.pattern.owners(rows.actual, salt, step.flipped)
         sound = _sound(rows, before) if step.pause and before else None
         self.errors.add(found.words, rows, kinds_of(rows, owners, self._memory.words, sound))
@@ -132,7 +121,7 @@ class _Test:
             time.sleep(min(left, _WAIT_SECONDS))
 
     def measurement(self, planned: PlannedBenchmark) -> Measurement:
-        """A sample is all that was done to one part."""
+        """A sample is the time of all steps on one part."""
         memory, errors = self._memory, self.errors
         moved = sum(step.moves for step in self.pattern.steps) * memory.part_bytes
         point = Point(
@@ -140,7 +129,7 @@ class _Test:
             payload_bytes=moved,
             bus_bytes=moved,
             footprint_bytes=memory.words * WORD_BYTES,
-            poison=_nothing,  # each step has found what the one before wrote
+            poison=_nothing,  # each step verifies what the one before wrote
             verify=lambda: wrong,
             axes={"pattern": self.pattern.name},
             shape=memory.shape,
@@ -151,13 +140,13 @@ class _Test:
             stopping_rule(planned.parameters, 1.0),
             samples_seconds=self.samples_seconds,
             decision=StopDecision("passes_done", {"passes": self._parameters.passes}),
-            wrong=wrong if wrong.mismatches else None,
+            failure=wrong if wrong.mismatches else None,
         )
         return measurement_of(self._context, planned, series)
 
 
 def _sound(rows: Rows, before: Found) -> npt.NDArray[np.bool_]:
-    """Which rows were right at the look before; none for sure, where that did not tell all it found."""
+    """Which rows were right in the step before; none surely were if not all of its rows came back."""
     if before.rows is None:
         return np.ones(len(rows.index), bool)
     if before.words > MAX_ROWS:
@@ -166,4 +155,4 @@ def _sound(rows: Rows, before: Found) -> npt.NDArray[np.bool_]:
 
 
 def _nothing() -> None:
-    """What a point needs no poison for."""
+    """The poison of a point that needs none."""

@@ -1,4 +1,4 @@
-"""What wrong words tell: in which bits, and whether a transfer, a cell or an address was at fault."""
+"""The analysis of wrong words: which bits, and whether a transfer, a cell or an address was at fault."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Rows:
 
 @dataclass
 class Errors:
-    """All that was found by one pattern: every wrong read is counted, and the first ones looked at.
+    """The errors that a pattern found: every wrong read is counted, and the first ones are analysed.
 
-    A word that stays wrong is read wrong by each check.
+    A word that stays wrong is a wrong read in each check.
     """
 
     wrong_reads: int = 0
@@ -64,7 +64,7 @@ class Errors:
     first: list[Mismatch] = field(default_factory=list)
 
     def add(self, wrong_reads: int, rows: Rows, kinds: list[Kind]) -> None:
-        """``wrong_reads`` of one pass over memory, of which ``rows`` were told."""
+        """``wrong_reads`` of one pass over memory, of which ``rows`` came back."""
         self.wrong_reads += wrong_reads
         self.kinds.update(kinds)
         flipped = rows.expected ^ rows.actual
@@ -89,8 +89,8 @@ def kinds_of(
 ) -> list[Kind]:
     """The kind of each row.
 
-    ``owners`` are the indices to which the values belong, null where a pattern's values belong to none.
-    ``sound_before`` says of each row whether it was right before a pause; null where there was none.
+    ``owners`` are the indices to which the values belong, None if a pattern's values belong to none.
+    ``sound_before``: whether each row was right before a pause; None if there was none.
     """
     kinds = np.full(len(rows.index), "storage", dtype=object)
     if sound_before is not None:
@@ -102,7 +102,7 @@ def kinds_of(
 
 
 def owners_of_counters(values: Words, salt: int, *, folded: bool) -> Words:
-    """The index of which each value is the counter: any value has one, wrong ones a far one nearly always."""
+    """The index whose counter each value is. Any value has one, a wrong one nearly always a far one."""
     if folded:
         values = values ^ (values >> _FOLD_BITS) ^ (values >> (_FOLD_BITS + _FOLD_BITS))
     mixed: Words = mix(np.array([salt & 0xFFFFFFFF], np.uint32)).astype(np.uint64)
@@ -114,7 +114,7 @@ def findings(
 ) -> Iterator[Finding]:
     """How many errors in how much memory, of what kind, and in which bits; nothing more without any.
 
-    ``memory_bytes`` is all that the device has, null where that is not known.
+    ``memory_bytes`` is all that the device has, None if that is not known.
     """
     count = errors.wrong_reads
     said = f"wrong words were read {count} times" if count else "0 wrong words read"

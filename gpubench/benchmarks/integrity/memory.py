@@ -1,4 +1,4 @@
-"""The memory under test on its device: parts, launches, and the wrong words that come back."""
+"""The memory under test: its parts, the launches over them, and the wrong words that come back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from gpubench.results.document import Shape
 
 WORD_BYTES = 8
 MAX_ROWS = 16384
-"""Of wrong words in one pass that come back with their values; all are counted."""
+"""Wrong words of one pass that come back with their values; all are counted."""
 
 SPOILED_WORDS, SPOILED_SPACING = 4096, 64
-"""So many on purpose, and no closer on average: a check that looks at every other word must miss some."""
+"""How many words are corrupted on purpose, and how far apart on average, so that a check of every other word
+misses some."""
 
 _ALL_ONES = 2**64 - 1
 _HELPER_GROUPS = 64
@@ -27,14 +28,14 @@ _HELPER_GROUPS = 64
 
 @dataclass(frozen=True)
 class Found:
-    """``words`` wrong in a pass, ``rows`` the first of them to be met."""
+    """``words`` are wrong in a pass, ``rows`` are the first that were found."""
 
     words: int
     rows: Rows | None
 
 
 class MemoryUnderTest:
-    """Equal parts of what was taken; ``release`` gives back what the test itself needs."""
+    """Equal parts of the allocations; ``release`` frees only what the test itself needs."""
 
     def __init__(
         self, context: RunContext, allocations: list[Allocation], part_bytes: int, shape: Shape
@@ -67,7 +68,7 @@ class MemoryUnderTest:
         return self._part_words * WORD_BYTES
 
     def warming(self, pattern: Pattern) -> Launch:
-        """What keeps the device busy before anything counts."""
+        """A launch to warm the device up with."""
         return self._launch(pattern, Step("write"), 0, 0, 0)
 
     def release(self) -> None:
@@ -75,25 +76,25 @@ class MemoryUnderTest:
         self._rows_memory.release()
 
     def run(self, pattern: Pattern, step: Step, salt: int, on_part: Callable[[int, float], None]) -> Found:
-        """One step over all parts; ``on_part`` is told the number and the seconds of each."""
-        told = 0
+        """One step over all parts; ``on_part`` is called with the number and the seconds of each."""
+        count = 0
         self._context.device.write_zeros(self._found)
         for number in reversed(range(self.parts)) if step.down else range(self.parts):
             self._context.raise_if_cancelled()
-            on_part(number, self._context.device.run([self._launch(pattern, step, salt, number, told)]))
+            on_part(number, self._context.device.run([self._launch(pattern, step, salt, number, count)]))
             if step.kernel != "write":
-                told += self._count()
-        if told == 0:
+                count += self._count()
+        if count == 0:
             return Found(0, None)
-        rows = min(told, MAX_ROWS)
-        if step.kernel == "check":  # nothing was written over, and the caches have seen other parts since
+        rows = min(count, MAX_ROWS)
+        if step.kernel == "check":  # nothing was overwritten, and the caches hold other parts by now
             self._read_again(pattern, rows)
-        return Found(told, Rows.of(self._context.device.read_words(self._rows, 4 * rows, WORD_BYTES)))
+        return Found(count, Rows.of(self._context.device.read_words(self._rows, 4 * rows, WORD_BYTES)))
 
     def prove(self, pattern: Pattern, salt: int) -> None:
-        """The checks themselves are checked: words of one part are spoiled on purpose, and must be found.
+        """Prove that the checks work: words of one part are corrupted on purpose, and must be found.
 
-        Raises ``BenchmarkFailed`` where they are not.
+        Raises ``BenchmarkFailed`` if they are not.
         """
         words = min(SPOILED_WORDS, self._part_words // SPOILED_SPACING)
         arguments = (self._parts[0], self._part_words, words)
@@ -106,20 +107,20 @@ class MemoryUnderTest:
             self._context.device.run([write, check])
             wrong_anyway = self._count()
             self._context.device.run([write, spoil, check])
-            # A bad word may be wrong no more when it is spoiled.
+            # A bad word may happen to be right when it is corrupted.
             if (count := self._count()) < words - wrong_anyway:
                 raise BenchmarkFailed(
                     f"{kernel} of {pattern.name} found {count} of {words} words spoiled on purpose"
                 )
 
-    def _launch(self, pattern: Pattern, step: Step, salt: int, number: int, told: int) -> Launch:
+    def _launch(self, pattern: Pattern, step: Step, salt: int, number: int, found: int) -> Launch:
         shape = geometry(self.shape, self._part_words, WORD_BYTES)
         first, flip = number * self._part_words, _ALL_ONES if step.flipped else 0
         arguments: tuple[Buffer | int, ...] = (
             self._parts[number], shape.vectors, shape.rounds, first, salt, flip,
         )  # fmt: skip
         if step.kernel != "write":
-            arguments += (told, self._found, self._rows)
+            arguments += (found, self._found, self._rows)
         return Launch(self._kernel(pattern, step.kernel), shape.groups, self.shape.group_size, arguments)
 
     def _read_again(self, pattern: Pattern, rows: int) -> None:

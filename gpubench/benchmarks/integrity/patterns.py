@@ -1,4 +1,4 @@
-"""The patterns of the memory test: what is written, read and turned over, step by step."""
+"""The patterns of the memory test: what is written, read and inverted, step by step."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Pattern:
     steps: tuple[Step, ...]
 
     def salt(self, seed: int, turn: int) -> int:
-        """Of one time through the steps. Each has values of its own: what was not written is never right."""
+        """Of one pass through the steps. Each has other values, so that a word not written is never right."""
         if self.name == "walking_ones":
             return turn * _WALK_LANES % 64
         return zlib.crc32(f"{self.name} {seed} {turn}".encode())
 
     def owners(self, values: Words, salt: int, flipped: bool) -> Words | None:
-        """The indices to which values belong; null where that cannot be told."""
+        """The indices to which values belong; None if a value does not determine one."""
         if self.name == "walking_ones":
             return None
         return owners_of_counters(~values if flipped else values, salt, folded=self.number == _RANDOM)
@@ -62,7 +62,7 @@ _MARCH = (
     Step("check"),
 )
 
-# Most steps turn memory over: read and written at once, it is as busy as with a copy.
+# Most steps invert memory: read and written at once, it is as busy as with a copy.
 PATTERNS = {
     pattern.name: pattern
     for pattern in (

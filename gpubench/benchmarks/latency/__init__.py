@@ -1,4 +1,4 @@
-"""Latency over footprint: a walk from pointer to pointer, and the levels that its curve shows."""
+"""Latency over footprint: a pointer chase, and the levels that its curve shows."""
 
 from gpubench.benchmarks.latency.benchmark import measure
 

@@ -1,12 +1,13 @@
-"""Latency over footprint: a walk from pointer to pointer, and the levels that its curve shows."""
+"""Latency over footprint: a pointer chase, and the levels that its curve shows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 from msgspec import structs
 
-from gpubench.benchmarks.latency.chase import LINE_BYTES, Chase, Order, whole_steps
+from gpubench.benchmarks.latency.chase import Chase, Order, whole_steps
 from gpubench.benchmarks.parameters import LatencyParameters
 from gpubench.devices.base import Buffer
 from gpubench.measure.levels import (
@@ -18,11 +19,10 @@ from gpubench.measure.levels import (
     memory_from_bytes,
     memory_proviso,
 )
-from gpubench.measure.memory import PAGE_BYTES
-from gpubench.measure.points import measure_points, measurement_of
+from gpubench.measure.memory import PAGE_BYTES, releasing
+from gpubench.measure.points import measure_points, unverified
 from gpubench.measure.run_context import RunContext
-from gpubench.measure.series import Point, SampleSeries
-from gpubench.measure.stopping import stopping_rule
+from gpubench.measure.series import Point
 from gpubench.measure.validity import FREE_MEMORY_SHARE
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
@@ -33,26 +33,23 @@ from gpubench.units import format_seconds
 
 LEAST_BYTES = 4096
 MIN_LARGEST_BYTES = 256 << 20
-CACHE_MULTIPLE = 4
 
-LIMIT_SECONDS = {"cpu": 0.15, "gpu": 0.06, "accelerator": 0.06}
-PASS_SECONDS = {"cpu": 2e-3, "gpu": 2e-3, "accelerator": 2e-3}
-"""A launch costs some 10 us; longer passes are seldom left alone on a host that others use too."""
+PASS_SECONDS = 2e-3
+"""A launch costs some 10 us; longer passes are often interrupted on a host that others use too."""
 
-SETTLED_CACHE_MULTIPLE = 32
-"""Beyond so many caches, what the check of the links left in them is no matter."""
+WARM_UP_CACHE_MULTIPLE = 32
+"""Beyond this multiple of the cache, it does not matter what verifying the links left there."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """One figure for each footprint and order; then the levels of each order's curve."""
     parameters = LatencyParameters(**planned.parameters)
-    line_bytes = parameters.line_bytes or LINE_BYTES[context.device.info.kind]
+    line_bytes = parameters.line_bytes or context.profile.line_bytes
     footprints = ladder(max(LEAST_BYTES, 4 * line_bytes), _largest_bytes(context, parameters.footprint_bytes))
     [segment] = context.arena.cut(footprints[-1], 1, 8, line_bytes)
     orders: list[Order] = [parameters.order] if parameters.order else ["random", "paged"]
     curves: dict[Order, list[CurvePoint]] = {order: [] for order in orders}
-    reports = MismatchReports(context.device)
-    try:
+    with releasing(MismatchReports(context.device)) as reports:
         for number, footprint in enumerate(footprints):
             context.progress.part(number, len(footprints))
             # Within one page there is one order only.
@@ -72,17 +69,15 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
                 yield each
                 if latency := each.latency_seconds:
                     curves[order].append(CurvePoint(footprint, latency.p5, latency.median))
-    finally:
-        reports.release()
     yield from findings(context.device.info, planned.name, curves)
 
 
 def _largest_bytes(context: RunContext, asked: int | None) -> int:
-    """Of the curve: as asked, or far enough into memory; in one allocation, for a kernel takes no more."""
+    """Of the curve: as asked, or far enough into memory; in one allocation, since a kernel takes one."""
     info = context.device.info
     share = context.free_bytes // FREE_MEMORY_SHARE
-    if context.on_processor:
-        share = min(share, max(CACHE_MULTIPLE * (info.last_level_cache_bytes or 0), MIN_LARGEST_BYTES))
+    if multiple := context.profile.latency_cache_multiple:
+        share = min(share, max(multiple * (info.last_level_cache_bytes or 0), MIN_LARGEST_BYTES))
     limit = info.max_allocation_bytes
     return min(asked or share, limit - 2 * PAGE_BYTES if limit else 1 << 62)
 
@@ -98,10 +93,8 @@ def _footprint(
     reports: MismatchReports,
     warm: bool,
 ) -> list[Measurement]:
-    """All orders walk through the same lines, in turns; nodes that are no cycle are not walked at all."""
-    limit = parameters.time_limit_seconds or LIMIT_SECONDS[context.device.info.kind]
-    chases: list[Chase] = []
-    try:
+    """All orders walk through the same lines, in turns; nodes that are not one cycle are not walked."""
+    with ExitStack() as stack:
         points, linked = [], []
         for order in orders:
             chase = Chase(
@@ -113,29 +106,24 @@ def _footprint(
                 page_bytes=parameters.page_bytes,
                 seed=parameters.seed,
             )
-            chases.append(chase)
+            stack.enter_context(releasing(chase))
             linked.append(chase.link(reports))
             points.append(_point(context, chase, footprint, linked[-1]))
         right = [point for point, result in zip(points, linked, strict=True) if not result.mismatches]
+        limit = context.profile.latency_point_limit_seconds
         measured = iter(measure_points(context, planned, right, limit, cold=True, warm=warm) if right else [])
-        rule = stopping_rule(planned.parameters, limit)
         return [
-            measurement_of(context, planned, SampleSeries(point, rule, wrong=result))
-            if result.mismatches
-            else next(measured)
+            unverified(planned, point, result) if result.mismatches else next(measured)
             for point, result in zip(points, linked, strict=True)
         ]
-    finally:
-        for chase in chases:
-            chase.release()
 
 
 def _point(context: RunContext, chase: Chase, footprint: int, linked: VerificationResult) -> Point:
     steps = 0
     if not linked.mismatches:
         chase.begin()
-        each = chase.settle(_settling_steps(context, chase, footprint))
-        steps = whole_steps(PASS_SECONDS[context.device.info.kind] / each)
+        each = chase.warm_up(_warm_up_steps(context, chase, footprint))
+        steps = whole_steps(PASS_SECONDS / each)
     return Point(
         operations=[chase.steps(steps)],
         payload_bytes=0,
@@ -151,10 +139,10 @@ def _point(context: RunContext, chase: Chase, footprint: int, linked: Verificati
     )
 
 
-def _settling_steps(context: RunContext, chase: Chase, footprint: int) -> int:
-    """Once through all nodes, or until what the check of the links left in the caches is driven out."""
+def _warm_up_steps(context: RunContext, chase: Chase, footprint: int) -> int:
+    """Once through all nodes, or until what verifying the links left in the caches is evicted."""
     cache = context.device.info.last_level_cache_bytes or MIN_LARGEST_BYTES
-    if footprint > SETTLED_CACHE_MULTIPLE * cache:
+    if footprint > WARM_UP_CACHE_MULTIPLE * cache:
         return 0
     return min(chase.nodes, cache * chase.nodes // footprint)
 
@@ -162,27 +150,27 @@ def _settling_steps(context: RunContext, chase: Chase, footprint: int) -> int:
 def findings(
     info: DeviceInfo, benchmark: str, curves: Mapping[Order, Sequence[CurvePoint]]
 ) -> Iterator[Finding]:
-    """The levels, and what memory costs far beyond the caches.
+    """The levels, and the latency of memory far beyond the caches.
 
-    Within one page both orders are the same walk, and beyond it the one that stays in a page shows the
-    caches alone. But a processor that fetches lines in pairs finds some of a page's in a cache:
-    "memory" is of the walk at random over all, which also pays for the translation of addresses.
+    Within one page both orders are the same walk; beyond it the paged one shows the caches alone. But a
+    processor that fetches lines in pairs finds some of a page's lines in a cache: "memory" is of the walk
+    at random over all, which also pays for the translation of addresses.
     """
     random, paged = curves.get("random", []), curves.get("paged", [])
     within = [each for each in random if not paged or each.footprint_bytes < paged[0].footprint_bytes]
     cache_bytes, known = info.last_level_cache_bytes, known_caches(info, together=False)
-    for each in level_findings(benchmark, "", [*within, *paged], known, cache_bytes, _in_words):
+    for each in level_findings(benchmark, "", [*within, *paged], known, cache_bytes, _figure):
         if paged and each.name == "memory":
             text = f"{each.text}, page by page: with few translations of addresses"
             each = structs.replace(each, name="memory_paged", text=text)
         yield each
     beyond = [each for each in random if each.footprint_bytes >= memory_from_bytes(cache_bytes)]
     if paged and beyond:
-        value, unit, words = figure_of(beyond, _in_words)
+        value, unit, words = figure_of(beyond, _figure)
         words += memory_proviso(cache_bytes)
         text = f"memory: {words}, at random over all: with translations of addresses"
         yield Finding(benchmark, "memory", text, value, unit)
 
 
-def _in_words(latency_seconds: float) -> tuple[float, str, str]:
+def _figure(latency_seconds: float) -> tuple[float, str, str]:
     return latency_seconds, "s", format_seconds(latency_seconds)

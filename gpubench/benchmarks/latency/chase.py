@@ -1,4 +1,4 @@
-"""A walk through memory from pointer to pointer: link its nodes, follow them, check where it ended."""
+"""A pointer chase: link its nodes, follow them, and verify where it ended."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ from gpubench.results.document import Mismatch
 
 Order = Literal["random", "paged"]
 
-LINE_BYTES = {"cpu": 64, "gpu": 128, "accelerator": 128}
-
 STEPS_UNROLLED = 16
 """As in latency.cl: steps are counted in multiples of this."""
 
 _SLOT_WORDS: dict[Order, int] = {"random": 0, "paged": 2}
-"""Where an order's words begin in a node, so that both walk through the same lines."""
+"""The first word of an order in a node, so that both orders walk through the same lines."""
 
 _GOLDEN = 0x9E3779B9
 _SLICE_SECONDS = 0.1
 _SLICE_NODES = 1 << 21
-"""Linked or checked by one launch, so that a cancel is heard soon."""
+"""Linked or verified by one launch, so that the run can be cancelled soon."""
 
 
 class Chase:
     """One walk over the first ``nbytes`` of ``memory``, a node for each line.
 
-    ``page_bytes`` is what the order "paged" goes through before it takes the next.
+    The order "paged" walks through all nodes of ``page_bytes`` before it goes to the next page.
     """
 
     def __init__(
@@ -73,18 +71,18 @@ class Chase:
         self._ended: Buffer = self._own.view(PAGE_BYTES, PAGE_BYTES)
 
     def link(self, reports: MismatchReports) -> VerificationResult:
-        """Write the nodes and prove that they are one single cycle; only then may they be followed."""
+        """Write the nodes and verify that they are one single cycle; only then may they be followed."""
         reports.clear()
-        for name, told in (("link_nodes", ()), ("check_links", (reports.found, reports.rows))):
+        for name, buffers in (("link_nodes", ()), ("check_links", (reports.found, reports.rows))):
             for first in range(0, self.nodes, _SLICE_NODES):
                 count = min(_SLICE_NODES, self.nodes - first)
-                self._context.run([self._helper(name, self._memory, *self._walk, first, count, *told)])
+                self._context.run([self._helper(name, self._memory, *self._walk, first, count, *buffers)])
         return reports.result("links")
 
     def begin(self) -> None:
-        """Count steps anew, from where they led so far: what ends right afterwards was walked since.
+        """Count steps anew, from the node reached so far: a walk that ends right was walked since.
 
-        The nodes that it came through lie in caches still: once more they would cost too little.
+        It does not start over: the nodes that it came through are still in caches, and would cost too little.
         """
         self._start = 0 if self._start is None else (self._start + self.walked()) % self.nodes
         self._context.device.run(
@@ -92,11 +90,11 @@ class Chase:
         )
 
     def steps(self, count: int) -> Launch:
-        """So many steps on from where the walk is; a multiple of ``STEPS_UNROLLED``."""
+        """``count`` steps from the node reached so far; a multiple of ``STEPS_UNROLLED``."""
         return Launch(self._chase, 1, 1, (self.state, count))
 
-    def settle(self, steps: int) -> float:
-        """Walk ``steps``, untimed, in slices; the seconds of one step at the end."""
+    def warm_up(self, steps: int) -> float:
+        """Walk ``steps`` in slices; returns the seconds of one step at the end."""
         count, done, each = STEPS_UNROLLED * 64, 0, 0.0
         while True:
             self._context.raise_if_cancelled()
@@ -107,11 +105,11 @@ class Chase:
             count = whole_steps(min(2 * count, _SLICE_SECONDS / max(each, 1e-10)))
 
     def walked(self) -> int:
-        """Steps since the begin."""
+        """Steps since ``begin``."""
         return self._context.device.read_words(self.state, 2, 8)[1]
 
     def result(self, steps: int) -> VerificationResult:
-        """Whether the walk is where its steps lead, a positive multiple of ``steps``."""
+        """Whether the walk has reached the node to which its steps lead, a positive multiple of ``steps``."""
         self._context.device.run([self._helper("end_walk", self.state, self._ended)])
         ended, walked = self._context.device.read_words(self._ended, 2, 8)
         expected = ((self._start or 0) + walked) % self.nodes
@@ -127,5 +125,5 @@ class Chase:
 
 
 def whole_steps(steps: float) -> int:
-    """About so many, as an odd multiple: a half or a quarter of them is then no whole lap, and shows."""
+    """About ``steps``, as an odd multiple of ``STEPS_UNROLLED``: half of them is no whole lap, and shows."""
     return (2 * round(steps / STEPS_UNROLLED / 2) + 1) * STEPS_UNROLLED

@@ -1,4 +1,4 @@
-"""Latency under load: one group walks from pointer to pointer while all others read."""
+"""Latency under load: one group chases pointers while all others read."""
 
 from gpubench.benchmarks.loaded_latency.benchmark import measure
 

@@ -1,84 +1,72 @@
-"""Latency under load: one group walks from pointer to pointer while all others read."""
+"""Latency under load: one group chases pointers while all others read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpubench.benchmarks.latency.chase import LINE_BYTES, Chase, whole_steps
+from gpubench.benchmarks.latency.chase import Chase, whole_steps
 from gpubench.benchmarks.loaded_latency.readers import Readers
 from gpubench.benchmarks.parameters import LoadedLatencyParameters
-from gpubench.measure.points import measure_points, measurement_of
+from gpubench.measure.memory import releasing
+from gpubench.measure.points import measure_points, unverified
 from gpubench.measure.run_context import RunContext, Skipped
-from gpubench.measure.series import Point, SampleSeries
-from gpubench.measure.stopping import stopping_rule
+from gpubench.measure.series import Point
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement
 from gpubench.units import format_bandwidth, format_ratio, format_seconds
 
-LIMIT_SECONDS = {"cpu": 0.5, "gpu": 0.2, "accelerator": 0.2}
-PASS_SECONDS = {"cpu": 5e-3, "gpu": 4e-3, "accelerator": 4e-3}
-"""Of an idle walk: what groups begin later than others is nothing beside it."""
-
 WAITING_RATIO = 1.5
-"""Accesses that take so much longer than idle ones wait for others."""
+"""Accesses that take this much longer than idle ones wait for others."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A figure with latency and bandwidth for each load, and what they say together."""
+    """A figure with latency and bandwidth for each load, and findings on all."""
     if (context.device.info.compute_units or 1) < 2:
         raise Skipped("one core cannot walk and read at once")
     parameters = LoadedLatencyParameters(**planned.parameters)
-    line_bytes = parameters.line_bytes or LINE_BYTES[context.device.info.kind]
+    line_bytes = parameters.line_bytes or context.profile.line_bytes
     limit = context.device.info.max_allocation_bytes
     half = context.footprint_bytes(parameters.footprint_bytes) // 2
     half = min(half, limit // 2 - (1 << 20)) if limit else half
     [segment] = context.arena.cut(2 * half, 2, 8, line_bytes)
     walk_memory, read_memory = segment.arrays
     nbytes = segment.elements * 8
-    reports = MismatchReports(context.device)
-    chase = Chase(context, walk_memory, nbytes, line_bytes=line_bytes, seed=parameters.seed)
-    readers: Readers | None = None
-    try:
-        readers = Readers(context, chase, read_memory, nbytes, parameters.seed)
+    with (
+        releasing(MismatchReports(context.device)) as reports,
+        releasing(Chase(context, walk_memory, nbytes, line_bytes=line_bytes, seed=parameters.seed)) as chase,
+        releasing(Readers(context, chase, read_memory, nbytes, parameters.seed)) as readers,
+    ):
         linked = chase.link(reports)
         points = [
             _Load(chase, readers, reports, line_bytes, steps).point(2 * nbytes, load, delay)
             for steps, load, delay in _plan(context, chase, readers, linked, parameters.loads)
         ]
-        seconds = parameters.time_limit_seconds or LIMIT_SECONDS[context.device.info.kind]
         if linked.mismatches:
-            rule = stopping_rule(planned.parameters, seconds)
-            yield from (
-                measurement_of(context, planned, SampleSeries(each, rule, wrong=linked)) for each in points
-            )
+            yield from (unverified(planned, each, linked) for each in points)
             return
-        # Walk and readers go on where the last sample ended, so no untimed pass is needed; trying has
-        # warmed the device.
-        measured = measure_points(context, planned, points, seconds, cold=True, warm=True)
+        # The walk and the readers continue from the last sample, so no untimed pass is needed; calibrating
+        # has warmed the device up.
+        default_limit = context.profile.loaded_latency_point_limit_seconds
+        measured = measure_points(context, planned, points, default_limit, cold=True, warm=True)
         yield from measured
         yield from findings(planned.name, measured)
-    finally:
-        if readers:
-            readers.release()
-        chase.release()
-        reports.release()
 
 
 def _plan(
     context: RunContext, chase: Chase, readers: Readers, linked: VerificationResult, loads: int
 ) -> list[tuple[int, int, int]]:
-    """(steps of a pass, load in percent, turns of idling) for each point.
+    """(steps of a pass, load in percent, idle turns of a reader after each chunk) for each point.
 
-    Raises ``Skipped`` where groups do not run beside each other.
+    Raises ``Skipped`` if groups do not run at the same time.
     """
     if linked.mismatches:
         return [(0, 0, 0)]
     chase.begin()
-    each = chase.settle(0)
-    steps = whole_steps(PASS_SECONDS[context.device.info.kind] / each)
+    each = chase.warm_up(0)
+    steps = whole_steps(context.profile.loaded_latency_pass_seconds / each)
     chunk_seconds, turn_seconds = readers.calibrate(steps)
     percents = [round(100 * number / (loads - 1)) for number in range(loads)]
     return [
@@ -89,7 +77,7 @@ def _plan(
 
 @dataclass
 class _Load:
-    """A walk of ``steps`` beside readers, checked as both; ``cut`` counts readers that ended before it."""
+    """A walk of ``steps`` beside readers; both are verified. ``cut`` counts readers that ended before it."""
 
     chase: Chase
     readers: Readers
@@ -105,7 +93,7 @@ class _Load:
             bus_bytes=0,
             footprint_bytes=footprint_bytes,
             poison=self._poison,
-            verify=self._check,
+            verify=self._verify,
             axes={"load_percent": load},
             accesses=self.steps,
             dependent=True,
@@ -117,7 +105,7 @@ class _Load:
         self.chase.begin()
         self.readers.begin()
 
-    def _check(self) -> VerificationResult:
+    def _verify(self) -> VerificationResult:
         self.cut += self.readers.newly_cut()
         if self.cut:
             return VerificationResult(self.cut, [], "ends of readers")
@@ -125,7 +113,7 @@ class _Load:
         return ended if ended.mismatches else self.readers.result(self.reports)
 
     def _moved_bytes(self) -> int:
-        """Asked before and after each sample: what was cut since the last time, was cut in this one."""
+        """Called before and after each sample, so that readers cut since then were cut in this one."""
         self.cut += self.readers.newly_cut()
         return self.chase.walked() * self.line_bytes + self.readers.read_bytes()
 
@@ -133,7 +121,7 @@ class _Load:
 def findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
     """Idle and the highest load side by side, and the bandwidth at which accesses surely wait.
 
-    Without an idle point nothing is said.
+    None without an idle point.
     """
     curve = {
         m.axes["load_percent"]: (m.bandwidth_bytes_per_second.median, m.latency_seconds)

@@ -1,71 +1,52 @@
-"""Groups that read while another one walks: how fast they may, how much they read, whether it was right."""
+"""Groups that read while another one chases pointers: their pace, what they read, and whether it is right."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpubench.benchmarks.latency.chase import Chase
 from gpubench.devices.base import Buffer, Launch
-from gpubench.measure.memory import PAGE_BYTES, PART_BYTES, parts, whole_pages
+from gpubench.measure.memory import PAGE_BYTES, parts, whole_pages
 from gpubench.measure.run_context import RunContext, Skipped
-from gpubench.measure.shapes import helper_grid
+from gpubench.measure.shapes import chunk_bytes, helper_grid, untuned_shape
 from gpubench.measure.verification.arrays import salt_of
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
 
 _GROUP_WORDS = 16
-"""As in loaded.cl, with the words' places."""
+"""The words of a group, as in loaded.cl."""
 _CHUNKS, _CUT = 0, 3
+"""Which of these words count chunks read, and readers cut off."""
 
 _TRIAL_CHUNKS = 500
 _TRIAL_TURNS = 2000
 _TRIES = 25
 _MOST_SECONDS = 1.0
-"""After so long readers end, whatever becomes of the walk: far beyond what a busy host delays it."""
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """How a kind of device reads: ``groups`` for each compute unit, and the chunk of a group."""
-
-    vector_bytes: int
-    unroll: int
-    group_size: int
-    rounds: int
-    groups: int
-
-    @property
-    def chunk_bytes(self) -> int:
-        return self.vector_bytes * self.unroll * self.group_size * self.rounds
-
-
-# On a processor a group for each core: more would wait for the one that walks. On a GPU as many as
-# run at once.
-_PROCESSOR = _Kind(vector_bytes=64, unroll=8, group_size=1, rounds=32, groups=1)
-_GPU = _Kind(vector_bytes=16, unroll=8, group_size=256, rounds=4, groups=4)
+"""Readers end after this time, even if the walk goes on: it is far longer than a busy host delays a walk."""
 
 
 class Readers:
     """All groups but the one that walks, each with a slice of ``nbytes`` of ``memory`` for itself."""
 
     def __init__(self, context: RunContext, chase: Chase, memory: Buffer, nbytes: int, seed: int) -> None:
-        """Raises ``Skipped`` where the memory is too small for them."""
-        kind = _PROCESSOR if context.on_processor else _GPU
-        self._context, self._chase, self._memory, self._kind = context, chase, memory, kind
-        self.count = (context.device.info.compute_units or 1) * kind.groups - 1
-        self._chunks = nbytes // kind.chunk_bytes // self.count
+        """Raises ``Skipped`` if the memory is too small for them."""
+        rounds = context.profile.reader_rounds
+        shape = untuned_shape(context.device.info, context.profile.reader_shape)
+        self._context, self._chase, self._memory = context, chase, memory
+        self._group_size = shape.group_size
+        self._chunk_bytes = chunk_bytes(shape) * rounds
+        self.count = (shape.groups or 1) - 1
+        self._chunks = nbytes // self._chunk_bytes // self.count
         if not self._chunks:
-            raise Skipped(f"{self.count} groups need {self.count * kind.chunk_bytes} bytes to read, or more")
+            raise Skipped(f"{self.count} groups need {self.count * self._chunk_bytes} bytes to read, or more")
         self._limit = _TRIAL_CHUNKS
         self._cut = 0
         self._program = context.programs.program(
             "loaded",
             "double",
-            group_size=kind.group_size,
-            VECTOR_ELEMENTS=kind.vector_bytes // 8,
-            UNROLL=kind.unroll,
-            CHUNK_ROUNDS=kind.rounds,
-            GROUPS_AT_ONCE=kind.groups,
+            group_size=shape.group_size,
+            VECTOR_ELEMENTS=shape.vector_bytes // 8,
+            UNROLL=shape.unroll,
+            CHUNK_ROUNDS=rounds,
+            GROUPS_AT_ONCE=context.profile.reader_shape.groups_per_unit,
         )
         chunks = self.count * self._chunks
         sizes = [PAGE_BYTES, whole_pages(self.count * _GROUP_WORDS * 8), whole_pages(chunks * 8)]
@@ -74,8 +55,8 @@ class Readers:
         self._groups = self._own.view(sizes[0], sizes[1])
         self._sums = self._own.view(sizes[0] + sizes[1], sizes[2])
         salt = salt_of(seed)
-        self._in_parts("fill_chunks", memory, chunks * kind.chunk_bytes, 8, salt)
-        self._in_parts("sum_chunks", self._sums, chunks * kind.chunk_bytes, kind.chunk_bytes, salt)
+        self._in_parts("fill_chunks", memory, chunks * self._chunk_bytes, 8, salt)
+        self._in_parts("sum_chunks", self._sums, chunks * self._chunk_bytes, self._chunk_bytes, salt)
 
     def launch(self, steps: int, delay: int, *, reading: bool = True) -> Launch:
         """A walk of ``steps`` beside readers that idle for ``delay`` turns after each chunk."""
@@ -83,10 +64,10 @@ class Readers:
         arguments = (
             self._chase.state, steps, self._ended, self._memory, self._groups, self._chunks, delay, limit
         )  # fmt: skip
-        return Launch(self._program.kernel("loaded_walk"), self.count + 1, self._kind.group_size, arguments)
+        return Launch(self._program.kernel("loaded_walk"), self.count + 1, self._group_size, arguments)
 
     def begin(self) -> None:
-        """Forget all that was read."""
+        """Reset all counts and sums."""
         self._context.device.write_zeros(self._ended)
         self._context.device.write_zeros(self._groups)
         self._cut = 0
@@ -94,9 +75,9 @@ class Readers:
     def calibrate(self, steps: int) -> tuple[float, float]:
         """Seconds of a chunk for one reader at full speed, and of a turn of idling.
 
-        Raises ``Skipped`` where nothing is read beside a walk.
+        Raises ``Skipped`` if nothing is read beside a walk.
         """
-        # Twice: readers that end at the trial's limit, before the walk, seem slower than they are.
+        # Twice: readers that end at the trial's limit, before the walk, appear slower than they are.
         for _ in range(2):
             full = min(self._seconds_of_chunk(steps, 0) for _ in range(3))
             self._limit = max(1, round(_MOST_SECONDS / full))
@@ -105,11 +86,11 @@ class Readers:
 
     def read_bytes(self) -> int:
         """By all readers since ``begin``."""
-        return sum(self._words(_CHUNKS)) * self._kind.chunk_bytes
+        return sum(self._words(_CHUNKS)) * self._chunk_bytes
 
     def newly_cut(self) -> int:
-        """Readers that ended at their limit since this was asked last, or ``begin``; their walk went on
-        with less load than it was to have."""
+        """Readers that ended at their limit since the last call, or since ``begin``; their walk went on with
+        less load than planned."""
         before, self._cut = self._cut, sum(self._words(_CUT))
         return self._cut - before
 
@@ -125,14 +106,14 @@ class Readers:
         self._own.release()
 
     def _in_parts(self, name: str, target: Buffer, nbytes: int, element_bytes: int, salt: int) -> None:
-        """Of ``nbytes`` of the hash's words, in launches after each of which a cancel is heard."""
+        """Over ``nbytes`` of the hash's words, in launches between which the run can be cancelled."""
         kernel = self._program.kernel(name)
-        for begin, size in parts(nbytes, PART_BYTES[self._context.device.info.kind]):
+        for begin, size in parts(nbytes, self._context.profile.untimed_launch_bytes):
             first, count = begin // element_bytes, size // element_bytes
             self._context.run([self._helper(kernel, target, first, count, salt)])
 
     def _seconds_of_chunk(self, steps: int, delay: int) -> float:
-        """Tried again beside longer walks where nothing was read: a busy host comes to readers late."""
+        """Tried again beside longer walks if nothing was read: a busy host may start the readers late."""
         for number in range(_TRIES):
             self._context.raise_if_cancelled()
             self._chase.begin()
@@ -142,10 +123,11 @@ class Readers:
                 return seconds * self.count / read
         raise Skipped("groups of this device do not run beside each other")
 
-    def _words(self, place: int) -> list[int]:
+    def _words(self, number: int) -> list[int]:
+        """The word of that number of each group."""
         words = self._context.device.read_words(self._groups, self.count * _GROUP_WORDS, 8)
-        return words[place::_GROUP_WORDS]
+        return words[number::_GROUP_WORDS]
 
     def _helper(self, kernel: object, *arguments: Buffer | int) -> Launch:
         groups = helper_grid(self._context.device.info).groups
-        return Launch(kernel, groups, self._kind.group_size, arguments)
+        return Launch(kernel, groups, self._group_size, arguments)

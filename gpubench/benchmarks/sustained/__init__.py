@@ -1,4 +1,4 @@
-"""Sustained: triad for seconds to minutes, window after window, and what it costs in power and heat."""
+"""Sustained: triad for seconds to minutes, window after window, with its power and heat."""
 
 from gpubench.benchmarks.sustained.benchmark import measure
 

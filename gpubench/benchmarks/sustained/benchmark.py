@@ -1,4 +1,4 @@
-"""Sustained: triad for seconds to minutes, window after window, and what it costs in power and heat."""
+"""Sustained: triad for seconds to minutes, window after window, with its power and heat."""
 
 from __future__ import annotations
 
@@ -9,31 +9,27 @@ from dataclasses import dataclass, replace
 
 from gpubench.benchmarks.parameters import SustainedParameters
 from gpubench.benchmarks.registry import STREAM
-from gpubench.benchmarks.stream.benchmark import stream_point
-from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
 from gpubench.benchmarks.sustained.findings import Window, findings
 from gpubench.errors import InvalidParameters
-from gpubench.kernels.programs import ELEMENT_BYTES
-from gpubench.measure.points import measurement_of, verify
+from gpubench.measure.memory import releasing
+from gpubench.measure.points import measurement_of, unverified, verify
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.sampling import passes_for
 from gpubench.measure.series import Point, SampleSeries
-from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.statistics import median
 from gpubench.measure.stop_decision import StopDecision
-from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement
 
 WINDOW_SECONDS = 1.0
-"""Energy counters move in coarse steps: over less than a second they say little."""
+"""Energy counters advance in coarse steps: over less than a second they mean little."""
 
-WINDOWS = {"cpu": 8, "gpu": 10, "accelerator": 10}
 MAX_WINDOWS = 256
 SAMPLES_PER_WINDOW = 50
-"""So that minutes of samples make no document that nobody takes. Of passes too short to be queued ahead of
-the device there are more, with a rest in between: only footprints within caches have such."""
+"""So that the document of minutes stays below a client's limit. There are more, with a rest in between, if
+passes are too short to be queued ahead of the device: only footprints within caches have such."""
 
 IDLE_SECONDS = 1.5
 _WAIT_SECONDS = 0.05
@@ -41,7 +37,7 @@ _WAIT_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class _UntilEnd:
-    """Ends a window: precision is not what it is about."""
+    """Ends a window after ``seconds``, however precise its figure is."""
 
     seconds: float
 
@@ -51,33 +47,24 @@ class _UntilEnd:
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
-    """A figure for each window, then what they say together; raises ``InvalidParameters``."""
+    """A figure for each window, then findings on all; raises ``InvalidParameters``."""
     parameters = SustainedParameters(**planned.parameters)
     window_seconds = parameters.window_seconds or parameters.time_limit_seconds or WINDOW_SECONDS
-    duration = parameters.duration_seconds or window_seconds * WINDOWS[context.device.info.kind]
+    duration = parameters.duration_seconds or window_seconds * context.profile.sustained_windows
     count = max(1, math.ceil(duration / window_seconds - 1e-9))
     if count > MAX_WINDOWS:
         raise InvalidParameters(
             f"{duration:g} s are {count} windows of {window_seconds:g} s; allowed: {MAX_WINDOWS} windows"
         )
-    row = STREAM["triad"]
-    shapes = candidates(context.device.info, row.access, parameters.dtype, planned.parameters)
-    segments = context.arena.cut(
-        context.footprint_bytes(parameters.footprint_bytes),
-        row.arrays,
-        ELEMENT_BYTES[parameters.dtype],
-        max(map(chunk_bytes, shapes)),
-    )
-    idle_watts = _idle_watts(context)
-    task = StreamTask(context.device, context.programs, row, parameters.dtype, segments, parameters.seed)
-    try:
+    with releasing(StreamWorkspace(context, planned, STREAM["triad"])) as workspace:
+        segments = workspace.cut()
+        idle_watts = _idle_watts(context)
+        task = workspace.task(segments)
         task.fill()
-        point = stream_point(task, tuned_shape(context, task, shapes, planned.parameters))
-        wrong, windows = _windows(context, planned, point, window_seconds, count)
-    finally:
-        task.release()
-    if wrong:
-        yield measurement_of(context, planned, SampleSeries(point, _UntilEnd(window_seconds), wrong=wrong))
+        point = task.point(workspace.tuned_shape(task))
+        failure, windows = _windows(context, planned, point, window_seconds, count)
+    if failure:
+        yield unverified(planned, point, failure)
         return
     yield from (window.measurement for window in windows)
     yield from findings(planned.name, windows, idle_watts)
@@ -86,10 +73,10 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 def _windows(
     context: RunContext, planned: PlannedBenchmark, point: Point, window_seconds: float, count: int
 ) -> tuple[VerificationResult | None, list[Window]]:
-    """What is wrong with the data before or after them, and all windows.
+    """The failed verification before or after them, if any, and all windows.
 
-    To check in between would let the device rest. So the last sample's very work is done once more after
-    them, on a poisoned result.
+    To verify in between would let the device rest. So the work of the last sample is done once more after
+    them, on a poisoned output.
     """
     context.progress.phase("verifying")
     point.poison()
@@ -116,7 +103,7 @@ def _windows(
         with context.watching():
             while series.decision is None:
                 context.raise_if_cancelled()
-                series.take(context)
+                series.take_sample(context)
                 part = (number + series.elapsed_seconds / window_seconds) / count
                 context.progress.samples(series.samples_seconds, point.bus_bytes * passes, part)
         seconds = time.monotonic() - begin - at
@@ -127,8 +114,8 @@ def _windows(
 
 
 def _idle_watts(context: RunContext) -> float | None:
-    """Of the device that does nothing just before, its clocks perhaps still up; null where unknown."""
-    if context.on_processor or context.device.watch().stop().absent:
+    """Of the idle device just before, its clocks perhaps still high; None if unknown."""
+    if not context.profile.reports_power or context.device.watch().stop().absent:
         return None
     begin, watch = time.monotonic(), context.device.watch()
     try:

@@ -1,4 +1,4 @@
-"""What a time series of windows says: dips, limits, energy and heat. What is not known makes no finding."""
+"""Findings on a time series of windows: dips, limits, energy and heat. What is not known makes no finding."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Window:
 
     @property
     def bytes_per_second(self) -> float:
-        """The mean, in which what was lost for a moment shows; the median would hide it."""
+        """The mean, which shows a short loss; the median would hide it."""
         return self.moved_bytes / sum(self.measurement.samples_seconds)
 
     @property
     def flagged(self) -> str:
-        """To stand behind the window's figure; empty where no flag matters to it."""
-        said = ", ".join(flag for flag in _REASONS if flag in self.measurement.flags)
-        return f" ({said})" if said else ""
+        """Its flags in parentheses, to follow the window's figure; empty if none may be why it is slow."""
+        flags = ", ".join(flag for flag in _REASONS if flag in self.measurement.flags)
+        return f" ({flags})" if flags else ""
 
     @property
     def looks(self) -> list[TelemetrySample]:
@@ -51,9 +51,9 @@ class Window:
 
 
 def findings(benchmark: str, windows: Sequence[Window], idle_watts: float | None) -> Iterator[Finding]:
-    """Of one or more windows; ``idle_watts`` is null where it is not known."""
+    """Of one or more windows; ``idle_watts`` is None if it is not known."""
     looks = [look for window in windows for look in window.looks]
-    said = chain(
+    rows = chain(
         _first_to_last(windows),
         _dips(windows),
         _clocks(windows),
@@ -61,15 +61,15 @@ def findings(benchmark: str, windows: Sequence[Window], idle_watts: float | None
         _energy(windows, looks, idle_watts),
         _heat(looks, idle_watts),
     )
-    for name, text, value, unit in said:
+    for name, text, value, unit in rows:
         yield Finding(benchmark, name, text, value, unit)
 
 
-_Said = Iterator[tuple[str, str, float, str | None]]
-"""Name, text, value and unit of findings."""
+_Rows = Iterator[tuple[str, str, float, str | None]]
+"""Name, text, value and unit of each finding."""
 
 
-def _first_to_last(windows: Sequence[Window]) -> _Said:
+def _first_to_last(windows: Sequence[Window]) -> _Rows:
     first, last = windows[0], windows[-1]
     if first is last:
         return
@@ -86,7 +86,7 @@ def _first_to_last(windows: Sequence[Window]) -> _Said:
 
 
 def _apart(one: Window, other: Window) -> bool:
-    """Whether the intervals of the medians say the same as the averages."""
+    """Whether the intervals of the medians are as far apart as the averages."""
     slow, fast = (
         window.measurement.bandwidth_bytes_per_second
         for window in sorted((one, other), key=lambda window: window.bytes_per_second)
@@ -94,7 +94,7 @@ def _apart(one: Window, other: Window) -> bool:
     return slow is not None and fast is not None and slow.high < fast.low
 
 
-def _dips(windows: Sequence[Window]) -> _Said:
+def _dips(windows: Sequence[Window]) -> _Rows:
     rates = [window.bytes_per_second for window in windows]
     usual, most = median(rates), max(rates)
     dips = [window for window in windows if window.bytes_per_second < DIP_RATIO * usual]
@@ -115,7 +115,7 @@ def _dips(windows: Sequence[Window]) -> _Said:
         )
 
 
-def _clocks(windows: Sequence[Window]) -> _Said:
+def _clocks(windows: Sequence[Window]) -> _Rows:
     for what, read in _CLOCKS.items():
         first, last = (_middle(window.looks, read) for window in (windows[0], windows[-1]))
         if first and last:
@@ -127,14 +127,14 @@ def _clocks(windows: Sequence[Window]) -> _Said:
             )
 
 
-def _limits(looks: Sequence[TelemetrySample]) -> _Said:
+def _limits(looks: Sequence[TelemetrySample]) -> _Rows:
     for reason in sorted({reason for look in looks for reason in look.limits}):
         ratio = sum(reason in look.limits for look in looks) / len(looks)
         yield "limited", f"limited by {reason} in {format_percent(ratio)} of the looks", ratio, "ratio"
 
 
-def _energy(windows: Sequence[Window], looks: Sequence[TelemetrySample], idle_watts: float | None) -> _Said:
-    """By the energy counter, else by the power that was seen meanwhile."""
+def _energy(windows: Sequence[Window], looks: Sequence[TelemetrySample], idle_watts: float | None) -> _Rows:
+    """By the energy counter, else by the power in the telemetry."""
     seconds = sum(window.seconds for window in windows)
     counted = [each for window in windows if (each := window.telemetry.energy_joules) is not None]
     watts = _middle(looks, _watts)
@@ -162,8 +162,8 @@ def _energy(windows: Sequence[Window], looks: Sequence[TelemetrySample], idle_wa
         )
 
 
-def _heat(looks: Sequence[TelemetrySample], idle_watts: float | None) -> _Said:
-    """Of the GPU's own sensor and the whole board: no thermal resistance of the memory chips."""
+def _heat(looks: Sequence[TelemetrySample], idle_watts: float | None) -> _Rows:
+    """Of the GPU's sensor and the whole board; not the thermal resistance of the memory chips."""
     warm = [look.temperature_celsius for look in looks if look.temperature_celsius is not None]
     if len(warm) < 2:
         return

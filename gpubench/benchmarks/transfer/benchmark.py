@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 
 from gpubench.benchmarks.parameters import TransferParameters
 from gpubench.benchmarks.registry import STREAM
-from gpubench.benchmarks.stream.benchmark import stream_point
 from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
 from gpubench.benchmarks.transfer.findings import engine_findings, flagged, link_findings
 from gpubench.benchmarks.transfer.host import HostEnd
 from gpubench.benchmarks.transfer.peers import measure_peers
@@ -18,25 +18,18 @@ from gpubench.benchmarks.transfer.points import both_ways, one_way
 from gpubench.devices import host
 from gpubench.devices.base import Copy
 from gpubench.errors import BenchmarkFailed
-from gpubench.kernels.programs import ELEMENT_BYTES
-from gpubench.measure.memory import Segment
+from gpubench.measure.memory import Segment, releasing
 from gpubench.measure.points import measure_points, without_figure
-from gpubench.measure.run_context import TIME_LIMIT_SECONDS, RunContext
+from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
-from gpubench.measure.shapes import candidates, chunk_bytes
-from gpubench.measure.tuning import tuned_shape
 from gpubench.measure.verification.arrays import salt_of
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
 
 MIN_TRANSFER_BYTES = 4096
 MAX_HOST_SHARE = 4
-"""No more than this part of the host's free memory, for all of its arrays."""
+"""All arrays on the host together take no more than one part in this many of its free memory."""
 
-BUDGET_SECONDS = {"cpu": 6.0, "gpu": 5.0, "accelerator": 5.0}
-"""Of all transfers together, untimed passes included."""
-
-_DTYPE = "double"
 _HOST_ARRAYS = 4
 _PAGEABLE_TOGETHER = (
     "a transfer of pageable memory keeps the calling thread busy until it is done, so that two cannot run "
@@ -47,32 +40,21 @@ _PAGEABLE_TOGETHER = (
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """Curves over the size for each direction and kind of host memory, then the device's own copies.
 
-    A kind of memory of which the host gives none is skipped. Raises ``InvalidParameters`` where the
+    A kind of memory that the host cannot allocate is skipped. Raises ``InvalidParameters`` if the
     footprint is too small.
     """
     parameters = TransferParameters(**planned.parameters)
-    row = STREAM["copy"]
-    shapes = candidates(context.device.info, row.access, _DTYPE, {})
-    segments = context.arena.cut(
-        context.footprint_bytes(parameters.footprint_bytes),
-        row.arrays,
-        ELEMENT_BYTES[_DTYPE],
-        max(map(chunk_bytes, shapes)),
-    )
-    with ExitStack() as held:
-        task = _task(context, segments, parameters.seed, held)
-        task.fill()
+    with releasing(StreamWorkspace(context, planned, STREAM["copy"])) as workspace:
+        task = workspace.filled_task()
+        segment = task.segments[0]
         parts = 2 + len(context.device.peers())
         context.progress.part(0, parts)
-        yield from _over_the_link(context, planned, parameters, segments[0], shapes[0])
-        array_bytes = segments[0].elements * ELEMENT_BYTES[_DTYPE]
+        yield from _over_the_link(context, planned, parameters, workspace, segment)
+        array_bytes = segment.elements * workspace.element_bytes
         largest_bytes = sizes(min(parameters.max_transfer_bytes, array_bytes))[-1]
-        yield from measure_peers(
-            context, planned, segments[0], (MIN_TRANSFER_BYTES, largest_bytes), shapes[0]
-        )
+        yield from measure_peers(context, planned, workspace, segment, (MIN_TRANSFER_BYTES, largest_bytes))
         context.progress.part(parts - 1, parts)
-        shape = tuned_shape(context, task, shapes, planned.parameters)
-        yield from _within(context, planned, parameters, task, shape)
+        yield from _within(context, planned, task, workspace.tuned_shape(task))
 
 
 def sizes(largest_bytes: int) -> list[int]:
@@ -87,10 +69,10 @@ def _over_the_link(
     context: RunContext,
     planned: PlannedBenchmark,
     parameters: TransferParameters,
+    workspace: StreamWorkspace,
     segment: Segment,
-    any_shape: Shape,
 ) -> Iterator[Measurement | Finding]:
-    array_bytes = segment.elements * ELEMENT_BYTES[_DTYPE]
+    array_bytes = segment.elements * workspace.element_bytes
     available = (host.available_memory_bytes() or 0) // (_HOST_ARRAYS * MAX_HOST_SHARE)
     chosen = sizes(min(parameters.max_transfer_bytes, array_bytes, max(available, MIN_TRANSFER_BYTES)))
     with ExitStack() as held:
@@ -103,11 +85,11 @@ def _over_the_link(
                     pinned=memory == "pinned",
                     raise_if_cancelled=context.raise_if_cancelled,
                 )
-            except BenchmarkFailed as error:  # a limit of locked memory, say
+            except BenchmarkFailed as error:  # such as a limit of locked memory
                 axes = {"direction": "any", "memory": memory}
                 yield without_figure(planned, "skipped", error.message, axes)
                 continue
-            held.callback(end.release)
+            held.enter_context(releasing(end))
             if ends:
                 end.fill_like(ends[0])
             else:
@@ -117,12 +99,12 @@ def _over_the_link(
             return
         points = []
         for nbytes in chosen:
-            # The first bytes of both arrays, to be poisoned and checked; no kernel of a shape runs.
-            part = dataclasses.replace(segment, elements=nbytes // ELEMENT_BYTES[_DTYPE])
-            task = _task(context, [part], parameters.seed, held)
+            # The first bytes of both arrays, to be poisoned and verified; no kernel of a shape runs.
+            part = dataclasses.replace(segment, elements=nbytes // workspace.element_bytes)
+            task = workspace.task([part])
             for end in ends:
-                points += _directions(end, segment, nbytes, task, any_shape)
-        limit = parameters.time_limit_seconds or BUDGET_SECONDS[context.device.info.kind] / (2 * len(points))
+                points += _directions(end, segment, nbytes, task, workspace.shapes[0])
+        limit = context.profile.transfer_budget_seconds / (2 * len(points))
         measured = flagged(measure_points(context, planned, points, limit), context.device.info)
     yield from measured
     axes = {"direction": "both", "memory": "pageable"}
@@ -153,26 +135,19 @@ def _directions(
 def _within(
     context: RunContext,
     planned: PlannedBenchmark,
-    parameters: TransferParameters,
     task: StreamTask,
     shape: Shape,
 ) -> Iterator[Measurement | Finding]:
     """The device's copy engine beside the kernel, over the same arrays."""
     axes: dict[str, int | float | str] = {"memory": "device", "size_bytes": task.footprint_bytes // 2}
-    kernel = dataclasses.replace(stream_point(task, shape), axes={"direction": "local kernel", **axes})
+    kernel = dataclasses.replace(task.point(shape), axes={"direction": "local kernel", **axes})
     engine = dataclasses.replace(
         kernel,
         operations=task.engine_copies(),
         axes={"direction": "local engine", **axes},
         shape=None,
     )
-    limit = parameters.time_limit_seconds or TIME_LIMIT_SECONDS[context.device.info.kind] / 2
+    limit = context.profile.time_limit_seconds / 2
     measured = measure_points(context, planned, [engine, kernel], limit)
     yield from measured
     yield from engine_findings(planned.name, measured)
-
-
-def _task(context: RunContext, segments: Sequence[Segment], seed: int, held: ExitStack) -> StreamTask:
-    task = StreamTask(context.device, context.programs, STREAM["copy"], _DTYPE, segments, seed)
-    held.callback(task.release)
-    return task

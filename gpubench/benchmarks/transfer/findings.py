@@ -1,4 +1,4 @@
-"""What the transfer curves say: latency, the size that reaches half the bandwidth, the share of the link."""
+"""Findings on the transfer curves: latency, the size with half the bandwidth, the share of the link."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Curve = Mapping[int, float]
 
 
 def flagged(measured: Sequence[Measurement], info: DeviceInfo) -> list[Measurement]:
-    """The same, flagged where a figure is above what the link carries in its directions."""
+    """The same, with a flag if a figure is above the peak of the link in its directions."""
     peak = pcie_bytes_per_second(info.pcie_generation, info.pcie_lanes)
 
     def is_over(each: Measurement) -> bool:
@@ -31,9 +31,9 @@ def flagged(measured: Sequence[Measurement], info: DeviceInfo) -> list[Measureme
 
 
 def link_findings(benchmark: str, measured: Sequence[Measurement], info: DeviceInfo) -> Iterator[Finding]:
-    """Of each direction and kind of memory; curves of fewer than two verified points say nothing.
+    """For each direction and kind of memory with two or more verified points.
 
-    Points above the link's theory are in none: they are mistakes until explained.
+    Points above the link's theory are left out: they are mistakes until explained.
     """
     peak = pcie_bytes_per_second(info.pcie_generation, info.pcie_lanes)
     if peak:
@@ -56,7 +56,7 @@ def link_findings(benchmark: str, measured: Sequence[Measurement], info: DeviceI
 
 
 def engine_findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """The copy engine's bandwidth over the kernel's, where both are known."""
+    """The copy engine's bandwidth over the kernel's, if both are known."""
     rates = [each.bandwidth_bytes_per_second for each in measured]
     if len(rates) == 2 and rates[0] and rates[1]:
         engine, kernel = (rate.median for rate in rates if rate)
@@ -73,8 +73,8 @@ def engine_findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator
 def half_size_bytes(curve: Curve) -> float:
     """The size at which half of the curve's highest bandwidth is reached first (Hockney's n1/2).
 
-    Between two sizes of the curve by interpolation over the logarithm of the size; the smallest size
-    where that has it already.
+    Between two sizes of the curve by interpolation over the logarithm of the size; the smallest size if
+    that reaches it already.
     """
     points = sorted(curve.items())
     half = max(curve.values()) / 2

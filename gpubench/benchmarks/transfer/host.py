@@ -1,4 +1,4 @@
-"""The host's side of a transfer: what is sent, where it arrives, and whether it is right."""
+"""The host's side of a transfer: its source and its target, and whether what arrives is right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ALL_BITS = np.uint64(2**64 - 1)
 class HostEnd:
     """``source`` and ``target`` of ``nbytes`` each, both pinned or both pageable.
 
-    The source is to hold what the device's first array begins with, computed by the host alone.
+    The source is to hold the first bytes of the device's first array, computed by the host.
     """
 
     def __init__(self, device: Device, nbytes: int, *, pinned: bool, raise_if_cancelled: CancelCheck) -> None:
@@ -43,7 +43,7 @@ class HostEnd:
             ours[part] = theirs[part]
 
     def poison(self, nbytes: int) -> None:
-        """All bits set, which is no number and so never right."""
+        """Set all bits, which is no number and so never right."""
         words = _words(self.target, nbytes)
         for part in slices(len(words), self._raise_if_cancelled):
             words[part] = _ALL_BITS

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from gpubench.benchmarks.registry import STREAM
 from gpubench.benchmarks.stream.task import StreamTask
+from gpubench.benchmarks.stream.workspace import StreamWorkspace
 from gpubench.benchmarks.transfer.points import both_ways, one_way
 from gpubench.devices.base import Buffer
 from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
-from gpubench.kernels.programs import ELEMENT_BYTES
-from gpubench.measure.memory import Segment
+from gpubench.measure.memory import Segment, releasing
 from gpubench.measure.points import measure_points, without_figure
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
@@ -21,11 +19,13 @@ from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Measurement, Shape
 from gpubench.results.machine import DeviceInfo
 
-_DTYPE = "double"
-
 
 def measure_peers(
-    context: RunContext, planned: PlannedBenchmark, segment: Segment, sizes: Sequence[int], any_shape: Shape
+    context: RunContext,
+    planned: PlannedBenchmark,
+    workspace: StreamWorkspace,
+    segment: Segment,
+    sizes: Sequence[int],
 ) -> Iterator[Measurement]:
     """To each peer, from it, and both at once, in ``sizes`` up to the size of the segment's arrays.
 
@@ -36,7 +36,7 @@ def measure_peers(
     for number, peer in enumerate(peers):
         context.progress.part(1 + number, 2 + len(peers))
         try:
-            yield from _with_peer(context, planned, peer, segment, sizes, any_shape)
+            yield from _with_peer(context, planned, peer, workspace, segment, sizes)
         except (BenchmarkFailed, OutOfDeviceMemory) as error:
             axes = {"direction": "peer", "memory": peer.id}
             yield without_figure(planned, "skipped", error.message, axes)
@@ -46,23 +46,17 @@ def _with_peer(
     context: RunContext,
     planned: PlannedBenchmark,
     peer: DeviceInfo,
+    workspace: StreamWorkspace,
     segment: Segment,
     sizes: Sequence[int],
-    any_shape: Shape,
 ) -> list[Measurement]:
     if peer.unavailable:
         raise BenchmarkFailed(peer.unavailable)
-    with ExitStack() as held:
-        memory = context.device.peer_memory(peer.id, 2 * max(sizes))
-        held.callback(memory.release)
+    with releasing(context.device.peer_memory(peer.id, 2 * max(sizes))) as memory:
 
         def task(source: Buffer, target: Buffer, nbytes: int) -> StreamTask:
-            part = replace(segment, arrays=(source, target), elements=nbytes // ELEMENT_BYTES[_DTYPE])
-            made = StreamTask(
-                context.device, context.programs, STREAM["copy"], _DTYPE, [part], planned.parameters["seed"]
-            )
-            held.callback(made.release)
-            return made
+            elements = nbytes // workspace.element_bytes
+            return workspace.task([replace(segment, arrays=(source, target), elements=elements)])
 
         points: list[Point] = []
         for nbytes in sizes:
@@ -70,13 +64,12 @@ def _with_peer(
             ours = segment.arrays
             out, back = task(ours[0], theirs[1], nbytes), task(theirs[0], ours[1], nbytes)
             back.fill()
-            points += _directions(peer.id, out, back, any_shape)
-        limit = context.point_limit_seconds(planned.parameters["time_limit_seconds"])
-        return measure_points(context, planned, points, limit)
+            points += _directions(peer.id, out, back, workspace.shapes[0])
+        return measure_points(context, planned, points)
 
 
 def _directions(peer_id: str, out: StreamTask, back: StreamTask, any_shape: Shape) -> list[Point]:
-    """``out`` and ``back`` copy between the devices; their kernels only poison and check."""
+    """``out`` and ``back`` copy between the devices; their kernels only poison and verify."""
     copies = out.engine_copies()[0], back.engine_copies()[0]
     to_peer, from_peer = (
         one_way(

@@ -10,7 +10,7 @@ from gpubench.measure.series import Point
 from gpubench.measure.verification.result import VerificationResult, combined
 
 MAX_BACK_TO_BACK = 40
-"""Transfers in a sample: a runtime's queue takes them all before the first begins, also in two rows."""
+"""Transfers in a sample: a runtime's queue holds them all before the first begins, also in two queues."""
 
 
 def one_way(
@@ -20,7 +20,7 @@ def one_way(
     poison: Callable[[], None],
     verify: Callable[[], VerificationResult],
 ) -> Point:
-    """``memory`` names the other end. What is sent counts once."""
+    """``memory`` names the other end. The bytes of a transfer count once."""
     return Point(
         operations=[copy],
         payload_bytes=copy.nbytes,

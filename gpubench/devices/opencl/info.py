@@ -12,6 +12,7 @@ import pyopencl as cl
 
 from gpubench.devices import host, pci
 from gpubench.devices.opencl import pocl, pocl_target
+from gpubench.devices.profile import Kind, profile_of
 from gpubench.errors import GpubenchError
 from gpubench.results.machine import DeviceInfo
 
@@ -53,15 +54,15 @@ def _settle_pocl() -> str | None:
     return pocl.missing() or refused
 
 
-def _describe(device: Any, device_id: str, *, alias: str, kind: str, unavailable: str | None) -> DeviceInfo:
-    on_host = kind == "cpu"
+def _describe(device: Any, device_id: str, *, alias: str, kind: Kind, unavailable: str | None) -> DeviceInfo:
+    on_host = profile_of(kind).is_host_processor
     total = host.total_memory_bytes() if on_host else int(device.global_mem_size)
     available = host.available_memory_bytes() if on_host else None
     return DeviceInfo(
         id=device_id,
         alias=alias,
         runtime="opencl",
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         name=host.describe_host().processor or device.name.strip() if on_host else device.name.strip(),
         hardware_id="host" if on_host else _pci_address(device) or device_id,
         vendor=device.vendor.strip(),
@@ -79,7 +80,7 @@ def _describe(device: Any, device_id: str, *, alias: str, kind: str, unavailable
     )
 
 
-def _kind(device: Any) -> str:
+def _kind(device: Any) -> Kind:
     if device.type & cl.device_type.GPU:
         return "gpu"
     return "cpu" if device.type & cl.device_type.CPU else "accelerator"

@@ -14,6 +14,7 @@ from gpubench.devices.base import MAX_HELD_ENTRIES, Allocation, Copy, Launch, Op
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.opencl.info import find_devices
 from gpubench.devices.opencl.memory import DeviceAllocation, HostAllocation, PinnedMemory
+from gpubench.devices.profile import profile_of
 from gpubench.errors import BenchmarkFailed, DeviceLost, NoSuchDevice, OutOfDeviceMemory
 from gpubench.results.machine import Clocks, DeviceInfo, Telemetry, Usage
 
@@ -41,6 +42,7 @@ class OpenClDevice:
             raise DeviceLost(f"{info.id} cannot be opened: {info.unavailable}")
         self._device = device
         self._info = info
+        self._profile = profile_of(info.kind)
         try:
             self._context = cl.Context([device])
             timed = cl.command_queue_properties.PROFILING_ENABLE
@@ -59,13 +61,13 @@ class OpenClDevice:
 
     def free_bytes(self) -> int:
         """On a processor what is free; elsewhere all memory, since OpenCL cannot tell."""
-        if self._info.kind == "cpu":
+        if self._profile.is_host_processor:
             return host.available_memory_bytes() or 0
         return int(self._device.global_mem_size)
 
     def allocate(self, nbytes: int) -> Allocation:
         try:
-            if self._info.kind == "cpu":
+            if self._profile.is_host_processor:
                 return HostAllocation(self._context, nbytes)
             return DeviceAllocation(self._context, nbytes)
         except (cl.Error, OSError) as error:
@@ -132,10 +134,10 @@ class OpenClDevice:
 
     def usage(self, window_seconds: float) -> Usage:
         """Of a processor; of other devices OpenCL tells nothing."""
-        return host.usage(window_seconds) if self._info.kind == "cpu" else Usage()
+        return host.usage(window_seconds) if self._profile.is_host_processor else Usage()
 
     def watch(self) -> Watch:
-        return host.HostWatch() if self._info.kind == "cpu" else _NoWatch()
+        return host.HostWatch() if self._profile.is_host_processor else _NoWatch()
 
     def close(self) -> None:
         self._queue.finish()
@@ -158,8 +160,7 @@ class OpenClDevice:
         return done + [self._start(operation) for operation in operations[MAX_HELD_ENTRIES:]]
 
     def _can_hold(self, operations: Sequence[Operation]) -> bool:
-        """A GPU's driver may move pageable memory while it is asked to, and would wait for itself."""
-        return self._info.kind == "cpu" or not any(map(moves_pageable, operations))
+        return not (self._profile.enqueueing_may_copy and any(map(moves_pageable, operations)))
 
     def _start(self, operation: Operation) -> tuple[list[Any], list[Any]]:
         """Its events that may begin first, and those that may end last."""

@@ -1,1 +1,1 @@
-"""Whether a kernel did all of its work: fill, poison, and check every element on the device."""
+"""Whether a kernel did all of its work: fill, poison, and verify every element on the device."""

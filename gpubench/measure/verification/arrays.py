@@ -1,4 +1,4 @@
-"""Fill, poison and check arrays of integers on the device, and add up what groups summed."""
+"""Fill, poison and verify arrays of integers on the device, and sum up what groups summed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _GOLDEN = 0x9E3779B9
 
 
 def salt_of(seed: int, array: int = 0) -> int:
-    """What tells the hash's values of an array from those of the others, and of other seeds."""
+    """The salt of an array's hash values: another one for each array and seed."""
     return (seed * 8 + array + 1) * _GOLDEN % 2**32
 
 
-class Checks:
-    """Whole arrays of words as wide as ``dtype``; the checks are those of walk.cl's macros."""
+class ArrayVerifier:
+    """Whole arrays of words as wide as ``dtype``; the kernels are those of walk.cl's macros."""
 
     def __init__(self, context: RunContext, dtype: str) -> None:
         self._context = context
@@ -32,11 +32,11 @@ class Checks:
         grid = helper_grid(context.device.info)
         self.group_size, self._groups = grid.group_size, grid.groups
         self._helpers = context.programs.verify(dtype, self.group_size)
-        self._mismatch_reports = MismatchReports(context.device)
-        self._totals = SumPlaces(context.device, 1, self._groups)
+        self.reports = MismatchReports(context.device)
+        self._totals = GroupSums(context.device, 1, self._groups)
 
     def release(self) -> None:
-        self._mismatch_reports.release()
+        self.reports.release()
         self._totals.release()
 
     def fill(self, words: Buffer, count: int, first: int, salt: int) -> None:
@@ -47,37 +47,36 @@ class Checks:
         """All bits set."""
         self._context.run([self._helper("poison", words, count)])
 
-    def elements(self, program: Program, name: str, arrays: Iterable[Arguments]) -> VerificationResult:
-        """Run ``check_<name>`` on each array, and ``report_<name>`` where anything is wrong.
+    def verify_elements(self, program: Program, name: str, arrays: Iterable[Arguments]) -> VerificationResult:
+        """Run ``check_<name>`` on each array, and ``report_<name>`` if anything is wrong.
 
         ``program`` has groups of ``group_size``. An array is the words, their number, and the four
         numbers from which the right ones are made.
         """
         arrays = list(arrays)
-        self._mismatch_reports.clear()
+        self.reports.clear()
         check, report = program.kernel(f"check_{name}"), program.kernel(f"report_{name}")
-        found, rows = self._mismatch_reports.found, self._mismatch_reports.rows
+        found, rows = self.reports.found, self.reports.rows
         self._context.run([self.launch(check, *array, found) for array in arrays])
-        result = self._mismatch_reports.result("elements")
+        result = self.reports.result("elements")
         if result.mismatches:
             # Reporting counts as well, in one word.
-            self._mismatch_reports.clear()
+            self.reports.clear()
             self._context.run([self.launch(report, *array, found, rows) for array in arrays])
-            told = self._mismatch_reports.result("elements")
-            result = VerificationResult(result.mismatches, told.first)
+            result = VerificationResult(result.mismatches, self.reports.result("elements").first)
         return result
 
-    def total(self, program: Program, name: str, parts: Iterable[Arguments]) -> int:
-        """What ``total_<name>`` says of all parts together, each a number of elements and four more."""
+    def expected_sum(self, program: Program, name: str, parts: Iterable[Arguments]) -> int:
+        """The sum over all parts by ``total_<name>``; a part is a number of elements and four more."""
         kernel, total = program.kernel(f"total_{name}"), 0
-        [place] = self._totals.places
+        [buffer] = self._totals.buffers
         for part in parts:
-            self._context.run([self.launch(kernel, place, *part)])
+            self._context.run([self.launch(kernel, buffer, *part)])
             total += self._totals.total(self._word_bytes)
         return total % self._modulus
 
-    def sums(self, expected: int, sums: SumPlaces) -> VerificationResult:
-        """Whether what the groups summed comes to ``expected``."""
+    def verify_sums(self, expected: int, sums: GroupSums) -> VerificationResult:
+        """Whether the groups' sums add up to ``expected``."""
         actual = sums.total(self._word_bytes) % self._modulus
         if actual == expected:
             return VerificationResult(0, [], "sums")
@@ -95,28 +94,28 @@ class Checks:
         return self.launch(self._helpers.kernel(name), *arguments)
 
 
-class SumPlaces:
-    """A word for each of ``groups`` of each of ``count`` launches."""
+class GroupSums:
+    """A buffer for each of ``launches``, with a word for each of its ``groups``."""
 
-    def __init__(self, device: Device, count: int, groups: int) -> None:
+    def __init__(self, device: Device, launches: int, groups: int) -> None:
         self._device = device
         self._groups = groups
         nbytes = whole_pages(groups * 8)
-        self._memory: Allocation = device.allocate(count * nbytes)
-        self._whole = self._memory.view(0, count * nbytes)
-        self.places: list[Buffer] = [self._memory.view(k * nbytes, nbytes) for k in range(count)]
+        self._memory: Allocation = device.allocate(launches * nbytes)
+        self._whole = self._memory.view(0, launches * nbytes)
+        self.buffers: list[Buffer] = [self._memory.view(k * nbytes, nbytes) for k in range(launches)]
         self.clear()
 
     def clear(self) -> None:
         self._device.write_zeros(self._whole)
 
     def total(self, word_bytes: int) -> int:
-        """Of all words, those that no group wrote being 0."""
-        return sum(sum(self._device.read_words(place, self._groups, word_bytes)) for place in self.places)
+        """Of all words; those that no group wrote are 0."""
+        return sum(sum(self._device.read_words(each, self._groups, word_bytes)) for each in self.buffers)
 
-    def word(self, index: int, word_bytes: int) -> int:
+    def word(self, launch: int, word_bytes: int) -> int:
         """What the first group of a launch wrote."""
-        return self._device.read_words(self.places[index], 1, word_bytes)[0]
+        return self._device.read_words(self.buffers[launch], 1, word_bytes)[0]
 
     def release(self) -> None:
         self._memory.release()

@@ -1,4 +1,4 @@
-"""Whether the device makes the data as the host does: kernels and their checks take it from one file."""
+"""Whether the device makes the same data as the host: kernels and their verification share that code."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from gpubench.measure.verification.host_data import rows
 _SALT = 0x5EED5A17
 _COUNT = 1024
 _FIRST = 2**32 - _COUNT // 2
-"""Indices on both sides of where they need more than 32 bits."""
+"""Half of the indices need more than 32 bits."""
 
 _ELEMENT_COLUMN = 1
 
 
-def check_data(device: Device, programs: Programs, dtype: str) -> None:
-    """Compare a thousand values of each kind, those of the elements too where the device has such numbers.
+def verify_device_data(device: Device, programs: Programs, dtype: str) -> None:
+    """Compare a thousand values of each kind; of elements too, if the device has that type.
 
-    Raises ``BenchmarkFailed``: with constant data, say, kernels that skip work would pass their checks.
+    Raises ``BenchmarkFailed`` if any differs: with constant data, for example, kernels that skip work
+    would pass their verification.
     """
     width = ELEMENT_BYTES[dtype]
     expected = rows(_FIRST, _COUNT, _SALT, width)
@@ -31,10 +32,10 @@ def check_data(device: Device, programs: Programs, dtype: str) -> None:
     try:
         view = memory.view(0, expected.nbytes)
         device.run([Launch(kernel, grid.groups, grid.group_size, (view, _COUNT, _FIRST, _SALT))])
-        told = np.array(device.read_words(view, expected.size, width), expected.dtype).reshape(expected.shape)
+        actual = np.array(device.read_words(view, expected.size, width), expected.dtype)
     finally:
         memory.release()
-    wrong = told != expected
+    wrong = actual.reshape(expected.shape) != expected
     if dtype == "double" and not device.info.has_double:
         wrong[:, _ELEMENT_COLUMN] = False
     if wrong.any():

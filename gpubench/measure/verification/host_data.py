@@ -1,6 +1,6 @@
-"""The values of ``kernels/data.cl`` once more, computed by the host alone.
+"""The values of ``kernels/data.cl``, computed by the host.
 
-They are what a transfer must bring, and what the device must tell before anything is measured.
+A transfer must deliver them, and the device must compute the same before anything is measured.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gpubench.measure.sampling import CancelCheck
 from gpubench.results.document import Mismatch
 
 _SLICE_WORDS = 1 << 19
-"""So much at a time: it stays in a cache, and a cancel is heard between."""
+"""Worked on at a time: they stay in a cache, and the run can be cancelled in between."""
 
 _MANTISSA_OF_ONE = np.uint64(0x3FF0000000000000)
 
@@ -39,7 +39,7 @@ def fill_elements(words: Words, salt: int, raise_if_cancelled: CancelCheck) -> N
 
 
 def rows(first: int, count: int, salt: int, word_bytes: int) -> Words:
-    """What ``tell_data`` of verify.cl tells: ``count`` rows of word, element, counter and folded counter."""
+    """The output of verify.cl's ``tell_data``: ``count`` rows of word, element, counter, folded counter."""
     bits = 8 * word_bytes
     index = np.arange(first, first + count, dtype=np.uint64)
     if word_bytes == 4:
@@ -64,17 +64,17 @@ def differences(
     first: list[Mismatch] = []
     for part in slices(len(expected), raise_if_cancelled):
         want, got = expected[part], actual[part]
-        places = np.flatnonzero(want != got)
-        count += len(places)
+        differing = np.flatnonzero(want != got)
+        count += len(differing)
         first += [
             Mismatch(part.start + int(k), f"{int(want[k]):#x}", f"{int(got[k]):#x}")
-            for k in places[: at_most - len(first)]
+            for k in differing[: at_most - len(first)]
         ]
     return count, first
 
 
 def _double_words(index: Words, salt: int) -> Words:
-    """``word_at`` where a word has 64 bits."""
+    """``word_at`` for words of 64 bits."""
     low, high = (_hash(np.uint64(2) * index + np.uint64(odd), salt).astype(np.uint64) for odd in (0, 1))
     return high << np.uint64(32) | low
 

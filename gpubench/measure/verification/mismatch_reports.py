@@ -1,4 +1,4 @@
-"""Where kernels that check leave what they found: a count, and the first few mismatches."""
+"""What verifying kernels report: the number of mismatches, and the first few."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from gpubench.results.document import Mismatch
 
 
 class MismatchReports:
-    """Two pages of the device: ``found`` counts twice (so that no wrap hides both), ``rows`` tell.
+    """Two pages of the device, for the counts in ``found`` and the first few mismatches in ``rows``.
 
-    A row is an index, the expected and the actual value, each a word of 64 bits.
+    There are two counts, so that no overflow hides both. A row is an index, the expected and the actual
+    value, each a word of 64 bits.
     """
 
     def __init__(self, device: Device) -> None:
@@ -25,7 +26,7 @@ class MismatchReports:
         self._device.write_zeros(self.found)
 
     def result(self, what: str) -> VerificationResult:
-        """Of the checks since the last ``clear``; ``what`` was counted."""
+        """Of the kernels since the last ``clear``; ``what`` they counted."""
         count = max(self._device.read_words(self.found, 2, 4))
         words = self._device.read_words(self.rows, 3 * MAX_REPORTS, 8) if count else []
         rows = sorted(list(zip(*[iter(words)] * 3, strict=True))[:count])

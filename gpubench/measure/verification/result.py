@@ -1,4 +1,4 @@
-"""What checking a benchmark's output found."""
+"""The result of verifying a benchmark's output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gpubench.results.document import Mismatch
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """``mismatches`` over all that was checked; 0 is right. ``what`` was counted: elements, sums."""
+    """``mismatches`` in the whole output, ``first`` a few of them; ``what`` was counted: elements, sums."""
 
     mismatches: int
     first: list[Mismatch]
@@ -18,7 +18,7 @@ class VerificationResult:
 
 
 def combined(results: Sequence[VerificationResult]) -> VerificationResult:
-    """One result of several checks; ``what`` is that of the first that found anything."""
+    """One result of several; ``what`` is that of the first with mismatches."""
     wrong = [each for each in results if each.mismatches]
     return VerificationResult(
         sum(each.mismatches for each in wrong),

@@ -1,12 +1,12 @@
-"""Benchmarks on this machine without a server: the same interface over a private worker process."""
+"""Benchmarks on this machine without a server: the same interface, over a worker process of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal, Self, Unpack
 
 import msgspec
 
@@ -20,12 +20,10 @@ from gpubench.executor.messages import Run
 from gpubench.executor.supervisor import Recorder, StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
 from gpubench.protocol.messages import Accepted, Devices, RunParams
-from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.document import RunDocument
-from gpubench.results.progress import Progress
 from gpubench.results.timestamps import now
 from gpubench.validation import convert
-from gpubench_client.backend import ignore, requests
+from gpubench_client.backend import BenchmarkNames, RunOptions, split_options
 
 RuntimeChoice = Literal["auto", "cuda", "opencl"]
 
@@ -40,7 +38,7 @@ class LocalClient:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """There is nothing to close; a server's client has something."""
+        """Nothing to close; ``Backend`` has it for ``Client``."""
 
     def devices(self) -> Devices:
         probed = probe(self._runtimes)
@@ -49,20 +47,10 @@ class LocalClient:
     def benchmarks(self) -> Benchmarks:
         return describe()
 
-    def run(
-        self,
-        benchmarks: str | Sequence[BenchmarkRequest | str],
-        *,
-        device: str | None = None,
-        key: str | None = None,
-        deadline_seconds: float | None = None,
-        memory: StatedMemory | None = None,
-        on_accepted: Callable[[Accepted], None] = ignore,
-        on_progress: Callable[[Progress], None] = ignore,
-        stop: StopRequest | None = None,
-    ) -> RunDocument:
-        """As ``Client.run``; ``key`` is kept in the document and does nothing more."""
-        asked = RunParams(requests(benchmarks), device, key, deadline_seconds, memory=memory)
+    def run(self, benchmarks: BenchmarkNames, **options: Unpack[RunOptions]) -> RunDocument:
+        """As ``Client.run``; ``key`` is kept in the document and has no other effect."""
+        asked, callbacks = split_options(benchmarks, options)
+        device, key, memory = asked.device, asked.key, asked.memory
         # The same checks, and the same words, as a server has for them.
         convert(msgspec.to_builtins(asked), RunParams, "$.params")
         planned = plan(asked.benchmarks)
@@ -77,19 +65,20 @@ class LocalClient:
         with workers_for(self._runtimes) as workers:
             probed = devices_of(workers)
             chosen = choose(probed.devices, device, probed.runtimes)
-            # Who found the device has loaded what it needs; the others would only be in the way.
+            # The worker that found the device has loaded its runtime already; the others end here.
             worker = workers.pop(chosen.runtime)
         with _ending(worker):
-            stop = stop or StopRequest()
+            stop = callbacks.stop or StopRequest()
             if stop.reason is not None:
                 raise stop.reason
             run_id = recorder.document.run_id
-            on_accepted(Accepted(request_id=None, run_id=run_id, position=0, eta_seconds=0.0))
-            with _deadline(deadline_seconds, stop):
-                document = supervise(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
+            callbacks.on_accepted(Accepted(request_id=None, run_id=run_id, position=0, eta_seconds=0.0))
+            with _deadline(asked.deadline_seconds, stop):
+                command = Run(chosen.id, planned, memory)
+                document = supervise(worker, command, recorder, stop, callbacks.on_progress)
         if document.error is not None:
-            said = document.error
-            raise from_wire(said.code, said.message, {"kind": said.kind, "document": document})
+            error = document.error
+            raise from_wire(error.code, error.message, {"kind": error.kind, "document": document})
         return document
 
 
@@ -98,7 +87,7 @@ def _ending(worker: WorkerProcess) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        worker.release()  # who interrupts does not want to wait for the end of a driver's call
+        worker.release()  # a user who interrupts does not want to wait until a driver's call returns
         raise
     except BaseException:
         worker.end()
@@ -111,7 +100,7 @@ def _deadline(seconds: float | None, stop: StopRequest) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    reason = DeadlineExceeded(f"the run was not over within its deadline of {seconds:g} s")
+    reason = DeadlineExceeded(f"the run was not finished within its deadline of {seconds:g} s")
     timer = threading.Timer(seconds, stop.set, (reason,))
     timer.daemon = True
     timer.start()

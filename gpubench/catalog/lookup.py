@@ -59,8 +59,8 @@ def find_technology(text: str) -> Technology:
     family_word = re.split(r"[^a-z0-9]", text.strip().lower(), maxsplit=1)[0]
     grades = {name: name for name in [n for n in ids if n.partition("-")[0] == family_word] or ids}
     raise CatalogError(
-        f"no memory technology {text[:60]!r} in the catalogue; {_close(text.strip().lower(), grades)}; "
-        "write family-rate, such as gddr7-32 or ddr5-4800"
+        f"no memory technology {text[:60]!r} in the catalogue; write family-rate, such as gddr7-32 or "
+        f"ddr5-4800; {_did_you_mean(text.strip().lower(), grades)}"
     )
 
 
@@ -88,8 +88,10 @@ def find_board(text: str) -> Board:
             f"{text[:60]!r} may be {len(found)} boards: {_listed(found)}; write more of the name, or the id"
         )
     names = {" ".join(_without_brands(_words(row.label))): row.label for row in boards()}
+    grades = {row.id.replace("-", " "): row.id for row in technologies()}  # gdr7-32 is no board either
     raise CatalogError(
-        f"no board {text[:60]!r} in the catalogue; {_close(' '.join(_without_brands(words)), names)}"
+        f"no board {text[:60]!r} in the catalogue; "
+        f"{_did_you_mean(' '.join(_without_brands(words)), names | grades)}"
     )
 
 
@@ -145,7 +147,9 @@ def _listed(rows: Sequence[Board]) -> str:
     return ", ".join(names) + (", ..." if len(rows) > 6 else "")
 
 
-def _close(text: str, names: dict[str, str]) -> str:
+def _did_you_mean(text: str, names: dict[str, str]) -> str:
     """``names`` maps a spelling to what is shown for it."""
-    close = difflib.get_close_matches(text[:60], names, n=6, cutoff=0.5)
-    return f"close to it: {', '.join(names[each] for each in close)}" if close else "nothing in it is close"
+    close = [names[each] for each in difflib.get_close_matches(text[:60], names, n=4, cutoff=0.5)]
+    if not close:
+        return "it has no similar name"
+    return f"did you mean {' or '.join(filter(None, (', '.join(close[:-1]), close[-1])))}?"

@@ -37,8 +37,10 @@ def test_people_find_boards_by_what_they_call_them(text: str, board: str) -> Non
 
 
 def test_an_unknown_board_names_the_close_ones() -> None:
-    with pytest.raises(CatalogError, match=r"close to it:.*RTX 5090"):
+    with pytest.raises(CatalogError, match=r"did you mean .*RTX 5090"):
         find_board("RTX 5095")
+    with pytest.raises(CatalogError, match=r"did you mean gddr7-32"):
+        find_board("gdr7-32")
     with pytest.raises(CatalogError, match="no board ''"):
         find_board("")
 

@@ -1,4 +1,4 @@
-"""Files that the command line reads and writes; what is wrong with one is a usage error."""
+"""Files that the command line reads and writes; one that cannot be is a usage error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_document(name: str) -> RunDocument:
         raise InvalidParameters(f"{name} cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParameters(
-            f"{name} is no run document: {error}; `gpubench run --out FILE` writes one"
+            f"{name} is not a run document: {error}; `gpubench run --out FILE` writes one"
         ) from None
 
 

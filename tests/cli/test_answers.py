@@ -34,6 +34,13 @@ def test_a_missing_runtime_says_how_to_install_it(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout) == (0, "")
     assert "cuda: " in ran.stderr
     assert "python -m gpubench.devices.cuda.build_pycuda" in ran.stderr
+    for option, text in (
+        ([], "gpubench: there is no device to measure"),
+        (["--device=x"], "--device: no device"),
+    ):
+        ran = gpubench("run", "triad", "--runtime=cuda", *option, PYTHONPATH=path)
+        assert (ran.returncode, ran.stdout) == (1, "")  # not a usage error: no name would be right
+        assert text in ran.stderr
 
 
 def test_benchmarks() -> None:

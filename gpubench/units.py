@@ -29,14 +29,27 @@ _FACTORS = {
     "mib": MIB,
     "gib": GIB,
     "tib": TIB,
+    # A bare letter is binary, as in dd, head and `numfmt --from=iec`.
+    "k": KIB,
+    "m": MIB,
+    "g": GIB,
+    "t": TIB,
+    "ki": KIB,
+    "mi": MIB,
+    "gi": GIB,
+    "ti": TIB,
 }
+_SECONDS = {"ms": 1e-3, "": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(
+    r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?) *([a-z]*)", re.IGNORECASE | re.ASCII
+)
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?) *([a-z]*)", re.IGNORECASE | re.ASCII)
 
 
 def parse_bytes(text: str | int) -> int:
-    """A size such as ``256MiB``, ``1.5 GiB``, ``2GB`` or ``4096``, in bytes.
+    """A size such as ``256MiB``, ``256M`` (the same), ``1.5 GiB``, ``2GB`` or ``4096``, in bytes.
 
-    Raises ``InvalidParameters`` where it is no size, no whole number of bytes, or not between 1
+    Raises ``InvalidParameters`` if it is not a size, not a whole number of bytes, or not between 1
     and 2^60.
     """
     match = _SIZE.fullmatch(str(text).strip())
@@ -44,11 +57,26 @@ def parse_bytes(text: str | int) -> int:
     size = Fraction(match[1]) * factor if match and factor else Fraction(0)
     if size.denominator != 1 or not 1 <= size <= MAX_BYTES:
         raise InvalidParameters(
-            f"{str(text)[:40]!r} is no size in bytes; allowed: a whole number of bytes from 1 to 2^60, plain "
-            "or with B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024); "
+            f"{str(text)[:40]!r} is not a valid size; allowed: a whole number of bytes from 1 to 2^60, plain "
+            "or with kB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB or K, M, G, T (powers of 1024); "
             "write 256MiB or 2GB"
         )
     return int(size)
+
+
+def parse_seconds(text: str) -> float:
+    """A duration such as ``90``, ``90s``, ``1.5 min``, ``5m``, ``2h``, ``1d`` or ``200ms``, in seconds.
+
+    The letters are those of ``sleep`` and ``timeout``. Raises ``InvalidParameters`` for other text.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    factor = _SECONDS.get(match[2].lower()) if match else None
+    if match is None or factor is None:
+        raise InvalidParameters(
+            f"{text[:40]!r} is not a valid duration; allowed: seconds, plain or with ms, s, m, h or d; "
+            "write 90, 90s or 5m"
+        )
+    return float(match[1]) * factor
 
 
 def to_gb_per_second(bytes_per_second: float) -> float:

@@ -10,6 +10,7 @@ from gpubench.units import (
     format_percent,
     format_seconds,
     parse_bytes,
+    parse_seconds,
 )
 
 
@@ -20,6 +21,11 @@ from gpubench.units import (
         (4096, 4096),
         ("256MiB", 256 * 1024**2),
         ("256 mib", 256 * 1024**2),
+        ("64M", 64 * 1024**2),
+        ("64m", 64 * 1024**2),
+        ("64Mi", 64 * 1024**2),
+        ("4k", 4096),
+        ("1.5G", 3 * 1024**3 // 2),
         ("1GiB", 1024**3),
         ("2GB", 2 * 10**9),
         ("1.5 GiB", 3 * 1024**3 // 2),
@@ -92,3 +98,30 @@ def test_a_sentence_shows_values_in_the_unit_of_their_name() -> None:
     assert text == "±0.23 % in 3600 s, 5 runs, 6.6 {runs} 0.5"
     with pytest.raises(KeyError, match="missing"):
         fill("{missing}", values)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90.0),
+        ("90s", 90.0),
+        (" 1.5 min ", 90.0),
+        ("5m", 300.0),
+        ("2H", 7200.0),
+        ("1d", 86_400.0),
+        ("200ms", 0.2),
+        (".5", 0.5),
+        ("1e-3", 0.001),
+        ("0", 0.0),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1", "soon", "5 months", "1:30", "inf", "nan", "0x10", "१", "1e", "1 2"]
+)
+def test_a_wrong_duration_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParameters, match="write 90, 90s or 5m"):
+        parse_seconds(text)

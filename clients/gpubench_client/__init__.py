@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchmarkRequest", "Client", "LocalClient", "StatedMemory"]
 
-_HOMES = {
-    "BenchmarkRequest": "gpubench.protocol.messages",
+_MODULES = {
+    "BenchmarkRequest": "gpubench.requests",
     "Client": "gpubench_client.client",
     "LocalClient": "gpubench_client.local",
-    "StatedMemory": "gpubench.protocol.messages",
+    "StatedMemory": "gpubench.requests",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is asked for: ``gpubench --help`` needs none of them."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    """Import a name when it is first used: ``gpubench --help`` needs none of them."""
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

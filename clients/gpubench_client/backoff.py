@@ -1,4 +1,4 @@
-"""How long to wait before asking a busy server again."""
+"""How long to wait before a request to a busy server is repeated."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ LONGEST_SECONDS = 8.0
 
 
 class Backoff:
-    """Full jitter: each wait is drawn from 0 to a bound that doubles.
+    """Full jitter: each wait is random, between 0 and a bound that doubles.
 
-    Clients that were refused together must not come back together, which a fixed wait, or one
-    with a little noise on it, makes them do. What the server asks for comes before the drawn wait,
-    not instead of it, for the same reason.
+    Clients that were refused together must not return together, as they do after a fixed wait, or one
+    with a little noise. For the same reason the random wait is added to what the server asks for.
     """
 
-    def __init__(self, patience_seconds: float, draw: random.Random | None = None) -> None:
+    def __init__(self, patience_seconds: float, generator: random.Random | None = None) -> None:
         self._patience_seconds = patience_seconds
-        self._draw = draw or random.SystemRandom()
+        self._random = generator or random.SystemRandom()
         self._bounds = _doubling()
 
     def next_wait(self, asked_seconds: float = 0.0) -> float | None:
-        """Seconds to wait now, at least ``asked_seconds``; None once patience would be exceeded."""
-        wait = max(0.0, asked_seconds) + self._draw.uniform(0.0, next(self._bounds))
+        """Seconds to wait now, at least ``asked_seconds``; None if that is more than patience is left for."""
+        wait = max(0.0, asked_seconds) + self._random.uniform(0.0, next(self._bounds))
         if wait > self._patience_seconds:
             return None
         self._patience_seconds -= wait

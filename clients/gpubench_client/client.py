@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from typing import Self, Unpack
 
-import msgspec
-
-import gpubench
 from gpubench.benchmarks.description import Benchmarks
-from gpubench.errors import GpubenchError, ProtocolError, QueueFull, TooManyConnections
+from gpubench.errors import GpubenchError
 from gpubench.protocol import messages
-from gpubench.protocol.messages import Accepted, RunParams
-from gpubench.protocol.session import Failure, Result
-from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.document import RunDocument
-from gpubench.results.progress import Progress
-from gpubench_client.backend import ignore, requests
-from gpubench_client.backoff import Backoff
-from gpubench_client.connection import Listener, ServerConnection
+from gpubench_client.backend import BenchmarkNames, RunOptions, SubmitOptions, as_requests, split_options
+from gpubench_client.blocking import BlockingDriver
+from gpubench_client.generators import ClientProtocol
 from gpubench_client.urls import parse_url
-
-if TYPE_CHECKING:
-    from gpubench.executor.supervisor import StopRequest
-
-BUSY = (QueueFull, TooManyConnections)
-"""What passes by itself: these are asked again, for as long as patience lasts."""
-
-_STOP_POLL_SECONDS = 0.1
-_HELLO = messages.HelloParams(client=f"gpubench/{gpubench.__version__}")
-_NOBODY = Listener()
 
 
 class Client:
-    """A server at ``tcp://host[:port]``; connects when first asked something, and again after a break.
+    """A server at ``tcp://host[:port]``; connects for the first request, and again after a break.
 
     Use it from one thread. Every method raises ``gpubench.errors.GpubenchError``: what the server
-    answered, or ``Unreachable``. A busy server is asked again for ``patience_seconds`` in all;
-    ``on_retry`` is told why, and for how many seconds it waits.
+    answered, or ``Unreachable``. A request to a busy server is repeated for ``patience_seconds`` in
+    all; before each wait ``on_retry`` is called with the refusal and the seconds to wait. A run's
+    progress comes every half second, so ``answer_timeout_seconds`` is also how long a run may be silent.
     """
 
     def __init__(
@@ -50,13 +33,14 @@ class Client:
         patience_seconds: float = 30.0,
         on_retry: Callable[[GpubenchError, float], None] = lambda error, seconds: None,
     ) -> None:
-        self._address = parse_url(url)
-        self._connect_timeout_seconds = connect_timeout_seconds
-        # Servers tell a run's progress every half second, so this is also how long a run may be silent.
-        self._answer_timeout_seconds = answer_timeout_seconds
-        self._patience_seconds = patience_seconds
-        self._on_retry = on_retry
-        self._connection: ServerConnection | None = None
+        self._driver = BlockingDriver()
+        self._protocol = ClientProtocol(
+            parse_url(url),
+            connect_timeout_seconds=connect_timeout_seconds,
+            answer_timeout_seconds=answer_timeout_seconds,
+            patience_seconds=patience_seconds,
+            on_retry=on_retry,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -65,159 +49,49 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closing cancels this connection's runs that are not detached."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Close the connection, which cancels its runs that are not detached."""
+        self._driver.run(self._protocol.close())
 
     def hello(self) -> messages.Hello:
-        """What the server is, its features, limits and devices."""
-        answer: messages.Hello = self._ask("hello", _HELLO)
-        return answer
+        """The server's version, features, limits and devices."""
+        return self._driver.run(self._protocol.hello())
 
     def ping(self) -> messages.Pong:
-        answer: messages.Pong = self._ask("ping")
-        return answer
+        return self._driver.run(self._protocol.ping())
 
     def devices(self) -> messages.Devices:
-        answer: messages.Devices = self._ask("devices")
-        return answer
+        return self._driver.run(self._protocol.devices())
 
     def benchmarks(self) -> Benchmarks:
         """All benchmarks and suites, with the JSON Schema of each one's parameters."""
-        answer: Benchmarks = self._ask("benchmarks")
-        return answer
+        return self._driver.run(self._protocol.benchmarks())
 
     def run(
-        self,
-        benchmarks: str | Sequence[BenchmarkRequest | str],
-        *,
-        device: str | None = None,
-        key: str | None = None,
-        deadline_seconds: float | None = None,
-        detach: bool = False,
-        memory: StatedMemory | None = None,
-        on_accepted: Callable[[Accepted], None] = ignore,
-        on_progress: Callable[[Progress], None] = ignore,
-        stop: StopRequest | None = None,
+        self, benchmarks: BenchmarkNames, *, detach: bool = False, **options: Unpack[RunOptions]
     ) -> RunDocument:
         """Run benchmarks or suites and wait for the document.
 
-        A run that did not end well raises what became of it, with what was finished in
-        ``details["document"]``. The same ``key`` again gives the same run, not another. Once
-        ``stop`` has a reason the run is cancelled. A run with ``detach`` goes on without us;
-        ``result`` fetches it later.
+        A run with ``detach`` goes on if this client does not; ``result`` fetches its document later.
+        Raises one of ``gpubench.errors`` if the run did not end well, with what was finished in
+        ``details["document"]``.
         """
-        params = RunParams(requests(benchmarks), device, key, deadline_seconds, memory, detach)
-        document: RunDocument = self._ask("run", params, Listener(on_accepted, on_progress, stop))
-        return document
+        return self._driver.run(self._protocol.run(*split_options(benchmarks, options, detach=detach)))
 
-    def submit(
-        self,
-        benchmarks: str | Sequence[BenchmarkRequest | str],
-        *,
-        device: str | None = None,
-        key: str | None = None,
-        deadline_seconds: float | None = None,
-        memory: StatedMemory | None = None,
-    ) -> Accepted:
-        """Give the server a run and leave it there; ``result`` fetches its document by ``run_id``."""
-        params = RunParams(requests(benchmarks), device, key, deadline_seconds, memory, detach=True)
-        try:
-            self._ask("run", params, Listener(on_accepted=_leave))
-        except _Left as left:
-            return left.accepted
-        raise ProtocolError("the server answered a run that it had not accepted")
+    def submit(self, benchmarks: BenchmarkNames, **options: Unpack[SubmitOptions]) -> messages.Accepted:
+        """Leave a run to the server; ``result`` fetches its document by ``run_id``."""
+        params = messages.RunParams(as_requests(benchmarks), detach=True, **options)
+        return self._driver.run(self._protocol.submit(params))
 
     def cancel(self, run_id: str) -> messages.Cancelling:
-        answer: messages.Cancelling = self._ask("cancel", messages.RunIdParams(run_id))
-        return answer
+        return self._driver.run(self._protocol.cancel(run_id))
 
     def status(self) -> messages.Status:
-        answer: messages.Status = self._ask("status")
-        return answer
+        return self._driver.run(self._protocol.status())
 
     def result(self, run_id: str) -> RunDocument:
         """The document of a run that has ended; raises ``NoSuchRun``."""
-        document: RunDocument = self._ask("result", messages.RunIdParams(run_id))
-        return document
+        return self._driver.run(self._protocol.result(run_id))
 
     def results(self, limit: int = 20, device: str | None = None) -> messages.Results:
         """The latest runs, newest first."""
-        answer: messages.Results = self._ask("results", messages.ResultsParams(limit, device))
-        return answer
-
-    def _ask(
-        self,
-        method: messages.Method,
-        params: msgspec.Struct | None = None,
-        listener: Listener = _NOBODY,
-    ) -> Any:
-        backoff = Backoff(self._patience_seconds)
-        while True:
-            answer = self._exchange(method, params, listener)
-            if isinstance(answer, Result):
-                return answer.value
-            wait = backoff.next_wait(_asked_seconds(answer.error)) if isinstance(answer.error, BUSY) else None
-            if wait is None:
-                raise answer.error
-            self._on_retry(answer.error, wait)
-            _pause(wait, listener.stop)
-
-    def _exchange(
-        self, method: messages.Method, params: msgspec.Struct | None, listener: Listener
-    ) -> Result | Failure:
-        try:
-            connection, refusal = self._connected()
-            answer = refusal or connection.ask(method, params, listener)
-        except BaseException:
-            # An answer may still be on its way: this connection can take no further request.
-            self.close()
-            raise
-        if refusal or answer.request_id is None:
-            self.close()
-        return answer
-
-    def _connected(self) -> tuple[ServerConnection, Failure | None]:
-        """A connection that was greeted, and what the server had against it."""
-        if self._connection is not None and self._connection.usable():
-            return self._connection, None
-        self.close()
-        self._connection = ServerConnection(
-            self._address, self._connect_timeout_seconds, self._answer_timeout_seconds
-        )
-        answer = self._connection.ask("hello", _HELLO, _NOBODY)
-        if isinstance(answer, Failure):
-            return self._connection, answer
-        if answer.value.protocol != messages.PROTOCOL:
-            raise ProtocolError(
-                f"{self._address} speaks protocol {answer.value.protocol}, this client {messages.PROTOCOL}; "
-                "update the older of the two"
-            )
-        return self._connection, None
-
-
-def _asked_seconds(error: GpubenchError) -> float:
-    asked = error.details.get("retry_after_seconds")
-    return float(asked) if isinstance(asked, int | float) else 0.0
-
-
-def _pause(seconds: float, stop: StopRequest | None) -> None:
-    """Wait, unless there is a reason to stop, which is raised."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        if stop is not None and stop.reason is not None:
-            raise stop.reason
-        time.sleep(min(left, _STOP_POLL_SECONDS))
-
-
-class _Left(Exception):
-    """Raised to leave a run alone once it was accepted; the connection is closed on the way."""
-
-    def __init__(self, accepted: Accepted) -> None:
-        super().__init__()
-        self.accepted = accepted
-
-
-def _leave(accepted: Accepted) -> None:
-    raise _Left(accepted)
+        return self._driver.run(self._protocol.results(limit, device))

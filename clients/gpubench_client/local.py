@@ -1,11 +1,11 @@
-"""Benchmarks on this machine without a server: the same interface over a private worker process."""
+"""Benchmarks on this machine without a server: the same interface, over a worker process of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal, Self, Unpack
 
 from gpubench.benchmarks.description import Benchmarks, describe
 from gpubench.devices.runtimes import RUNTIMES
@@ -15,10 +15,8 @@ from gpubench.executor.prepare import prepare_run
 from gpubench.executor.supervisor import StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
 from gpubench.protocol.messages import Accepted, Devices
-from gpubench.requests import BenchmarkRequest, RequestedRun, StatedMemory
 from gpubench.results.document import RunDocument
-from gpubench.results.progress import Progress
-from gpubench_client.backend import ignore, requests
+from gpubench_client.backend import BenchmarkNames, RunOptions, split_options
 
 RuntimeChoice = Literal["auto", "cuda", "opencl"]
 
@@ -33,7 +31,7 @@ class LocalClient:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """There is nothing to close; a server's client has something."""
+        """Nothing to close; ``Backend`` has it for ``Client``."""
 
     def devices(self) -> Devices:
         probed = probe(self._runtimes)
@@ -42,35 +40,28 @@ class LocalClient:
     def benchmarks(self) -> Benchmarks:
         return describe()
 
-    def run(
-        self,
-        benchmarks: str | Sequence[BenchmarkRequest | str],
-        *,
-        device: str | None = None,
-        key: str | None = None,
-        deadline_seconds: float | None = None,
-        memory: StatedMemory | None = None,
-        on_accepted: Callable[[Accepted], None] = ignore,
-        on_progress: Callable[[Progress], None] = ignore,
-        stop: StopRequest | None = None,
-    ) -> RunDocument:
-        """As ``Client.run``; ``key`` is kept in the document and does nothing more."""
-        prepared = prepare_run(RequestedRun(requests(benchmarks), device, key, deadline_seconds, memory))
+    def run(self, benchmarks: BenchmarkNames, **options: Unpack[RunOptions]) -> RunDocument:
+        """As ``Client.run``; ``key`` is kept in the document and has no other effect."""
+        asked, callbacks = split_options(benchmarks, options)
+        prepared = prepare_run(asked)
         with workers_for(self._runtimes) as workers:
             probed = devices_of(workers)
-            chosen = choose(probed.devices, device, probed.runtimes)
-            # Who found the device has loaded what it needs; the others would only be in the way.
+            chosen = choose(probed.devices, asked.device, probed.runtimes)
+            # The worker that found the device has loaded its runtime already; the others end here.
             worker = workers.pop(chosen.runtime)
         with _ending(worker):
-            stop = stop or StopRequest()
+            stop = callbacks.stop or StopRequest()
             if stop.reason is not None:
                 raise stop.reason
-            on_accepted(Accepted(request_id=None, run_id=prepared.run_id, position=0, eta_seconds=0.0))
-            with _deadline(deadline_seconds, stop):
-                document = supervise(worker, prepared.on(chosen), prepared.recorder, stop, on_progress)
+            callbacks.on_accepted(
+                Accepted(request_id=None, run_id=prepared.run_id, position=0, eta_seconds=0.0)
+            )
+            with _deadline(asked.deadline_seconds, stop):
+                run = prepared.on(chosen)
+                document = supervise(worker, run, prepared.recorder, stop, callbacks.on_progress)
         if document.error is not None:
-            said = document.error
-            raise from_wire(said.code, said.message, {"kind": said.kind, "document": document})
+            error = document.error
+            raise from_wire(error.code, error.message, {"kind": error.kind, "document": document})
         return document
 
 
@@ -79,7 +70,7 @@ def _ending(worker: WorkerProcess) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        worker.release()  # who interrupts does not want to wait for the end of a driver's call
+        worker.release()  # a user who interrupts does not want to wait until a driver's call returns
         raise
     except BaseException:
         worker.end()
@@ -92,7 +83,7 @@ def _deadline(seconds: float | None, stop: StopRequest) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    reason = DeadlineExceeded(f"the run was not over within its deadline of {seconds:g} s")
+    reason = DeadlineExceeded(f"the run was not finished within its deadline of {seconds:g} s")
     timer = threading.Timer(seconds, stop.set, (reason,))
     timer.daemon = True
     timer.start()

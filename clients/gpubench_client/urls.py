@@ -1,4 +1,4 @@
-"""Where a server is: ``tcp://host[:port]``."""
+"""The address of a server: ``tcp://host[:port]``."""
 
 from __future__ import annotations
 
@@ -29,17 +29,15 @@ class Address:
 
 
 def parse_url(text: str) -> Address:
-    """Raises ``InvalidParameters`` with what is allowed."""
+    """The address that ``text`` names; raises ``InvalidParameters``, which says what is allowed."""
     match = _URL.fullmatch(text.strip())
     if match is None:
         without_scheme = "://" not in text and _URL.fullmatch(f"tcp://{text.strip()}")
         hint = f"did you mean tcp://{text.strip()}?" if without_scheme else f"allowed: {ALLOWED}"
-        raise InvalidParameters(f"{text!r} is no server address; {hint}")
+        raise InvalidParameters(f"{text!r} is not a server address; {hint}")
     if match["scheme"].lower() != "tcp":
-        raise InvalidParameters(
-            f"{text!r} asks for {match['scheme']}, which is not spoken; allowed: {ALLOWED}"
-        )
+        raise InvalidParameters(f"{text!r}: {match['scheme']} is not supported; allowed: {ALLOWED}")
     port = int(match["port"] or DEFAULT_PORT)
     if not 1 <= port <= 65_535:
-        raise InvalidParameters(f"{text!r} asks for port {port}; allowed: 1 to 65535")
+        raise InvalidParameters(f"{text!r}: no port has the number {port}; allowed: 1 to 65535")
     return Address(match["ipv6"] or match["host"], port)

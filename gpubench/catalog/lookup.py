@@ -42,7 +42,7 @@ _TECHNOLOGY = re.compile(
 )
 _SLICE = re.compile(r"\bMIG\b|\bGRID\b|-[0-9]+[ABCQ]$")
 _CLOSE_RATIO = 0.6
-_NOTHING_CLOSE = "nothing in it is close; `gpubench theory --list` lists all"
+_MOST_SUGGESTIONS = 4
 _SLOWEST_MT, _FASTEST_MT = 200, 20_000
 """A grade above 200 is written in MT/s (DDR5-4800), below in Gbit/s (GDDR7-32)."""
 
@@ -77,8 +77,8 @@ def find_technology(text: str) -> Technology:
     family_word = re.split(r"[^a-z0-9]", lower, maxsplit=1)[0]
     grades = [name for name in ids if name.partition("-")[0] == family_word] or ids
     raise CatalogError(
-        f"no memory technology {text[:60]!r} in the catalogue; {_close(lower, grades)}; "
-        "write family-rate, such as gddr7-32 or ddr5-4800"
+        f"no memory technology {text[:60]!r} in the catalogue; write family-rate, such as gddr7-32 or "
+        f"ddr5-4800; {_did_you_mean(_similar(lower, grades))}"
     )
 
 
@@ -123,7 +123,7 @@ def find_board(text: str) -> Board:
         raise CatalogError(
             f"{text[:60]!r} may be {len(found)} boards: {_listed(found)}; write more of the name, or the id"
         )
-    raise CatalogError(f"no board {text[:60]!r} in the catalogue; {_close_boards(asked)}")
+    raise CatalogError(f"no board {text[:60]!r} in the catalogue; {_close_boards(asked, text)}")
 
 
 def _refuse_other_capacity(asked: _Spelling, text: str) -> None:
@@ -242,7 +242,8 @@ def _listed(rows: Sequence[Board]) -> str:
     return ", ".join(names) + (", ..." if len(rows) > 6 else "")
 
 
-def _close_boards(asked: _Spelling) -> str:
+def _close_boards(asked: _Spelling, text: str) -> str:
+    """The boards whose names are like what was written, and grades, for ``gdr7-32`` is no board either."""
     laptop = "laptop" in asked.words
     ranked = sorted(
         (max(asked.closeness(name) for name in _spellings(row)), row.label)
@@ -250,9 +251,15 @@ def _close_boards(asked: _Spelling) -> str:
         if laptop or "laptop" not in _Spelling.of(row.name).words
     )
     close = [label for (models, ratio), label in reversed(ranked) if models or ratio >= _CLOSE_RATIO]
-    return f"close to it: {', '.join(close[:6])}" if close else _NOTHING_CLOSE
+    return _did_you_mean(close or _similar(text.strip().lower(), [row.id for row in technologies()]))
 
 
-def _close(text: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(text[:60], names, n=6, cutoff=_CLOSE_RATIO)
-    return f"close to it: {', '.join(close)}" if close else _NOTHING_CLOSE
+def _similar(text: str, names: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(text[:60], names, n=_MOST_SUGGESTIONS, cutoff=_CLOSE_RATIO)
+
+
+def _did_you_mean(close: Sequence[str]) -> str:
+    shown = list(close[:_MOST_SUGGESTIONS])
+    if not shown:
+        return "it has no similar name; `gpubench theory --list` lists all"
+    return f"did you mean {' or '.join(filter(None, (', '.join(shown[:-1]), shown[-1])))}?"

@@ -1,4 +1,4 @@
-"""The command line as people run it: a process, its two streams, its exit code."""
+"""The command line as it is run: a process with two streams and an exit code."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ QUICK = [*PIN, "--footprint=16MiB", "--time-limit=0.2"]
 """About half a second for each benchmark."""
 
 LONG = [*PIN, "--footprint=64MiB", "--time-limit=60", "--set=target_ratio=0.0001"]
-"""A minute, so that a test has all the time to step in."""
+"""A minute, so that a test has time to intervene."""
 
 TWO = [*LONG, "--time-limit=2"]
-"""Short enough for the first of two to be finished, long enough to step in during the second."""
+"""Short enough that the first of two finishes, long enough to intervene during the second."""
 
 ESCAPE = "\x1b"
 COLOR = re.compile(r"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Ours, without what would change the meaning of a command."""
-    ours = {k: v for k, v in os.environ.items() if k not in ("GPUBENCH_SERVER", "NO_COLOR", "FORCE_COLOR")}
-    return {**ours, **changes}
+    """This process's, without variables that change what a command does."""
+    own = {k: v for k, v in os.environ.items() if k not in ("GPUBENCH_SERVER", "NO_COLOR", "FORCE_COLOR")}
+    return {**own, **changes}
 
 
 def gpubench(*arguments: str, stdin: str = "", **changes: str) -> subprocess.CompletedProcess[str]:
@@ -47,7 +47,7 @@ def gpubench(*arguments: str, stdin: str = "", **changes: str) -> subprocess.Com
 
 
 class Running:
-    """A command that is still at it; what it says on stderr is what a test waits for."""
+    """A command that is still running; tests wait for its lines on stderr."""
 
     def __init__(self, *arguments: str, **changes: str) -> None:
         self.process = subprocess.Popen(
@@ -57,7 +57,7 @@ class Running:
             text=True,
             env=environment(**changes),
         )
-        self.said: list[str] = []
+        self.lines: list[str] = []
 
     def __enter__(self) -> Running:
         return self
@@ -67,13 +67,13 @@ class Running:
             self.process.kill()
         self.process.communicate()
 
-    def says(self, words: str) -> str:
-        """Wait for a line on stderr with these words."""
+    def wait_for(self, words: str) -> str:
+        """Wait for a line on stderr that contains ``words``."""
         for line in _lines(self.process.stderr):
-            self.said.append(line)
+            self.lines.append(line)
             if words in line:
                 return line
-        raise AssertionError(f"never said {words!r}: {self.said}")
+        raise AssertionError(f"never wrote {words!r}: {self.lines}")
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -84,7 +84,7 @@ class Running:
         return self.process.returncode, out, err
 
     def children(self) -> list[int]:
-        """The processes that it started and that live."""
+        """Its child processes that are alive."""
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:

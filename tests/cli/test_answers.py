@@ -1,4 +1,4 @@
-"""The commands that measure nothing."""
+"""The commands that do not measure."""
 
 from __future__ import annotations
 
@@ -26,14 +26,21 @@ def test_devices() -> None:
         assert device["alias"] in ran.stdout
 
 
-def test_a_runtime_that_is_missing_says_how_to_install_it(tmp_path: Path) -> None:
-    """Also where it is installed: what stands first on the path is as good as absent."""
+def test_a_missing_runtime_says_how_to_install_it(tmp_path: Path) -> None:
+    """Even if it is installed: a module earlier on the path hides it."""
     (tmp_path / "pycuda.py").write_text("raise ModuleNotFoundError(\"No module named 'pycuda'\")")
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     ran = gpubench("devices", "--runtime=cuda", PYTHONPATH=path)
     assert (ran.returncode, ran.stdout) == (0, "")
     assert "cuda: " in ran.stderr
     assert "python -m gpubench.devices.cuda.build_pycuda" in ran.stderr
+    for option, text in (
+        ([], "gpubench: there is no device to measure"),
+        (["--device=x"], "--device: no device"),
+    ):
+        ran = gpubench("run", "triad", "--runtime=cuda", *option, PYTHONPATH=path)
+        assert (ran.returncode, ran.stdout) == (1, "")  # not a usage error: no name would be right
+        assert text in ran.stderr
 
 
 def test_benchmarks() -> None:
@@ -68,7 +75,7 @@ def test_report(url: str, tmp_path: Path) -> None:
     assert to_file.stderr == f"wrote {report}\n"
 
 
-def test_two_folders_of_runs_are_compared(tmp_path: Path) -> None:
+def test_compare_two_folders_of_runs(tmp_path: Path) -> None:
     for side, figure in (("before", 1500.0), ("after", 1600.0)):
         (tmp_path / side).mkdir()
         for number in range(5):

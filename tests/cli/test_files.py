@@ -11,17 +11,17 @@ from gpubench.errors import InvalidParameters
 from tests.running import PATIENCE_SECONDS
 
 
-def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text("before")
     with path.open() as opened_before:
         OutFile(str(path)).write(b"after")
-        assert opened_before.read() == "before"  # who reads meanwhile sees all of the one or the other
+        assert opened_before.read() == "before"  # a reader sees the old or the new, never a part
     assert path.read_bytes() == b"after"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     folder.mkdir()
     path = folder / "run.json"
@@ -31,7 +31,7 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
         out.write(b"after")
 
 
-def test_the_usual_permissions(tmp_path: Path) -> None:
+def test_the_default_permissions(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     OutFile(str(path)).write(b"")
     mask = os.umask(0)

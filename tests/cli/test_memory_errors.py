@@ -1,4 +1,4 @@
-"""Memory that is faulty shows in the exit code, where a script looks."""
+"""Faulty memory shows in the exit code, for scripts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.cli.command import gpubench as command
 QUICK = ["--footprint=1280KiB", '--set=patterns=["random"]']
 
 
-def test_errors_end_the_command_with_1_and_are_in_the_document(tmp_path: Path) -> None:
-    """A copy of the program whose kernel stores one wrong bit: as a stuck cell would."""
+def test_memory_errors_give_exit_code_1_and_a_document(tmp_path: Path) -> None:
+    """A copy of the program whose kernel stores one wrong bit, as a stuck cell would."""
     package = tmp_path / "gpubench"
     shutil.copytree(Path(gpubench.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     kernels = package / "kernels" / "integrity.cl"
@@ -42,7 +42,7 @@ def test_errors_end_the_command_with_1_and_are_in_the_document(tmp_path: Path) -
     assert {"errors", "storage_errors", "flipped_bit_0"} == {f["name"] for f in document["findings"]}
 
 
-def test_sound_memory_ends_it_with_0() -> None:
+def test_memory_without_errors_gives_exit_code_0() -> None:
     done = command("run", "integrity", "--json", *QUICK)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outcome"] == "ok"

@@ -14,7 +14,7 @@ from tests.client.conftest import url_of
 from tests.running import RunningServer, long, within
 
 
-def test_a_run_and_its_document_later(url: str, tmp_path: Path) -> None:
+def test_result_fetches_the_document_of_a_run(url: str, tmp_path: Path) -> None:
     out = tmp_path / "later.json"
     ran = gpubench("run", "triad", *QUICK, "--json", "--server", url)
     assert ran.returncode == 0, ran.stderr
@@ -27,12 +27,12 @@ def test_a_run_and_its_document_later(url: str, tmp_path: Path) -> None:
     assert gpubench("result", "nope", "--server", url).returncode == 2
 
 
-def test_lists(url: str) -> None:
+def test_devices_and_benchmarks_of_a_server(url: str) -> None:
     assert json.loads(gpubench("devices", "--server", url, "--json").stdout)["devices"]
     assert json.loads(gpubench("benchmarks", "--server", url, "--json").stdout)["suites"]
 
 
-def test_a_detached_run_is_left_to_the_server(url: str) -> None:
+def test_a_detached_run_continues_on_the_server(url: str) -> None:
     ran = gpubench("run", "triad", *QUICK, "--detach", "--server", url)
     assert ran.returncode == 0
     run_id = ran.stdout.strip()
@@ -42,22 +42,24 @@ def test_a_detached_run_is_left_to_the_server(url: str) -> None:
     assert json.loads(as_json.stdout)["run_id"]
 
 
-def test_how_a_run_ended_is_told_with_its_document(server: RunningServer, url: str) -> None:
+def test_result_ends_like_the_run(server: RunningServer, url: str) -> None:
     run_id = gpubench("run", "triad", *LONG, "--detach", "--server", url).stdout.strip()
     with Client(url) as client:
         assert within(30, lambda: server.running() == run_id)
         client.cancel(run_id)
     assert within(30, lambda: server.running() is None)
-    told = gpubench("result", run_id, "--server", url)
-    assert told.returncode == 1
-    assert told.stderr.startswith(f"gpubench: run {run_id}: ")
-    assert "cancel" in told.stderr
+    ran = gpubench("result", run_id, "--server", url)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"gpubench: run {run_id}: ")
+    assert "cancel" in ran.stderr
 
 
-def test_an_interrupted_run_keeps_what_was_finished(server: RunningServer, url: str, tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_finished_benchmarks(
+    server: RunningServer, url: str, tmp_path: Path
+) -> None:
     out = tmp_path / "run.json"
     with Running("run", "triad", "copy", *TWO, "--out", str(out), "--server", url) as running:
-        running.says("copy: begun")
+        running.wait_for("copy: started")
         running.interrupt()
         code, stdout, _ = running.end()
     assert code == 130
@@ -69,13 +71,13 @@ def test_an_interrupted_run_keeps_what_was_finished(server: RunningServer, url: 
     assert server.running() is None
 
 
-def test_the_second_interrupt_ends_at_once_and_the_server_cancels(server: RunningServer, url: str) -> None:
+def test_the_second_interrupt_exits_and_the_server_cancels(server: RunningServer, url: str) -> None:
     with Running("run", "triad", *LONG, "--json", "--server", url) as running:
-        running.says("triad: begun")
+        running.wait_for("triad: started")
         server.process.send_signal(signal.SIGSTOP)  # a server that does not answer the cancel
         try:
             running.interrupt()
-            running.says("^C again ends at once")
+            running.wait_for("^C again to exit at once")
             running.interrupt()
             code, stdout, _ = running.end()
         finally:
@@ -84,25 +86,25 @@ def test_the_second_interrupt_ends_at_once_and_the_server_cancels(server: Runnin
     assert within(10, lambda: server.running() is None)
 
 
-def test_a_server_that_dies_is_exit_code_4(tmp_path: Path) -> None:
+def test_a_killed_server_is_exit_code_4(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         with Running("run", "triad", *LONG, "--json", "--server", url_of(server)) as running:
-            run_id = running.says("accepted").split()[1].rstrip(":")
-            running.says("triad: begun")
+            run_id = running.wait_for("accepted").split()[1].rstrip(":")
+            running.wait_for("triad: started")
             server.kill()
             code, stdout, stderr = running.end()
         assert (code, stdout) == (4, "")
         assert run_id in stderr.splitlines()[-1]
 
 
-def test_a_full_queue_is_exit_code_4_and_waited_for_in_words(tmp_path: Path) -> None:
+def test_a_full_queue_is_retried_or_exit_code_4(tmp_path: Path) -> None:
     with RunningServer(tmp_path, max_queue_length=1) as server, Client(url_of(server)) as client:
         runs = [client.submit([BenchmarkRequest(**long())]) for _ in range(2)]
         refused = gpubench("run", "triad", *QUICK, "--server", url_of(server), "--wait=0")
         assert refused.returncode == 4
         (line,) = refused.stderr.splitlines()
         with Running("run", "triad", *QUICK, "--server", url_of(server), "--wait=600", "--json") as patient:
-            assert line.removeprefix("gpubench: ") in patient.says("asking again in")
+            assert line.removeprefix("gpubench: ") in patient.wait_for("trying again in")
             patient.interrupt()
             assert patient.end()[:2] == (130, "")
         for run in reversed(runs):

@@ -1,4 +1,4 @@
-"""``gpubench run`` without a server: a private worker, real kernels."""
+"""``gpubench run`` without a server: its own worker process, real kernels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.command import ESCAPE, GPUBENCH, LONG, QUICK, TWO, Running, envir
 from tests.running import PATIENCE_SECONDS
 
 
-def test_json_is_exactly_the_document_and_everything_else_is_on_stderr(tmp_path: Path) -> None:
+def test_json_prints_only_the_document_on_stdout(tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     ran = gpubench("run", "triad", "copy", *QUICK, "--json", "--out", str(out), "--set=dtype=float")
     assert ran.returncode == 0, ran.stderr
@@ -29,22 +29,22 @@ def test_json_is_exactly_the_document_and_everything_else_is_on_stderr(tmp_path:
     assert list(tmp_path.iterdir()) == [out]
     tool = [sys.executable, "-m", "json.tool"]
     subprocess.run(tool, input=ran.stdout, text=True, check=True, stdout=subprocess.DEVNULL)
-    accepted, *told = [line.split(",")[0] for line in ran.stderr.splitlines()]
+    accepted, *others = [line.split(",")[0] for line in ran.stderr.splitlines()]
     assert accepted == f"run {document.run_id}: accepted"
-    assert told == ["triad: begun", "triad: ended", "copy: begun", "copy: ended", f"wrote {out}"]
+    assert others == ["triad: started", "triad: finished", "copy: started", "copy: finished", f"wrote {out}"]
     assert ran.stderr.count("GB/s") == 2
 
 
-def test_a_curve_is_told_by_its_points_and_shown_as_a_table_of_its_own(url: str) -> None:
+def test_a_curve_has_its_own_table(url: str) -> None:
     ran = gpubench("run", "mix", "--footprint=16MiB", "--time-limit=0.05", "--server", url)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stderr.splitlines()[-1] == "mix: ended, 6 points"
+    assert ran.stderr.splitlines()[-1] == "mix: finished, 6 points"
     assert len([line for line in ran.stdout.splitlines() if "█" in line]) == 6
-    assert "GDDR7" not in ran.stdout  # held against no reference
-    assert "\nmix: " in ran.stdout  # what was found
+    assert "GDDR7" not in ran.stdout  # compared with no reference
+    assert "\nmix: " in ran.stdout  # its findings
 
 
-def test_people_get_the_device_the_figures_and_the_comparison(url: str) -> None:
+def test_default_output_is_device_figures_and_comparison(url: str) -> None:
     ran = gpubench("run", "triad", *QUICK, "--memory=ddr5-4800", "--bus-width=128", "--server", url)
     assert ran.returncode == 0, ran.stderr
     device = ran.stdout.splitlines()[0]
@@ -54,10 +54,10 @@ def test_people_get_the_device_the_figures_and_the_comparison(url: str) -> None:
     assert ESCAPE not in ran.stdout + ran.stderr
 
 
-def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_finished_benchmarks(tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     with Running("run", "triad", "copy", *TWO, "--json", "--out", str(out)) as running:
-        running.says("copy: begun")
+        running.wait_for("copy: started")
         running.interrupt()
         code, stdout, stderr = running.end()
     assert code == 130
@@ -69,14 +69,14 @@ def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
     assert stderr.splitlines()[-1] == "gpubench: interrupted"
 
 
-def test_the_second_interrupt_ends_at_once() -> None:
+def test_the_second_interrupt_exits_at_once() -> None:
     with Running("run", "triad", *LONG, "--json") as running:
-        running.says("triad: begun")
+        running.wait_for("triad: started")
         (worker,) = running.children()
-        os.kill(worker, signal.SIGSTOP)  # as in a driver's call that hangs
+        os.kill(worker, signal.SIGSTOP)  # as if a driver's call hung
         try:
             running.interrupt()
-            running.says("^C again ends at once")
+            running.wait_for("^C again to exit at once")
             running.interrupt()
             running.process.wait(PATIENCE_SECONDS)
         finally:
@@ -86,10 +86,10 @@ def test_the_second_interrupt_ends_at_once() -> None:
     assert stderr.splitlines()[-1] == "gpubench: interrupted"
 
 
-def test_a_worker_that_dies_is_told_and_the_document_is_kept(tmp_path: Path) -> None:
+def test_a_killed_worker_is_reported_with_a_document(tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     with Running("run", "triad", *LONG, "--out", str(out)) as running:
-        running.says("triad: begun")
+        running.wait_for("triad: started")
         (worker,) = running.children()
         os.kill(worker, signal.SIGKILL)
         code, _, stderr = running.end()
@@ -98,7 +98,7 @@ def test_a_worker_that_dies_is_told_and_the_document_is_kept(tmp_path: Path) -> 
     assert "SIGKILL" in stderr.splitlines()[-1]
 
 
-def test_a_run_that_fails_as_a_whole_is_still_a_document(tmp_path: Path) -> None:
+def test_a_failed_run_gives_a_document(tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     ran = gpubench("run", "triad", "--footprint=60TiB", "--json", "--out", str(out))
     assert ran.returncode == 1
@@ -110,14 +110,14 @@ def test_a_run_that_fails_as_a_whole_is_still_a_document(tmp_path: Path) -> None
     assert ran.stderr.splitlines()[-1] == f"gpubench: {document.error.message}"
 
 
-def test_a_deadline_is_a_failure_with_a_document() -> None:
+def test_a_missed_deadline_gives_a_document() -> None:
     ran = gpubench("run", "triad", *LONG, "--deadline=2", "--json")
     assert ran.returncode == 1
     assert decode_document(ran.stdout).outcome == "timeout"
     assert "deadline" in ran.stderr.splitlines()[-1]
 
 
-def test_what_stands_in_the_way_of_writing_is_told_before_measuring(tmp_path: Path) -> None:
+def test_out_is_checked_before_measuring(tmp_path: Path) -> None:
     for bad in (tmp_path, tmp_path / "no folder" / "run.json"):
         ran = gpubench("run", "triad", *LONG, "--out", str(bad))
         assert ran.returncode == 2
@@ -126,7 +126,7 @@ def test_what_stands_in_the_way_of_writing_is_told_before_measuring(tmp_path: Pa
         assert len(ran.stderr.splitlines()) == 1
 
 
-def test_a_full_disk_does_not_take_the_figures_along(url: str) -> None:
+def test_a_full_disk_still_shows_the_document(url: str) -> None:
     ran = gpubench("run", "triad", *QUICK, "--json", "--out=/dev/full", "--server", url)
     assert ran.returncode == 2
     assert decode_document(ran.stdout).outcome == "ok"
@@ -134,7 +134,7 @@ def test_a_full_disk_does_not_take_the_figures_along(url: str) -> None:
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_a_full_stdout_is_told_in_one_line(more: list[str]) -> None:
+def test_a_full_stdout_is_an_error_in_one_line(more: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
             [*GPUBENCH, "theory", "RTX 5090", *more],
@@ -151,7 +151,7 @@ def test_a_full_stdout_is_told_in_one_line(more: list[str]) -> None:
     )
 
 
-def test_a_full_stderr_ends_no_run(url: str) -> None:
+def test_a_full_stderr_does_not_end_the_run(url: str) -> None:
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
             [*GPUBENCH, "run", "triad", *QUICK, "--json", "--server", url],
@@ -167,7 +167,7 @@ def test_a_full_stderr_ends_no_run(url: str) -> None:
 
 
 @pytest.mark.parametrize(("closed", "board", "code"), [("1", "RTX 5090", 0), ("2", "RTX 1", 2)])
-def test_a_stream_that_was_closed_before_is_no_error(closed: str, board: str, code: int) -> None:
+def test_a_closed_stream_is_not_an_error(closed: str, board: str, code: int) -> None:
     """By the shell (``>&-``), or by a service manager."""
     ran = subprocess.run(
         ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *GPUBENCH, "theory", board],
@@ -181,7 +181,7 @@ def test_a_stream_that_was_closed_before_is_no_error(closed: str, board: str, co
 
 
 @pytest.mark.parametrize("command", [["benchmarks"], ["theory", "RTX 5090", "--json"]])
-def test_a_reader_that_has_had_enough_is_no_error(command: list[str]) -> None:
+def test_a_broken_pipe_is_not_an_error(command: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""What is seen on a terminal."""
+"""What a terminal shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def on_a_terminal(*arguments: str, stdout: bool = False, **changes: str) -> tupl
         try:
             while data := os.read(ours, 65536):
                 seen.extend(data)
-        except OSError:  # what Linux says once nobody holds the other side
+        except OSError:  # on Linux, once the other side is closed
             pass
 
     watcher = threading.Thread(target=watch)
@@ -40,7 +40,7 @@ def on_a_terminal(*arguments: str, stdout: bool = False, **changes: str) -> tupl
     return process.returncode, seen.decode(), (out or b"").decode()
 
 
-def test_a_bar_with_the_live_figure_and_nothing_of_it_on_stdout(url: str) -> None:
+def test_a_terminal_gets_a_bar_with_the_live_figure(url: str) -> None:
     code, terminal, stdout = on_a_terminal(
         "run", "triad", *QUICK, "--time-limit=1", "--json", "--server", url
     )
@@ -50,11 +50,11 @@ def test_a_bar_with_the_live_figure_and_nothing_of_it_on_stdout(url: str) -> Non
     assert "GB/s" in terminal
     assert "━" in terminal
     assert COLOR.search(terminal)
-    assert "begun" not in terminal
-    assert terminal.rstrip().endswith(f"{ESCAPE}[2K")  # the bar is wiped away
+    assert "started" not in terminal
+    assert terminal.rstrip().endswith(f"{ESCAPE}[2K")  # the bar is erased
 
 
-def test_no_color(url: str) -> None:
+def test_no_color_is_respected(url: str) -> None:
     code, terminal, _ = on_a_terminal("run", "triad", *QUICK, "--server", url, stdout=True, NO_COLOR="1")
     assert code == 0
     assert "triad, measuring" in terminal
@@ -62,8 +62,8 @@ def test_no_color(url: str) -> None:
     assert not COLOR.search(terminal)
 
 
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines(url: str) -> None:
+def test_a_dumb_terminal_gets_lines(url: str) -> None:
     code, terminal, _ = on_a_terminal("run", "triad", *QUICK, "--json", "--server", url, TERM="dumb")
     assert code == 0
-    assert "triad: begun" in terminal
+    assert "triad: started" in terminal
     assert ESCAPE not in terminal

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from gpubench_client import Client
+from gpubench_client import Client, LocalClient
 
 import gpubench
 from gpubench import errors
@@ -23,7 +23,7 @@ def request(of: dict[str, object]) -> BenchmarkRequest:
     return BenchmarkRequest(**of)  # type: ignore[arg-type]
 
 
-def test_what_a_server_tells_of_itself(url: str) -> None:
+def test_requests_about_the_server(url: str) -> None:
     with Client(url) as client:
         devices = client.devices().devices
         hello = client.hello()
@@ -35,7 +35,7 @@ def test_what_a_server_tells_of_itself(url: str) -> None:
         assert client.status().state == "ready"
 
 
-def test_a_run_tells_its_progress_and_returns_the_document(url: str) -> None:
+def test_a_run_reports_progress_and_returns_the_document(url: str) -> None:
     accepted: list[Accepted] = []
     progress: list[Progress] = []
     with Client(url) as client:
@@ -57,7 +57,7 @@ def test_a_run_tells_its_progress_and_returns_the_document(url: str) -> None:
     assert progress == sorted(progress, key=lambda each: each.done_ratio)
 
 
-def test_the_same_key_is_the_same_run(url: str) -> None:
+def test_the_same_key_gives_the_same_run(url: str) -> None:
     with Client(url) as client:
         first, again = (client.run([request(quick())], key="the same") for _ in range(2))
         assert first == again
@@ -76,7 +76,7 @@ def test_the_same_key_is_the_same_run(url: str) -> None:
         ([], {}, errors.InvalidParameters, "benchmarks"),
     ],
 )
-def test_errors_are_exceptions_and_the_connection_stays(
+def test_an_error_leaves_the_connection_usable(
     url: str,
     benchmarks: list[BenchmarkRequest | str],
     options: dict[str, object],
@@ -89,7 +89,7 @@ def test_errors_are_exceptions_and_the_connection_stays(
         assert client.ping().pong
 
 
-def test_stop_cancels_and_the_error_holds_what_was_finished(url: str) -> None:
+def test_stop_cancels_and_keeps_finished_measurements(url: str) -> None:
     stop = StopRequest()
 
     def stop_in_the_second(progress: Progress) -> None:
@@ -105,7 +105,7 @@ def test_stop_cancels_and_the_error_holds_what_was_finished(url: str) -> None:
         assert client.run([request(quick())]).outcome == "ok"
 
 
-def test_an_exception_from_a_callback_cancels_the_run(server: RunningServer, url: str) -> None:
+def test_an_exception_in_a_callback_cancels_the_run(server: RunningServer, url: str) -> None:
     def fail(progress: Progress) -> None:
         raise ZeroDivisionError
 
@@ -125,7 +125,7 @@ def cancel(client: Client, run_id: str) -> None:
     assert client.cancel(run_id).cancelled
 
 
-def test_a_run_that_was_submitted_is_fetched_later(url: str) -> None:
+def test_a_submitted_run_is_fetched_later(url: str) -> None:
     with Client(url) as client:
         accepted = client.submit([request(quick())])
         states = {"queued", "running"}
@@ -142,7 +142,7 @@ def test_a_run_that_was_submitted_is_fetched_later(url: str) -> None:
             client.result("nope")
 
 
-def test_a_worker_that_dies_is_device_lost_and_the_next_run_works(server: RunningServer, url: str) -> None:
+def test_a_killed_worker_is_device_lost_for_one_run_only(server: RunningServer, url: str) -> None:
     def kill(progress: Progress) -> None:
         if progress.phase == "measuring":
             for pid in server.children():
@@ -155,15 +155,15 @@ def test_a_worker_that_dies_is_device_lost_and_the_next_run_works(server: Runnin
         assert client.run([request(quick())]).outcome == "ok"
 
 
-def test_a_busy_server_is_asked_again(tmp_path: Path) -> None:
-    told: list[float] = []
+def test_a_request_to_a_full_queue_is_repeated(tmp_path: Path) -> None:
+    waits: list[float] = []
     with RunningServer(tmp_path, max_queue_length=1) as server, Client(url_of(server)) as other:
         running, waiting = (other.submit([request(long())]) for _ in range(2))
 
         def make_room(error: errors.GpubenchError, seconds: float) -> None:
             assert isinstance(error, errors.QueueFull)
             assert seconds >= error.details["retry_after_seconds"]
-            told.append(seconds)
+            waits.append(seconds)
             for run in (waiting, running):
                 other.cancel(run.run_id)
 
@@ -171,10 +171,10 @@ def test_a_busy_server_is_asked_again(tmp_path: Path) -> None:
             client.run([request(quick())])
         with Client(url_of(server), patience_seconds=600, on_retry=make_room) as client:
             assert client.run([request(quick())]).outcome == "ok"
-    assert told
+    assert waits
 
 
-def test_a_stop_ends_the_waiting_for_a_busy_server(tmp_path: Path) -> None:
+def test_stop_ends_the_wait_for_a_busy_server(tmp_path: Path) -> None:
     stop = StopRequest()
     with RunningServer(tmp_path, max_queue_length=1) as server, Client(url_of(server)) as other:
         for _ in range(2):
@@ -190,32 +190,32 @@ def test_a_stop_ends_the_waiting_for_a_busy_server(tmp_path: Path) -> None:
             other.cancel(run.run_id)
 
 
-def test_a_server_without_a_place_is_asked_again(tmp_path: Path) -> None:
+def test_a_refused_connection_is_repeated(tmp_path: Path) -> None:
     with RunningServer(tmp_path, max_connections=1) as server:
         first = Client(url_of(server))
         first.ping()
-        told: list[errors.GpubenchError] = []
+        refusals: list[errors.GpubenchError] = []
 
-        def make_place(error: errors.GpubenchError, seconds: float) -> None:
-            told.append(error)
+        def make_room(error: errors.GpubenchError, seconds: float) -> None:
+            refusals.append(error)
             first.close()
 
         with Client(url_of(server), patience_seconds=0) as client, pytest.raises(errors.TooManyConnections):
             client.ping()
-        with Client(url_of(server), on_retry=make_place) as client:
+        with Client(url_of(server), on_retry=make_room) as client:
             assert client.ping().pong
-        assert isinstance(told[0], errors.TooManyConnections)
+        assert isinstance(refusals[0], errors.TooManyConnections)
 
 
-def test_a_connection_that_the_server_closed_meanwhile_is_made_anew(tmp_path: Path) -> None:
+def test_an_idle_connection_that_was_closed_is_replaced(tmp_path: Path) -> None:
     with RunningServer(tmp_path, idle_seconds=1.0) as server, Client(url_of(server)) as client:
         client.ping()
-        with server.connect() as other:  # as old as ours was when it was last used
+        with server.connect() as other:  # idle for as long as ours
             assert other.ended()
         assert client.ping().pong
 
 
-def test_a_server_that_dies_in_the_middle_of_a_run_is_unreachable(tmp_path: Path) -> None:
+def test_a_server_killed_during_a_run_is_unreachable(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
 
         def kill(progress: Progress) -> None:
@@ -227,3 +227,14 @@ def test_a_server_that_dies_in_the_middle_of_a_run_is_unreachable(tmp_path: Path
                 client.run([request(long())], on_progress=kill)
             with pytest.raises(errors.Unreachable, match="no server answers"):
                 client.ping()
+
+
+def test_an_option_that_does_not_exist_is_a_type_error(url: str) -> None:
+    """The type checker says so too: the ignored errors below must be errors."""
+    with Client(url) as client, LocalClient("opencl") as local:
+        with pytest.raises(TypeError, match="devcie"):
+            client.run("triad", devcie="x")  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="on_progress"):
+            client.submit("triad", on_progress=print)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="detach"):
+            local.run("triad", detach=True)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""The same interface without a server: real workers, real kernels."""
+"""The same interface without a server: real worker processes, real kernels."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_a_run_on_this_machine() -> None:
         ("triad", {"device": "nope"}, errors.NoSuchDevice, "allowed: opencl:"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_measured(
+def test_wrong_options_are_errors_before_measuring(
     benchmarks: str, options: dict[str, object], error: type[errors.GpubenchError], said: str
 ) -> None:
     with pytest.raises(error, match=said):
         LocalClient("opencl").run(benchmarks, on_accepted=pytest.fail, **options)  # type: ignore[arg-type]
 
 
-def test_a_deadline_keeps_what_was_finished() -> None:
+def test_a_deadline_keeps_finished_measurements() -> None:
     with pytest.raises(errors.DeadlineExceeded, match="deadline of 5 s") as caught:
         LocalClient("opencl").run([request(quick()), request(long("copy"))], deadline_seconds=5)
     document = caught.value.details["document"]
@@ -66,7 +66,7 @@ def test_a_deadline_keeps_what_was_finished() -> None:
     assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
 
 
-def test_a_reason_to_stop_from_before_the_run_ends_it() -> None:
+def test_a_stop_set_before_the_run_ends_it() -> None:
     stop = StopRequest()
     stop.set(errors.Cancelled("never mind"))
     with pytest.raises(errors.Cancelled, match="never mind"):

@@ -36,18 +36,18 @@ def test_addresses(text: str, address: Address) -> None:
         ("tcp://host/path", "allowed: tcp://HOST"),
         ("tcp://me:secret@host", "allowed: tcp://HOST"),
         ("tcp://::1:7707", "allowed: tcp://HOST"),
-        ("http://host:9707", "asks for http, which is not spoken; allowed: tcp://HOST"),
+        ("http://host:9707", "http is not supported; allowed: tcp://HOST"),
         ("host:7707", "did you mean tcp://host:7707"),
         ("[::1]", r"did you mean tcp://\[::1\]"),
     ],
 )
-def test_what_is_no_address_is_told_what_is_one(text: str, said: str) -> None:
+def test_a_wrong_address_is_an_error_with_what_is_allowed(text: str, said: str) -> None:
     with pytest.raises(InvalidParameters, match=said):
         parse_url(text)
 
 
 @given(st.text(max_size=40) | st.text("tcp:/[]@.%0123456789a", max_size=20).map("tcp://".__add__))
-def test_no_text_makes_anything_but_invalid_parameters(text: str) -> None:
+def test_any_text_is_an_address_or_invalid_parameters(text: str) -> None:
     try:
         address = parse_url(text)
     except InvalidParameters:

@@ -1,4 +1,4 @@
-"""What the client makes of peers that are no gpubench server, or a broken one."""
+"""Peers that are not a gpubench server, or a broken one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gpubench.protocol.messages import MAX_RESPONSE_BYTES
 
 @contextlib.contextmanager
 def peer(says: bytes, then_closes: bool) -> Iterator[str]:
-    """A listener that hears one request, says the same to everybody, and closes or is silent."""
+    """A listener that reads one request, answers with ``says``, and closes or stays silent."""
     done = threading.Event()
 
     def serve(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(ConnectionError):  # a client may have heard enough
+        with connection, contextlib.suppress(ConnectionError):  # the client may have closed already
             connection.recv(65536)
             connection.sendall(says)
             if not then_closes:
@@ -57,7 +57,7 @@ NEWER = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {**HELLO, "limits": LIM
         (NEWER, False, ProtocolError, "speaks protocol 2, this client 1"),
     ],
 )
-def test_peers_that_are_no_server_of_ours(
+def test_peers_that_are_not_gpubench_servers(
     says: bytes, then_closes: bool, error: type[GpubenchError], said: str
 ) -> None:
     with (
@@ -68,16 +68,16 @@ def test_peers_that_are_no_server_of_ours(
         client.ping()
 
 
-def test_a_peer_that_says_nothing_is_waited_for_and_left() -> None:
+def test_a_silent_peer_is_unreachable_after_the_timeout() -> None:
     with (
         peer(b"", then_closes=False) as url,
         Client(url, answer_timeout_seconds=0.2) as client,
-        pytest.raises(Unreachable, match=r"said nothing for 0\.2 s"),
+        pytest.raises(Unreachable, match=r"sent nothing for 0\.2 s"),
     ):
         client.ping()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "a..b", "no-such-host.invalid", "[::1]:1"])
-def test_nobody_there_says_what_to_do(host: str) -> None:
+def test_unreachable_says_what_to_do(host: str) -> None:
     with Client(f"tcp://{host}") as client, pytest.raises(Unreachable, match="start gpubench-server there"):
         client.ping()

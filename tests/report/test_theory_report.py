@@ -47,7 +47,7 @@ def test_a_width_that_no_modules_fill_is_told() -> None:
         ("gddr7-32", None, "--bus-width 256"),
         ("gddr7-32", 0, "allowed: 8 to 65536 bit"),
         ("gddr7-32", 10**6, "allowed: 8 to 65536 bit"),
-        ("gddr7", 256, "close to it: gddr7-"),
+        ("gddr7", 256, "did you mean gddr7-"),
         ("RTX 5090", 256, "leave the bus width out"),
         ("RTX 5095", None, "RTX 5090"),
         ("", None, "no board"),

@@ -1,4 +1,4 @@
-"""``python -m gpubench_client.cli.main``."""
+"""``python -m gpubench_client.cli``."""
 
 import sys
 

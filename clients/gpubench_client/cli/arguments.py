@@ -1,116 +1,115 @@
-"""What can be written on the command line. Nothing is imported here but argparse: help is quick."""
+"""Arguments that several commands share, and the types of their values.
+
+A type raises ``argparse.ArgumentTypeError``, whose message is shown behind the option's name. Only
+argparse is imported for every command line: help must be quick.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
-SERVER_HELP = "tcp://HOST[:PORT]; else $GPUBENCH_SERVER, else a private worker on this machine"
+MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
+MAX_TIME_LIMIT_SECONDS = 600.0
+MAX_DEADLINE_SECONDS = 86_400.0
+MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
 
 
-def common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the answer as JSON on stdout")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes on stderr")
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
-def service(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server", metavar="URL", help=SERVER_HELP)
+def add_out(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("-o", "--out", metavar="FILE", help=text)
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """For commands that work on a server or without one."""
+    add_server(parser, "tcp://HOST[:PORT]; default: $GPUBENCH_SERVER, else measure on this machine")
     parser.add_argument(
         "--runtime",
-        choices=("auto", "opencl", "cuda"),
-        help="where there is no server: which devices to look for (default: auto)",
+        metavar="{auto,opencl,cuda}",
+        type=one_of("auto", "opencl", "cuda"),
+        help="without a server: which runtime's devices to use (default: auto, all that are installed)",
     )
+
+
+def add_server(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--server", metavar="URL", help=text)
     parser.add_argument(
         "--wait",
-        metavar="SECONDS",
-        type=_seconds,
+        metavar="TIME",
+        type=_duration(MAX_DEADLINE_SECONDS, allow_zero=True),
         default=30.0,
-        help="how long to ask a busy server again (default: 30; 0: not at all)",
+        help="how long to retry if the server is busy: seconds, or with a unit such as 5m (default: 30; "
+        "0: no retry)",
     )
-    common(parser)
 
 
-def benchmarks(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--markdown", action="store_true", help="the page of all benchmarks, in Markdown")
-    service(parser)
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A type for one of a few names, in upper or lower case."""
+
+    def parse(text: str) -> str:
+        from gpubench_client.cli.suggestions import did_you_mean
+
+        if text.lower() in choices:
+            return text.lower()
+        hint = did_you_mean(text, choices)
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed;{hint} allowed: {', '.join(choices)}")
+
+    return parse
 
 
-def run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "benchmarks", nargs="*", metavar="BENCHMARK", help="a benchmark or a suite: see `gpubench benchmarks`"
-    )
-    parser.add_argument(
-        "--suite-file",
-        metavar="FILE",
-        help="suites of your own, in TOML; without a BENCHMARK all of them: see docs/suites.md",
-    )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="a parameter of these benchmarks, such as dtype=float; may be repeated",
-    )
-    parser.add_argument(
-        "--footprint",
-        metavar="SIZE",
-        help="memory touched in all, such as 256MiB; less than the default is flagged",
-    )
-    parser.add_argument(
-        "--time-limit", metavar="SECONDS", type=_seconds, help="of sampling, for each benchmark"
-    )
-    parser.add_argument("--device", metavar="ID", help="id or alias; see `gpubench devices`")
-    parser.add_argument("--memory", metavar="TECHNOLOGY", help="what the memory is, such as ddr5-4800")
-    parser.add_argument("--bus-width", metavar="BITS", type=int, help="of that memory, all channels together")
-    parser.add_argument(
-        "--out", metavar="FILE", help="write the run document there, whatever becomes of the run"
-    )
-    parser.add_argument(
-        "--deadline",
-        metavar="SECONDS",
-        type=_seconds,
-        help="for the whole run, its time in the queue included",
-    )
-    parser.add_argument("--key", help="the same key again gives the same run, not another (server only)")
-    parser.add_argument(
-        "--detach",
-        action="store_true",
-        help="leave the run to the server and print its id for `gpubench result`",
-    )
-    service(parser)
+def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[str], float]:
+    """A type for a duration, in seconds."""
+
+    def parse(text: str) -> float:
+        from gpubench.errors import InvalidParameters
+        from gpubench.units import parse_seconds
+
+        try:
+            seconds = parse_seconds(text)
+        except InvalidParameters as error:
+            raise argparse.ArgumentTypeError(error.message) from None
+        if 0 <= seconds <= maximum_seconds and (seconds or allow_zero):
+            return seconds
+        lowest = "0" if allow_zero else "more than 0"
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is {seconds:g} s; allowed: {lowest} to {maximum_seconds:g} s"
+        )
+
+    return parse
 
 
-def result(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_id", metavar="RUN_ID")
-    parser.add_argument("--out", metavar="FILE", help="write the run document there")
-    service(parser)
+time_limit = _duration(MAX_TIME_LIMIT_SECONDS)
+deadline = _duration(MAX_DEADLINE_SECONDS)
 
 
-def theory(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", metavar="BOARD|TECHNOLOGY", help='such as "RTX 5090", or gddr7-32 with --bus-width'
-    )
-    parser.add_argument("--bus-width", metavar="BITS", type=int, help="of a technology, in all")
-    common(parser)
+def footprint(text: str) -> int:
+    """A type for a size, in bytes."""
+    from gpubench.errors import InvalidParameters
+    from gpubench.units import format_bytes, parse_bytes
 
-
-def report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("documents", nargs="+", metavar="RUN.JSON", help="run documents; - is stdin")
-    parser.add_argument("-o", "--out", metavar="FILE", help="else on stdout")
-    parser.add_argument("-q", "--quiet", action="store_true", help=argparse.SUPPRESS)
-
-
-def compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("first", metavar="FIRST", help="a folder of run documents, or one of them")
-    parser.add_argument("second", metavar="SECOND", help="likewise; a verdict needs five runs a side")
-    common(parser)
-
-
-def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 86400")
-    return seconds
+        size = parse_bytes(text)
+    except InvalidParameters as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+    if not MIN_FOOTPRINT_BYTES <= size <= MAX_FOOTPRINT_BYTES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is {format_bytes(size)}; allowed: {format_bytes(MIN_FOOTPRINT_BYTES)} to "
+            f"{format_bytes(MAX_FOOTPRINT_BYTES)}"
+        )
+    return size
+
+
+def bus_width(text: str) -> int:
+    """A type for a number of bits."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9) or not (
+        MIN_BUS_WIDTH_BITS <= int(digits) <= MAX_BUS_WIDTH_BITS
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a valid bus width; allowed: {MIN_BUS_WIDTH_BITS} to {MAX_BUS_WIDTH_BITS} "
+            "bits; write 128 or 256"
+        )
+    return int(digits)

@@ -1,4 +1,4 @@
-"""Which service a command line means: a server, or a private worker on this machine."""
+"""What executes a command: a server, or this machine."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ from gpubench_client.backend import Backend
 from gpubench_client.cli.output import Output
 from gpubench_client.client import Client
 
+VARIABLE = "GPUBENCH_SERVER"
+
 
 def open_backend(args: argparse.Namespace, output: Output) -> Backend:
-    """``--server``, else ``$GPUBENCH_SERVER``, else a private worker."""
-    if _url(args) is not None:
+    """The server of ``--server``, else of ``$GPUBENCH_SERVER``, else this machine."""
+    if args.server or os.environ.get(VARIABLE):
         return open_server(args, output)
-    # Only here, because a client of a server needs neither devices nor workers.
+    # Imported here, because a client of a server needs neither devices nor workers.
     from gpubench_client.local import LocalClient
 
     return LocalClient(args.runtime or "auto")
 
 
-def open_server(args: argparse.Namespace, output: Output) -> Client:
-    """For what only a server can do."""
-    url = _url(args)
-    if url is None:
-        raise InvalidParameters("this needs a server: say --server tcp://HOST[:PORT], or set GPUBENCH_SERVER")
-    if args.runtime is not None:
-        raise InvalidParameters("--runtime is for this machine; a server's device is picked with --device")
+def open_server(args: argparse.Namespace, output: Output, needed_by: str = "this") -> Client:
+    """For what only a server can do; ``needed_by`` names it in the error."""
+    source, url = ("--server", args.server) if args.server else (VARIABLE, os.environ.get(VARIABLE))
+    if not url:
+        raise InvalidParameters(
+            f"{needed_by} needs a server; add --server tcp://HOST[:PORT], or set {VARIABLE}"
+        )
+    if getattr(args, "runtime", None) is not None:
+        raise InvalidParameters(
+            f"--runtime is only for this machine, but {source} names a server; choose the server's device "
+            "with --device"
+        )
 
-    def waiting(error: GpubenchError, seconds: float) -> None:
-        output.tell(f"{error.message}; asking again in {format_seconds(seconds)}")
+    def report_retry(error: GpubenchError, seconds: float) -> None:
+        output.note(f"{error.message}; trying again in {format_seconds(seconds)}")
 
-    return Client(url, patience_seconds=args.wait, on_retry=waiting)
-
-
-def _url(args: argparse.Namespace) -> str | None:
-    return args.server or os.environ.get("GPUBENCH_SERVER") or None
+    try:
+        return Client(url, patience_seconds=args.wait, on_retry=report_retry)
+    except InvalidParameters as error:
+        raise InvalidParameters(f"{source}: {error.message}", **error.details) from None

@@ -1,4 +1,4 @@
-"""Files that the command line reads and writes; what is wrong with one is a usage error."""
+"""Files that the command line reads and writes; one that cannot be is a usage error."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from gpubench.executor.supervisor import StopRequest
 
 
 @contextlib.contextmanager
-def cancelling(stop: StopRequest, on_cancel: Callable[[], None]) -> Iterator[None]:
-    """While inside, ^C sets ``stop``, and once more raises ``KeyboardInterrupt``.
+def cancel_on_interrupt(stop: StopRequest, on_cancel: Callable[[], None]) -> Iterator[None]:
+    """While inside, the first ^C sets ``stop``, and the second raises ``KeyboardInterrupt``.
 
     ``on_cancel`` is called in the signal handler, between any two steps of the program: it may
-    write to a descriptor or set a flag, and take no lock.
+    write to a descriptor or set a flag, but must not take a lock.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:

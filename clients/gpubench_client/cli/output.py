@@ -1,4 +1,4 @@
-"""What the command line writes, and where: answers on stdout, everything else on stderr."""
+"""What the command line writes: answers on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PIPED_WIDTH = 120
-"""Columns for tables where no terminal says how wide it is: enough for all of ours."""
+"""Columns for tables if there is no terminal that has a width: enough for all of ours."""
 
 
 class Output:
-    """The two streams. A reader that has had enough (``| head``) is not an error.
+    """The two streams. A reader that closes early (``| head``) is not an error.
 
-    Raises ``GpubenchError`` where an answer cannot be written, as on a full disk.
+    Raises ``GpubenchError`` if an answer cannot be written, as on a full disk.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
         for stream in (sys.stdout, sys.stderr):
-            _show_what_the_encoding_can(stream)
+            _replace_unencodable(stream)
 
     def text(self, text: str) -> None:
-        """An answer as it is, on stdout."""
+        """An answer, unchanged."""
         _write(sys.stdout, text if text.endswith("\n") else text + "\n")
 
     def data(self, value: Any) -> None:
@@ -44,19 +44,19 @@ class Output:
         from rich.console import Console
 
         console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-        # Rendered first and written by us: rich has its own opinion of a broken pipe.
+        # Rendered first and written here: rich has its own handling of a broken pipe.
         with _writing(sys.stdout), console.capture() as rendered:
             for renderable in renderables:
                 console.print(renderable)
         _write(sys.stdout, rendered.get())
 
-    def tell(self, line: str) -> None:
-        """What happens meanwhile; left out when quiet."""
+    def note(self, line: str) -> None:
+        """A line about what is happening, on stderr; nothing if quiet."""
         if not self.quiet:
-            self.complain(line)
+            self.error(line)
 
-    def complain(self, line: str) -> None:
-        """What went wrong, in one line; a server's words cannot steer the terminal."""
+    def error(self, line: str) -> None:
+        """A line on stderr; control characters in it, as in a server's message, are made harmless."""
         shown = "".join(c if c.isprintable() else " " for c in line)
         _write(sys.stderr, shown + "\n")
 
@@ -77,7 +77,7 @@ def _writing(stream: TextIO) -> Iterator[None]:
             raise GpubenchError(f"stdout cannot be written: {error.strerror}") from None
 
 
-def _show_what_the_encoding_can(stream: Any) -> None:
-    """A terminal without a sign for plus-minus gets a question mark and not an exception."""
+def _replace_unencodable(stream: Any) -> None:
+    """A terminal whose encoding has no plus-minus sign gets a question mark, not an exception."""
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live bar on a terminal, a line for each event elsewhere."""
+"""What is shown while a run goes on: a live bar on a terminal, a line for each event elsewhere."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gpubench.units import format_bandwidth, format_percent, format_seconds
 from gpubench_client.cli.output import Output
 
 HEARTBEAT_SECONDS = 5.0
-"""A program that says nothing for longer looks as if it hung."""
+"""A program that prints nothing for longer looks as if it hung."""
 
-CANCELLING = "cancelling, and keeping what is finished; ^C again ends at once"
+CANCELLING = "cancelling, finished benchmarks are kept; press ^C again to exit at once"
 
 
-class View(Protocol):
+class ProgressDisplay(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
@@ -33,16 +33,16 @@ class View(Protocol):
         ...
 
 
-def view(output: Output) -> View:
-    """The one that suits stderr."""
+def progress_display(output: Output) -> ProgressDisplay:
+    """The display that suits stderr."""
     if output.quiet:
-        return Nothing()
+        return NoDisplay()
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        return Bar()
-    return Lines(output)
+        return BarDisplay()
+    return LineDisplay(output)
 
 
-class Nothing:
+class NoDisplay:
     def __enter__(self) -> Self:
         return self
 
@@ -59,51 +59,51 @@ class Nothing:
         pass
 
 
-class Lines(Nothing):
-    """One line for each event: accepted, each benchmark begun and ended, and a sign of life."""
+class LineDisplay(NoDisplay):
+    """A line when the run is accepted, when a benchmark starts and finishes, and after long silence."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._benchmark: str | None = None
-        self._figure = ""
-        self._told_at = 0.0
+        self._result = ""
+        self._last_line_at = 0.0
 
     def __exit__(self, *exception: object) -> None:
-        self._end_benchmark()
+        self._finish_benchmark()
 
     def accepted(self, accepted: Accepted) -> None:
-        self._tell(f"run {accepted.run_id}: accepted, {place(accepted)}")
+        self._write(f"run {accepted.run_id}: accepted, {queue_place(accepted)}")
 
     def progress(self, progress: Progress) -> None:
         if progress.benchmark != self._benchmark:
-            self._end_benchmark()
+            self._finish_benchmark()
             self._benchmark = progress.benchmark
             if progress.benchmark:
-                self._tell(f"{progress.benchmark}: begun")
+                self._write(f"{progress.benchmark}: started")
         # The document's figure comes later, and is of all samples.
-        interim = figure(progress)
-        self._figure = f"{interim} so far" if interim else curve(progress) or self._figure
-        if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
-            self._tell(f"{activity(progress)}: {figure(progress) or format_percent(progress.done_ratio)}")
+        figure = interim_figure(progress)
+        self._result = f"interim figure {figure}" if figure else point_count(progress) or self._result
+        if time.monotonic() - self._last_line_at >= HEARTBEAT_SECONDS:
+            self._write(f"{activity(progress)}: {figure or format_percent(progress.done_ratio)}")
 
     def cancelling(self) -> None:
         os.write(sys.stderr.fileno(), f"{CANCELLING}\n".encode())
 
-    def _end_benchmark(self) -> None:
+    def _finish_benchmark(self) -> None:
         if self._benchmark:
-            self._tell(f"{self._benchmark}: ended, {self._figure or 'without a figure'}")
-        self._figure = ""
+            self._write(f"{self._benchmark}: finished, {self._result or 'no figure'}")
+        self._result = ""
 
-    def _tell(self, line: str) -> None:
-        self._told_at = time.monotonic()
-        self._output.tell(line)
+    def _write(self, line: str) -> None:
+        self._last_line_at = time.monotonic()
+        self._output.note(line)
 
 
-class Bar(Nothing):
-    """What is done, how far, and the figure as it stands; the bar leaves nothing behind."""
+class BarDisplay(NoDisplay):
+    """A bar with the current activity and the figure so far; it is erased at the end."""
 
     def __init__(self) -> None:
-        # Here, because where no bar is drawn nothing of this is needed.
+        # Imported here, because without a bar rich is not needed.
         from rich import progress
         from rich.console import Console
 
@@ -127,27 +127,27 @@ class Bar(Nothing):
         self._bar.stop()
 
     def accepted(self, accepted: Accepted) -> None:
-        self._bar.update(self._task, description=f"accepted, {place(accepted)}")
+        self._bar.update(self._task, description=f"accepted, {queue_place(accepted)}")
 
     def progress(self, progress: Progress) -> None:
         self._bar.update(
             self._task,
             completed=progress.done_ratio,
             description=CANCELLING if self._cancelling else activity(progress),
-            figure=figure(progress),
+            figure=interim_figure(progress),
         )
 
     def cancelling(self) -> None:
         self._cancelling = True
 
 
-def place(accepted: Accepted) -> str:
-    """Where in the queue a run stands."""
+def queue_place(accepted: Accepted) -> str:
+    """The run's place in the queue: ``next in line``, or ``2 runs before it, starts in about 30 s``."""
     if accepted.replayed:
-        return "the same as before by its key"
-    where = "next in line" if accepted.position == 0 else f"{accepted.position} before it"
-    return where + (
-        f", begins in about {format_seconds(accepted.eta_seconds)}" if accepted.eta_seconds else ""
+        return "the same run as before, by its key"
+    place = "next in line" if accepted.position == 0 else _runs_before(accepted.position)
+    return place + (
+        f", starts in about {format_seconds(accepted.eta_seconds)}" if accepted.eta_seconds else ""
     )
 
 
@@ -158,20 +158,24 @@ def activity(progress: Progress) -> str:
         message = clean(progress.message)
         phase = f"measuring {message}" if progress.phase == "measuring" else message
     if progress.phase == "queued" and progress.position:
-        phase = f"queued, {progress.position} before it"
+        phase = f"queued, {_runs_before(progress.position)}"
     return f"{progress.benchmark}, {phase}" if progress.benchmark else phase
 
 
-def curve(progress: Progress) -> str:
-    """How many points are measured in turns: ``6 points``; empty where it is one figure."""
+def point_count(progress: Progress) -> str:
+    """How many points of a curve are measured in turns: ``6 points``; empty if there is a single figure."""
     return clean(progress.message) if progress.phase == "measuring" and progress.message else ""
 
 
-def figure(progress: Progress) -> str:
+def interim_figure(progress: Progress) -> str:
     """The figure of the samples so far: ``26.31 GB/s ± 0.8 %``; empty before the first."""
     if progress.bandwidth_bytes_per_second is None:
         return ""
     ratio = progress.interval_ratio
-    # The first samples know of no interval, or of one that is wider than the figure.
+    # The first samples have no interval, or one that is wider than the figure.
     spread = f" ± {format_percent(ratio)}" if ratio and ratio < 1 else ""
     return format_bandwidth(progress.bandwidth_bytes_per_second) + spread
+
+
+def _runs_before(position: int) -> str:
+    return "1 run before it" if position == 1 else f"{position} runs before it"

@@ -1,74 +1,174 @@
-"""What a run is asked for: names on the command line, and suites of a user's own file."""
+"""What ``gpubench run`` asks for, and which words of the command line each part came from."""
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from gpubench.benchmarks.suites import Suite, parse_suites
-from gpubench.errors import GpubenchError, InvalidParameters
-from gpubench.requests import BenchmarkRequest
+import msgspec
 
-_PATH = re.compile(r"\$\.params\.benchmarks\[(\d+)\]([\w.\[\]]*)")
+from gpubench.benchmarks.registry import BENCHMARKS
+from gpubench.benchmarks.suites import suites
+from gpubench.errors import CatalogError, GpubenchError, InvalidParameters, KeyConflict, NoSuchDevice
+from gpubench.requests import BenchmarkRequest, StatedMemory
+from gpubench.units import parse_bytes, parse_seconds
+from gpubench_client.backend import SubmitOptions
+from gpubench_client.cli.explain import explain
+from gpubench_client.cli.suite_file import read_suites
 
-MAX_FILE_BYTES = 1 << 20
-"""A suite is a page of text; what is larger is another file."""
+_BENCHMARK_PATH = re.compile(
+    r"\$\.params\.benchmarks\[(?P<index>\d+)\](?P<rest>(?:\.parameters)?(?:\.(?P<name>\w+)|\['(?P<key>.*)'\])?.*)"
+)
+_OPTION_OF_PATH = {
+    "$.params.benchmarks": "BENCHMARK",
+    "$.params.deadline_seconds": "--deadline",
+    "$.params.device": "--device",
+    "$.params.key": "--key",
+    "$.params.memory.bus_width_bits": "--bus-width",
+    "$.params.memory.technology": "--memory",
+}
+_OPTION_OF_ERROR: dict[type[GpubenchError], str] = {
+    CatalogError: "--memory",
+    KeyConflict: "--key",
+    NoSuchDevice: "--device",
+}
 
 
+@dataclass(frozen=True)
+class Setting:
+    """The value of a parameter, and the option that gave it, as it was written."""
+
+    written: str
+    value: Any
+
+
+@dataclass
 class RunRequest:
-    """The requests of a run. Suites of the file are expanded here, so a server needs nothing of them."""
+    """The benchmarks and options of a run. Suites of a file are expanded, so a server needs no file."""
 
-    def __init__(self, names: Sequence[str], suite_file: str | None, settings: Mapping[str, Any]) -> None:
-        """``settings`` are for every benchmark, and win over the file's.
+    options: SubmitOptions
+    settings: Mapping[str, Setting]
+    benchmarks: list[BenchmarkRequest] = field(default_factory=list, init=False)
+    _places: list[str | None] = field(default_factory=list, init=False)
 
-        Raises ``InvalidParameters`` where nothing is asked for, or the file is wrong.
+    def add(self, name: str, parameters: Mapping[str, Any], place: str | None) -> None:
+        """``place`` is where in the suite file it stands, None if the command line names it.
+
+        The settings of the command line win over ``parameters``.
         """
-        if not names and suite_file is None:
-            raise InvalidParameters(
-                "nothing to run: name a benchmark or a suite; `gpubench benchmarks` lists them"
-            )
-        self._file = suite_file
-        own = _read(suite_file) if suite_file is not None else {}
-        self.requests: list[BenchmarkRequest] = []
-        self._fields: list[str | None] = []
-        for name in names or own:
-            if name in own:
-                self._expand(list(own).index(name), own[name], settings)
-            else:
-                self._add(BenchmarkRequest(name, dict(settings)), None)
+        values = {name: setting.value for name, setting in self.settings.items()}
+        self.benchmarks.append(BenchmarkRequest(name, {**parameters, **values}))
+        self._places.append(place)
 
-    def located(self, error: GpubenchError) -> GpubenchError:
-        """The same error; where it speaks of a request that came from the file, in the file's words."""
-        found = _PATH.search(str(error.details.get("path", "")))
-        field = self._fields[int(found[1])] if found and int(found[1]) < len(self._fields) else None
-        if not found or field is None:
-            return error
-        where = f"{self._file}: {field}{found[2]}"
-        message = error.message.replace(f" at {found[0]}", "")
-        return type(error)(f"{where}: {message}", **error.details)
+    def explain(self, error: GpubenchError) -> GpubenchError:
+        """The same error in the words of the command line, if it is about something written there."""
+        path = str(error.details.get("path", ""))
+        match = _BENCHMARK_PATH.fullmatch(path)
+        if match and int(match["index"]) < len(self._places):
+            return explain(error, self._source(match, error.message))
+        option = _OPTION_OF_PATH.get(path) or _OPTION_OF_ERROR.get(type(error))
+        if option == "--device" and self.options.get("device") is None:
+            return error  # there is none, or several
+        return explain(error, option) if option else error
 
-    def _expand(self, number: int, suite: Suite, settings: Mapping[str, Any]) -> None:
+    def _source(self, match: re.Match[str], message: str) -> str:
+        """The option, or the place in the file, that gave what the path points at; empty for a BENCHMARK."""
+        if match["rest"].startswith(".parameters"):
+            name = match["name"] or match["key"]
+            written = [
+                setting.written
+                for each, setting in self.settings.items()
+                # Without a name, it is about parameters that do not go together.
+                if (each == name if name else re.search(rf"\b{re.escape(each)}\b", message))
+            ]
+            if written:
+                return " ".join(written)
+        place = self._places[int(match["index"])]
+        return f"{place}{match['rest']}" if place else ""
+
+
+def run_request(args: argparse.Namespace) -> RunRequest:
+    """Raises ``InvalidParameters`` if nothing is asked for, or what is written cannot be read."""
+    if not args.benchmarks and args.suite_file is None:
+        raise InvalidParameters(
+            "nothing to run; name a benchmark or a suite, as in `gpubench run triad`; "
+            "`gpubench benchmarks` lists them"
+        )
+    file_suites = read_suites(args.suite_file) if args.suite_file is not None else {}
+    request = RunRequest(
+        {
+            "device": args.device,
+            "key": args.key,
+            "deadline_seconds": args.deadline,
+            "memory": _stated_memory(args),
+        },
+        _settings(args),
+    )
+    for name in (_known_name(word, file_suites) for word in args.benchmarks or file_suites):
+        if name not in file_suites:
+            request.add(name, {}, None)
+            continue
+        suite = file_suites[name]
+        at = f"{args.suite_file}: suite[{list(file_suites).index(name)}]"
         for index, member in enumerate(suite.members):
-            field = None if suite.all else f"suite[{number}].benchmarks[{index}]"
-            self._add(BenchmarkRequest(member.name, {**member.parameters, **settings}), field)
-
-    def _add(self, request: BenchmarkRequest, field: str | None) -> None:
-        self.requests.append(request)
-        self._fields.append(field)
+            place = None if suite.all else f"{at}.benchmarks[{index}]"
+            request.add(member.name, member.parameters, place)
+    return request
 
 
-def _read(name: str) -> dict[str, Suite]:
+def _known_name(word: str, file_suites: Iterable[str]) -> str:
+    """The benchmark or suite that is meant, in its own spelling; a server may know others."""
+    known = (*file_suites, *BENCHMARKS, *suites())
+    if word in known:
+        return word
+    if "," in word:
+        names = " ".join(filter(None, re.split(r"[,\s]+", word)))
+        raise InvalidParameters(f"BENCHMARK: {word!r}: separate names with spaces: gpubench run {names}")
+    same = {name for name in known if _folded(name) == _folded(word)}
+    return same.pop() if len(same) == 1 else word
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Setting]:
+    settings = dict(map(_setting, args.settings))
+    if args.footprint is not None:
+        settings["footprint_bytes"] = Setting("--footprint", args.footprint)
+    if args.time_limit is not None:
+        settings["time_limit_seconds"] = Setting("--time-limit", args.time_limit)
+    return settings
+
+
+def _setting(text: str) -> tuple[str, Setting]:
+    """``NAME=VALUE``, the value in JSON, or a text without quotes; with a unit for bytes and seconds."""
+    name, equals, value = text.partition("=")
+    name, written = name.strip(), f"--set {text}"
+    if not name or not equals:
+        raise InvalidParameters(f"{written}: write NAME=VALUE, such as dtype=float")
     try:
-        with Path(name).open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise InvalidParameters("more than 1 MiB is no suite file")
-        return parse_suites(data.decode())
-    except OSError as error:
-        raise InvalidParameters(f"{name} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InvalidParameters(f"{name}: not UTF-8 at byte {error.start}") from None
+        return name, Setting(written, msgspec.json.decode(value))
+    except msgspec.DecodeError:
+        pass
+    try:
+        if name.endswith("_bytes"):
+            return name, Setting(written, parse_bytes(value))
+        if name.endswith("_seconds"):
+            return name, Setting(written, parse_seconds(value))
     except InvalidParameters as error:
-        raise InvalidParameters(f"{name}: {error.message}", **error.details) from None
+        raise InvalidParameters(f"{written}: {error.message}") from None
+    return name, Setting(written, value)
+
+
+def _stated_memory(args: argparse.Namespace) -> StatedMemory | None:
+    if args.memory is None and args.bus_width is None:
+        return None
+    if args.memory is None or args.bus_width is None:
+        raise InvalidParameters(
+            "--memory and --bus-width go together; write --memory ddr5-4800 --bus-width 128"
+        )
+    return StatedMemory(args.memory, args.bus_width)

@@ -1,0 +1,72 @@
+"""The blocking driver: performs the steps of ``generators`` with a socket and the clock."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from gpubench_client.generators import Close, Connect, Outcome, Receive, Send, Sleep, Step, Steps, T
+
+_RECEIVE_BYTES = 1 << 18
+
+
+class BlockingDriver:
+    """Runs generators, and holds the one connection that their steps are about."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+
+    def run(self, steps: Steps[T]) -> T:
+        """Perform all steps of a generator, and return what it returns."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    outcome = self._perform(step)
+                except BaseException as error:  # ^C too: the generator must close what it broke off
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _perform(self, step: Step) -> Outcome:
+        match step:
+            case Receive():
+                return self._receive(step.timeout_seconds)
+            case Send():
+                connection = self._connection()
+                connection.settimeout(step.timeout_seconds)
+                connection.sendall(step.data)
+            case Sleep():
+                time.sleep(step.seconds)
+                return Outcome(step.seconds)
+            case Connect():
+                self._close()
+                self._socket = socket.create_connection((step.host, step.port), step.timeout_seconds)
+                # Requests are single small writes; waiting to fill a segment only delays them.
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            case Close():
+                self._close()
+        return Outcome()
+
+    def _receive(self, timeout_seconds: float) -> Outcome:
+        connection = self._connection()
+        connection.settimeout(timeout_seconds)
+        started_at = time.monotonic()
+        try:
+            data = connection.recv(_RECEIVE_BYTES)
+        except (TimeoutError, BlockingIOError):
+            data = None
+        return Outcome(time.monotonic() - started_at, data)
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connection(self) -> socket.socket:
+        if self._socket is None:
+            raise OSError("not connected")
+        return self._socket

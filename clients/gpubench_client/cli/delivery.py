@@ -1,0 +1,44 @@
+"""A run's document: written to the file that was asked for, and shown."""
+
+from __future__ import annotations
+
+from gpubench.comparison.compare import compare
+from gpubench.report.text_table import clean
+from gpubench.results.document import RunDocument, encode_document
+from gpubench.units import format_bytes
+from gpubench_client.cli.files import OutFile
+from gpubench_client.cli.output import Output
+
+
+def deliver(document: RunDocument, out: OutFile | None, output: Output) -> None:
+    """Write the document, and show it even if it cannot be written."""
+    try:
+        if out is not None:
+            out.write(encode_document(document) + b"\n")
+            output.note(f"wrote {out}")
+    finally:
+        _show(document, output)
+
+
+def _show(document: RunDocument, output: Output) -> None:
+    if output.json:
+        output.data(document)
+        return
+    # Imported here, because rich is slow to load and JSON does not need it.
+    from gpubench.report.terminal import comparison_tables, measurement_table
+
+    output.show(_device_line(document))
+    comparison = compare(document)
+    if document.measurements:
+        output.show(measurement_table(comparison))
+    if comparison.results:
+        output.show(comparison_tables(comparison))
+
+
+def _device_line(document: RunDocument) -> str:
+    """The device in one line: name, alias, id, memory and driver."""
+    info = document.device
+    if info is None:
+        return f"run {document.run_id}: {document.outcome}, without a device"
+    size = format_bytes(info.memory_bytes) if info.memory_bytes else None
+    return clean(f"{info.name} ({', '.join(filter(None, (info.alias, info.id, size, info.driver)))})")

@@ -1,0 +1,27 @@
+"""A user's own file of suites; docs/suites.md describes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpubench.benchmarks.suites import Suite, parse_suites
+from gpubench.errors import InvalidParameters
+
+MAX_BYTES = 1 << 20
+"""A suite is a page of text; what is larger is another file."""
+
+
+def read_suites(name: str) -> dict[str, Suite]:
+    """The suites by name, in the file's order; raises ``InvalidParameters``, which names file and place."""
+    try:
+        with Path(name).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise InvalidParameters("not a suite file: it is larger than 1 MiB")
+        return parse_suites(data.decode())
+    except OSError as error:
+        raise InvalidParameters(f"--suite-file: {name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InvalidParameters(f"{name}: not UTF-8 at byte {error.start}") from None
+    except InvalidParameters as error:
+        raise InvalidParameters(f"{name}: {error.message}", **error.details) from None

@@ -24,7 +24,7 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# What the documentation says of the benchmarks is made from the program; a test says when this is due.
+# The pages on benchmarks and flags are made from the program; a test says when they are out of date.
 docs: setup
 	@$(BIN)/python tools/write_docs.py
 

@@ -1,4 +1,4 @@
-"""Write what the documentation says of the benchmarks: the table in README.md, and docs/benchmarks.md."""
+"""Write the parts of the documentation that are made from the program."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
+from gpubench.report.flag_page import flag_page
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,6 +18,7 @@ def made() -> dict[Path, str]:
     return {
         readme: between_markers(readme.read_text(encoding="utf-8"), readme_table(found)),
         ROOT / "docs" / "benchmarks.md": page(found),
+        ROOT / "docs" / "flags.md": flag_page(),
     }
 
 

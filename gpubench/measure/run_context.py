@@ -26,6 +26,7 @@ from gpubench.measure.sampling import (
     warm_up,
 )
 from gpubench.measure.shapes import helper_grid
+from gpubench.measure.stopping import MAX_SAMPLES
 from gpubench.measure.validity import required_footprint_bytes
 from gpubench.measure.verification.device_data import check_data
 from gpubench.requests import StatedMemory
@@ -43,9 +44,6 @@ MEMORY_SHARE_RATIO = {"cpu": 0.25, "gpu": 0.9, "accelerator": 0.9}
 ENOUGH_BYTES = 2 << 30
 """Of a processor's memory, where nobody asks for a share: first touched it comes at 0.5 GB/s on virtual
 machines, and a server's would take minutes. More where its caches need more to be kept out."""
-
-MAX_SAMPLES = 20_000
-"""Of a benchmark, all its figures together, so that a document with 64 of them stays one that is taken."""
 
 
 class Skipped(Exception):

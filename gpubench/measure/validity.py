@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from gpubench.flags import Flag, ordered
 from gpubench.measure.diagnostics import bimodal, drifting
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
-from gpubench.results.document import Flag
 from gpubench.results.machine import TelemetrySample
 
 Kind = Literal["gpu", "cpu", "accelerator"]
@@ -69,6 +69,14 @@ def uncached_bytes(kind: Kind, last_level_cache_bytes: int | None) -> int:
     return rule.cache_multiple * (last_level_cache_bytes or 0) or rule.unknown_cache_bytes
 
 
+def unstable_above_ratio(target_ratio: float) -> float:
+    """The interval, as +- a share of the median, above which a figure is unstable.
+
+    A looser target than the usual one ends a run earlier; it does not make its figure steadier.
+    """
+    return UNSTABLE_TARGETS * min(target_ratio, USUAL_TARGET_RATIO)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What is known of one measurement when its flags are decided; None is not known, or no matter.
@@ -97,11 +105,11 @@ class Evidence:
 
 
 def flags(evidence: Evidence) -> list[Flag]:
-    """The flags of a measurement, in the order of the document's list.
+    """The flags of a measurement, in the order of the table of flags.
 
-    Raises ValueError where a sample is no duration.
+    Raises ValueError if a sample is not a duration.
     """
-    return [flag for flag, holds in _CONDITIONS if holds(evidence)]
+    return list(ordered(flag for flag, holds in CONDITIONS.items() if holds(evidence)))
 
 
 def _cached(evidence: Evidence) -> bool:
@@ -124,9 +132,7 @@ def _unstable(evidence: Evidence) -> bool:
     if not evidence.samples_seconds:
         return False
     summary = summarize(evidence.samples_seconds)
-    # A looser target ends a run earlier; it does not make its figure steadier.
-    target = min(evidence.target_ratio, USUAL_TARGET_RATIO)
-    wide = summary.interval_ratio > UNSTABLE_TARGETS * target
+    wide = summary.interval_ratio > unstable_above_ratio(evidence.target_ratio)
     few = summary.count < MIN_RANGE_SAMPLES  # of which no interval holds
     return wide or few or bimodal(evidence.samples_seconds)
 
@@ -147,15 +153,16 @@ def _contended(evidence: Evidence) -> bool:
     return busy or evidence.busy_before or (evidence.kind == "gpu" and (evidence.other_processes or 0) > 0)
 
 
-_CONDITIONS: tuple[tuple[Flag, Callable[[Evidence], bool]], ...] = (
-    ("cached_footprint", _cached),
-    ("cache_unknown", _cache_unknown),
-    ("over_theory", _over_theory),
-    ("unstable", _unstable),
-    ("drifting", lambda evidence: drifting(evidence.samples_seconds)),
-    ("clock_limited", _clock_limited),
-    ("power_limited", _limited_by("power", "hardware_slowdown")),
-    ("thermal_limited", _limited_by("thermal")),
-    ("contended", _contended),
-    ("unverified", lambda evidence: not evidence.verified),
-)
+CONDITIONS: dict[Flag, Callable[[Evidence], bool]] = {
+    "cached_footprint": _cached,
+    "cache_unknown": _cache_unknown,
+    "over_theory": _over_theory,
+    "unstable": _unstable,
+    "drifting": lambda evidence: drifting(evidence.samples_seconds),
+    "clock_limited": _clock_limited,
+    "power_limited": _limited_by("power", "hardware_slowdown"),
+    "thermal_limited": _limited_by("thermal"),
+    "contended": _contended,
+    "unverified": lambda evidence: not evidence.verified,
+}
+"""For every flag, whether a measurement gets it."""

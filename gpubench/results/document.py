@@ -11,24 +11,13 @@ from typing import Any, Literal
 import msgspec
 
 from gpubench.errors import GpubenchError
+from gpubench.flags import Flag
 from gpubench.results.machine import DeviceInfo, Environment, Record, Telemetry, Theory
 
 SCHEMA = 1
 
 Outcome = Literal["ok", "failed", "cancelled", "timeout", "device_lost", "unverified"]
 Status = Literal["ok", "failed", "cancelled", "timeout", "skipped", "unverified"]
-Flag = Literal[
-    "cached_footprint",
-    "cache_unknown",
-    "over_theory",
-    "unstable",
-    "drifting",
-    "clock_limited",
-    "power_limited",
-    "thermal_limited",
-    "contended",
-    "unverified",
-]
 
 
 class Shape(Record, frozen=True):

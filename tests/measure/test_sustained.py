@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks.sustained.findings import Window, findings
+from gpubench.flags import Flag
 from gpubench.measure import run_context
 from gpubench.measure.series import SampleSeries
 from gpubench.measure.statistics import summarize
 from gpubench.measure.stopping import StopDecision
-from gpubench.results.document import Finding, Flag, Measurement
+from gpubench.results.document import Finding, Measurement
 from gpubench.results.machine import Telemetry, TelemetrySample
 from tests.measure.conftest import PINNED, Measure
 
@@ -152,9 +153,9 @@ def test_a_moment_of_lost_bandwidth_is_a_dip() -> None:
 def test_what_may_be_why_a_window_is_slow_stands_beside_it() -> None:
     flags: tuple[Flag, ...] = ("unstable", "power_limited", "contended")
     found = said(window(0, 50 * GB, flags=flags), window(1, 100 * GB, flags=flags[:1]), window(2, 120 * GB))
-    assert found["dip"].text == "50.0 % of the median window at 0.00 s (contended, power_limited)"
+    assert found["dip"].text == "50.0 % of the median window at 0.00 s (power_limited, contended)"
     assert found["last_to_first"].text.startswith(
-        "50.00 GB/s on average in the first 1 s (contended, power_limited), 120.0 GB/s in the last, after"
+        "50.00 GB/s on average in the first 1 s (power_limited, contended), 120.0 GB/s in the last, after"
     )
     assert found["dips"].text == (
         "1 of 3 windows are on average below 95.0 % of the median window with its 100.0 GB/s; "

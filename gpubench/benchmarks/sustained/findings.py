@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from gpubench.flags import flags_with
 from gpubench.measure.statistics import median
-from gpubench.results.document import Finding, Flag, Measurement
+from gpubench.results.document import Finding, Measurement
 from gpubench.results.machine import Telemetry, TelemetrySample
 from gpubench.units import format_bandwidth, format_clock, format_percent, format_seconds, number
 
 DIP_RATIO = 0.95
 """Of the median window."""
-
-_REASONS: tuple[Flag, ...] = ("contended", "clock_limited", "power_limited", "thermal_limited")
-"""Flags that may be why a window is slow."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,9 @@ class Window:
 
     @property
     def flagged(self) -> str:
-        """To stand behind the window's figure; empty where no flag matters to it."""
-        said = ", ".join(flag for flag in _REASONS if flag in self.measurement.flags)
-        return f" ({said})" if said else ""
+        """To stand behind the window's figure; empty if no flag may be why it is slow."""
+        reasons = ", ".join(flags_with("slows", self.measurement.flags))
+        return f" ({reasons})" if reasons else ""
 
     @property
     def looks(self) -> list[TelemetrySample]:

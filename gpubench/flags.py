@@ -82,7 +82,7 @@ FLAGS: dict[Flag, FlagInfo] = {
     ),
     "power_limited": FlagInfo(
         "Clocks were lowered to hold the power limit, or by the hardware without a reason given.",
-        "Check power limit, supply and cooling; compare only with runs under the same limit.",
+        "Check power limit, supply and cooling; compare only runs under the same limit.",
         frozenset({"no_projection", "unsteady", "slows"}),
     ),
     "thermal_limited": FlagInfo(

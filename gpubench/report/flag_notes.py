@@ -190,10 +190,10 @@ def _power_limited(run: RunDocument, m: Measurement) -> _Seen | None:
     limited = by_power or by_hardware
     if not limited:
         return None
-    what = "The power limit lowered" if by_power else "The hardware, without a reason given, lowered"
+    what = "The power limit" if by_power else "The hardware, with no reason given,"
     watts = [look.power_watts for look in limited if look.power_watts is not None]
-    at = f", at {number(median(watts))} W" if watts else ""
-    return _Seen(f"{what} clocks in {_share(limited, looks)} of the run's telemetry{at}")
+    at = f", at {median(watts):.0f} W" if watts else ""
+    return _Seen(f"{what} lowered clocks in {_share(limited, looks)} of all looks{at}")
 
 
 def _thermal_limited(run: RunDocument, m: Measurement) -> _Seen | None:
@@ -203,7 +203,7 @@ def _thermal_limited(run: RunDocument, m: Measurement) -> _Seen | None:
         return None
     warm = [look.temperature_celsius for look in limited if look.temperature_celsius is not None]
     at = f", at up to {max(warm):.0f} °C" if warm else ""
-    return _Seen(f"Heat lowered clocks in {_share(limited, looks)} of the run's telemetry{at}")
+    return _Seen(f"Heat lowered clocks in {_share(limited, looks)} of all looks{at}")
 
 
 def _share(some: Sequence[TelemetrySample], of: Sequence[TelemetrySample]) -> str:
@@ -218,8 +218,7 @@ def _contended(run: RunDocument, m: Measurement) -> _Seen | None:
         programs = "program" if watched.other_processes == 1 else "programs"
         return _Seen(f"{watched.other_processes} other {programs} computed on the device")
     if watched.before and not watched.before.idle and (usage := in_words(watched.before.usage)):
-        waited = format_seconds(watched.before.waited_seconds)
-        return _Seen(f"The device was busy before the run and after a wait of {waited}: {usage}")
+        return _Seen(f"The device was busy before the run: {usage}")
     return None
 
 

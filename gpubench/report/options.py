@@ -19,6 +19,9 @@ from gpubench.units import size_argument
 
 _TIME_LIMITS_SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, MAX_TIME_LIMIT_SECONDS)
 
+_SAMPLES_MARGIN = 2
+"""The interval of one series is up to 1.4 times as wide as that of another from the same noise."""
+
 _FREE_MEMORY_RATIO = 0.9
 """More of what is free is not asked for: the runtime and other programs need some."""
 
@@ -48,7 +51,8 @@ def narrower_interval(run: RunDocument, m: Measurement, width_ratio: float) -> s
     if m.bimodal or "drifting" in m.flags:
         return None
     enough = unstable_above_ratio(target_ratio(m))
-    option = _samples(run, m, len(m.samples_seconds) * (width_ratio / enough) ** 2)
+    wanted = _SAMPLES_MARGIN * len(m.samples_seconds) * (width_ratio / enough) ** 2
+    option = _samples(run, m, wanted)
     if option and target_ratio(m) > enough:
         return f"--set target_ratio={USUAL_TARGET_RATIO} {option}"
     return option

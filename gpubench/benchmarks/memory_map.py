@@ -109,7 +109,9 @@ def findings(
         )
     else:
         least = format_percent(min(rate.max for rate in rates) / usual)
-        text = f"no slice is measurably slower than the median one: the best sample of each reaches {least} of it"
+        text = (
+            f"no slice is measurably slower than the median one: each has a sample of {least} of it or more"
+        )
     yield Finding(benchmark, "slowest_slice", text, slowest.median / usual, "ratio")
     if memory_bytes is None:
         return

@@ -163,7 +163,7 @@ def test_neighbours_make_one_region_and_one_fast_sample_clears_a_slice() -> None
         (95.0, "the slowest slice reaches 72.0 % of the median slice, its best sample 95.0 %"),
         (
             118.5,
-            "no slice is measurably slower than the median one: the best sample of each reaches 100.0 % of it",
+            "no slice is measurably slower than the median one: each has a sample of 100.0 % of it or more",
         ),
     ],
 )

@@ -24,8 +24,8 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Tables of benchmarks and codes, and the JSON Schema of the run document, are made from the program; a test fails
-# when they are out of date.
+# Tables of benchmarks, flags and codes, and the JSON Schema of the run document, are made from the program; a test
+# fails when they are out of date.
 docs: setup
 	@$(BIN)/python tools/write_docs.py
 

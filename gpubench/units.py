@@ -117,6 +117,12 @@ def format_bytes(size_bytes: float) -> str:
     return f"{size_bytes:.0f} B"
 
 
+def size_argument(size_bytes: int) -> str:
+    """A size as ``parse_bytes`` takes it, rounded up to whole MiB: ``2600MiB``, ``3GiB``."""
+    mebibytes = -(-size_bytes // MIB)
+    return f"{mebibytes // 1024}GiB" if mebibytes % 1024 == 0 else f"{mebibytes}MiB"
+
+
 def format_seconds(seconds: float) -> str:
     """``1.25 s``, ``18.4 ms``, ``350 µs``, and ``0 s``."""
     if seconds == 0:

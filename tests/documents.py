@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from gpubench.catalog.theory import theory_for_device
+from gpubench.flags import Flag
 from gpubench.requests import StatedMemory
-from gpubench.results.document import Flag, Measurement, RunDocument, Summary
+from gpubench.results.document import Measurement, RunDocument, Summary
 from gpubench.results.machine import DeviceInfo, Environment, Host, Theory
 
 GIB = 1024**3

@@ -22,11 +22,10 @@ record=$venv/.gpubench-setup
 { read -r maker; read -r place; read -r present; } 2>/dev/null <"$record" || true
 maker=${maker:-} place=${place:-} present=${present:-}
 here="$PWD $(cksum <pyproject.toml)"
+all=$present
+for extra in ${extras//,/ }; do [[ ,$all, == *,$extra,* ]] || all+=${all:+,}$extra; done
 if [ "$place" = "$here" ] && works ', gpubench' && wanted_python; then
-    all=$present
-    for extra in ${extras//,/ }; do [[ ,$all, == *,$extra,* ]] || all+=,$extra; done
     [ "$all" != "$present" ] || exit 0
-    extras=$all
 fi
 
 python=${PYTHON:-}
@@ -53,7 +52,9 @@ elif [ -z "$present" ] || [ "${place% * *}" != "$PWD" ] || ! works || ! wanted_p
     echo "$maker" >"$record"
     find "$venv" -mindepth 1 -maxdepth 1 ! -path "$record" ! -name wheels -exec rm -rf {} +
     "$python" -m venv "$venv"
+    all=$extras
 fi
+extras=$all
 case $extras in *test*) size="250 MB" ;; *) size="80 MB" ;; esac
 echo "$maker" >"$record"  # not finished, until the other lines stand below
 say "installing gpubench with $extras; the first time this downloads about $size"

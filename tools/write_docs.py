@@ -1,8 +1,4 @@
-"""Write the parts of the documentation that are made from the program.
-
-The tables of benchmarks in README.md, docs/benchmarks.md, the tables of codes in docs/run-document.md and
-docs/run-document.schema.json.
-"""
+"""Write the parts of the documentation that are made from the program: tables, pages, and the JSON Schema."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from pathlib import Path
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
 from gpubench.report.codes import code_tables
+from gpubench.report.flag_page import flag_page
 from gpubench.results.schema import render_schema
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +20,7 @@ def made() -> dict[Path, str]:
     return {
         ROOT / "README.md": _with_tables(ROOT / "README.md", readme_table(found)),
         DOCS / "benchmarks.md": page(found),
+        DOCS / "flags.md": flag_page(),
         DOCS / "run-document.md": _with_tables(DOCS / "run-document.md", code_tables()),
         DOCS / "run-document.schema.json": render_schema(),
     }

@@ -81,7 +81,7 @@ def findings(
         benchmark,
         "slow_regions",
         f"{len(regions)} slow regions, in which every sample is below {format_percent(SLOW_RATIO)} of the "
-        f"median slice with its {format_bandwidth(usual)}",
+        f"median slice, {format_bandwidth(usual)}",
         len(regions),
     )
     for begin, end, ratio in regions:
@@ -95,22 +95,24 @@ def findings(
             "ratio",
         )
     slowest = min(rates, key=lambda rate: rate.median)
-    noise = ", so it does not stand out of the noise" if slowest.max >= usual else ""
-    yield Finding(
-        benchmark,
-        "slowest_slice",
-        f"the slowest slice reaches {format_percent(slowest.median / usual)} of the median slice, its best "
-        f"sample {format_percent(slowest.max / usual)}{noise}",
-        slowest.median / usual,
-        "ratio",
-    )
+    if slowest.max < usual:
+        text = (
+            f"the slowest slice reaches {format_percent(slowest.median / usual)} of the median slice, its "
+            f"best sample {format_percent(slowest.max / usual)}"
+        )
+    else:
+        least = format_percent(min(rate.max for rate in rates) / usual)
+        text = (
+            f"no slice is measurably slower than the median one: each has a sample of {least} of it or more"
+        )
+    yield Finding(benchmark, "slowest_slice", text, slowest.median / usual, "ratio")
     if memory_bytes is None:
         return
     covered = slice_bytes * len(seconds)
     yield Finding(
         benchmark,
         "covered_memory",
-        f"{format_bytes(covered)} of {format_bytes(memory_bytes)} were looked at",
+        f"{format_bytes(covered)} of {format_bytes(memory_bytes)} were measured",
         covered / memory_bytes,
         "ratio",
     )

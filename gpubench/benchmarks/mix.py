@@ -151,18 +151,18 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
     worst = min(rates, key=lambda mix: rates[mix].median / expected(mix, reading.median, writing.median))
     rate, usual = rates[worst], expected(worst, reading.median, writing.median)
     ratio = rate.median / usual
-    if rate.high < (1 - NOISE_RATIO) * expected(worst, reading.low, writing.low):
-        said = f"turning the bus round costs {1 - ratio:.1%}"
-    else:
-        said = f"{format_percent(ratio)} of it: no cost of turning the bus round stands out of the noise"
-    yield Finding(
-        "mix",
-        "worst_mix_to_expected",
-        f"{worst[0]}:{worst[1]} has {format_bandwidth(rate.median)}; at the paces of reading alone and "
-        f"writing alone it would have {format_bandwidth(usual)}: {said}",
-        ratio,
-        "ratio",
+    figures = (
+        f"{worst[0]}:{worst[1]} has {format_bandwidth(rate.median)}, and would have "
+        f"{format_bandwidth(usual)} at the rates of reading alone and writing alone"
     )
+    at_most = max(1 - each.low / expected(mix, reading.high, writing.high) for mix, each in rates.items())
+    if rate.high < (1 - NOISE_RATIO) * expected(worst, reading.low, writing.low):
+        text = f"turning the bus around costs up to {format_percent(1 - ratio)}: {figures}"
+    elif at_most < NOISE_RATIO:
+        text = f"turning the bus around costs less than {format_percent(NOISE_RATIO)}: {figures}"
+    else:
+        text = f"no measurable cost of turning the bus around (at most {format_percent(at_most)}): {figures}"
+    yield Finding("mix", "worst_mix_to_expected", text, ratio, "ratio")
 
 
 def expected(mix: tuple[int, int], reading: float, writing: float) -> float:

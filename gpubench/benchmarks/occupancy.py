@@ -76,19 +76,19 @@ def findings(
     threads, percent = f"{groups} x {shape.group_size} threads", f"{100 * ENOUGH_RATIO:.0f} %"
     highest = max((rate for _, rate, _ in curve), key=lambda rate: rate.median)
     if rate.low >= ENOUGH_RATIO * max(each.high for _, each, _ in curve):
-        said = (
+        figures = (
             f"{format_bandwidth(rate.median)} with {threads} is {percent} or more of the highest, "
             f"{format_bandwidth(highest.median)}"
         )
     else:
-        said = (
-            f"{threads} are the fewest that the noise does not tell from {percent} of the highest: "
+        figures = (
+            f"{threads} are the fewest with no measurable loss against {percent} of the highest: "
             f"{_interval(rate)} against {_interval(highest)}"
         )
     in_flight = min(groups * shape.group_size, most_threads) * shape.vector_bytes * shape.unroll
     text = (
-        f"{kernel}: {said}; each thread has {format_bytes(shape.vector_bytes * shape.unroll)} under way, all "
-        f"that run at once {format_bytes(in_flight)} at most"
+        f"{kernel}: {figures}; each thread has {format_bytes(shape.vector_bytes * shape.unroll)} in flight, "
+        f"all that run at once have at most {format_bytes(in_flight)}"
     )
     yield Finding(benchmark, f"enough_groups_{kernel}", text, groups, "groups")
 

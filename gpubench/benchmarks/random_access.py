@@ -15,7 +15,7 @@ from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
 from gpubench.measure.shapes import geometry, untuned_shape
-from gpubench.measure.statistics import median
+from gpubench.measure.statistics import median, summarize
 from gpubench.measure.verification.result import VerificationResult, combined
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Mismatch, Shape
@@ -162,13 +162,19 @@ class RandomTask:
 def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
     """The rate at 8 bytes, and the smallest piece with half of the highest payload bandwidth."""
     ok = {int(m.axes["piece_bytes"]): m for m in measured if m.status == "ok"}
-    seconds = {piece: median(m.samples_seconds) for piece, m in ok.items()}
     if 8 in ok:
-        name, rate = ok[8].benchmark, (ok[8].accesses or 0) / seconds[8]
-        text = f"{rate / 1e9:.4g} giga-accesses per second with pieces of 8 B"
-        yield Finding(name, "accesses_per_second", text, rate, "1/s")
-    if len(ok) == len(PIECES_BYTES):
-        payload = {piece: (m.payload_bytes or 0) / seconds[piece] for piece, m in ok.items()}
-        half = min(piece for piece in ok if payload[piece] >= max(payload.values()) / 2)
+        per_second = (ok[8].accesses or 0) / median(ok[8].samples_seconds)
+        text = f"{per_second / 1e9:.4g} giga-accesses per second with pieces of 8 B"
+        yield Finding(ok[8].benchmark, "accesses_per_second", text, per_second, "1/s")
+    payload = {
+        piece: rate
+        for piece, m in ok.items()
+        if (rate := summarize(m.samples_seconds).bandwidth(m.payload_bytes or 0))
+    }
+    if len(payload) == len(PIECES_BYTES):
+        highest = max(payload.values(), key=lambda rate: rate.median)
+        half = min(piece for piece, rate in payload.items() if rate.median >= highest.median / 2)
         text = f"pieces of {half} B are the smallest that reach half of the highest payload bandwidth"
+        if perhaps := [p for p, rate in payload.items() if p < half and rate.high >= highest.low / 2]:
+            text += f", though the noise does not rule out those of {min(perhaps)} B"
         yield Finding(ok[half].benchmark, "half_bandwidth_piece", text, half, "byte")

@@ -30,6 +30,7 @@ _SLACK = max(OFFSETS)
 _HALVED_RATIO = 0.75
 """Below this ratio, a doubled stride has halved the payload's bandwidth rather than left it unchanged."""
 _NOTABLE_COST_RATIO = 0.02
+"""A smaller cost of a misaligned start is not worth a figure."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -154,7 +155,7 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
         yield _granularity(strides)
     misaligned = [payload[1, offset] for offset in OFFSETS[1:] if (1, offset) in payload]
     if misaligned and (1, 0) in payload:
-        yield _misalignment(payload[1, 0], min(misaligned, key=lambda rate: rate.median))
+        yield _misalignment(payload[1, 0], misaligned)
 
 
 def _granularity(rates: Sequence[Summary]) -> Finding:
@@ -166,28 +167,35 @@ def _granularity(rates: Sequence[Summary]) -> Finding:
     halved = not reached or rates[reached].high < _HALVED_RATIO * rates[reached - 1].low
     if not halved:
         text = (
-            f"whether the payload's bandwidth halves from a stride of {nbytes // 2} B to one of {nbytes} B "
-            "does not stand out of the noise: no granularity is told"
+            "no measurable access granularity: the noise hides whether the payload's bandwidth halves from a "
+            f"stride of {nbytes // 2} B to one of {nbytes} B"
         )
     elif reached == len(STRIDES) - 1:
-        text = f"the payload's bandwidth still halves with the stride at {nbytes} B: no granularity is seen"
+        text = (
+            f"the payload's bandwidth still halves at the longest stride, {nbytes} B: memory moves at least "
+            "as much at once"
+        )
     else:
         text = (
             f"the payload's bandwidth halves with each doubling of the stride up to {nbytes} B and no "
-            f"further: memory moves {nbytes} B at least"
+            f"further: memory moves at least {nbytes} B at once"
         )
         return Finding("strided", "access_granularity", text, nbytes, "byte")
     return Finding("strided", "access_granularity", text, None, "byte")
 
 
-def _misalignment(aligned: Summary, worst: Summary) -> Finding:
+def _misalignment(aligned: Summary, misaligned: Sequence[Summary]) -> Finding:
+    """Of the worst start; if the noise hides it, the most that any start may cost, and no value."""
+    worst = min(misaligned, key=lambda rate: rate.median)
     cost = 1 - worst.median / aligned.median
-    if worst.low > (1 - _NOTABLE_COST_RATIO) * aligned.high:
-        said = f"costs less than {format_percent(_NOTABLE_COST_RATIO)}"
-    elif worst.high < aligned.low:
-        said = f"costs {format_percent(cost)} at most"
+    at_most = 1 - min(rate.low for rate in misaligned) / aligned.high
+    measurable = worst.high < aligned.low
+    start = f"a start off by 1 to {_SLACK} elements"
+    if at_most < _NOTABLE_COST_RATIO:
+        text = f"{start} costs less than {format_percent(_NOTABLE_COST_RATIO)} of the payload's bandwidth"
+    elif measurable and cost >= _NOTABLE_COST_RATIO:
+        text = f"{start} costs up to {format_percent(cost)} of the payload's bandwidth"
     else:
-        said = f"costs {format_percent(cost)} at most in the median, which does not stand out of the noise"
-    return Finding(
-        "strided", "misalignment_cost", f"a start off by 1 to {_SLACK} elements {said}", cost, "ratio"
-    )
+        measurable = False
+        text = f"no measurable cost of {start} (at most {format_percent(at_most)})"
+    return Finding("strided", "misalignment_cost", text, cost if measurable else None, "ratio")

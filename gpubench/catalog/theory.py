@@ -152,9 +152,10 @@ def _with_row(theory: Theory, board: Board) -> Theory:
     notes = list(theory.notes)
     difference = theory.peak_bytes_per_second / published - 1
     if abs(difference) > TOLERANCE:
+        side = "above" if difference > 0 else "below"
         notes.append(
-            f"the data sheet says {format_bandwidth(published)}, which differs by "
-            f"{format_percent(difference)} from rate x width: a fraction of either is good to that only"
+            f"the data sheet says {format_bandwidth(published)}; rate x width is "
+            f"{format_percent(abs(difference))} {side} it, and no fraction of either is better than that"
         )
     return msgspec.structs.replace(
         theory,

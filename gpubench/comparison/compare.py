@@ -22,8 +22,9 @@ from gpubench.comparison.references import (
     published,
     technology_references,
 )
-from gpubench.comparison.verdicts import Verdict, compare_runs, in_order, why_unusable
-from gpubench.results.document import Flag, Measurement, RunDocument, Summary
+from gpubench.comparison.verdicts import Verdict, compare_runs, why_unusable
+from gpubench.flags import Flag, ordered
+from gpubench.results.document import Measurement, RunDocument, Summary
 from gpubench.results.machine import Theory
 
 __all__ = ["Comparison", "Verdict", "compare", "compare_runs"]
@@ -146,7 +147,7 @@ def compare(document: RunDocument) -> Comparison:
 def flags_of(measurement: Measurement, nominal_ratio: float | None) -> tuple[Flag, ...]:
     """The measurement's flags, and ``over_theory`` where the figure is above it all the same."""
     over: tuple[Flag, ...] = ("over_theory",) if nominal_ratio and nominal_ratio > 1 else ()
-    return in_order((*measurement.flags, *over))
+    return ordered((*measurement.flags, *over))
 
 
 def _result(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpubench.comparison.verdicts import figure_of, meant
-from gpubench.results.document import Flag, Measurement, Summary
+from gpubench.flags import Flag
+from gpubench.results.document import Measurement, Summary
 
 Axis = int | float | str
 

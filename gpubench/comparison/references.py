@@ -14,7 +14,8 @@ from gpubench.catalog.load import PublishedSeries, Technology
 from gpubench.catalog.lookup import find_board, find_technology, published_for
 from gpubench.catalog.theory import board_peak_bytes_per_second, device_bus_width_bits, peak_bytes_per_second
 from gpubench.errors import CatalogError
-from gpubench.results.document import Flag, Summary
+from gpubench.flags import Flag, flags_with
+from gpubench.results.document import Summary
 from gpubench.results.machine import Theory
 from gpubench.units import GB
 
@@ -38,10 +39,6 @@ REFERENCE_BOARDS = (
     "amd-radeon-rx-6900-xt",
 )
 REFERENCE_HBM_BOARD = "nvidia-h200"
-
-_PROJECTABLE: frozenset[Flag] = frozenset({"clock_limited"})
-"""Flags that leave the efficiency a property of this board: a GeForce clocks its memory down for
-CUDA work whatever its modules. Any other flag says that the figure may be of something else."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def no_projection(theory: Theory | None, flags: tuple[Flag, ...]) -> str | None:
     """Why a figure is not projected on another memory; null where it is."""
     if not is_of(theory, "GDDR"):
         return "only a board with GDDR memory has a bus to project another GDDR memory on"
-    blocking = [flag for flag in flags if flag not in _PROJECTABLE]
+    blocking = flags_with("no_projection", flags)
     return f"the figure is flagged: {', '.join(blocking)}" if blocking else None
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
 from gpubench.comparison.reasons import Reason, Values, reason
-from gpubench.results.document import Flag, Measurement, RunDocument, Summary
+from gpubench.flags import Flag, flags_with, ordered
+from gpubench.results.document import Measurement, RunDocument, Summary
 
 Word = Literal["SAME", "FASTER", "SLOWER", "AMBIGUOUS", "NOT COMPARABLE"]
 
@@ -26,10 +27,6 @@ MINIMUM_RUNS = 5
 """A side. One program gave 38.2, 36.2 and 34.2 GB/s in three runs, each with a narrow interval of
 its own: only the spread between runs shows how far a figure repeats. All of one side above all of the
 other comes by chance in 2 of C(2n, n) cases: 10 % of three runs a side, 0.8 % of five."""
-
-NOT_OF_THE_MEMORY: frozenset[Flag] = frozenset({"over_theory", "cached_footprint"})
-"""Flags that say that the figure is of something else than the memory."""
-
 
 NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples"})
 """Parameters that change how long is measured and with which data, not what a figure means."""
@@ -79,12 +76,6 @@ def figure_of(measurement: Measurement) -> Summary | None:
         "bandwidth": measurement.bandwidth_bytes_per_second,
         "latency": measurement.latency_seconds,
     }.get(measurement.quantity)
-
-
-def in_order(found: Iterable[Flag]) -> tuple[Flag, ...]:
-    """Each flag once, in the order of the document's list."""
-    present = set(found)
-    return tuple(flag for flag in get_args(Flag) if flag in present)
 
 
 def why_unusable(measurement: Measurement) -> Reason | None:
@@ -148,7 +139,7 @@ def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
         runs_a=_runs(a),
         runs_b=_runs(b),
         differences=_differences(a, b) if a and b else (),
-        flags=in_order(flag for _, measurement in (*a, *b) for flag in measurement.flags),
+        flags=ordered(flag for _, measurement in (*a, *b) for flag in measurement.flags),
     )
     if not a or not b:
         return found.because(reason("only_first_side" if a else "only_second_side"))
@@ -196,7 +187,7 @@ def _weakened(found: Verdict, said: str) -> Reason | None:
             runs_a=found.runs_a,
             runs_b=found.runs_b,
         )
-    return reason("contended", before=f"{said}, but ") if "contended" in found.flags else None
+    return reason("contended", before=f"{said}, but ") if flags_with("no_verdict", found.flags) else None
 
 
 def _mixed(figures: list[_Figure]) -> str:
@@ -220,7 +211,7 @@ def _speed(measurement: Measurement) -> tuple[float, float, float]:
 
 
 def _not_of_the_memory(measurement: Measurement) -> Reason | None:
-    found = [flag for flag in measurement.flags if flag in NOT_OF_THE_MEMORY]
+    found = flags_with("not_comparable", measurement.flags)
     return reason("not_of_the_memory", flags=", ".join(found)) if found else None
 
 

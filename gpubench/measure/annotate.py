@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from gpubench.catalog.theory import live_clock_peak
+from gpubench.flags import Flag
 from gpubench.measure.statistics import median
 from gpubench.measure.validity import Evidence, flags
-from gpubench.results.document import Efficiency, Flag
+from gpubench.results.document import Efficiency
 from gpubench.results.machine import DeviceInfo, Telemetry, Theory
 
 

@@ -186,16 +186,16 @@ def level_findings(
         yield Finding(benchmark, prefix + _slug(name), f"{about}{name}: {words}", value, unit)
         if level.ends_bytes is not None:
             ended = cache.name if cache else name
-            nothing = "it is taken for the end of no known cache" if known else "no cache is known there"
-            said = f"it is said to be {format_bytes(cache.nbytes)}" if cache else nothing
-            text = f"{about}{ended} ends after {format_bytes(level.ends_bytes)}; {said}"
+            unknown = "no known cache ends near there" if known else "no caches are known"
+            given = f"its size is given as {format_bytes(cache.nbytes)}" if cache else unknown
+            text = f"{about}{ended} ends after {format_bytes(level.ends_bytes)}; {given}"
             yield Finding(benchmark, f"{prefix}{_slug(ended)}_end", text, float(level.ends_bytes), "byte")
     seen = [cache for _, cache in names if cache]
     for cache in known:
         within = curve and curve[0].footprint_bytes < cache.nbytes < curve[-1].footprint_bytes
         if within and cache not in seen:
             step, size = f"{least_ratio:g}x", format_bytes(cache.nbytes)
-            text = f"{about}no step of {step} is taken for the end of {cache.name}, said to be {size}"
+            text = f"{about}no step of {step} or more marks the end of {cache.name}, given as {size}"
             yield Finding(benchmark, f"{prefix}{_slug(cache.name)}_unseen", text, float(cache.nbytes), "byte")
 
 

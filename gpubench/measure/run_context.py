@@ -26,14 +26,12 @@ from gpubench.measure.sampling import (
     warm_up,
 )
 from gpubench.measure.shapes import helper_grid
+from gpubench.measure.stopping import MAX_SAMPLES
 from gpubench.measure.validity import required_footprint_bytes
 from gpubench.measure.verification.device_data import verify_device_data
 from gpubench.requests import StatedMemory
 from gpubench.results.document import Shape, Tuning
 from gpubench.results.machine import IdleGate, Telemetry, Theory
-
-MAX_SAMPLES = 20_000
-"""Of one benchmark, all points together, so that a document of 64 benchmarks stays below the size limit."""
 
 
 class Skipped(Exception):

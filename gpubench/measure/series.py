@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpubench.devices.base import Operation
-from gpubench.measure.run_context import MAX_SAMPLES, RunContext
+from gpubench.measure.run_context import RunContext
 from gpubench.measure.statistics import median, summarize
 from gpubench.measure.stop_decision import StopDecision
-from gpubench.measure.stopping import StoppingRule
+from gpubench.measure.stopping import MAX_SAMPLES, StoppingRule
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Shape, Summary
 

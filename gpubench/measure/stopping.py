@@ -18,8 +18,11 @@ from gpubench.measure.stop_decision import Numbers, StopDecision
 DEFAULT_SAMPLES = 100
 """As many as BabelStream takes."""
 
-_MIN_SAMPLES, _MAX_SAMPLES = 20, 10_000
-"""Of the usual rule."""
+MIN_SAMPLES, MAX_SERIES_SAMPLES = 20, 10_000
+"""Of the usual rule, for one series."""
+
+MAX_SAMPLES = 20_000
+"""Of a benchmark, all its figures together, so that a document with 64 of them stays one that is taken."""
 
 LEAST_TIME_PARTS = 5
 """A series lasts a fifth of the time limit, however narrow its interval. What changes more slowly than that
@@ -40,7 +43,7 @@ class StoppingRule(Protocol):
 
 
 def stopping_rule(
-    parameters: Mapping[str, Any], time_limit_seconds: float, max_samples: int = _MAX_SAMPLES
+    parameters: Mapping[str, Any], time_limit_seconds: float, max_samples: int = MAX_SERIES_SAMPLES
 ) -> StoppingRule:
     """The rule that a benchmark's parameters ask for, for one series of so many samples at most.
 
@@ -61,7 +64,7 @@ def stopping_rule(
                 target_ratio,
                 time_limit_seconds,
                 samples_in_any_case=least,
-                max_samples=min(max(max_samples, _MIN_SAMPLES), _MAX_SAMPLES),
+                max_samples=min(max(max_samples, MIN_SAMPLES), MAX_SERIES_SAMPLES),
                 min_seconds=time_limit_seconds / LEAST_TIME_PARTS,
             )
 
@@ -79,8 +82,8 @@ class MedianPrecision:
 
     target_ratio: float = 0.005
     time_limit_seconds: float = 2.5
-    min_samples: int = _MIN_SAMPLES
-    max_samples: int = _MAX_SAMPLES
+    min_samples: int = MIN_SAMPLES
+    max_samples: int = MAX_SERIES_SAMPLES
     samples_in_any_case: int = 0
     min_seconds: float = 0.0
     _looks: frozenset[int] = field(init=False, repr=False, compare=False)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpubench.devices.profile import Kind, profile_of
+from gpubench.flags import FLAGS, Flag
 from gpubench.measure.diagnostics import bimodal, drifting
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
-from gpubench.results.document import Flag
 from gpubench.results.machine import TelemetrySample
 
 # An interval up to twice as wide as was asked is what a time limit costs; beyond it the figure is
@@ -54,6 +54,14 @@ def uncached_bytes(kind: Kind, last_level_cache_bytes: int | None) -> int:
     )
 
 
+def unstable_above_ratio(target_ratio: float) -> float:
+    """The interval, as +- a share of the median, above which a figure is unstable.
+
+    A looser target than the usual one ends a run earlier; it does not make its figure steadier.
+    """
+    return UNSTABLE_TARGETS * min(target_ratio, USUAL_TARGET_RATIO)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What is known of one measurement when its flags are decided; None is not known, or no matter.
@@ -82,11 +90,11 @@ class Evidence:
 
 
 def flags(evidence: Evidence) -> list[Flag]:
-    """The flags of a measurement, in the order of the document's list.
+    """The flags of a measurement, in the order of the table of flags.
 
-    Raises ValueError where a sample is no duration.
+    Raises ValueError if a sample is not a duration.
     """
-    return [flag for flag, holds in _CONDITIONS if holds(evidence)]
+    return [flag for flag in FLAGS if CONDITIONS[flag](evidence)]
 
 
 def _cached(evidence: Evidence) -> bool:
@@ -109,9 +117,7 @@ def _unstable(evidence: Evidence) -> bool:
     if not evidence.samples_seconds:
         return False
     summary = summarize(evidence.samples_seconds)
-    # A looser target ends a run earlier; it does not make its figure steadier.
-    target = min(evidence.target_ratio, USUAL_TARGET_RATIO)
-    wide = summary.interval_ratio > UNSTABLE_TARGETS * target
+    wide = summary.interval_ratio > unstable_above_ratio(evidence.target_ratio)
     few = summary.count < MIN_RANGE_SAMPLES  # of which no interval holds
     return wide or few or bimodal(evidence.samples_seconds)
 
@@ -133,15 +139,16 @@ def _contended(evidence: Evidence) -> bool:
     return busy or evidence.busy_before or others
 
 
-_CONDITIONS: tuple[tuple[Flag, Callable[[Evidence], bool]], ...] = (
-    ("cached_footprint", _cached),
-    ("cache_unknown", _cache_unknown),
-    ("over_theory", _over_theory),
-    ("unstable", _unstable),
-    ("drifting", lambda evidence: drifting(evidence.samples_seconds)),
-    ("clock_limited", _clock_limited),
-    ("power_limited", _limited_by("power", "hardware_slowdown")),
-    ("thermal_limited", _limited_by("thermal")),
-    ("contended", _contended),
-    ("unverified", lambda evidence: not evidence.verified),
-)
+CONDITIONS: dict[Flag, Callable[[Evidence], bool]] = {
+    "cached_footprint": _cached,
+    "cache_unknown": _cache_unknown,
+    "over_theory": _over_theory,
+    "unstable": _unstable,
+    "drifting": lambda evidence: drifting(evidence.samples_seconds),
+    "clock_limited": _clock_limited,
+    "power_limited": _limited_by("power", "hardware_slowdown"),
+    "thermal_limited": _limited_by("thermal"),
+    "contended": _contended,
+    "unverified": lambda evidence: not evidence.verified,
+}
+"""For every flag, whether a measurement gets it."""

@@ -22,11 +22,11 @@ MAX_WIDTH = 100
 
 _PAGE = (
     "Every benchmark checks all that it did on the device before its figure is shown. Bandwidth is bus bytes "
-    "over time on the device's clock; GB is 10^9 byte. `--set NAME=VALUE` gives a parameter; one that is not "
-    "the usual one makes a figure that moves no gauge. This page is made from the program: `gpubench "
+    "over time on the device's clock; GB is 10^9 byte. `--set NAME=VALUE` sets a parameter; a figure with "
+    "other than the usual ones moves no gauge. This page is made from the program: `gpubench "
     "benchmarks --markdown`."
 )
-_COMMON = "Of every benchmark; those of a single one stand with it."
+_COMMON = "Of every benchmark, unless its own list above has another line for it."
 
 
 def benchmark_list(found: Benchmarks) -> RenderableType:
@@ -68,7 +68,8 @@ def readme_table(found: Benchmarks) -> str:
 
 def page(found: Benchmarks) -> str:
     """All benchmarks with their paragraphs and parameters, in Markdown; ends with a newline."""
-    common = set.intersection(*(set(_properties(row)) for row in found.benchmarks))
+    names = set.intersection(*(set(_properties(row)) for row in found.benchmarks))
+    common = {name: schema for name, schema in _properties(found.benchmarks[0]).items() if name in names}
     parts = ["# Benchmarks", _PAGE, readme_table(found)]
     for _, rows in groupby(found.benchmarks, key=lambda row: row.family):
         family = list(rows)
@@ -78,11 +79,10 @@ def page(found: Benchmarks) -> str:
                 escape(f"{row.summary}{_arrays(row)}"),
                 escape(row.explanation),
             ]
-        own = {name: schema for name, schema in _properties(family[0]).items() if name not in common}
+        own = {name: schema for name, schema in _properties(family[0]).items() if schema != common.get(name)}
         if own:
             parts += [f"Parameters of {', '.join(f'`{row.name}`' for row in family)}:", _parameters(own)]
-    shared = {name: schema for name, schema in _properties(found.benchmarks[0]).items() if name in common}
-    parts += ["## Parameters", _COMMON, _parameters(shared)]
+    parts += ["## Parameters", _COMMON, _parameters(common)]
     return "\n\n".join(parts) + "\n"
 
 

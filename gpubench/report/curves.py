@@ -9,9 +9,9 @@ from itertools import pairwise
 from gpubench import units
 from gpubench.comparison.compare import Comparison
 from gpubench.comparison.curves import Axis, Curve, CurveSeries, placed, value_of
-from gpubench.comparison.verdicts import in_order, why_unusable
-from gpubench.report.text_table import UNKNOWN, Table, clean, in_brackets
-from gpubench.report.words import FLAGS, interval
+from gpubench.comparison.verdicts import why_unusable
+from gpubench.flags import FLAGS, ordered
+from gpubench.report.text_table import UNKNOWN, Table, clean, in_brackets, interval
 from gpubench.results.document import Measurement
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -66,11 +66,11 @@ def _shown(benchmark: str, comparison: Comparison, max_rows: int) -> Shown:
 
 
 def _flagged(points: Sequence[Measurement]) -> list[str]:
-    """What stands against the points from which findings were made, in a line; none where nothing does."""
+    """The flags of the points from which findings were made, in a line; none if they have none."""
     made_from = [point for point in points if not why_unusable(point)]
     counts = {flag: sum(flag in point.flags for point in made_from) for flag in FLAGS}
-    said = ", ".join(f"{flag} ({count} of {len(made_from)})" for flag, count in counts.items() if count)
-    return [f"made from points flagged: {said}"] if said else []
+    listed = ", ".join(f"{flag} ({count} of {len(made_from)})" for flag, count in counts.items() if count)
+    return [f"flags of the points behind this: {listed}"] if listed else []
 
 
 def title(curve: Curve) -> str:
@@ -109,7 +109,7 @@ def _summary(curve: Curve) -> Table:
             _sparkline([value_of(point).median for point in each.points]),
             _extreme(curve, each, min),
             _extreme(curve, each, max),
-            ", ".join(in_order(flag for point in each.points for flag in point.flags)) or "none",
+            ", ".join(ordered(flag for point in each.points for flag in point.flags)) or "none",
         )
         for each in series
     )

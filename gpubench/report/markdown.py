@@ -9,7 +9,8 @@ from gpubench.comparison.compare import Comparison, compare
 from gpubench.comparison.curves import Curve
 from gpubench.report import device_tables, tables, text_table
 from gpubench.report.curves import shown_curves, title
-from gpubench.report.words import FLAGS, RANGE
+from gpubench.report.flag_notes import flag_notes
+from gpubench.report.text_table import RANGE
 from gpubench.results.document import RunDocument
 from gpubench.units import format_bandwidth, format_percent
 
@@ -57,14 +58,13 @@ def render_markdown(documents: Sequence[RunDocument]) -> str:
         return _joined(parts)
     parts.append(_HOW_TO_READ)
     if len(comparisons) > 1:
-        parts.append(_table(_overview(comparisons)))
+        parts.append(markdown_table(_overview(comparisons)))
     for comparison in comparisons:
         parts += _run(comparison)
-    parts += _flags(comparisons)
     parts += ["## What these figures do not allow one to say", _bullets(_not_allowed(comparisons))]
     claims = tables.claims(comparisons)
     if claims.rows:
-        parts += [f"## {claims.title}", _CLAIMS, _table(claims)]
+        parts += [f"## {claims.title}", _CLAIMS, markdown_table(claims)]
     return _joined(parts)
 
 
@@ -73,11 +73,12 @@ def _run(comparison: Comparison) -> list[str]:
     parts = [
         f"## {escape(device_tables.device_name(document))}, run {escape(text_table.clean(document.run_id))}",
         _headline(comparison),
-        _table(device_tables.device_facts(document, comparison.theory)),
+        markdown_table(device_tables.device_facts(document, comparison.theory)),
         _bullets(escape(text_table.clean(note)) for note in comparison.notes),
     ]
     parts += _section(tables.measurements(comparison))
     parts += _curves(comparison)
+    parts += _flags(comparison)
     parts += _section(tables.excluded(comparison))
     parts += _section(tables.skipped(comparison), _SKIPPED)
     parts += _section(tables.references(comparison, comparison.results), _REFERENCES)
@@ -143,7 +144,7 @@ def _projection(comparison: Comparison) -> list[str]:
     lines = _bullets(f"None for {escape(', '.join(names))}: {escape(why)}." for why, names in reasons.items())
     if not table.rows:
         return [f"### {table.title}", lines] if lines else []
-    return [f"### {table.title}", _PROJECTION, _table(table), lines]
+    return [f"### {table.title}", _PROJECTION, markdown_table(table), lines]
 
 
 def _overview(comparisons: Sequence[Comparison]) -> text_table.Table:
@@ -167,10 +168,9 @@ def _overview(comparisons: Sequence[Comparison]) -> text_table.Table:
     return text_table.Table("Runs", columns, tuple(rows), len(columns))
 
 
-def _flags(comparisons: Sequence[Comparison]) -> list[str]:
-    rows = tuple((flag, *FLAGS[flag]) for flag in tables.flags_in(comparisons))
-    table = text_table.Table("What the flags mean", ("flag", "what it means", "what to do"), rows, 3)
-    return [f"## {table.title}", _table(table)] if rows else []
+def _flags(comparison: Comparison) -> list[str]:
+    lines = [f"`{note.flag}`: {escape(note.text)}" for note in flag_notes(comparison)]
+    return ["### What the flags mean", _bullets(lines)] if lines else []
 
 
 def _not_allowed(comparisons: Sequence[Comparison]) -> Iterable[str]:
@@ -178,10 +178,10 @@ def _not_allowed(comparisons: Sequence[Comparison]) -> Iterable[str]:
 
 
 def _section(table: text_table.Table, introduction: str = "") -> list[str]:
-    return [f"### {escape(table.title)}", introduction, _table(table)] if table.rows else []
+    return [f"### {escape(table.title)}", introduction, markdown_table(table)] if table.rows else []
 
 
-def _table(table: text_table.Table) -> str:
+def markdown_table(table: text_table.Table) -> str:
     rule = [":--" if table.is_text(number) else "--:" for number in range(len(table.columns))]
     return "\n".join(_line(row) for row in (map(escape, table.columns), rule, *map(_escaped, table.rows)))
 

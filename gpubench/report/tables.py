@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gpubench import units
 from gpubench.comparison.compare import Comparison, Result
 from gpubench.comparison.references import Reference
-from gpubench.comparison.verdicts import NOT_OF_THE_MEMORY, Verdict, in_order
+from gpubench.comparison.verdicts import Verdict
+from gpubench.flags import flags_with
 from gpubench.report.text_table import (
     UNKNOWN,
     Table,
@@ -24,7 +25,6 @@ from gpubench.report.text_table import (
     percent_cell,
     point_label,
 )
-from gpubench.results.document import Flag
 
 
 def measurements(comparison: Comparison) -> Table:
@@ -164,23 +164,10 @@ def best(results: Sequence[Result]) -> Result | None:
     """
 
     def standing(result: Result) -> tuple[bool, bool, float]:
-        return not result.flags, NOT_OF_THE_MEMORY.isdisjoint(result.flags), result.bandwidth.low
+        own = not flags_with("not_comparable", result.flags)
+        return not result.flags, own, result.bandwidth.low
 
     return max(results, key=standing, default=None)
-
-
-def flags_in(comparisons: Iterable[Comparison]) -> tuple[Flag, ...]:
-    """Every flag that occurs, once, in the order of the document's list."""
-    return in_order(
-        flag
-        for comparison in comparisons
-        for flags in (
-            *(result.flags for result in comparison.results),
-            *(curve.flags for curve in comparison.curves),
-            *(each.measurement.flags for each in comparison.excluded),
-        )
-        for flag in flags
-    )
 
 
 def _narrowest(found: Sequence[Reference], brief: bool) -> list[Reference]:

@@ -13,7 +13,8 @@ from gpubench.comparison.compare import Comparison
 from gpubench.comparison.verdicts import Verdict
 from gpubench.report import device_tables, tables, text_table
 from gpubench.report.curves import Shown, shown_curves
-from gpubench.report.words import RANGE, RANGE_MARK, explain
+from gpubench.report.flag_notes import flag_notes
+from gpubench.report.text_table import RANGE, RANGE_MARK
 from gpubench.results.machine import DeviceInfo
 
 _COLORS = {"FASTER": "green", "SLOWER": "red", "AMBIGUOUS": "yellow", "NOT COMPARABLE": "yellow"}
@@ -119,11 +120,11 @@ def _with(found: text_table.Table, names: Sequence[str], title: str | None = Non
 
 
 def _ranges(tables: Iterable[text_table.Table]) -> list[Text]:
-    """What the mark says, where any of these tables bears it."""
+    """What the mark means, if any of these tables has it."""
     cells = (cell for each in tables for row in each.rows for cell in row)
     return [Text(RANGE)] if any(cell.endswith(RANGE_MARK) for cell in cells) else []
 
 
 def _flags(comparison: Comparison) -> list[Text]:
-    flags = tables.flags_in([comparison])
-    return [Text.assemble((flag, "bold yellow"), f": {explain(flag)}") for flag in flags]
+    notes = flag_notes(comparison)
+    return [Text.assemble((note.flag, "bold yellow"), f": {note.text}") for note in notes]

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 
 from gpubench import units
 from gpubench.comparison.compare import Result
-from gpubench.report.words import interval
-from gpubench.results.document import Flag, Measurement
+from gpubench.flags import Flag
+from gpubench.measure.statistics import MIN_EFFECTIVE_SAMPLES
+from gpubench.results.document import Measurement
 
 UNKNOWN = "–"
+
+RANGE_MARK = "(range)"
+RANGE = (
+    f"{RANGE_MARK}: not a 95 % interval but the lowest to the highest sample, because the samples are too "
+    "few or depend too much on each other. Another run's median may lie outside."
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ def label(result: Result) -> str:
 
 
 def interval_of(result: Result) -> str:
-    """Of the figure, in GB/s; marked where it is a mere range."""
+    """Of the figure, in GB/s; marked if it is only a range."""
     return interval_cell(result.measurement, result.bandwidth.low, result.bandwidth.high)
 
 
@@ -60,6 +67,13 @@ def flagged(text: str, flags: Sequence[Flag]) -> str:
 
 def interval_cell(measurement: Measurement, low: float, high: float) -> str:
     return interval(measurement, *(units.number(units.to_gb_per_second(value)) for value in (low, high)))
+
+
+def interval(measurement: Measurement, low: str, high: str) -> str:
+    """``25.25 to 44.02``, marked if too few independent samples are behind it for an interval."""
+    effective = measurement.effective_samples
+    holds = effective is None or effective >= MIN_EFFECTIVE_SAMPLES
+    return f"{low} to {high}" if holds else f"{low} to {high} {RANGE_MARK}"
 
 
 def or_unknown(value: float | None, show: Callable[[float], str]) -> str:

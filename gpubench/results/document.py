@@ -12,23 +12,12 @@ import msgspec
 from msgspec import Meta
 
 from gpubench.errors import GpubenchError, InvalidDocument
+from gpubench.flags import Flag
 from gpubench.results import versions
 from gpubench.results.machine import DeviceInfo, Environment, Record, Telemetry, Theory
 
 Outcome = Literal["ok", "failed", "cancelled", "timeout", "device_lost", "unverified"]
 Status = Literal["ok", "failed", "cancelled", "timeout", "skipped", "unverified"]
-Flag = Literal[
-    "cached_footprint",
-    "cache_unknown",
-    "over_theory",
-    "unstable",
-    "drifting",
-    "clock_limited",
-    "power_limited",
-    "thermal_limited",
-    "contended",
-    "unverified",
-]
 
 
 class Shape(Record, frozen=True):

@@ -22,9 +22,10 @@ import gpubench
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.catalog.load import technologies
 from gpubench.catalog.theory import MODULE_BITS, peak_bytes_per_second, theory_for_device
+from gpubench.flags import flags_with
 from gpubench.protocol.messages import PROTOCOL, QueueStatus
 from gpubench.results.machine import DeviceInfo, Theory
-from gpubench_server.metrics_state import UNSTEADY, Counts, GaugeFigure
+from gpubench_server.metrics_state import Counts, GaugeFigure
 
 _OUTCOMES = ("ok", "failed", "cancelled", "timeout", "device_lost", "unverified", "skipped")
 _REFERENCE_FAMILIES = ("GDDR6", "GDDR6X", "GDDR7")
@@ -184,7 +185,7 @@ _FIGURES: tuple[tuple[str, str, Callable[[GaugeFigure], float | None]], ...] = (
     ),
     (
         "stable",
-        f"0 where the last valid run was flagged {', '.join(UNSTEADY[:-1])} or {UNSTEADY[-1]}, else 1.",
+        f"0 if the last valid run was flagged any of {', '.join(flags_with('unsteady'))}, else 1.",
         lambda figure: figure.stable,
     ),
 )

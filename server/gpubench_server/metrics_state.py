@@ -16,16 +16,13 @@ from datetime import datetime
 from itertools import accumulate
 
 from gpubench.benchmarks.registry import STREAM
-from gpubench.results.document import Flag, Measurement, RunDocument, Status
+from gpubench.flags import flags_with
+from gpubench.results.document import Measurement, RunDocument, Status
 from gpubench.results.machine import Theory
 
 log = logging.getLogger(__name__)
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-
-_DISQUALIFYING: frozenset[Flag] = frozenset({"over_theory", "cached_footprint", "unverified"})
-UNSTEADY: tuple[Flag, ...] = ("unstable", "drifting", "power_limited", "thermal_limited", "contended")
-"""Flags that say that the next run may well give another figure."""
 
 
 @dataclass(frozen=True, order=True)
@@ -197,14 +194,14 @@ def valid_figure(measurement: Measurement) -> GaugeFigure | None:
         or not measurement.verified
         or not measurement.default_parameters
         or summary is None
-        or _DISQUALIFYING.intersection(measurement.flags)
+        or flags_with("no_gauge", measurement.flags)
     ):
         return None
     return GaugeFigure(
         bandwidth_bytes_per_second=summary.median,
         stddev_bytes_per_second=_stddev(measurement),
         efficiency_ratio=measurement.efficiency_ratio.nominal,
-        stable=set(UNSTEADY).isdisjoint(measurement.flags),
+        stable=not flags_with("unsteady", measurement.flags),
     )
 
 

@@ -261,3 +261,9 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
     ran = gpubench("report", "run\x1b[2J\n.json")
     assert ran.returncode == 2
     assert ran.stderr == "gpubench: run [2J .json cannot be read: No such file or directory\n"
+
+
+def test_help_says_what_a_time_limit_limits() -> None:
+    """Each point of a curve, not a whole benchmark."""
+    text = " ".join(gpubench("run", "--help").stdout.split())
+    assert "--time-limit SECONDS sampling time of each figure, so of each point of a curve, up to 600" in text

@@ -7,7 +7,8 @@ import pytest
 
 from gpubench.comparison.compare import compare_runs
 from gpubench.comparison.verdicts import Verdict
-from gpubench.results.document import Flag, Measurement, RunDocument, Summary
+from gpubench.flags import Flag
+from gpubench.results.document import Measurement, RunDocument, Summary
 from tests.documents import document, measurement, processor, rtx_5090
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import promql_parser
 import pytest
 from gpubench_server.metrics import ServiceSnapshot, SnapshotCollector
-from gpubench_server.metrics_state import UNSTEADY, Counts
+from gpubench_server.metrics_state import Counts
 from prometheus_client.parser import text_string_to_metric_families
 
+from gpubench.flags import flags_with
 from tests.running import RunningServer
 
 ROOT = Path(__file__).parents[2] / "dashboards"
@@ -126,7 +127,7 @@ def test_the_help_and_the_panel_of_stability_name_every_flag_that_makes_it_zero(
     ]
     assert panels
     for text in (families["gpubench_last_run_stable"].documentation, *panels):
-        assert all(flag in text for flag in UNSTEADY), text
+        assert all(flag in text for flag in flags_with("unsteady")), text
 
 
 def test_no_two_dashboards_share_an_id() -> None:

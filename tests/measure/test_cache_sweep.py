@@ -156,4 +156,4 @@ def test_a_cache_hardly_faster_than_stacked_memory_is_found() -> None:
     assert found == pytest.approx({"read_l2": 6.0e12, "read_l2_end": 48 * MIB, "read_memory": 4.2e12})
     flat = [CurvePoint(each.footprint_bytes, 1 / 4.2e12, 1 / 4.2e12) for each in curve]
     *_, unseen = findings(h200, "cache_sweep", "read", flat)
-    assert unseen.text == "read: no step of 1.25x is taken for the end of L2, said to be 60 MiB"
+    assert unseen.text == "read: no step of 1.25x or more marks the end of L2, given as 60 MiB"

@@ -114,7 +114,7 @@ def test_a_cache_without_a_step_and_a_step_without_a_cache_are_told() -> None:
     assert set(found) == {"p_l1", "p_l1_end", "p_memory", "p_l2_unseen", "p_l3_unseen"}
     assert found["p_l1_end"].value == 48 * KIB
     assert found["p_memory"].value == pytest.approx(50.0)
-    assert "no cache is known" in said(two, known=[])["level_1_end"].text
+    assert "no caches are known" in said(two, known=[])["level_1_end"].text
 
 
 def test_a_curve_that_ends_near_the_caches_has_no_memory() -> None:
@@ -174,7 +174,7 @@ def test_steps_are_those_of_the_fastest_samples_and_figures_the_median_of_all() 
 def test_a_level_of_several_caches_is_no_figure_of_one() -> None:
     hidden = said(curve((32 * MIB, 4.0), (256 * MIB, 50.0)), of="copy")
     assert hidden["copy_l1_to_l3"].text == "copy: L1 to L3: 4 s from 4 KiB to 32 MiB"
-    assert hidden["copy_l3_end"].text == "copy: L3 ends after 32 MiB; it is said to be 32 MiB"
+    assert hidden["copy_l3_end"].text == "copy: L3 ends after 32 MiB; its size is given as 32 MiB"
     assert set(hidden) == {
         "copy_l1_to_l3", "copy_l3_end", "copy_memory", "copy_l1_unseen", "copy_l2_unseen"
     }  # fmt: skip
@@ -229,21 +229,21 @@ def test_recorded_sweeps() -> None:
     )
     assert [each.text for each in read.values()] == [
         "L1: 227.3 GB/s from 16 KiB to 64 KiB",
-        "L1 ends after 64 KiB; it is said to be 64 KiB",
+        "L1 ends after 64 KiB; its size is given as 64 KiB",
         "L2 to L3: 104.9 GB/s from 96 KiB to 16 MiB",
-        "L3 ends after 16 MiB; it is said to be 32 MiB",
+        "L3 ends after 16 MiB; its size is given as 32 MiB",
         "level 3: 43.6 GB/s from 24 MiB to 48 MiB",
-        "level 3 ends after 48 MiB; it is taken for the end of no known cache",
+        "level 3 ends after 48 MiB; no known cache ends near there",
         "memory: 30.4 GB/s from 96 MiB to 320 MiB",
-        "no step of 1.5x is taken for the end of L2, said to be 1 MiB",
+        "no step of 1.5x or more marks the end of L2, given as 1 MiB",
     ]
     assert {"l1", "l2_to_l3", "level_3", "memory", "l2_unseen"} < set(read)
     assert [each.text for each in copy.values()] == [
         "L1 to L3: 84.7 GB/s from 16 KiB to 12 MiB",
-        "L3 ends after 12 MiB; it is said to be 32 MiB",
+        "L3 ends after 12 MiB; its size is given as 32 MiB",
         "memory: 43.4 GB/s from 96 MiB to 320 MiB",
-        "no step of 1.5x is taken for the end of L1, said to be 64 KiB",
-        "no step of 1.5x is taken for the end of L2, said to be 1 MiB",
+        "no step of 1.5x or more marks the end of L1, given as 64 KiB",
+        "no step of 1.5x or more marks the end of L2, given as 1 MiB",
     ]
     for kernel, found in (("read", read), ("copy", copy)):  # a figure is one that a point has, or between two
         medians = [middle for _, _, middle in recorded[kernel]]

@@ -85,7 +85,7 @@ def test_enough_is_the_fewest_groups_near_the_peak() -> None:
     assert "2 x 256 threads" in found.text
     assert "32 KiB" in found.text
     [found] = findings("occupancy", "read", measured, 256)  # the second group waits for the first
-    assert "all that run at once 16 KiB at most" in found.text
+    assert "all that run at once have at most 16 KiB" in found.text
 
 
 GB = 1e9
@@ -102,7 +102,7 @@ def test_of_noisy_points_only_those_that_surely_lie_below_are_too_few() -> None:
     [found] = findings("occupancy", "copy", measured, 2048)
     assert found.value == 2
     assert found.text.startswith(
-        "copy: 2 x 256 threads are the fewest that the noise does not tell from 95 % of the highest: "
+        "copy: 2 x 256 threads are the fewest with no measurable loss against 95 % of the highest: "
         "20.00 GB/s to 38.00 GB/s against 17.00 GB/s to 42.00 GB/s; "
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gpubench.flags import Flag
 from gpubench.measure.diagnostics import bimodal, drifting, trend
 from gpubench.measure.statistics import autocorrelation, median, summarize
 from gpubench.measure.stop_decision import StopDecision
@@ -24,7 +25,6 @@ from gpubench.measure.stopping import (
     StoppingRule,
 )
 from gpubench.measure.validity import Evidence, flags
-from gpubench.results.document import Flag
 
 FOLDER = Path(__file__).parent / "recorded"
 

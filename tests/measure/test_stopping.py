@@ -246,7 +246,7 @@ def test_parameters_choose_the_rule(parameters: dict[str, object], rule: Stoppin
     ("parameters", "said"),
     [
         ({"stop": "never"}, "allowed: median, count, time, stdev"),
-        ({"samples": 12}, "samples is for stop=count alone"),
+        ({"samples": 12}, "samples is only for stop=count"),
         ({"stop": "count", "samples": 1}, "parameters.samples"),
         ({"stop": "count", "samples": 10**6}, "parameters.samples"),
     ],

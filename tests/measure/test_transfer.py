@@ -228,8 +228,9 @@ def test_an_unknown_link_has_no_theory() -> None:
     assert pcie_bytes_per_second(99, 16) is None
 
 
-def point(direction: str, size: int, rate: float) -> Measurement:
-    summary = Summary(rate, rate, rate, rate, rate, rate, rate)
+def point(direction: str, size: int, rate: float, spread: float = 0.0) -> Measurement:
+    low, high = rate * (1 - spread), rate * (1 + spread)
+    summary = Summary(rate, low, high, low, high, low, high)
     axes: dict[str, int | float | str] = {"direction": direction, "memory": "pinned", "size_bytes": size}
     return Measurement("transfer", {}, "ok", axes=axes, bandwidth_bytes_per_second=summary)
 
@@ -284,3 +285,11 @@ def test_half_that_is_lost_again_is_told_and_no_finding_rests_on_a_mistake(linke
     ]
     assert "half of the highest bandwidth of 20.00 GB/s is first reached at 64 KiB" in half
     assert half.endswith("and lost again at 16 MiB, 256 MiB")
+
+
+def test_bandwidth_within_the_noise_is_not_lost_again(linked: DeviceInfo) -> None:
+    """A median below half of the highest, whose interval reaches above."""
+    rates = {4096: (2e9, 0.0), 1 << 20: (20e9, 0.2), 1 << 24: (9e9, 0.0), 1 << 28: (7e9, 0.1)}
+    measured = [point("host to device", size, *each) for size, each in rates.items()]
+    found = {each.name: each.text for each in link_findings("transfer", measured, linked)}
+    assert found["half_size_host_to_device_pinned"].endswith(", and lost again at 256 MiB")

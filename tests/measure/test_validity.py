@@ -9,8 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from gpubench.devices.profile import Kind
+from gpubench.flags import Flag
 from gpubench.measure.validity import Evidence, flags, required_footprint_bytes
-from gpubench.results.document import Flag
 from gpubench.results.machine import TelemetrySample
 
 MIB = 2**20

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from gpubench.comparison.compare import compare
+from gpubench.flags import Flag
 from gpubench.report.curves import shown_curves
 from gpubench.report.markdown import render_markdown
 from gpubench.report.terminal import comparison_tables, measurement_table
-from gpubench.report.words import RANGE, RANGE_MARK
-from gpubench.results.document import Efficiency, Finding, Flag, Measurement, RunDocument, Summary
+from gpubench.report.text_table import RANGE, RANGE_MARK
+from gpubench.results.document import Efficiency, Finding, Measurement, RunDocument, Summary
 from tests.documents import document, measurement
 from tests.report.test_markdown import section
 from tests.report.test_terminal import shown
@@ -107,14 +108,14 @@ def test_findings_bear_the_flags_of_the_points_that_they_are_made_from() -> None
         "latency", {"dtype": "float64"}, "unverified", flags=["unverified"], axes={"footprint_bytes": 1}
     )
     run = document(*points, wrong, measurement(1600.0, "triad", "drifting"), findings=findings())
-    line = "made from points flagged: unstable (2 of 3), contended (1 of 3)"
+    line = "flags of the points behind this: unstable (2 of 3), contended (1 of 3)"
     report = render_markdown([run])
     assert section(report, "latency").endswith(f"- L1 ends at 32 KiB\n- {line}\n")
     assert "flagged" not in section(report, "integrity")
     text = shown(measurement_table(compare(run)))
     assert f"latency: L1 ends at 32 KiB\nlatency: {line}\n" in text
     without = shown(measurement_table(compare(document(*points))))
-    assert "made from" not in without
+    assert "points behind" not in without
 
 
 def test_an_interval_of_a_point_that_does_not_hold_is_called_a_range() -> None:

@@ -3,8 +3,9 @@ import re
 import msgspec
 import pytest
 
+from gpubench.flags import FLAGS
 from gpubench.report.markdown import render_markdown
-from gpubench.report.words import FLAGS, RANGE
+from gpubench.report.text_table import RANGE
 from gpubench.requests import StatedMemory
 from gpubench.results.document import ErrorInfo, Measurement, RunDocument
 from gpubench.results.machine import Telemetry

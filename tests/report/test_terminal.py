@@ -29,7 +29,7 @@ def test_figures_with_their_flags_in_words() -> None:
     text = shown(measurement_table(compare(document(measurement(1612.8), measurement(1867.0, "read")))))
     assert "1612.8" in text
     assert "90.0 %" in text
-    assert "over_theory: The figure is above the theoretical peak" in text
+    assert "over_theory: 1867.0 GB/s is 4.2 % above the theoretical peak of 1792.1 GB/s (read)." in text
 
 
 def test_the_comparison_is_of_the_best_figure_without_a_flag() -> None:

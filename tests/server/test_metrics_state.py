@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from gpubench_server.metrics_state import UNSTEADY, FigureLabels, MetricsState, valid_figure
+from gpubench_server.metrics_state import FigureLabels, MetricsState, valid_figure
 
-from gpubench.results.document import Efficiency, Flag, RunDocument
+from gpubench.flags import Flag, flags_with
+from gpubench.results.document import Efficiency, RunDocument
 from gpubench.results.machine import Theory
 from tests.documents import document, measurement
 
@@ -41,16 +42,12 @@ def test_flags_that_disqualify(flag: Flag) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "stable"),
-    [*((flag, False) for flag in UNSTEADY), ("clock_limited", True), ("cache_unknown", True)],
+    [*((flag, False) for flag in flags_with("unsteady")), ("clock_limited", True), ("cache_unknown", True)],
 )
 def test_an_unsteady_figure_counts_and_is_marked(flag: Flag, stable: bool) -> None:
     figure = valid_figure(measurement(1500, "triad", flag))
     assert figure is not None
     assert figure.stable == stable
-
-
-def test_what_else_took_or_slowed_the_device_makes_a_figure_unsteady() -> None:
-    assert set(UNSTEADY) == {"unstable", "drifting", "contended", "thermal_limited", "power_limited"}
 
 
 def test_a_figure_carries_what_its_gauges_need() -> None:

@@ -36,26 +36,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="set a parameter of these benchmarks, such as dtype=float; may be repeated",
+        help="set a parameter of every benchmark of the run, such as dtype=float; may be repeated",
     )
     parser.add_argument(
         "--footprint",
         metavar="SIZE",
         type=footprint,
-        help="memory to touch in all, such as 256MiB or 256M (1 MiB to 64 TiB); below the default, figures "
-        "are flagged",
+        help="memory to use, such as 256MiB or 256M (1 MiB to 64 TiB); in latency and cache_sweep the largest "
+        "footprint of the curve; one that is too small to keep the caches out is flagged",
     )
     parser.add_argument(
         "--time-limit",
         metavar="TIME",
         type=time_limit,
-        help="of sampling, for each point of each benchmark: seconds, or with a unit, as in 5m (up to 600 s)",
+        help="sampling time of each figure, so of each point of a curve: seconds, or with a unit, as in 5m "
+        "(up to 600 s); a curve of 14 points may take 14 times as long",
     )
-    parser.add_argument("--device", metavar="ID", help="id or alias of the device; see `gpubench devices`")
+    parser.add_argument(
+        "--device",
+        metavar="ID",
+        help="id or alias of the device (default: the only GPU, else the only device)",
+    )
     parser.add_argument(
         "--memory",
         metavar="TECHNOLOGY",
-        help="what the memory is, such as ddr5-4800, if the device does not report it; needs --bus-width",
+        help="technology of the memory, such as ddr5-4800, in place of what the device reports; needs --bus-width",
     )
     parser.add_argument(
         "--bus-width",

@@ -133,12 +133,15 @@ def findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Findin
     _, idle = curve.pop(0)
     yield Finding(benchmark, "idle_latency", f"idle: {format_seconds(idle.median)}", idle.median, "s")
     *_, (most, loaded) = curve.values()
-    apart = loaded.low > idle.high or loaded.high < idle.low
-    noise = "" if apart else ", which does not stand out of the noise"
-    ratio = format_ratio(loaded.median / idle.median)
-    text = f"at {format_bandwidth(most)}: {format_seconds(loaded.median)}, {ratio} of idle{noise}"
+    if loaded.low > idle.high or loaded.high < idle.low:
+        against = f"{format_ratio(loaded.median / idle.median)} of idle"
+    else:
+        against = f"no measurable difference from idle (at most {format_ratio(loaded.high / idle.low)})"
+    text = f"at {format_bandwidth(most)}: {format_seconds(loaded.median)}, {against}"
     yield Finding(benchmark, "loaded_latency", text, loaded.median, "s")
     surely = (rate for rate, latency in curve.values() if latency.low > WAITING_RATIO * idle.high)
     if waiting := next(surely, None):
-        text = f"{format_ratio(WAITING_RATIO)} of idle is passed at {format_bandwidth(waiting)} at the latest"
+        text = (
+            f"the latency passes {format_ratio(WAITING_RATIO)} of idle at {format_bandwidth(waiting)} or less"
+        )
         yield Finding(benchmark, "waiting_bandwidth", text, waiting, "byte/s")

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from gpubench.catalog.links import pcie_bytes_per_second
-from gpubench.results.document import Finding, Measurement
+from gpubench.results.document import Finding, Measurement, Summary
 from gpubench.results.machine import DeviceInfo
 from gpubench.units import format_bandwidth, format_bytes, format_percent, format_seconds
 
-Curve = Mapping[int, float]
+Curve = Mapping[int, Summary]
 """Bytes per second by the size of a transfer in bytes."""
 
 
@@ -41,7 +41,7 @@ def link_findings(benchmark: str, measured: Sequence[Measurement], info: DeviceI
             benchmark,
             "link_theory",
             f"PCIe {info.pcie_generation} x{info.pcie_lanes} carries {format_bandwidth(peak)} in each "
-            "direction, packet headers of 5 to 10 % included",
+            "direction, of which packet headers take 5 to 10 %",
             peak,
             "byte/s",
         )
@@ -70,7 +70,7 @@ def engine_findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator
         )
 
 
-def half_size_bytes(curve: Curve) -> float:
+def half_size_bytes(curve: Mapping[int, float]) -> float:
     """The size at which half of the curve's highest bandwidth is reached first (Hockney's n1/2).
 
     Between two sizes of the curve by interpolation over the logarithm of the size; the smallest size if
@@ -85,29 +85,29 @@ def half_size_bytes(curve: Curve) -> float:
     return float(small * math.exp(math.log(large / small) * (half - slow) / (fast - slow)))
 
 
-def _curves(measured: Sequence[Measurement]) -> dict[tuple[str, str], dict[int, float]]:
-    curves: dict[tuple[str, str], dict[int, float]] = {}
+def _curves(measured: Sequence[Measurement]) -> dict[tuple[str, str], dict[int, Summary]]:
+    curves: dict[tuple[str, str], dict[int, Summary]] = {}
     for each in measured:
         if each.bandwidth_bytes_per_second and "over_theory" not in each.flags:
             key = (str(each.axes["direction"]), str(each.axes["memory"]))
-            curves.setdefault(key, {})[int(each.axes["size_bytes"])] = each.bandwidth_bytes_per_second.median
+            curves.setdefault(key, {})[int(each.axes["size_bytes"])] = each.bandwidth_bytes_per_second
     return curves
 
 
 def _latency(benchmark: str, name: str, of: str, curve: Curve, directions: int) -> Finding:
     smallest = min(curve)
-    seconds = smallest * directions / curve[smallest]
+    seconds = smallest * directions / curve[smallest].median
     text = f"{of}: {format_seconds(seconds)} for {format_bytes(smallest)}, back to back"
     return Finding(benchmark, f"latency_{name}", text, seconds, "s")
 
 
 def _half(benchmark: str, name: str, of: str, curve: Curve) -> Finding:
-    size, peak = half_size_bytes(curve), max(curve.values())
+    size, highest = half_size_bytes({each: rate.median for each, rate in curve.items()}), _highest(curve)
     at_most = "at most " if size <= min(curve) else ""
-    lost = [each for each, rate in curve.items() if each > size and rate < peak / 2]
+    lost = [each for each, rate in curve.items() if each > size and rate.high < highest.low / 2]
     text = (
-        f"{of}: half of the highest bandwidth of {format_bandwidth(peak)} is first reached at "
-        f"{at_most}{format_bytes(size)} (between two sizes by interpolation)"
+        f"{of}: half of the highest bandwidth of {format_bandwidth(highest.median)} is first reached at "
+        f"{at_most}{format_bytes(size)} (interpolated between two sizes)"
     )
     if lost:
         text += f", and lost again at {', '.join(map(format_bytes, sorted(lost)))}"
@@ -115,6 +115,10 @@ def _half(benchmark: str, name: str, of: str, curve: Curve) -> Finding:
 
 
 def _link_share(benchmark: str, name: str, of: str, curve: Curve, peak: float) -> Finding:
-    rate = max(curve.values())
+    rate = _highest(curve).median
     text = f"{of}: {format_bandwidth(rate)} is {format_percent(rate / peak)} of the link's theory"
     return Finding(benchmark, f"link_ratio_{name}", text, rate / peak, "ratio")
+
+
+def _highest(curve: Curve) -> Summary:
+    return max(curve.values(), key=lambda rate: rate.median)

@@ -48,7 +48,7 @@ def test_each_version_has_a_step_to_the_next() -> None:
 
 
 def test_recorded_documents_are_read() -> None:
-    """Every run document in results/, each written by the program of its day."""
+    """Every run document in results/, each as the program of that time wrote it."""
     found = [path for path in RECORDED.glob("*.json") if b'"run_id"' in path.read_bytes()[:100]]
     assert len(found) >= 3
     for path in found:

@@ -77,7 +77,7 @@ def test_a_reason_carries_its_numbers() -> None:
     wide = "the intervals are too wide to exclude a difference above 2 %"
     assert verdict_of("intervals_wide").reason == f"the medians differ by less than 0.5 %, but {wide}"
     assert verdict_of("not_measured").reason == "a figure cannot be used: it has no {such} thing"
-    assert verdict_of("not_of_the_memory").reason_values == {"flags": "over_theory, cached_footprint"}
+    assert verdict_of("not_of_the_memory").reason_values == {"flags": "cached_footprint, over_theory"}
 
 
 def test_codes_are_in_the_json_of_a_comparison() -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gpubench_client.cli.main import parser
-from gpubench_client.cli.run import parameters
+from gpubench_client.cli.parser import parse
+from gpubench_client.cli.request import run_request
 
 from gpubench.benchmarks.plan import plan
 from gpubench.flags import FLAGS
 from gpubench.measure.validity import Evidence, flags
-from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import Measurement
 from gpubench.results.machine import DeviceInfo
 from tests.documents import GIB, document, measurement
@@ -22,9 +21,10 @@ from tests.report.test_flag_notes import notes, only
 def advised(text: str) -> dict[str, Any]:
     """The parameters that the advice at the end of a note sets, through the command line and the plan."""
     options = text.rpartition("Try ")[2].removesuffix(".").split()
-    given = parameters(parser().parse_args(["run", "triad", *options]))
-    plan([BenchmarkRequest("triad", given)])
-    return given
+    _, args = parse(["run", "triad", *options])
+    [request] = run_request(args).benchmarks
+    plan([request])
+    return request.parameters
 
 
 @pytest.mark.parametrize("cache_bytes", [33_554_432, 260 << 20, 1_000_001, (37 << 20) + 4096])

@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--footprint",
         metavar="SIZE",
         type=footprint,
-        help="memory to use, such as 256MiB or 256M (1 MiB to 64 TiB); in latency and cache_sweep the largest "
-        "footprint of the curve; one that is too small to keep the caches out is flagged",
+        help="memory to use, such as 256MiB or 256M (1 MiB to 64 TiB); in latency and cache_sweep the "
+        "largest footprint of the curve; one that is too small to keep the caches out is flagged",
     )
     parser.add_argument(
         "--time-limit",
@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory",
         metavar="TECHNOLOGY",
-        help="technology of the memory, such as ddr5-4800, in place of what the device reports; needs --bus-width",
+        help="technology of the memory, such as ddr5-4800, in place of what the device reports; needs "
+        "--bus-width",
     )
     parser.add_argument(
         "--bus-width",

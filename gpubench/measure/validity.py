@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from gpubench.flags import Flag, ordered
+from gpubench.flags import FLAGS, Flag
 from gpubench.measure.diagnostics import bimodal, drifting
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
 from gpubench.results.machine import TelemetrySample
@@ -109,7 +109,7 @@ def flags(evidence: Evidence) -> list[Flag]:
 
     Raises ValueError if a sample is not a duration.
     """
-    return list(ordered(flag for flag, holds in CONDITIONS.items() if holds(evidence)))
+    return [flag for flag in FLAGS if CONDITIONS[flag](evidence)]
 
 
 def _cached(evidence: Evidence) -> bool:

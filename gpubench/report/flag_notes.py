@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gpubench.catalog.links import pcie_bytes_per_second
 from gpubench.comparison.compare import Comparison
+from gpubench.comparison.verdicts import figure_of
 from gpubench.flags import FLAGS, Flag
 from gpubench.measure.idle import describe_usage
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
@@ -145,18 +146,29 @@ def _unstable(run: RunDocument, m: Measurement) -> _Seen | None:
     if summary.count < MIN_RANGE_SAMPLES:
         text = f"{summary.count} samples in {sampled} are too few for an interval"
         return _Seen(text, math.inf, options.enough_samples(run, m))
-    width = summary.interval_ratio
-    if unstable_above_ratio(options.target_ratio(m)) < width < math.inf:
+    width = _shown_width_ratio(m)
+    if unstable_above_ratio(options.target_ratio(m)) < summary.interval_ratio and width is not None:
         if summary.interval_holds:
             text = f"The interval is ±{format_percent(width)} after {sampled}"
-            return _Seen(text, width, options.narrower_interval(run, m, width))
+            return _Seen(text, width, options.narrower_interval(run, m, summary.interval_ratio))
         text = f"The samples of {sampled} depend on each other and spread ±{format_percent(width)}"
         return _Seen(text, width)
     rate = m.bandwidth_bytes_per_second
     if m.bimodal and rate:
         low, high = number(to_gb_per_second(rate.p5)), format_bandwidth(rate.p95)
-        return _Seen(f"The samples fall into two groups, between {low} and {high}", width)
+        return _Seen(f"The samples fall into two groups, between {low} and {high}")
     return None
+
+
+def _shown_width_ratio(m: Measurement) -> float | None:
+    """The farther end of the interval from the figure, over the figure, as a reader sees both.
+
+    Of a bandwidth that is less than of its samples' durations: twice as long is half as fast.
+    """
+    figure = figure_of(m)
+    if figure is None or not 0 < figure.median < math.inf:
+        return None
+    return max(figure.high - figure.median, figure.median - figure.low) / figure.median
 
 
 def _drifting(run: RunDocument, m: Measurement) -> _Seen | None:

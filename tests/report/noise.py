@@ -10,6 +10,7 @@ import msgspec
 from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.measure.diagnostics import bimodal
+from gpubench.measure.statistics import summarize
 from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import Measurement
 from gpubench.results.machine import DeviceInfo
@@ -34,5 +35,7 @@ def noisy(spread: float, count: int, seed: int = 1) -> list[float]:
 
 def unstable(samples: list[float], benchmark: str = "triad", **fields: Any) -> Measurement:
     known = usual(benchmark) if benchmark in BENCHMARKS else {}
+    rate = summarize(samples).bandwidth(3 * 10**8)
     given = {"parameters": known, "bimodal": bimodal(samples), "flags": ["unstable"], **fields}
+    given["bandwidth_bytes_per_second"] = rate
     return msgspec.structs.replace(measurement(30.0, benchmark, samples_seconds=samples), **given)

@@ -84,8 +84,16 @@ def test_a_transfer_is_held_against_its_link() -> None:
 def test_a_wide_interval_is_that_of_the_document() -> None:
     run = document(unstable(noisy(0.08, 200)), unstable(noisy(0.05, 200), "copy"), device=epyc())
     assert only(run) == (
-        "The interval is ±3.6 % after 2 s (triad, the worst of 2 figures). Try --time-limit 60."
+        "The interval is ±3.5 % after 2 s (triad, the worst of 2 figures). Try --time-limit 60."
     )
+
+
+def test_a_width_is_that_of_the_interval_beside_it() -> None:
+    """Samples of half to four times the median are a bandwidth of a quarter to twice its median."""
+    run = document(unstable([0.005, 0.01, 0.01, 0.01, 0.01, 0.04] * 2), device=epyc())
+    rate = run.measurements[0].bandwidth_bytes_per_second
+    assert rate and (rate.low / rate.median, rate.high / rate.median) == pytest.approx((0.25, 2.0))
+    assert "±100.0 %" in only(run)
 
 
 def test_few_samples_dependent_ones_and_two_groups_are_named_as_such() -> None:
@@ -174,7 +182,7 @@ def test_without_numbers_the_general_sentences_stand(flag: Flag) -> None:
 def test_a_figure_of_the_memory_comes_before_points_of_curves() -> None:
     points = (unstable(noisy(0.4, 200), "strided", axes={"stride_elements": k}) for k in (1, 2))
     run = document(unstable(noisy(0.08, 200)), *points, device=epyc())
-    assert only(run).startswith("The interval is ±3.6 % after 2 s (1 figure and 2 points). ")
+    assert only(run).startswith("The interval is ±3.5 % after 2 s (1 figure and 2 points). ")
 
 
 def longest() -> RunDocument:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, Self
 
 from gpubench.benchmarks.description import Benchmarks
+from gpubench.library import RunDocument
 from gpubench.protocol.messages import Accepted, Devices
 from gpubench.requests import BenchmarkRequest, StatedMemory
-from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Backend(Protocol):
         Once ``stop`` has a reason the run is cancelled.
 
         Raises what became of a run that did not end well, as one of ``gpubench.errors``, with
-        what was finished in ``details["document"]``.
+        what was finished in its ``document``.
         """
         ...
 

@@ -11,11 +11,11 @@ import msgspec
 import gpubench
 from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError, ProtocolError, QueueFull, TooManyConnections
+from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.protocol.messages import Accepted, RunParams
 from gpubench.protocol.session import Failure, Result
 from gpubench.requests import BenchmarkRequest, StatedMemory
-from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 from gpubench_client.backend import ignore, requests
 from gpubench_client.backoff import Backoff
@@ -103,8 +103,8 @@ class Client:
     ) -> RunDocument:
         """Run benchmarks or suites and wait for the document.
 
-        A run that did not end well raises what became of it, with what was finished in
-        ``details["document"]``. The same ``key`` again gives the same run, not another. Once
+        A run that did not end well raises what became of it, with what was finished in its
+        ``document``. The same ``key`` again gives the same run, not another. Once
         ``stop`` has a reason the run is cancelled. A run with ``detach`` goes on without us;
         ``result`` fetches it later.
         """

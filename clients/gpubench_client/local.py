@@ -19,9 +19,9 @@ from gpubench.errors import DeadlineExceeded, from_wire
 from gpubench.executor.messages import Run
 from gpubench.executor.supervisor import Recorder, StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
+from gpubench.library import RunDocument
 from gpubench.protocol.messages import Accepted, Devices, RunParams
 from gpubench.requests import BenchmarkRequest, StatedMemory
-from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 from gpubench.results.timestamps import now
 from gpubench.validation import convert
@@ -89,8 +89,9 @@ class LocalClient:
                 document = supervise(worker, Run(chosen.id, planned, memory), recorder, stop, on_progress)
         if document.error is not None:
             said = document.error
-            raise from_wire(said.code, said.message, {"kind": said.kind, "document": document})
-        return document
+            data = {"kind": said.kind, "document": RunDocument.of(document)}
+            raise from_wire(said.code, said.message, data)
+        return RunDocument.of(document)
 
 
 @contextlib.contextmanager

@@ -16,9 +16,9 @@ import msgspec
 
 from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError, InvalidParameters, ProtocolError, from_wire
+from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.protocol.framing import LineBuffer
-from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 
 RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
@@ -45,7 +45,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """The answer is an error; a run's holds ``details["document"]`` as a ``RunDocument``."""
+    """The answer is an error; a run's holds its ``document``."""
 
     request_id: int | None
     error: GpubenchError

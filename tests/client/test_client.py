@@ -99,7 +99,7 @@ def test_stop_cancels_and_the_error_holds_what_was_finished(url: str) -> None:
     with Client(url) as client:
         with pytest.raises(errors.Cancelled) as caught:
             client.run([request(quick()), request(long("copy"))], stop=stop, on_progress=stop_in_the_second)
-        document = caught.value.details["document"]
+        document = caught.value.document
         assert document.outcome == "cancelled"
         assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
         assert client.run([request(quick())]).outcome == "ok"
@@ -118,7 +118,7 @@ def test_cancel_from_another_connection(url: str) -> None:
     with Client(url) as client, Client(url) as other:
         with pytest.raises(errors.Cancelled) as caught:
             client.run([request(long())], on_accepted=lambda accepted: cancel(other, accepted.run_id))
-        assert not other.cancel(caught.value.details["document"].run_id).cancelled
+        assert not other.cancel(caught.value.document.run_id).cancelled
 
 
 def cancel(client: Client, run_id: str) -> None:
@@ -151,7 +151,7 @@ def test_a_worker_that_dies_is_device_lost_and_the_next_run_works(server: Runnin
     with Client(url) as client:
         with pytest.raises(errors.DeviceLost) as caught:
             client.run([request(long())], on_progress=kill)
-        assert caught.value.details["document"].outcome == "device_lost"
+        assert caught.value.document.outcome == "device_lost"
         assert client.run([request(quick())]).outcome == "ok"
 
 

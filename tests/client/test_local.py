@@ -61,7 +61,7 @@ def test_mistakes_are_told_before_anything_is_measured(
 def test_a_deadline_keeps_what_was_finished() -> None:
     with pytest.raises(errors.DeadlineExceeded, match="deadline of 5 s") as caught:
         LocalClient("opencl").run([request(quick()), request(long("copy"))], deadline_seconds=5)
-    document = caught.value.details["document"]
+    document = caught.value.document
     assert document.outcome == "timeout"
     assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
 

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
                 wanted.requests, **asked, on_accepted=seen.accepted, on_progress=seen.progress, stop=stop
             )
         except GpubenchError as failed:
-            error, document = wanted.located(failed), failed.details.get("document")
+            error, document = wanted.located(failed), failed.document
     if document is not None:
         deliver(document, out, output)
     if isinstance(stop.reason, Cancelled):  # a deadline is a reason too

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -12,7 +11,8 @@ from gpubench.benchmarks.plan import plan
 from gpubench.devices.base import Device
 from gpubench.devices.opencl.runtime import OpenClRuntime
 from gpubench.errors import Cancelled
-from gpubench.executor.messages import Finished, Run, Started
+from gpubench.executor.in_process import RecordingReporter
+from gpubench.executor.messages import Finished, Run
 from gpubench.executor.run_executor import RunExecutor
 from gpubench.kernels.source import read_source
 from gpubench.requests import BenchmarkRequest, StatedMemory
@@ -31,35 +31,29 @@ PINNED = {
 """All of the shape, so that nothing is tuned."""
 
 
-@dataclass
-class Collected:
-    """A reporter that keeps what it is told, and cancels when ``cancel_when`` says so."""
+class Collected(RecordingReporter):
+    """Keeps all progress as well, and cancels when ``cancel_when`` says so."""
 
-    cancel_when: Callable[[Collected], bool] = lambda _: False
-    events: list[Started] = field(default_factory=list)
-    heard: list[Progress] = field(default_factory=list)
-    tunings: list[Tuning] = field(default_factory=list)
-    measurements: list[Measurement] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    def __init__(self, cancel_when: Callable[[Collected], bool] = lambda _: False) -> None:
+        self.heard: list[Progress] = []
+        super().__init__(on_progress=self.heard.append)
+        self._cancel_when = cancel_when
 
     def raise_if_cancelled(self) -> None:
-        if self.cancel_when(self):
+        if self._cancel_when(self):
             raise Cancelled("the test cancelled")
 
-    def started(self, event: Started) -> None:
-        self.events.append(event)
+    @property
+    def tunings(self) -> list[Tuning]:
+        return self.document.tuning
 
-    def progress(self, progress: Progress) -> None:
-        self.heard.append(progress)
+    @property
+    def measurements(self) -> list[Measurement]:
+        return self.document.measurements
 
-    def tuned(self, tuning: Tuning) -> None:
-        self.tunings.append(tuning)
-
-    def measured(self, measurement: Measurement) -> None:
-        self.measurements.append(measurement)
-
-    def found(self, finding: Finding) -> None:
-        self.findings.append(finding)
+    @property
+    def findings(self) -> list[Finding]:
+        return self.document.findings
 
 
 @pytest.fixture(scope="session")

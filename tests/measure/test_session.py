@@ -160,11 +160,11 @@ def test_progress_of_one_with_parts_rises_with_them(measure: Measure, name: str)
 
 def test_a_processor_has_no_theory_unless_it_is_stated(measure: Measure) -> None:
     _, told = measure("read", **PINNED)
-    assert told.events[0].theory is None
+    assert told.document.theory is None
     assert told.measurements[0].efficiency_ratio.nominal is None
 
     _, told = measure("read", memory=StatedMemory("ddr5-4800", 128), **PINNED)
-    theory, m = told.events[0].theory, told.measurements[0]
+    theory, m = told.document.theory, told.measurements[0]
     assert theory and theory.source == "stated"
     assert theory.peak_bytes_per_second == pytest.approx(76.8e9)
     assert m.efficiency_ratio.nominal == pytest.approx(bandwidth(m) / 76.8e9)

@@ -1,15 +1,19 @@
-"""A real device and a session on it: kernels run on the processor, through OpenCL."""
+"""Runs on a real device, whose kernels run on the processor through OpenCL, and on a simulated one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from gpubench.benchmarks.plan import plan
 from gpubench.devices.base import Device
-from gpubench.devices.opencl.runtime import OpenClRuntime
+from gpubench.devices.opencl.info import find_devices
+from gpubench.devices.opencl.runtime import OpenClDevice, OpenClRuntime
 from gpubench.errors import Cancelled
 from gpubench.executor.in_process import RecordingReporter
 from gpubench.executor.messages import Finished, Run
@@ -18,6 +22,7 @@ from gpubench.kernels.source import read_source
 from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.document import Finding, Measurement, Tuning
 from gpubench.results.progress import Progress
+from tests.simulated import SimulatedDevice
 
 MIB = 1 << 20
 PINNED = {
@@ -29,6 +34,9 @@ PINNED = {
     "groups": 16,
 }
 """All of the shape, so that nothing is tuned."""
+
+GPU_PINNED = {**PINNED, "vector_bytes": 16, "group_size": 256, "order": "grid"}
+"""The same for a simulated GPU."""
 
 
 class Collected(RecordingReporter):
@@ -64,32 +72,56 @@ def device() -> Iterator[Device]:
     opened.close()
 
 
+@pytest.fixture
+def open_as(device: Device) -> Iterator[Callable[..., Device]]:
+    """The same hardware, opened once more with other facts about it, such as ``max_allocation_bytes``."""
+    with ExitStack() as stack:
+
+        def make(**facts: Any) -> Device:
+            [hardware] = [each for each, info in find_devices() if info.id == device.info.id]
+            opened = OpenClDevice(hardware, msgspec.structs.replace(device.info, **facts))
+            return stack.enter_context(closing(opened))
+
+        yield make
+
+
+@pytest.fixture
+def simulated() -> Iterator[SimulatedDevice]:
+    """Whatever was measured must have released its memory."""
+    device = SimulatedDevice()
+    with device.clock.rules():
+        yield device
+    assert device.allocations == []
+
+
 Measure = Callable[..., tuple[Finished, Collected]]
+
+
+def run_on(
+    device: Device,
+    *names: str,
+    faults: tuple[tuple[str, str, str], ...] = (),
+    memory: StatedMemory | None = None,
+    reporter: Collected | None = None,
+    **parameters: Any,
+) -> tuple[Finished, Collected]:
+    """Run benchmarks in a session of their own; ``faults`` are (file, old, new) in the kernels."""
+
+    def read(name: str) -> str:
+        text = read_source(name)
+        for file, old, new in faults:
+            if file == name:
+                assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+                text = text.replace(old, new)
+        return text
+
+    given = {"footprint_bytes": 8 * MIB, "time_limit_seconds": 0.05, **parameters}
+    planned = plan([BenchmarkRequest(name, given) for name in names])
+    collected = reporter or Collected()
+    finished = RunExecutor(device, collected, memory, read).run(Run(device.info.id, planned, memory))
+    return finished, collected
 
 
 @pytest.fixture
 def measure(device: Device) -> Measure:
-    """Run benchmarks in a session of their own; ``faults`` are (file, old, new) in the kernels."""
-
-    def run(
-        *names: str,
-        faults: tuple[tuple[str, str, str], ...] = (),
-        memory: StatedMemory | None = None,
-        reporter: Collected | None = None,
-        **parameters: Any,
-    ) -> tuple[Finished, Collected]:
-        def read(name: str) -> str:
-            text = read_source(name)
-            for file, old, new in faults:
-                if file == name:
-                    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
-                    text = text.replace(old, new)
-            return text
-
-        given = {"footprint_bytes": 8 * MIB, "time_limit_seconds": 0.05, **parameters}
-        planned = plan([BenchmarkRequest(name, given) for name in names])
-        collected = reporter or Collected()
-        finished = RunExecutor(device, collected, memory, read).run(Run(device.info.id, planned, memory))
-        return finished, collected
-
-    return run
+    return partial(run_on, device)

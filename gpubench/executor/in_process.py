@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from gpubench.devices.base import Device
 from gpubench.errors import Cancelled, GpubenchError
-from gpubench.executor.messages import Found, Measured, Run, Started, Tuned
+from gpubench.executor.messages import Event, Found, Measured, Progressed, Run, Started, Tuned
 from gpubench.executor.run_executor import RunExecutor
 from gpubench.executor.supervisor import Recorder
 from gpubench.results.document import Finding, Measurement, RunDocument, Tuning
@@ -41,23 +41,28 @@ class RecordingReporter:
         """Nobody else can cancel it: what runs in this thread is the run itself."""
 
     def started(self, event: Started) -> None:
-        self.recorder.take(event)
+        self.send(event)
 
     def progress(self, progress: Progress) -> None:
-        try:
-            self._on_progress(progress)
-        except Cancelled as cancelled:
-            self.cancelled = cancelled
-            raise
+        self.send(Progressed(progress))
 
     def tuned(self, tuning: Tuning) -> None:
-        self.recorder.take(Tuned(tuning))
+        self.send(Tuned(tuning))
 
     def measured(self, measurement: Measurement) -> None:
-        self.recorder.take(Measured(measurement))
+        self.send(Measured(measurement))
 
     def found(self, finding: Finding) -> None:
-        self.recorder.take(Found(finding))
+        self.send(Found(finding))
+
+    def send(self, event: Event) -> None:
+        self.recorder.take(event)
+        if isinstance(event, Progressed):
+            try:
+                self._on_progress(event.progress)
+            except Cancelled as cancelled:
+                self.cancelled = cancelled
+                raise
 
 
 def run_in_process(device: Device, run: Run, reporter: RecordingReporter) -> RunDocument:

@@ -7,8 +7,8 @@ for kernels. A test sets its fields, or overrides a method. Users never see it.
 """
 
 from tests.simulated.clock import SimulatedClock
-from tests.simulated.device import GPU, PROCESSOR, Conditions, SimulatedDevice, Work
-from tests.simulated.memory import Buffer, SimulatedAllocation
+from tests.simulated.device import GPU, PROCESSOR, Conditions, SimulatedDevice, SimulatedProgram, Work
+from tests.simulated.memory import Buffer, SimulatedAllocation, SimulatedHostMemory
 
 __all__ = [
     "GPU",
@@ -18,5 +18,7 @@ __all__ = [
     "SimulatedAllocation",
     "SimulatedClock",
     "SimulatedDevice",
+    "SimulatedHostMemory",
+    "SimulatedProgram",
     "Work",
 ]

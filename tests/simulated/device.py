@@ -93,7 +93,8 @@ class SimulatedKernel:
     definitions: Mapping[str, str]
 
     def defined(self, name: str) -> int:
-        return int(self.definitions[name])
+        """0 of what the program does not define."""
+        return int(self.definitions.get(name, 0))
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def test_people_get_the_device_the_figures_and_the_comparison(url: str) -> None:
     assert ESCAPE not in ran.stdout + ran.stderr
 
 
+@pytest.mark.timing
 def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     with Running("run", "triad", "copy", *TWO, "--json", "--out", str(out)) as running:

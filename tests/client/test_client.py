@@ -207,6 +207,7 @@ def test_a_server_without_a_place_is_asked_again(tmp_path: Path) -> None:
         assert isinstance(told[0], errors.TooManyConnections)
 
 
+@pytest.mark.timing
 def test_a_connection_that_the_server_closed_meanwhile_is_made_anew(tmp_path: Path) -> None:
     with RunningServer(tmp_path, idle_seconds=1.0) as server, Client(url_of(server)) as client:
         client.ping()

@@ -58,6 +58,7 @@ def test_mistakes_are_told_before_anything_is_measured(
         LocalClient("opencl").run(benchmarks, on_accepted=pytest.fail, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.timing
 def test_a_deadline_keeps_what_was_finished() -> None:
     with pytest.raises(errors.DeadlineExceeded, match="deadline of 5 s") as caught:
         LocalClient("opencl").run([request(quick()), request(long("copy"))], deadline_seconds=5)

@@ -81,6 +81,7 @@ def beside(device: Device) -> Iterator[Callable[..., Beside]]:
         each.release()
 
 
+@pytest.mark.timing
 def test_every_load_has_a_latency_and_a_bandwidth(measure: Measure) -> None:
     _, told = measure("loaded_latency", loads=3)
     assert [m.axes for m in told.measurements] == [{"load_percent": load} for load in (0, 50, 100)]

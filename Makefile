@@ -9,10 +9,12 @@ SHELL := /bin/bash
 demo: setup
 	@$(BIN)/python tools/demo.py
 
-# Two processes: most of the time goes into compiling kernels, each on one core. The caller's environment stays outside:
-# a variable such as PYTHONUNBUFFERED must not decide whether a test passes.
+# Two processes: most of the time goes into compiling kernels, each on one core. Tests that depend on elapsed time run
+# after them, one at a time. The caller's environment stays outside: a variable such as PYTHONUNBUFFERED must not decide
+# whether a test passes.
 test: setup-test lint
-	tools/clean-env.sh $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5
+	tools/clean-env.sh $(BIN)/python -m pytest -m "not timing" -n 2 --dist worksteal --durations=15 --durations-min=5
+	tools/clean-env.sh $(BIN)/python -m pytest -m timing -n 0
 
 lint: setup-test
 	$(BIN)/ruff format --check .

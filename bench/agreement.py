@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 
-from in_process import Quiet, rate, run, tuned
+from in_process import rate, run, tuned
 from record import keep, ratio_of
 
 from gpubench.benchmarks.integrity.benchmark import memory_under_test
@@ -18,6 +18,7 @@ from gpubench.benchmarks.integrity.memory import WORD_BYTES, MemoryUnderTest
 from gpubench.benchmarks.integrity.patterns import PATTERNS, Pattern, Step
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
+from gpubench.executor.in_process import RecordingReporter
 from gpubench.measure.memory import Arena
 from gpubench.measure.run_context import RunContext
 from gpubench.requests import BenchmarkRequest
@@ -51,7 +52,7 @@ def sweep_end(measured: list[Measurement], kernel: str) -> Measurement:
 
 def integrity_beside_copy(device: Device) -> list[dict[str, float]]:
     """Round by round, byte/s of each pattern's steps, and of all, over that of the copies around them."""
-    context = RunContext(device, Quiet())
+    context = RunContext(device, RecordingReporter())
     arena = Arena(device)
     copy, shape = tuned(device, context.programs, arena, "copy", context.footprint_bytes(None))
     passes = copy.launches(shape)

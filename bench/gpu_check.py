@@ -125,10 +125,10 @@ class Check:
                 [request], device=self._gpu.id, deadline_seconds=self._options.deadline
             )
         except GpubenchError as error:
-            if "document" not in error.details:
+            if error.document is None:
                 self.table.tell([], [f"{name} did not run: {error.message}"])
                 return None
-            document = error.details["document"]
+            document = error.document
         self.table.tell([], mistakes(document, name))
         return document
 

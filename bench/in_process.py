@@ -8,40 +8,22 @@ from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.registry import STREAM
 from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Device
-from gpubench.executor.messages import Run, Started
+from gpubench.executor.in_process import RecordingReporter
+from gpubench.executor.messages import Run
 from gpubench.executor.run_executor import RunExecutor
 from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.tuning import best, try_shapes
 from gpubench.requests import BenchmarkRequest
-from gpubench.results.document import Finding, Measurement, Shape, Tuning
-from gpubench.results.progress import Progress
+from gpubench.results.document import Measurement, RunDocument, Shape
 
 
-class Quiet:
-    """A reporter that keeps what was measured and tuned."""
-
-    def __init__(self) -> None:
-        self.measurements: list[Measurement] = []
-        self.tunings: list[Tuning] = []
-
-    def raise_if_cancelled(self) -> None: ...
-    def started(self, event: Started) -> None: ...
-    def progress(self, progress: Progress) -> None: ...
-    def tuned(self, tuning: Tuning) -> None:
-        self.tunings.append(tuning)
-
-    def measured(self, measurement: Measurement) -> None:
-        self.measurements.append(measurement)
-
-    def found(self, finding: Finding) -> None: ...
-
-
-def run(device: Device, requests: Sequence[BenchmarkRequest | str]) -> Quiet:
-    quiet = Quiet()
-    RunExecutor(device, quiet).run(Run(device.info.id, plan(requests)))
-    return quiet
+def run(device: Device, requests: Sequence[BenchmarkRequest | str]) -> RunDocument:
+    """What was measured, also if some of it is wrong."""
+    reporter = RecordingReporter()
+    RunExecutor(device, reporter).run(Run(device.info.id, plan(requests)))
+    return reporter.document
 
 
 def rate(measurement: Measurement) -> float:

@@ -70,7 +70,7 @@ def compare(url: str, pairs: int, folder: Path) -> list[float]:
 
 def tuned(device: Device) -> Shape:
     """The shape that tuning chooses here, for both sides alike."""
-    return run(device, ["triad"]).tunings[0].chosen
+    return run(device, ["triad"]).tuning[0].chosen
 
 
 def pins(shape: Shape) -> dict[str, object]:

@@ -45,7 +45,10 @@ help. The message is for people: what was wrong, what is allowed, what to do.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from gpubench.results.document import RunDocument
 
 
 class GpubenchError(Exception):
@@ -59,6 +62,12 @@ class GpubenchError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+
+    @property
+    def document(self) -> RunDocument | None:
+        """What a run had finished when it ended with this error; None if the error is not a run's."""
+        found: RunDocument | None = self.details.get("document")
+        return found
 
 
 class ProtocolError(GpubenchError):
@@ -132,7 +141,7 @@ class LimitExceeded(ServiceError):
 
 
 class RunError(GpubenchError):
-    """A run ended without all its figures; ``details["document"]`` is the run document."""
+    """A run ended without all its figures; ``document`` has those that were finished."""
 
     code, kind = -32603, "run_error"
 

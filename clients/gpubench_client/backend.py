@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack, cast
 
 from gpubench.benchmarks.description import Benchmarks
+from gpubench.library import RunDocument
 from gpubench.protocol.messages import Accepted, Devices, RunParams
 from gpubench.requests import BenchmarkRequest, StatedMemory
-from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class Backend(Protocol):
     def run(self, benchmarks: BenchmarkNames, **options: Unpack[RunOptions]) -> RunDocument:
         """Run benchmarks or suites and wait for the document.
 
-        Raises one of ``gpubench.errors`` if the run did not end well, with what was finished in
-        ``details["document"]``.
+        Raises one of ``gpubench.errors`` if the run did not end well, with what was finished in its
+        ``document``.
         """
         ...
 

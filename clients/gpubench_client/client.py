@@ -7,8 +7,8 @@ from typing import Self, Unpack
 
 from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError
+from gpubench.library import RunDocument
 from gpubench.protocol import messages
-from gpubench.results.document import RunDocument
 from gpubench_client.backend import BenchmarkNames, RunOptions, SubmitOptions, as_requests, split_options
 from gpubench_client.blocking import BlockingDriver
 from gpubench_client.generators import ClientProtocol
@@ -72,8 +72,8 @@ class Client:
         """Run benchmarks or suites and wait for the document.
 
         A run with ``detach`` goes on if this client does not; ``result`` fetches its document later.
-        Raises one of ``gpubench.errors`` if the run did not end well, with what was finished in
-        ``details["document"]``.
+        Raises one of ``gpubench.errors`` if the run did not end well, with what was finished in its
+        ``document``.
         """
         return self._driver.run(self._protocol.run(*split_options(benchmarks, options, detach=detach)))
 

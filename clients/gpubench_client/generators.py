@@ -18,10 +18,10 @@ import msgspec
 import gpubench
 from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError, ProtocolError, QueueFull, TooManyConnections, Unreachable
+from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.protocol.messages import Accepted, Method, RunIdParams, RunParams
 from gpubench.protocol.session import ClientSession, Event, Failure, Result
-from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.backoff import Backoff

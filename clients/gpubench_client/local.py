@@ -14,8 +14,8 @@ from gpubench.errors import DeadlineExceeded, from_wire
 from gpubench.executor.prepare import prepare_run
 from gpubench.executor.supervisor import StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
+from gpubench.library import RunDocument
 from gpubench.protocol.messages import Accepted, Devices
-from gpubench.results.document import RunDocument
 from gpubench_client.backend import BenchmarkNames, RunOptions, split_options
 
 RuntimeChoice = Literal["auto", "cuda", "opencl"]
@@ -60,9 +60,9 @@ class LocalClient:
                 run = prepared.on(chosen)
                 document = supervise(worker, run, prepared.recorder, stop, callbacks.on_progress)
         if document.error is not None:
-            error = document.error
-            raise from_wire(error.code, error.message, {"kind": error.kind, "document": document})
-        return document
+            error, data = document.error, {"kind": document.error.kind, "document": RunDocument.of(document)}
+            raise from_wire(error.code, error.message, data)
+        return RunDocument.of(document)
 
 
 @contextlib.contextmanager

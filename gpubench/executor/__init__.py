@@ -1,1 +1,20 @@
-"""The process that owns one device, and the handle that its owner holds."""
+"""Runs: in a worker process that owns one device, and the supervisor that its owner has for it.
+
+What measures needs numpy and is not loaded here: ``run_executor`` runs one run's benchmarks, ``in_process``
+without a worker process, ``worker_main`` within one.
+"""
+
+from gpubench.executor.messages import Run
+from gpubench.executor.supervisor import Recorder, StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
+
+__all__ = [
+    "Recorder",
+    "Run",
+    "StopRequest",
+    "WorkerProcess",
+    "devices_of",
+    "probe",
+    "supervise",
+    "workers_for",
+]

@@ -1,1 +1,34 @@
-"""The wire, without I/O: messages, framing, sessions."""
+"""The wire, without I/O. A client's side of it is ``session``, which loads the library."""
+
+from gpubench.protocol.framing import LineBuffer
+from gpubench.protocol.messages import (
+    DEFAULT_HTTP_PORT,
+    DEFAULT_PORT,
+    MAX_REQUEST_BYTES,
+    MAX_RESPONSE_BYTES,
+    PROTOCOL,
+    Accepted,
+    Devices,
+    Hello,
+    Results,
+    RunParams,
+    Status,
+)
+from gpubench.protocol.validation import decode_params, decode_request
+
+__all__ = [
+    "DEFAULT_HTTP_PORT",
+    "DEFAULT_PORT",
+    "MAX_REQUEST_BYTES",
+    "MAX_RESPONSE_BYTES",
+    "PROTOCOL",
+    "Accepted",
+    "Devices",
+    "Hello",
+    "LineBuffer",
+    "Results",
+    "RunParams",
+    "Status",
+    "decode_params",
+    "decode_request",
+]

@@ -23,9 +23,10 @@ from gpubench.errors import (
     UnsupportedDocument,
     from_wire,
 )
+from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.protocol.framing import LineBuffer
-from gpubench.results.document import RunDocument, convert_document, decode_document
+from gpubench.results.document import convert_document, decode_document
 from gpubench.results.progress import Progress
 
 RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
@@ -54,8 +55,7 @@ class Result:
 class Failure:
     """The answer is an error.
 
-    A run's holds ``details["document"]`` as a ``RunDocument``, unless a newer program wrote it: then the
-    message says so.
+    A run's holds its ``document``, unless a newer program wrote it: then the message says so.
     """
 
     request_id: int | None
@@ -132,7 +132,7 @@ class ClientSession:
         message, data = body.message, dict(body.data)
         if data.get("document") is not None:
             try:
-                data["document"] = convert_document(data["document"], _DOCUMENT)
+                data["document"] = RunDocument.of(convert_document(data["document"], _DOCUMENT))
             except UnsupportedDocument as newer:  # the run's own error matters more
                 del data["document"]
                 message = f"{message}; {newer.message}"
@@ -141,7 +141,7 @@ class ClientSession:
 
 def _decode(data: msgspec.Raw, struct: type[msgspec.Struct]) -> msgspec.Struct:
     if struct is RunDocument:
-        return decode_document(data, _DOCUMENT)
+        return RunDocument.of(decode_document(data, _DOCUMENT))
     return msgspec.json.decode(data, type=struct)
 
 

@@ -191,6 +191,7 @@ def test_what_ends_while_the_disk_is_full_is_told_and_stored_later(tmp_path: Pat
         assert server.ask("result", {"run_id": told["run_id"]}) == told
 
 
+@pytest.mark.timing
 def test_what_could_not_be_stored_is_stored_when_the_server_stops(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         with server.connect() as client:
@@ -203,6 +204,7 @@ def test_what_could_not_be_stored_is_stored_when_the_server_stops(tmp_path: Path
         assert server.ask("result", {"run_id": told["run_id"]}) == told
 
 
+@pytest.mark.timing
 def test_what_can_still_not_be_stored_when_the_server_stops_is_named(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         with server.connect() as client:
@@ -295,6 +297,7 @@ def test_without_any_device_the_reason_is_told(tmp_path: Path) -> None:
         assert server.get("/healthz")[0] == 200
 
 
+@pytest.mark.timing
 def test_an_idle_client_gives_its_place_free(tmp_path: Path) -> None:
     with RunningServer(tmp_path, idle_seconds=0.3) as server:
         with server.connect() as idle:

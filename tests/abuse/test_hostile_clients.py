@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Lines, RunningServer, long, quick, within
+from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
 
 PING = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
 
@@ -44,6 +44,7 @@ def test_half_a_line_and_then_silence(server: RunningServer) -> None:
         assert client.ended()
 
 
+@pytest.mark.timing
 def test_bytes_dripped_one_by_one_do_not_renew_the_deadline(server: RunningServer) -> None:
     with server.connect() as client:
         client.socket.settimeout(0.05)
@@ -55,6 +56,7 @@ def test_bytes_dripped_one_by_one_do_not_renew_the_deadline(server: RunningServe
         assert json.loads(answer)["error"]["data"]["kind"] == "request_timeout"
 
 
+@pytest.mark.timing
 def test_a_line_that_ended_in_time_is_answered_by_a_server_that_woke_late(server: RunningServer) -> None:
     """A virtual machine was stopped for a while, say."""
     with server.connect() as client:
@@ -63,7 +65,7 @@ def test_a_line_that_ended_in_time_is_answered_by_a_server_that_woke_late(server
         server.process.send_signal(signal.SIGSTOP)
         try:
             client.send(PING[20:])
-            time.sleep(1)  # twice what a line may take
+            time.sleep(1)  # twice what a line may take, which nothing but time brings about
         finally:
             server.process.send_signal(signal.SIGCONT)
         assert client.response()["result"] == {"pong": True}
@@ -87,6 +89,7 @@ def test_a_real_tls_client_fails_at_once(server: RunningServer) -> None:
         context.wrap_socket(plain, server_hostname="localhost")
 
 
+@pytest.mark.timing
 def test_a_client_gone_in_the_middle_of_a_run_frees_the_device(server: RunningServer) -> None:
     client = server.connect()
     run_id = client.begin_measuring(long())
@@ -99,6 +102,7 @@ def test_a_client_gone_in_the_middle_of_a_run_frees_the_device(server: RunningSe
     server.run_ok()
 
 
+@pytest.mark.timing
 def test_a_client_that_resets_its_connection_frees_the_device(server: RunningServer) -> None:
     client = server.connect()
     client.begin_measuring(long())
@@ -107,6 +111,7 @@ def test_a_client_that_resets_its_connection_frees_the_device(server: RunningSer
     assert within(1.0, lambda: server.running() is None)
 
 
+@pytest.mark.timing
 def test_a_client_gone_from_the_queue_gives_its_place_free(server: RunningServer) -> None:
     with server.connect() as first:
         first.begin_measuring(long())
@@ -133,11 +138,11 @@ def test_a_client_that_does_not_read_is_cut(tmp_path: Path) -> None:
             while True:  # far more answers than all buffers between us hold
                 deaf.send(benchmarks * 1000)
                 server.ask("ping")
-        assert within(5.0, lambda: server.ask("status")["open_connections"] == 1)
+        assert within(PATIENCE_SECONDS, lambda: server.ask("status")["open_connections"] == 1)
 
 
 def test_the_65th_connection_is_told_and_the_others_are_served(server: RunningServer) -> None:
-    assert within(5.0, lambda: server.ask("status")["open_connections"] == 1)
+    assert within(PATIENCE_SECONDS, lambda: server.ask("status")["open_connections"] == 1)
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(server.connect()) for _ in range(64)]
         assert all(client.ask("ping") == {"pong": True} for client in clients)
@@ -148,7 +153,7 @@ def test_the_65th_connection_is_told_and_the_others_are_served(server: RunningSe
                 assert error["data"]["retryable"]
                 assert late.ended()
         assert all(client.ask("ping") == {"pong": True} for client in clients)
-    assert within(5.0, lambda: _answers(server))
+    assert within(PATIENCE_SECONDS, lambda: _answers(server))
     server.run_ok()
 
 
@@ -166,7 +171,7 @@ def test_the_65th_connection_that_speaks_first_still_reads_why(server: RunningSe
             with contextlib.suppress(OSError):
                 late.send(PING * 1000)
             assert late.response()["error"]["code"] == -32012
-    assert within(5.0, lambda: _answers(server))
+    assert within(PATIENCE_SECONDS, lambda: _answers(server))
 
 
 def test_a_full_queue(tmp_path: Path) -> None:
@@ -203,7 +208,7 @@ def test_one_client_cannot_fill_the_queue(server: RunningServer) -> None:
         answer = client.response()
         assert answer["id"] == "ninth"
         assert answer["error"]["data"]["kind"] == "limit_exceeded"
-    assert within(2.0, lambda: server.running() is None)
+    assert within(PATIENCE_SECONDS, lambda: server.running() is None)
     server.run_ok()
 
 
@@ -243,7 +248,7 @@ def test_out_of_file_descriptors_the_server_waits_and_recovers(tmp_path: Path) -
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + 4, usual[1]))
             for _ in range(40):  # more than the few files that were open just then, and are closed again
                 stack.enter_context(server.connect())
-            assert within(5.0, lambda: any("trying again" in line for line in server.log))
+            assert within(PATIENCE_SECONDS, lambda: any("trying again" in line for line in server.log))
             resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
             server.ask("ping")
         server.run_ok()

@@ -54,6 +54,7 @@ def test_default_output_is_device_figures_and_comparison(url: str) -> None:
     assert ESCAPE not in ran.stdout + ran.stderr
 
 
+@pytest.mark.timing
 def test_an_interrupted_run_keeps_finished_benchmarks(tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     with Running("run", "triad", "copy", *TWO, "--json", "--out", str(out)) as running:

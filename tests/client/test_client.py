@@ -99,7 +99,7 @@ def test_stop_cancels_and_keeps_finished_measurements(url: str) -> None:
     with Client(url) as client:
         with pytest.raises(errors.Cancelled) as caught:
             client.run([request(quick()), request(long("copy"))], stop=stop, on_progress=stop_in_the_second)
-        document = caught.value.details["document"]
+        document = caught.value.document
         assert document.outcome == "cancelled"
         assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
         assert client.run([request(quick())]).outcome == "ok"
@@ -118,7 +118,7 @@ def test_cancel_from_another_connection(url: str) -> None:
     with Client(url) as client, Client(url) as other:
         with pytest.raises(errors.Cancelled) as caught:
             client.run([request(long())], on_accepted=lambda accepted: cancel(other, accepted.run_id))
-        assert not other.cancel(caught.value.details["document"].run_id).cancelled
+        assert not other.cancel(caught.value.document.run_id).cancelled
 
 
 def cancel(client: Client, run_id: str) -> None:
@@ -151,7 +151,7 @@ def test_a_killed_worker_is_device_lost_for_one_run_only(server: RunningServer, 
     with Client(url) as client:
         with pytest.raises(errors.DeviceLost) as caught:
             client.run([request(long())], on_progress=kill)
-        assert caught.value.details["document"].outcome == "device_lost"
+        assert caught.value.document.outcome == "device_lost"
         assert client.run([request(quick())]).outcome == "ok"
 
 
@@ -207,6 +207,7 @@ def test_a_refused_connection_is_repeated(tmp_path: Path) -> None:
         assert isinstance(refusals[0], errors.TooManyConnections)
 
 
+@pytest.mark.timing
 def test_an_idle_connection_that_was_closed_is_replaced(tmp_path: Path) -> None:
     with RunningServer(tmp_path, idle_seconds=1.0) as server, Client(url_of(server)) as client:
         client.ping()

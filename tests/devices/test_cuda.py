@@ -184,6 +184,7 @@ def test_machine_code_that_the_driver_refuses(
     assert said in document.error.message
 
 
+@pytest.mark.timing
 def test_a_driver_that_hangs_costs_its_worker(start: Callable[..., WorkerProcess]) -> None:
     worker, stop = start(STANDIN_FAULT="cuEventSynchronize:-1:5"), StopRequest()
     threading.Timer(3, stop.set, [DeadlineExceeded("the deadline of the run has passed")]).start()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gpubench.devices.telemetry import PERIOD_SECONDS, Nvml, NvmlWatch
-from gpubench.results.machine import Clocks, Telemetry, Usage
+from gpubench.devices.telemetry import Nvml, NvmlWatch
+from gpubench.results.machine import Clocks, Telemetry, TelemetrySample, Usage
+from tests.running import PATIENCE_SECONDS
 
 IDLE, POWER, SLOWDOWN, THERMAL = 0x1, 0x4, 0x8, 0x40
 
@@ -69,16 +70,32 @@ def look_at_all(nvml: Nvml) -> None:
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def answering(**answers: Any) -> Nvml:
+    def answering(**answers: Any) -> Looked:
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(**answers))
-        return Nvml("00000000:3b:00.0")
+        return Looked("00000000:3b:00.0")
 
     return answering
 
 
-def watch(nvml: Nvml) -> Telemetry:
+class Looked(Nvml):
+    """Knows how often it was looked at."""
+
+    def __init__(self, pci_bus_id: str) -> None:
+        super().__init__(pci_bus_id)
+        self.looks = threading.Semaphore(0)
+
+    def sample(self, seconds: float) -> TelemetrySample | None:
+        try:
+            return super().sample(seconds)
+        finally:
+            self.looks.release()
+
+
+def watch(nvml: Looked) -> Telemetry:
+    """From before the first look until after the second one."""
     watching = NvmlWatch(nvml)
-    time.sleep(2.5 * PERIOD_SECONDS)
+    for _ in range(0 if nvml.absent else 2):
+        assert nvml.looks.acquire(timeout=PATIENCE_SECONDS)
     return watching.stop()
 
 
@@ -151,7 +168,7 @@ def test_who_else_uses_a_gpu(nvml: Any) -> None:
 def test_without_nvml_the_reason_is_told(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert watch(nvml(Init=NotSupported("Driver Not Loaded"))).absent == "NVML: Driver Not Loaded"
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert "nvidia-ml-py is not installed" in (watch(Nvml("00000000:3b:00.0")).absent or "")
+    assert "nvidia-ml-py is not installed" in (watch(Looked("00000000:3b:00.0")).absent or "")
 
 
 def test_the_names_are_those_of_the_real_module() -> None:

@@ -33,6 +33,7 @@ class CancelAt:
             self._stop.set(Cancelled("the test cancelled"))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("phase", ["starting", "measuring"])
 @pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
 def test_a_cancel_is_heard(worker: WorkerProcess, device_id: str, name: str, phase: str) -> None:

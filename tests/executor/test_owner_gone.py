@@ -40,6 +40,7 @@ _HOLDS = "ctypes.PyDLL(None).pause()"
 _WAITS = "signal.sigtimedwait([signal.SIGUSR1], 3.0)"
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("call", "code"), [(_HOLDS, -signal.SIGALRM), (_WAITS, 0)])
 def test_a_call_that_holds_all_threads_for_good_ends_the_process(call: str, code: int) -> None:
     program = [sys.executable, "-c", _PROGRAM.format(call=call)]

@@ -92,6 +92,7 @@ def test_a_worker_serves_one_run_after_another(worker: WorkerProcess, device_id:
     assert len(pids) == 1
 
 
+@pytest.mark.timing
 def test_cancel_keeps_what_was_finished_and_the_worker(worker: WorkerProcess, device_id: str) -> None:
     stop = StopRequest()
     command = run(device_id, ("copy", QUICK), ("triad", LONG))
@@ -129,6 +130,7 @@ def test_a_killed_worker_is_a_lost_device(worker: WorkerProcess, device_id: str)
     assert not worker.alive
 
 
+@pytest.mark.timing
 def test_a_worker_that_hangs_is_ended(worker: WorkerProcess, device_id: str) -> None:
     """Stopped, as by a driver call that never returns: it cannot hear the cancel."""
     stop = StopRequest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from gpubench.benchmarks.cache_sweep.benchmark import KERNELS, findings
@@ -12,7 +11,7 @@ from gpubench.devices.base import Device
 from gpubench.measure.levels import CurvePoint, ladder
 from gpubench.results.document import Measurement
 from gpubench.results.machine import DeviceInfo
-from tests.measure.conftest import MIB, PINNED, Collected, Measure
+from tests.measure.conftest import MIB, PINNED, Collected, Measure, run_on
 
 KIB = 1 << 10
 
@@ -23,11 +22,13 @@ def short_launches(change_profile: Callable[..., None]) -> None:
 
 
 @pytest.fixture
-def small_cache(device: Device, monkeypatch: pytest.MonkeyPatch) -> int:
-    """So small that a few MiB lie in it and beyond; returns the largest footprint that is swept."""
-    info = msgspec.structs.replace(device.info, last_level_cache_bytes=256 * KIB)
-    monkeypatch.setattr(device, "_info", info)
-    return 512 * KIB
+def small_cache(open_as: Callable[..., Device]) -> Device:
+    """The last-level cache is so small that a few MiB lie in it and beyond."""
+    return open_as(last_level_cache_bytes=256 * KIB)
+
+
+LARGEST_SWEPT = 512 * KIB
+"""Of such a device: a larger footprint is measured as the stream benchmarks do."""
 
 
 def footprints(measurements: list[Measurement], kernel: str) -> list[int]:
@@ -66,16 +67,14 @@ def test_both_curves_from_16_kib_to_what_was_asked(measure: Measure, device: Dev
 
 
 @pytest.mark.parametrize("order", ["tile", "halves"])
-def test_passes_beyond_the_caches_are_the_stream_benchmarks(
-    measure: Measure, small_cache: int, order: str
-) -> None:
+def test_passes_beyond_the_caches_are_the_stream_benchmarks(small_cache: Device, order: str) -> None:
     pinned = {**PINNED, "order": order}
-    _, told = measure("read", "copy", "cache_sweep", time_limit_seconds=0.005, **pinned)
+    _, told = run_on(small_cache, "read", "copy", "cache_sweep", time_limit_seconds=0.005, **pinned)
     read, copy, *curves = told.measurements
     assert {m.status for m in curves} == {"ok"}
     assert {m.shape.order for m in curves if m.shape} == {order}
     for one in (read, copy):
-        large = [m for m in curves if m.axes["kernel"] == one.benchmark and m.footprint_bytes > small_cache]  # type: ignore[operator]
+        large = [m for m in curves if m.axes["kernel"] == one.benchmark and m.footprint_bytes > LARGEST_SWEPT]  # type: ignore[operator]
         assert len(large) >= 4
         assert {m.shape for m in large} == {one.shape}
         last = large[-1]
@@ -130,12 +129,13 @@ def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
             assert m.mismatches and m.first_mismatches
 
 
-def test_a_fault_in_the_stream_kernels_is_found(measure: Measure, small_cache: int) -> None:
+def test_a_fault_in_the_stream_kernels_is_found(small_cache: Device) -> None:
     fault = ("stream.cl", "sum[u] += x[u];", "if (AT(u) != 4321) sum[u] += x[u];")
-    _, told = measure("cache_sweep", faults=(fault,), kernel="read", time_limit_seconds=0.001, **PINNED)
+    quick = {"kernel": "read", "time_limit_seconds": 0.001, **PINNED}
+    _, told = run_on(small_cache, "cache_sweep", faults=(fault,), **quick)
     statuses = {m.status: m.footprint_bytes for m in told.measurements}
     assert set(statuses) == {"ok", "unverified"}
-    assert all((m.status == "ok") == (m.footprint_bytes <= small_cache) for m in told.measurements)  # type: ignore[operator]
+    assert all((m.status == "ok") == (m.footprint_bytes <= LARGEST_SWEPT) for m in told.measurements)  # type: ignore[operator]
 
 
 def test_cancel_is_heard_within_the_curves(measure: Measure) -> None:

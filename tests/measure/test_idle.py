@@ -1,14 +1,12 @@
-"""The wait for an idle device: real processes that are in the way, and looks as GPUs would answer them."""
+"""The wait for an idle device: real processes that are in the way, and devices that others use as stated."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -17,9 +15,13 @@ from gpubench.devices.profile import profile_of
 from gpubench.errors import Cancelled
 from gpubench.measure.idle import WINDOW_SECONDS, is_busy, wait_for_idle, wait_limit_seconds
 from gpubench.results.machine import IdleGate, Telemetry, Usage
-from tests.measure.conftest import PINNED, Collected, Measure
+from tests.measure.conftest import GPU_PINNED, MIB, Collected, run_on
+from tests.simulated import PROCESSOR, Conditions, SimulatedClock, SimulatedDevice
 
-BUSY, QUIET = Usage(kernels_busy_ratio=0.9, other_processes=1), Usage(kernels_busy_ratio=0.02)
+SMALL = {"footprint_bytes": MIB, **GPU_PINNED}
+
+BUSY = Conditions(kernels_busy_ratio=0.9, other_processes=1)
+QUIET = Conditions(kernels_busy_ratio=0.02, other_processes=0)
 
 
 @contextmanager
@@ -36,23 +38,17 @@ def somebody_busy() -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-class Looks:
-    """A device of which nothing is asked but its usage; the last look stays."""
-
-    def __init__(self, *looks: Usage) -> None:
-        self.looks = list(looks)
-        self.taken = 0
-
-    def usage(self, window_seconds: float) -> Usage:
-        self.taken += 1
-        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+def until(seconds: float, busy: Conditions = BUSY) -> Callable[[float], Conditions]:
+    """Busy for so long, and quiet from then on."""
+    return lambda now: busy if now < SimulatedClock().seconds + seconds else QUIET
 
 
-def gate(device: Any, limit_seconds: float = 60.0, told: list[str] | None = None) -> IdleGate:
+def gate(device: Device, limit_seconds: float = 60.0, told: list[str] | None = None) -> IdleGate:
     told = [] if told is None else told
     return wait_for_idle(device, limit_seconds, lambda: None, told.append)
 
 
+@pytest.mark.timing
 def test_a_busy_process_is_seen_and_waited_for_up_to_the_limit(device: Device) -> None:
     told: list[str] = []
     with somebody_busy():
@@ -63,40 +59,41 @@ def test_a_busy_process_is_seen_and_waited_for_up_to_the_limit(device: Device) -
     assert told and "of the processors" in told[0]
 
 
-def test_what_is_measured_beside_others_is_flagged_and_the_document_says_why(measure: Measure) -> None:
-    with somebody_busy():
-        finished, told = measure("read", time_limit_seconds=0.2, **PINNED)
+def test_what_is_measured_beside_others_is_flagged_and_the_document_says_why(
+    simulated: SimulatedDevice,
+) -> None:
+    simulated.info = PROCESSOR
+    simulated.conditions = lambda seconds: Conditions(others_busy_ratio=0.63)
+    finished, told = run_on(simulated, "read", time_limit_seconds=0.2, **SMALL)
     before = finished.telemetry.before
     assert before is not None
-    assert not before.idle
+    assert (before.idle, before.usage.others_busy_ratio) == (False, 0.63)
     assert "contended" in told.measurements[0].flags
-    (waiting,) = {p.message.split(":")[0] for p in told.heard if p.message}
-    assert waiting == "waiting for an idle device"
+    assert {p.message for p in told.heard if p.message} == {
+        "waiting for an idle device: others use 63.0 % of the processors"
+    }
 
 
-class Unwatched:
-    """Of what happens while a benchmark runs nothing is seen: only the looks before are left."""
-
-    def stop(self) -> Telemetry:
-        return Telemetry()
-
-
-@pytest.mark.parametrize(("usage", "flagged"), [(BUSY, True), (QUIET, False)])
+@pytest.mark.parametrize(("busy_seconds", "flagged"), [(3.0, True), (0.0, False)])
 def test_a_wait_in_vain_flags_what_is_measured_after_it(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch, usage: Usage, flagged: bool
+    simulated: SimulatedDevice, busy_seconds: float, flagged: bool
 ) -> None:
-    monkeypatch.setattr(device, "usage", lambda window_seconds: usage)
-    monkeypatch.setattr(device, "watch", Unwatched)
-    finished, told = measure("read", **PINNED)
+    """Also when nothing is seen while it is measured."""
+    simulated.conditions = until(busy_seconds)
+    simulated.unwatched = "the test hides it"
+    finished, told = run_on(simulated, "read", time_limit_seconds=2.0, **SMALL)
     assert ("contended" in told.measurements[0].flags) == flagged
-    assert finished.telemetry.before and finished.telemetry.before.usage == usage
+    before = finished.telemetry.before
+    assert before and before.usage.other_processes == flagged
 
 
-def test_who_asks_for_little_waits_little(measure: Measure) -> None:
-    with somebody_busy():
-        finished, _ = measure("read", time_limit_seconds=0.05, **PINNED)
+def test_who_asks_for_little_waits_little(simulated: SimulatedDevice) -> None:
+    """As long as the quickest benchmark samples, and the look that ends the wait."""
+    simulated.info = PROCESSOR
+    simulated.conditions = lambda seconds: Conditions(others_busy_ratio=0.5)
+    finished, _ = run_on(simulated, "read", time_limit_seconds=0.12, **SMALL)
     assert finished.telemetry.before
-    assert finished.telemetry.before.waited_seconds < 0.5
+    assert finished.telemetry.before.waited_seconds == pytest.approx(3 * WINDOW_SECONDS)
 
 
 def test_a_gpu_is_waited_for_until_a_look_can_show_that_it_is_free() -> None:
@@ -106,6 +103,7 @@ def test_a_gpu_is_waited_for_until_a_look_can_show_that_it_is_free() -> None:
     assert wait_limit_seconds(processor, [0.1, 2.0]) == 0.1
 
 
+@pytest.mark.timing
 def test_our_own_work_is_nobody_elses(device: Device) -> None:
     """Of a thread of this process; what other programs do at the same time is in both figures."""
     ended = threading.Event()
@@ -126,17 +124,20 @@ def test_our_own_work_is_nobody_elses(device: Device) -> None:
     assert ours < theirs
 
 
-def test_a_quiet_device_costs_one_look() -> None:
-    device = Looks(QUIET)
-    found = gate(device)
-    assert (found.idle, found.usage, device.taken) == (True, QUIET, 1)
+def test_a_quiet_device_costs_one_look(simulated: SimulatedDevice) -> None:
+    simulated.conditions = until(0.0)
+    begin = simulated.clock.seconds
+    found = gate(simulated)
+    assert (found.idle, found.waited_seconds) == (True, 0.0)
+    assert found.usage == Usage(kernels_busy_ratio=0.02, other_processes=0)
+    assert simulated.clock.seconds == begin
 
 
-def test_a_device_that_becomes_quiet_is_waited_for_with_fresh_looks() -> None:
-    device, told = Looks(BUSY, BUSY, QUIET), list[str]()
-    found = gate(device, told=told)
-    assert (found.idle, found.usage, device.taken) == (True, QUIET, 3)
-    assert found.waited_seconds >= 2 * WINDOW_SECONDS * 0.9
+def test_a_device_that_becomes_quiet_is_waited_for_with_fresh_looks(simulated: SimulatedDevice) -> None:
+    simulated.conditions, told = until(0.08), list[str]()
+    found = gate(simulated, told=told)
+    assert found.idle
+    assert found.waited_seconds == pytest.approx(2 * WINDOW_SECONDS)
     assert (
         told
         == ["waiting for an idle device: it runs kernels 90.0 % of the time, 1 other programs compute on it"]
@@ -144,8 +145,15 @@ def test_a_device_that_becomes_quiet_is_waited_for_with_fresh_looks() -> None:
     )
 
 
-def test_a_device_that_cannot_tell_is_not_waited_for() -> None:
-    assert gate(Looks(Usage())).idle
+def test_a_device_that_stays_busy_is_waited_for_up_to_the_limit(simulated: SimulatedDevice) -> None:
+    simulated.conditions = until(10.0)
+    found = gate(simulated, 0.3)
+    assert (found.idle, found.usage.other_processes) == (False, 1)
+    assert 0.3 <= found.waited_seconds < 0.3 + 2 * WINDOW_SECONDS
+
+
+def test_a_device_that_cannot_tell_is_not_waited_for(simulated: SimulatedDevice) -> None:
+    assert gate(simulated).idle
 
 
 @pytest.mark.parametrize(
@@ -162,23 +170,23 @@ def test_what_is_in_the_way(usage: Usage, busy: bool) -> None:
     assert is_busy(usage) == busy
 
 
-def test_a_cancel_is_heard_while_waiting() -> None:
-    device = Looks(BUSY)
+def test_a_cancel_is_heard_while_waiting(simulated: SimulatedDevice) -> None:
+    simulated.conditions = until(60.0)
+    begin = simulated.clock.seconds
 
     def check() -> None:
-        if device.taken == 3:
+        if simulated.clock.seconds > begin + 0.12:
             raise Cancelled("never mind")
 
-    begin = time.monotonic()
     with pytest.raises(Cancelled):
-        wait_for_idle(device, 60.0, check, lambda _: None)  # type: ignore[arg-type]
-    assert time.monotonic() - begin < 5
+        wait_for_idle(simulated, 60.0, check, lambda _: None)
+    assert simulated.clock.seconds == pytest.approx(begin + 3 * WINDOW_SECONDS)
 
 
-def test_a_cancelled_wait_ends_the_run_without_a_figure(measure: Measure) -> None:
+def test_a_cancelled_wait_ends_the_run_without_a_figure(simulated: SimulatedDevice) -> None:
+    simulated.conditions = until(60.0)
     told = Collected(cancel_when=lambda told: any(p.message for p in told.heard))
-    with somebody_busy():
-        finished, _ = measure("read", time_limit_seconds=60, reporter=told, **PINNED)
+    finished, _ = run_on(simulated, "read", time_limit_seconds=60, reporter=told, **SMALL)
     assert finished.cancelled
     assert told.measurements == []
     assert finished.telemetry == Telemetry()

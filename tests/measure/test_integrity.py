@@ -272,6 +272,7 @@ def test_errors_make_an_unverified_run(measure: Measure, before_check: Callable[
     assert document.error.message == "the data were wrong after integrity: 2 reads of words are wrong"
 
 
+@pytest.mark.timing
 def test_a_cancel_is_heard_in_the_pause(
     measure: Measure, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

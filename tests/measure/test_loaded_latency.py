@@ -19,7 +19,8 @@ from gpubench.measure.run_context import RunContext
 from gpubench.measure.statistics import median
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.results.document import Measurement, Summary
-from tests.measure.conftest import MIB, Collected, Measure
+from tests.measure.conftest import MIB, Collected, Measure, run_on
+from tests.simulated import PROCESSOR, SimulatedDevice
 
 CHUNK_BYTES = 16384
 READ_IDLE = 4
@@ -80,6 +81,7 @@ def beside(device: Device) -> Iterator[Callable[..., Beside]]:
         each.release()
 
 
+@pytest.mark.timing
 def test_every_load_has_a_latency_and_a_bandwidth(measure: Measure) -> None:
     _, told = measure("loaded_latency", loads=3)
     assert [m.axes for m in told.measurements] == [{"load_percent": load} for load in (0, 50, 100)]
@@ -215,9 +217,9 @@ def test_nodes_that_are_no_cycle_are_not_walked(measure: Measure) -> None:
     assert told.findings == []
 
 
-def test_one_core_is_skipped(device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_info", msgspec.structs.replace(device.info, compute_units=1))
-    _, told = measure("loaded_latency")
+def test_one_core_is_skipped(simulated: SimulatedDevice) -> None:
+    simulated.info = msgspec.structs.replace(PROCESSOR, compute_units=1)
+    _, told = run_on(simulated, "loaded_latency", footprint_bytes=MIB)
     [m] = told.measurements
     assert (m.status, m.reason) == ("skipped", "one core cannot walk and read at once")
 

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks.memory_map import CACHE_MULTIPLE, findings, slices_of
-from gpubench.devices.base import Device
 from gpubench.measure import run_context
 from gpubench.results.document import Measurement, Summary
 from gpubench.results.machine import DeviceInfo
-from tests.measure.conftest import MIB, PINNED, Collected, Measure
+from tests.measure.conftest import GPU_PINNED, MIB, PINNED, Collected, Measure, run_on
+from tests.simulated import GPU, PROCESSOR, SimulatedAllocation, SimulatedDevice, Work
 
 PAGE = 4096
 
@@ -43,42 +43,64 @@ def test_slices_are_equal_and_verified_and_cover_what_was_taken(
     assert {"slow_regions", "slowest_slice", "covered_memory", "sweep_time"} <= set(names(told))
 
 
-def test_slices_lie_in_several_allocations(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
-    monkeypatch.setattr(device, "_info", small)
-    _, told = measure("map", slices=16, **PINNED)
+def test_slices_lie_in_several_allocations(simulated: SimulatedDevice) -> None:
+    """Those of 512 KiB that fit into 3, 3 and 2 MiB."""
+    simulated.info = msgspec.structs.replace(PROCESSOR, max_allocation_bytes=3 * MIB)
+    _, told = run_on(simulated, "map", slices=16, **GPU_PINNED)
     assert {m.status for m in told.measurements} == {"ok"}
-    assert 14 <= len(told.measurements) <= 16
+    assert [m.footprint_bytes for m in told.measurements] == [8 * MIB] * 16
 
 
-def test_slices_much_larger_than_the_caches_are_passed_for_a_millisecond(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = msgspec.structs.replace(device.info, last_level_cache_bytes=64 << 10)
-    monkeypatch.setattr(device, "_info", small)
-    taken = device.allocate
-    allocated = []
-    monkeypatch.setattr(device, "allocate", lambda nbytes: allocated.append(nbytes) or taken(nbytes))
-    _, told = measure("map", slices=8, rounds=3, **PINNED)
-    assert {m.status for m in told.measurements} == {"ok"}
-    assert max(m.passes_per_sample or 0 for m in told.measurements) > 1
+def test_slices_much_larger_than_the_caches_are_passed_for_a_while(simulated: SimulatedDevice) -> None:
+    """On a GPU for 5 ms; what all memory takes is that of one pass."""
+    simulated.info = msgspec.structs.replace(GPU, last_level_cache_bytes=CACHE_MULTIPLE << 10)
+    simulated.pace = lambda work: 500e6
+    _, told = run_on(simulated, "map", slices=8, rounds=3, footprint_bytes=4 * MIB, **GPU_PINNED)
+    assert {(m.status, m.passes_per_sample) for m in told.measurements} == {("ok", 5)}
+    assert all(seconds == pytest.approx(5 * MIB / 2 / 500e6, rel=1e-3) for seconds in samples(told))
     [sweep] = [f.value for f in told.findings if f.name == "sweep_time"]
-    rates = [m.bandwidth_bytes_per_second for m in told.measurements]
-    assert sweep == pytest.approx(
-        sum((device.info.memory_bytes or 0) / 8 / rate.median for rate in rates if rate), rel=0.2
+    assert sweep == pytest.approx(16 * MIB / 500e6, rel=1e-3)
+
+
+def samples(told: Collected) -> list[float]:
+    return [seconds for m in told.measurements for seconds in m.samples_seconds]
+
+
+def test_slices_that_caches_could_hold_are_passed_once(simulated: SimulatedDevice) -> None:
+    """And each after another one, which drives it out of them."""
+    simulated.info = PROCESSOR
+    simulated.pace = lambda work: 500e6
+    _, told = run_on(simulated, "map", slices=8, rounds=3, footprint_bytes=4 * MIB, **GPU_PINNED)
+    assert {(m.status, m.passes_per_sample) for m in told.measurements} == {("ok", 1)}
+
+
+def test_all_slices_share_their_places_for_reports(simulated: SimulatedDevice) -> None:
+    counted = Counting(PROCESSOR, simulated.clock)
+    _, told = run_on(counted, "map", slices=16, rounds=3, footprint_bytes=4 * MIB, **GPU_PINNED)
+    assert len(told.measurements) == 16
+    assert counted.asked < 8
+
+
+class Counting(SimulatedDevice):
+    asked = 0
+
+    def allocate(self, nbytes: int) -> SimulatedAllocation:
+        self.asked += 1
+        return super().allocate(nbytes)
+
+
+def test_the_share_of_free_memory_is_taken(simulated: SimulatedDevice) -> None:
+    """Of a GPU nearly all, unless another share is asked for; of a processor a quarter."""
+    found: dict[tuple[str, float | None], float] = {}
+    for info in (GPU, PROCESSOR):
+        for share in (None, 0.5):
+            simulated.info = info
+            asked = {"footprint_bytes": None, "memory_share_ratio": share, "rounds": 3}
+            _, told = run_on(simulated, "map", slices=8, **asked, **GPU_PINNED)
+            found[info.kind, share] = (told.measurements[0].footprint_bytes or 0) / (16 * MIB)
+    assert found == pytest.approx(
+        {("gpu", None): 0.9, ("gpu", 0.5): 0.5, ("cpu", None): 0.25, ("cpu", 0.5): 0.5}, rel=0.05
     )
-    assert len(allocated) < 8  # all slices share their places for reports and sums
-
-
-def test_the_share_of_free_memory_is_taken(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(device, "free_bytes", lambda: 64 * MIB)
-    for share, usual in ((0.5, 32 * MIB), (None, 16 * MIB)):
-        _, told = measure("map", slices=8, footprint_bytes=None, memory_share_ratio=share, **PINNED)
-        assert told.measurements[0].footprint_bytes == usual
 
 
 def test_a_slice_whose_data_are_wrong_has_no_figure(measure: Measure) -> None:
@@ -101,17 +123,21 @@ def test_a_kernel_that_is_wrong_everywhere_finds_nothing(measure: Measure) -> No
     assert told.findings == []
 
 
-def test_a_region_that_is_slow_is_found(measure: Measure) -> None:
-    """Two slices that are stored to forty times before."""
-    store = "EACH_UNROLLED STORE(a + AT(u), start"
-    times = "const u32 times = first >= 3 * 131072 && first < 5 * 131072 ? 40 : 0;"
-    often = "for (u32 t = 0; t < times; ++t) EACH_UNROLLED *(GLOBAL volatile WORD *)(a + AT(u)) = t;"
-    faults = (("stream.cl", store, f"{times} {often} {store}"),)
-    _, told = measure("map", kernel="write", slices=8, faults=faults, **PINNED)
+def test_a_region_that_is_slow_is_found(simulated: SimulatedDevice) -> None:
+    """Two slices of eight, at 40 % of the pace of the others."""
+
+    def pace(work: Work) -> float:
+        begins = [buffer.offset_bytes for buffer in work.buffers if buffer.nbytes == MIB // 2]
+        return 40e6 if begins and 3 * MIB // 2 <= begins[0] < 5 * MIB // 2 else 100e6
+
+    simulated.info, simulated.pace = PROCESSOR, pace
+    _, told = run_on(
+        simulated, "map", kernel="write", slices=8, rounds=3, footprint_bytes=4 * MIB, **GPU_PINNED
+    )
     assert {m.status for m in told.measurements} == {"ok"}
-    slow = [f for f in told.findings if f.name == "slow_region" and f.value and f.value < 0.5]
-    assert len(slow) == 1
-    assert "3 MiB" in slow[0].text and "5 MiB" in slow[0].text
+    [slow] = [f for f in told.findings if f.name == "slow_region"]
+    assert slow.value == pytest.approx(0.4)
+    assert "slices 3 to 4, from 1.5 MiB to 2.5 MiB" in slow.text
 
 
 def test_a_cancel_ends_it(measure: Measure) -> None:

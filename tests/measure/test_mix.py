@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Callable
+
 import pytest
 
 from gpubench.benchmarks.mix import MIXES, findings
 from gpubench.devices.base import Device
 from gpubench.measure import shapes
 from gpubench.results.document import Measurement, Summary
-from tests.measure.conftest import MIB, Collected, Measure
+from tests.measure.conftest import MIB, Collected, Measure, run_on
 
 FAULTS = {
     "a vector is not read": ("sum[u] += x[k * UNROLL + u]", "if (i) sum[u] += x[k * UNROLL + u]", "reads"),
@@ -51,12 +52,8 @@ def test_every_mix_moves_the_same_bytes_and_is_verified(measure: Measure) -> Non
     assert [f.name for f in told.findings] == ["worst_mix_to_expected"]
 
 
-def test_a_footprint_of_several_segments(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
-    monkeypatch.setattr(device, "_info", small)
-    _, told = measure("mix")
+def test_a_footprint_of_several_segments(open_as: Callable[..., Device]) -> None:
+    _, told = run_on(open_as(max_allocation_bytes=3 * MIB), "mix")
     assert {m.status for m in told.measurements} == {"ok"}
 
 

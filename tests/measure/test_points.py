@@ -11,7 +11,8 @@ from gpubench.benchmarks.strided import OFFSETS, STRIDES
 from gpubench.devices.base import Device, Launch, Operation
 from gpubench.measure import points, run_context
 from gpubench.measure.stop_decision import StopDecision
-from tests.measure.conftest import MIB, Collected, Measure
+from tests.measure.conftest import GPU_PINNED, MIB, Collected, Measure, run_on
+from tests.simulated import SimulatedDevice
 
 
 @pytest.fixture(autouse=True)
@@ -19,17 +20,17 @@ def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_context, "COLD_LIMIT_SECONDS", 0.05)
 
 
-def test_passes_that_are_lost_together_are_found(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Forgetful(SimulatedDevice):
     """A runtime that does nothing of several launches at once; each alone is well."""
-    run = device.run
 
-    def lose(operations: Sequence[Operation]) -> float:
-        return run(operations) if len(operations) == 1 else 1e-3
+    def run(self, operations: Sequence[Operation]) -> float:
+        return super().run(operations) if len(operations) == 1 else 1e-3
 
-    monkeypatch.setattr(device, "run", lose)
-    _, told = measure("mix", footprint_bytes=MIB)
+
+@pytest.mark.parametrize("name", ["copy", "occupancy"])
+def test_passes_that_are_lost_together_are_found(simulated: SimulatedDevice, name: str) -> None:
+    device = Forgetful(clock=simulated.clock, pace=lambda work: 2e9)
+    _, told = run_on(device, name, footprint_bytes=MIB, **GPU_PINNED)
     assert {m.status for m in told.measurements} == {"unverified"}
 
 

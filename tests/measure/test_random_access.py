@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -14,7 +13,7 @@ from gpubench.devices.base import Device, Launch
 from gpubench.kernels.programs import Programs
 from gpubench.kernels.source import read_source
 from gpubench.results.document import Measurement
-from tests.measure.conftest import MIB, Measure
+from tests.measure.conftest import MIB, Measure, run_on
 
 NAMES = ("gather", "scatter", "update")
 BUS_CROSSINGS = {"gather": 1, "scatter": 1, "update": 2}
@@ -77,12 +76,8 @@ def test_every_piece_is_counted_and_verified(measure: Measure, name: str) -> Non
 
 @pytest.mark.usefixtures("few_pieces")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_footprint_of_several_segments(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
-    monkeypatch.setattr(device, "_info", small)
-    _, told = measure(name)
+def test_a_footprint_of_several_segments(open_as: Callable[..., Device], name: str) -> None:
+    _, told = run_on(open_as(max_allocation_bytes=3 * MIB), name)
     assert {m.status for m in told.measurements} == {"ok"}
 
 

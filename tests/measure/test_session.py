@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,8 +11,8 @@ import pytest
 
 from gpubench.benchmarks.plan import MAX_BENCHMARKS
 from gpubench.benchmarks.registry import STREAM
-from gpubench.devices.base import Allocation, Device
-from gpubench.errors import OutOfDeviceMemory
+from gpubench.devices.base import Device
+from gpubench.errors import DeviceLost, OutOfDeviceMemory
 from gpubench.measure import run_context
 from gpubench.measure.diagnostics import bimodal, trend
 from gpubench.measure.statistics import median, summarize
@@ -19,7 +20,8 @@ from gpubench.measure.tuning import best
 from gpubench.protocol.messages import MAX_RESPONSE_BYTES
 from gpubench.requests import StatedMemory
 from gpubench.results.document import Measurement
-from tests.measure.conftest import MIB, PINNED, Collected, Measure
+from tests.measure.conftest import GPU_PINNED, MIB, PINNED, Collected, Measure, run_on
+from tests.simulated import SimulatedAllocation, SimulatedDevice
 
 
 def bandwidth(measurement: Measurement) -> float:
@@ -47,20 +49,9 @@ def test_every_benchmark_is_verified_and_counted(measure: Measure, dtype: str) -
         assert not m.default_parameters
 
 
-def test_a_sample_lasts_a_millisecond(measure: Measure) -> None:
-    _, told = measure("read", footprint_bytes=MIB, **PINNED)
-    [m] = told.measurements
-    assert m.passes_per_sample and m.passes_per_sample > 1
-    assert median(m.samples_seconds) > 0.0007  # the pass may get faster than while warming up
-
-
-def test_large_footprints_come_in_segments(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_footprints_come_in_segments(open_as: Callable[..., Device]) -> None:
     """No allocation above the limit, and indices that go on from one segment to the next."""
-    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
-    monkeypatch.setattr(device, "_info", small)
-    _, told = measure("stream", **PINNED)
+    _, told = run_on(open_as(max_allocation_bytes=3 * MIB), "stream", **PINNED)
     assert {m.status for m in told.measurements} == {"ok"}
     assert all(m.footprint_bytes and m.footprint_bytes >= 8 * MIB for m in told.measurements)
 
@@ -102,24 +93,38 @@ def test_a_footprint_over_free_memory_is_refused_before_anything_runs(measure: M
     assert told.measurements == []
 
 
-def test_one_that_finds_no_memory_is_skipped_and_the_others_have_it_all(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held: list[int] = []
-    right = device.allocate
+class Greedy(SimulatedDevice):
+    """Others take all of its memory when it is asked for the ``refused``-th allocation."""
 
-    def allocate(nbytes: int) -> Allocation:
-        held.append(nbytes)
-        if len(held) == 4:  # beside the arrays, after two for the proof of the data
+    refused = 0
+
+    def allocate(self, nbytes: int) -> SimulatedAllocation:
+        self.refused -= 1
+        if self.refused == 0:
             raise OutOfDeviceMemory("the test has no more")
-        return right(nbytes)
+        return super().allocate(nbytes)
 
-    monkeypatch.setattr(device, "allocate", allocate)
-    _, told = measure("copy", "triad", "copy", **PINNED)
+
+def test_one_that_finds_no_memory_is_skipped_and_the_others_have_it_all(simulated: SimulatedDevice) -> None:
+    device = Greedy(clock=simulated.clock)
+    device.refused = 4  # beside the arrays, after two for the proof of the data
+    _, told = run_on(device, "copy", "triad", "copy", footprint_bytes=2 * MIB, **GPU_PINNED)
     first, *others = told.measurements
     assert (first.benchmark, first.status, first.reason) == ("copy", "skipped", "the test has no more")
     assert [(m.benchmark, m.status) for m in others] == [("triad", "ok"), ("copy", "ok")]
-    assert held[4] >= 8 * MIB  # the arrays are made anew
+    assert all((m.footprint_bytes or 0) >= 2 * MIB for m in others)  # the arrays are made anew
+    assert device.allocations == []
+
+
+def test_a_lost_device_ends_the_run_and_what_was_measured_is_kept(simulated: SimulatedDevice) -> None:
+    reporter = Collected()
+    begin = simulated.clock.seconds
+    run_on(simulated, "copy", footprint_bytes=2 * MIB, **GPU_PINNED)
+    took = simulated.clock.seconds - begin
+    simulated.lost_at_seconds = simulated.clock.seconds + 1.5 * took
+    with pytest.raises(DeviceLost):
+        run_on(simulated, "copy", "copy", "copy", footprint_bytes=2 * MIB, reporter=reporter, **GPU_PINNED)
+    assert [m.status for m in reporter.measurements] == ["ok"]
 
 
 def test_cancel_ends_the_run_and_keeps_what_was_finished(measure: Measure) -> None:
@@ -160,11 +165,11 @@ def test_progress_of_one_with_parts_rises_with_them(measure: Measure, name: str)
 
 def test_a_processor_has_no_theory_unless_it_is_stated(measure: Measure) -> None:
     _, told = measure("read", **PINNED)
-    assert told.events[0].theory is None
+    assert told.document.theory is None
     assert told.measurements[0].efficiency_ratio.nominal is None
 
     _, told = measure("read", memory=StatedMemory("ddr5-4800", 128), **PINNED)
-    theory, m = told.events[0].theory, told.measurements[0]
+    theory, m = told.document.theory, told.measurements[0]
     assert theory and theory.source == "stated"
     assert theory.peak_bytes_per_second == pytest.approx(76.8e9)
     assert m.efficiency_ratio.nominal == pytest.approx(bandwidth(m) / 76.8e9)
@@ -190,14 +195,10 @@ def test_the_interval_holds_the_median_and_all_samples_are_kept(measure: Measure
     assert m.autocorrelation == summarize(m.samples_seconds).autocorrelation
 
 
-def test_every_benchmark_of_a_run_has_the_same_default_footprint(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_benchmark_of_a_run_has_the_same_default_footprint(simulated: SimulatedDevice) -> None:
     """A quarter of what was free before the run, not of what its own arrays have left."""
-    free = [64 * MIB]
-    monkeypatch.setattr(device, "free_bytes", lambda: free.pop() if free else 32 * MIB)
-    _, told = measure("copy", "read", footprint_bytes=None, **PINNED)
-    assert [m.footprint_bytes for m in told.measurements] == [16 * MIB, 16 * MIB]
+    _, told = run_on(simulated, "copy", "read", footprint_bytes=None, **GPU_PINNED)
+    assert [m.footprint_bytes for m in told.measurements] == [4 * MIB, 4 * MIB]
 
 
 def test_the_default_footprint_keeps_caches_out(device: Device, measure: Measure) -> None:

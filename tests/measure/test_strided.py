@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from gpubench.benchmarks import strided
 from gpubench.benchmarks.strided import OFFSETS, STRIDES, findings, phases
 from gpubench.devices.base import Device
 from gpubench.results.document import Measurement
-from tests.measure.conftest import MIB, Measure
+from tests.measure.conftest import MIB, Measure, run_on
 
 FAULTS = {
     "an element is left out": ("x[u] = a[start", "x[u] = AT(u) == 77 ? 0 : a[start"),
@@ -52,12 +53,8 @@ def test_no_sector_is_touched_twice_in_a_pass() -> None:
 
 
 @pytest.mark.usefixtures("few_strides")
-def test_a_footprint_of_several_segments(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = msgspec.structs.replace(device.info, max_allocation_bytes=3 * MIB)
-    monkeypatch.setattr(device, "_info", small)
-    _, told = measure("strided")
+def test_a_footprint_of_several_segments(open_as: Callable[..., Device]) -> None:
+    _, told = run_on(open_as(max_allocation_bytes=3 * MIB), "strided")
     assert {m.status for m in told.measurements} == {"ok"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -17,7 +16,8 @@ from gpubench.measure.statistics import summarize
 from gpubench.measure.stop_decision import StopDecision
 from gpubench.results.document import Finding, Measurement
 from gpubench.results.machine import Telemetry, TelemetrySample
-from tests.measure.conftest import PINNED, Measure
+from tests.measure.conftest import GPU_PINNED, MIB, PINNED, Measure, run_on
+from tests.simulated import PROCESSOR, Conditions, SimulatedDevice
 
 GB = 10**9
 
@@ -27,27 +27,62 @@ def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_context, "COLD_LIMIT_SECONDS", 0.05)
 
 
-def test_windows_follow_one_another_and_are_verified(measure: Measure) -> None:
-    _, told = measure("sustained", window_seconds=0.05, duration_seconds=0.3, **PINNED)
-    begins = [float(m.places["begin_seconds"]) for m in told.measurements]
+def test_windows_follow_one_another_and_are_verified(simulated: SimulatedDevice) -> None:
+    """Each begins where the one before has ended: the device does not rest in between."""
+    simulated.info = PROCESSOR
+    simulated.pace = lambda work: 1e9
+    _, told = run_on(
+        simulated, "sustained", footprint_bytes=MIB, window_seconds=0.05, duration_seconds=0.3, **GPU_PINNED
+    )
+    begin = 0.0
     assert [m.axes for m in told.measurements] == [{"window": number} for number in range(6)]
-    assert begins[0] < 0.02
-    assert all(later - earlier >= 0.05 for earlier, later in pairwise(begins))
     for m in told.measurements:
         assert (m.status, m.verified, m.mismatches) == ("ok", True, 0)
         assert m.payload_bytes and m.bus_bytes == 3 * m.payload_bytes
-        assert m.bandwidth_bytes_per_second and m.samples_seconds
-        assert (m.stop_code, m.stop_values) == ("window_ended", {"window_seconds": 0.05})
-    said = {f.name for f in told.findings}
-    assert {"last_to_first", "dips"} <= said
+        assert m.bandwidth_bytes_per_second
+        assert m.bandwidth_bytes_per_second.median == pytest.approx(1e9)
+        assert m.stopped_because == "window of 0.05 s"
+        assert float(m.places["begin_seconds"]) == pytest.approx(begin, abs=1e-4)
+        assert 0.05 <= sum(m.samples_seconds) < 0.05 + m.samples_seconds[0]
+        begin += sum(m.samples_seconds)
     # A processor tells no power, no clocks and no temperature: nothing is guessed.
-    assert said <= {"last_to_first", "dips", "dip"}
+    assert {f.name for f in told.findings} == {"last_to_first", "dips"}
 
 
-def test_without_more_a_window_lasts_the_time_limit(measure: Measure) -> None:
-    _, told = measure("sustained", time_limit_seconds=0.02, **PINNED)
-    assert len(told.measurements) == 8
-    assert {m.stopped_because for m in told.measurements} == {"the window of 0.02 s is over"}
+def test_without_more_a_window_lasts_the_time_limit(simulated: SimulatedDevice) -> None:
+    """Eight on a processor, ten on a GPU."""
+    for info, count in ((PROCESSOR, 8), (simulated.info, 10)):
+        simulated.info = info
+        _, told = run_on(simulated, "sustained", footprint_bytes=MIB, time_limit_seconds=0.02, **GPU_PINNED)
+        assert len(told.measurements) == count
+        assert {m.stopped_because for m in told.measurements} == {"window of 0.02 s"}
+
+
+def test_power_above_the_idle_boards_is_measured(simulated: SimulatedDevice) -> None:
+    """50 W for as long as it is left alone at first, and 250 W from then on, at 100 MB/s."""
+    begin = simulated.clock.seconds
+    simulated.conditions = lambda seconds: Conditions(
+        watts=50.0 if seconds < begin + 1.6 else 250.0,
+        celsius=40.0 if seconds < begin + 3.0 else 60.0,
+        memory_clock_hz=62_500_000,
+    )
+    _, told = run_on(simulated, "sustained", footprint_bytes=MIB, time_limit_seconds=1.0, **GPU_PINNED)
+    found = {f.name: f.value for f in told.findings}
+    assert found["energy_per_byte"] == pytest.approx(250 / 100e6, rel=0.01)
+    assert found["energy_per_bit_above_idle"] == pytest.approx(200 / 100e6 / 8, rel=0.01)
+    assert found["temperature_rise"] == 20.0
+    assert found["heating"] == pytest.approx(0.1)
+    assert found["memory_clock_last_to_first"] == 1.0
+
+
+def test_a_device_that_gets_hot_delivers_less_in_its_last_window(simulated: SimulatedDevice) -> None:
+    begin = simulated.clock.seconds
+    simulated.pace = lambda work: 100e6 if work.seconds < begin + 8.0 else 80e6
+    _, told = run_on(simulated, "sustained", footprint_bytes=MIB, time_limit_seconds=1.0, **GPU_PINNED)
+    found = {f.name: f.value for f in told.findings}
+    assert found["last_to_first"] == pytest.approx(0.8)
+    rates = [m.bandwidth_bytes_per_second for m in told.measurements]
+    assert found["dips"] == sum(rate is not None and rate.median < 81e6 for rate in rates) > 1
 
 
 def test_too_many_windows_are_refused(measure: Measure) -> None:

@@ -15,7 +15,7 @@ from gpubench.benchmarks.transfer.benchmark import sizes
 from gpubench.benchmarks.transfer.findings import flagged, half_size_bytes, link_findings
 from gpubench.benchmarks.transfer.host import HostEnd
 from gpubench.catalog.links import pcie_bytes_per_second
-from gpubench.devices.base import Copy, Device, HostMemory, Together
+from gpubench.devices.base import Copy, Device, Together
 from gpubench.devices.opencl import runtime
 from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import Programs
@@ -24,7 +24,8 @@ from gpubench.measure.verification.arrays import salt_of
 from gpubench.measure.verification.host_data import differences, fill_elements
 from gpubench.results.document import Measurement, Summary
 from gpubench.results.machine import DeviceInfo
-from tests.measure.conftest import MIB, Collected, Measure
+from tests.measure.conftest import MIB, Collected, Measure, run_on
+from tests.simulated import GPU, SimulatedDevice, SimulatedHostMemory
 
 DIRECTIONS = {
     ("host to device", "pinned"),
@@ -103,19 +104,24 @@ def test_the_engine_copies_a_part_and_no_more(device: Device, arrays: Segment) -
     assert not any(got[1024:])
 
 
+class Unpinned(SimulatedDevice):
+    """Its host gives no memory of one kind."""
+
+    refused = "pinned"
+
+    def host_memory(self, nbytes: int, *, pinned: bool) -> SimulatedHostMemory:
+        if pinned == (self.refused == "pinned"):
+            raise BenchmarkFailed("the test's limit of locked memory")
+        return super().host_memory(nbytes, pinned=pinned)
+
+
 @pytest.mark.parametrize("refused", ["pinned", "pageable"])
 def test_memory_that_the_host_does_not_give_is_skipped_alone(
-    device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch, refused: str
+    simulated: SimulatedDevice, refused: str
 ) -> None:
-    right = device.host_memory
-
-    def host_memory(nbytes: int, *, pinned: bool) -> HostMemory:
-        if pinned == (refused == "pinned"):
-            raise BenchmarkFailed("the test's limit of locked memory")
-        return right(nbytes, pinned=pinned)
-
-    monkeypatch.setattr(device, "host_memory", host_memory)
-    _, told = measure("transfer", **QUICK)
+    device = Unpinned(clock=simulated.clock)
+    device.refused = refused
+    _, told = run_on(device, "transfer", **QUICK)
     [first, *others] = told.measurements
     assert (first.status, first.axes["memory"]) == ("skipped", refused)
     assert "locked memory" in (first.reason or "")
@@ -256,13 +262,36 @@ def test_more_than_the_link_carries_is_flagged(linked: DeviceInfo) -> None:
     assert flagged(measured, unknown) == measured
 
 
-def test_a_transfer_knows_its_link(device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy in memory is faster than the slowest link, however quickly it is made."""
-    slow = msgspec.structs.replace(device.info, pcie_generation=1, pcie_lanes=1)
-    monkeypatch.setattr(device, "_info", slow)
-    _, told = measure("transfer", **QUICK)
-    assert any("over_theory" in m.flags for m in told.measurements if m.axes["memory"] == "pinned")
-    assert not any("over_theory" in m.flags for m in told.measurements if m.axes["memory"] == "device")
+LINK = msgspec.structs.replace(GPU, pcie_generation=1, pcie_lanes=1, memory_clock_hz=1_000_000_000)
+"""250 MB/s; its memory has 2 GB/s."""
+
+
+@pytest.mark.parametrize(("pace", "over"), [(240e6, False), (260e6, True)])
+def test_a_transfer_knows_its_link(simulated: SimulatedDevice, pace: float, over: bool) -> None:
+    """Copies within the device do not go over it."""
+    simulated.info = LINK
+    simulated.pace = lambda work: pace
+    _, told = run_on(simulated, "transfer", **QUICK)
+    flagged = {str(m.axes["memory"]) for m in told.measurements if "over_theory" in m.flags}
+    assert flagged == ({"pinned", "pageable"} if over else set())
+    [ratio] = [f.value for f in told.findings if f.name == "link_ratio_host_to_device_pinned"] or [None]
+    assert ratio == (None if over else pytest.approx(0.96, rel=0.01))
+
+
+def test_what_a_transfer_costs_before_its_first_byte(simulated: SimulatedDevice) -> None:
+    """20 us each: 4 KiB take half of their time to begin with, and so does half the bandwidth."""
+    simulated.launch_seconds = 20e-6
+    simulated.pace = lambda work: 4096 / 20e-6
+    _, told = run_on(simulated, "transfer", **QUICK)
+    found = {f.name: f.value for f in told.findings}
+    assert found["latency_host_to_device_pinned"] == pytest.approx(40e-6)
+    rates = {
+        m.axes["size_bytes"]: m.bandwidth_bytes_per_second.median
+        for m in told.measurements
+        if m.axes["direction"] == "host to device" and m.axes["memory"] == "pinned"
+        if m.bandwidth_bytes_per_second
+    }
+    assert rates == pytest.approx({size: size / (20e-6 + size / 204.8e6) for size in rates})
 
 
 def test_findings_beside_the_link(linked: DeviceInfo) -> None:

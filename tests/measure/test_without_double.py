@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Callable
+
 import pytest
 
 from gpubench.devices.base import Device
 from gpubench.kernels.programs import Programs
 from gpubench.kernels.source import read_source
 from gpubench.measure import run_context
-from tests.measure.conftest import PINNED, Measure
+from tests.measure.conftest import PINNED, run_on
 
 ASKED = "#ifdef cl_khr_fp64"
 REFUSED = f"#undef cl_khr_fp64\n#define double no_double\n#define as_double no_double\n{ASKED}"
@@ -17,13 +18,19 @@ REFUSED = f"#undef cl_khr_fp64\n#define double no_double\n#define as_double no_d
 
 
 @pytest.fixture(autouse=True)
-def _without_double(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_context, "COLD_LIMIT_SECONDS", 0.05)
-    monkeypatch.setattr(device, "_info", msgspec.structs.replace(device.info, has_double=False))
 
 
-def test_words_need_no_double(measure: Measure) -> None:
-    _, told = measure("read", "write", "gather", faults=(("prelude_opencl.h", ASKED, REFUSED),))
+@pytest.fixture
+def without_double(open_as: Callable[..., Device]) -> Device:
+    return open_as(has_double=False)
+
+
+def test_words_need_no_double(without_double: Device) -> None:
+    _, told = run_on(
+        without_double, "read", "write", "gather", faults=(("prelude_opencl.h", ASKED, REFUSED),)
+    )
     assert {m.benchmark for m in told.measurements} == {"read", "write", "gather"}
     assert {m.status for m in told.measurements} == {"ok"}
 
@@ -40,15 +47,15 @@ def test_words_need_no_double(measure: Measure) -> None:
         ("launch", {"UNROLL": 1, "ORDER_TILE": 0}),
     ],
 )
-def test_programs_of_words_compile(device: Device, family: str, definitions: dict[str, int]) -> None:
-    programs = Programs(device, lambda name: read_source(name).replace(ASKED, REFUSED))
+def test_programs_of_words_compile(without_double: Device, family: str, definitions: dict[str, int]) -> None:
+    programs = Programs(without_double, lambda name: read_source(name).replace(ASKED, REFUSED))
     assert programs.program(family, "double", group_size=1, **definitions)
 
 
-def test_what_needs_double_is_skipped_and_float_is_measured(measure: Measure) -> None:
+def test_what_needs_double_is_skipped_and_float_is_measured(without_double: Device) -> None:
     faults = (("prelude_opencl.h", ASKED, REFUSED),)
-    _, told = measure("triad", "dot", faults=faults, **PINNED)
+    _, told = run_on(without_double, "triad", "dot", faults=faults, **PINNED)
     assert [(m.status, "fp64" in (m.reason or "")) for m in told.measurements] == [("skipped", True)] * 2
     assert "float is possible" in (told.measurements[0].reason or "")
-    _, told = measure("copy", "triad", "dot", faults=faults, dtype="float", **PINNED)
+    _, told = run_on(without_double, "copy", "triad", "dot", faults=faults, dtype="float", **PINNED)
     assert [m.status for m in told.measurements] == ["ok", "ok", "skipped"]

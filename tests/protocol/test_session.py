@@ -66,7 +66,7 @@ def test_a_conversation_becomes_events_in_order() -> None:
     assert isinstance(failure, Failure)
     assert failure.request_id == 1
     assert isinstance(failure.error, Cancelled)
-    assert isinstance(failure.error.details["document"], RunDocument)
+    assert isinstance(failure.error.document, RunDocument)
 
 
 @given(cuts=st.lists(st.integers(0, len(CONVERSATION)), max_size=10))

@@ -25,7 +25,7 @@ class Library:
     def respond(self, line: bytes, outbox: Outbox) -> bytes:
         word = line.split()[0]
         if word == b"slow":
-            time.sleep(1.2 * LIMITS.send_deadline_seconds)
+            time.sleep(1.2 * LIMITS.send_deadline_seconds)  # a slow answer: it is what is tested
         return ANSWERS[word]
 
     def abandon(self, ticket: Ticket) -> None: ...
@@ -60,6 +60,7 @@ def read(client: socket.socket, count: int) -> bytes:
     return bytes(received)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("requests", [b"one\n", b"short\none\n", b"one\nshort\n"])
 def test_a_long_document_to_a_slow_client_gets_a_deadline_for_each_piece(requests: bytes) -> None:
     expected = b"".join(ANSWERS[word] for word in requests.split())
@@ -68,10 +69,11 @@ def test_a_long_document_to_a_slow_client_gets_a_deadline_for_each_piece(request
         client.sendall(requests)
         while len(received) < len(expected):  # a piece in 0.2 s, all in 1.2 s
             received += read(client, min(PIECE_BYTES // 4, len(expected) - len(received)))
-            time.sleep(0.05)
+            time.sleep(0.05)  # a slow client: it is what is tested
     assert received == expected
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("requests", [b"slow\n", b"short\nslow\n", b"page\nslow\nshort\n"])
 def test_the_time_that_an_answer_takes_is_not_its_clients(requests: bytes) -> None:
     """Its deadline begins when it can be read, and so does that of the answer before."""

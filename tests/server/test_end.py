@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import Lines, RunningServer, long, quick, within
+from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
 
 
 def test_a_server_at_rest_ends_at_once_and_leaves_nothing_running(tmp_path: Path) -> None:
@@ -18,9 +18,10 @@ def test_a_server_at_rest_ends_at_once_and_leaves_nothing_running(tmp_path: Path
         assert workers
         assert server.stop() == 0
         assert client.ended()
-        assert within(5.0, lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        assert within(PATIENCE_SECONDS, lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
+@pytest.mark.timing
 def test_draining_lets_the_running_run_end_and_refuses_new_ones(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         with server.connect() as client, server.connect() as waiting, server.connect() as late:
@@ -70,7 +71,7 @@ def test_the_address_file_holds_while_the_server_does(tmp_path: Path) -> None:
     path = tmp_path / "addresses.json"
     with RunningServer(tmp_path / "data", "--address-file", str(path)) as server:
         server.ask("ping")
-        assert within(5.0, path.exists)
+        assert within(PATIENCE_SECONDS, path.exists)
         addresses = json.loads(path.read_text())
         assert addresses == {
             "tcp": f"tcp://127.0.0.1:{server.tcp[1]}",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import msgspec
+import pytest
 
 from gpubench.results.document import decode_document
-from tests.running import RunningServer, long, quick, within
+from tests.running import PATIENCE_SECONDS, RunningServer, long, quick, within
 
 
 def test_a_run_is_accepted_told_about_and_answered_with_its_document(server: RunningServer) -> None:
@@ -29,6 +30,7 @@ def test_a_run_is_accepted_told_about_and_answered_with_its_document(server: Run
     assert all(m.bandwidth_bytes_per_second for m in whole.measurements)
 
 
+@pytest.mark.timing
 def test_progress_comes_at_most_ten_times_a_second(server: RunningServer) -> None:
     with server.connect() as client:
         begin = time.monotonic()
@@ -56,6 +58,7 @@ def test_runs_wait_for_their_turn_and_hear_their_place(server: RunningServer) ->
         assert third.response()["result"]["measurements"][0]["benchmark"] == "write"
 
 
+@pytest.mark.timing
 def test_the_queue_is_heard_of_every_half_second(server: RunningServer) -> None:
     with server.connect() as first, server.connect() as second:
         first.begin_measuring(long())
@@ -66,6 +69,7 @@ def test_the_queue_is_heard_of_every_half_second(server: RunningServer) -> None:
         assert time.monotonic() - begin < 4
 
 
+@pytest.mark.timing
 def test_a_running_run_is_cancelled_within_a_second(server: RunningServer) -> None:
     with server.connect() as client:
         run_id = client.begin_measuring(long())
@@ -139,6 +143,6 @@ def test_a_second_request_with_the_same_key_joins_the_run(server: RunningServer)
 def test_a_cancelled_run_gives_its_key_free(server: RunningServer) -> None:
     with server.connect() as client:
         lost = client.begin_measuring(long(), key="again")
-    assert within(2.0, lambda: server.running() is None)
+    assert within(PATIENCE_SECONDS, lambda: server.running() is None)
     with server.connect() as client:
         assert client.begin_measuring(long(), key="again") != lost

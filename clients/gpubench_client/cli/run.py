@@ -123,7 +123,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
                 stop=stop,
             )
         except GpubenchError as raised:
-            error, document = request.explain(raised), raised.details.get("document")
+            error, document = request.explain(raised), raised.document
     if document is not None:
         deliver(document, out, output)
     if isinstance(stop.reason, Cancelled):  # not a deadline, which sets it too

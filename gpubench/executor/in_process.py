@@ -1,0 +1,77 @@
+"""A run in this process: no worker process stands between the caller and the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+from gpubench.devices.base import Device
+from gpubench.errors import Cancelled, GpubenchError
+from gpubench.executor.messages import Event, Found, Measured, Progressed, Run, Started, Tuned
+from gpubench.executor.run_executor import RunExecutor
+from gpubench.executor.supervisor import Recorder
+from gpubench.results.document import Finding, Measurement, RunDocument, Tuning
+from gpubench.results.progress import Progress
+from gpubench.results.timestamps import now
+
+
+def _ignore(progress: Progress) -> None:
+    pass
+
+
+class RecordingReporter:
+    """Takes what a run reports into its run document.
+
+    ``on_progress`` may raise ``Cancelled``: the run ends, and what was finished is kept.
+    """
+
+    def __init__(
+        self, recorder: Recorder | None = None, on_progress: Callable[[Progress], None] = _ignore
+    ) -> None:
+        self.recorder = recorder or Recorder(uuid4().hex, key=None, created_at=now(), requested=[])
+        self.cancelled: Cancelled | None = None
+        self._on_progress = on_progress
+
+    @property
+    def document(self) -> RunDocument:
+        """As far as the run has come."""
+        return self.recorder.document
+
+    def raise_if_cancelled(self) -> None:
+        """Nobody else can cancel it: what runs in this thread is the run itself."""
+
+    def started(self, event: Started) -> None:
+        self.send(event)
+
+    def progress(self, progress: Progress) -> None:
+        self.send(Progressed(progress))
+
+    def tuned(self, tuning: Tuning) -> None:
+        self.send(Tuned(tuning))
+
+    def measured(self, measurement: Measurement) -> None:
+        self.send(Measured(measurement))
+
+    def found(self, finding: Finding) -> None:
+        self.send(Found(finding))
+
+    def send(self, event: Event) -> None:
+        self.recorder.take(event)
+        if isinstance(event, Progressed):
+            try:
+                self._on_progress(event.progress)
+            except Cancelled as cancelled:
+                self.cancelled = cancelled
+                raise
+
+
+def run_in_process(device: Device, run: Run, reporter: RecordingReporter) -> RunDocument:
+    """Run it to its end and return the document; never raises for what became of the run."""
+    recorder = reporter.recorder
+    recorder.started()
+    try:
+        finished = RunExecutor(device, reporter, run.memory).run(run)
+    except GpubenchError as error:
+        return recorder.finish(error)
+    recorder.take(finished)
+    return recorder.finish(reporter.cancelled)

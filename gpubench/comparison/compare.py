@@ -51,7 +51,7 @@ NOT_ALLOWED_HBM = (
 )
 
 NO_THEORY = (
-    "There is no theory to hold these figures against: the device does not tell its memory's data rate and "
+    "There is no theory to hold these figures against: the device does not report its memory's data rate and "
     "bus width. State the technology and the bus width with the run, such as ddr5-4800 and 128 bit."
 )
 
@@ -109,9 +109,11 @@ class Comparison:
     not_allowed: tuple[str, ...]
 
 
-def compare(document: RunDocument) -> Comparison:
+def compare(document: RunDocument, *, references: bool | None = None) -> Comparison:
     """Hold each verified bandwidth of a run against theory, references and published figures.
 
+    ``references`` says whether graphics boards and GDDR memories are among them; by default they are for
+    all devices but processors, whose DDR memory nobody compares with a graphics board's unasked.
     Latencies and points of curves are held against nothing: a cache is no memory, and neither is a
     link. Never raises for what a document holds: what cannot be compared is listed with its reason.
     """
@@ -119,6 +121,8 @@ def compare(document: RunDocument) -> Comparison:
     family = theory.family if theory else None
     others = published(theory)
     apart = told_apart(document.measurements)
+    if references is None:
+        references = document.device is None or document.device.kind != "cpu"
     results: list[Result] = []
     points: list[Measurement] = []
     excluded: list[Excluded] = []
@@ -130,6 +134,8 @@ def compare(document: RunDocument) -> Comparison:
             points.append(measurement)
         else:
             result = _result(measurement, document, theory, others)
+            if not references:
+                result = replace(result, references=(), boards=(), projections=(), no_projection=None)
             results.append(replace(result, apart=parameters_apart(measurement, apart)))
     return Comparison(
         document=document,
@@ -138,7 +144,7 @@ def compare(document: RunDocument) -> Comparison:
         curves=curves(points, apart),
         excluded=tuple(excluded),
         published=others,
-        claims=tuple(claim for claim in claims() if claim.family in ("GDDR7", family)),
+        claims=tuple(claim for claim in claims() if claim.family in ("GDDR7", family)) if references else (),
         notes=tuple(theory.notes) if theory else (NO_THEORY,),
         not_allowed=NOT_ALLOWED + (NOT_ALLOWED_HBM if is_of(theory, "HBM") else ()),
     )

@@ -46,12 +46,12 @@ _SKIPPED = "This device, or its runtime, cannot do these; nothing is wrong with 
 _CLAIMS = "What vendors said, on the day they said it. None of it was measured here."
 
 
-def render_markdown(documents: Sequence[RunDocument]) -> str:
+def render_markdown(documents: Sequence[RunDocument], *, references: bool | None = None) -> str:
     """The report on these runs, in their order; ends with a newline.
 
-    Whatever text a document holds is escaped, so that it stays text.
+    Whatever text a document holds is escaped, so that it stays text. ``references`` is for ``compare``.
     """
-    comparisons = [compare(document) for document in documents]
+    comparisons = [compare(document, references=references) for document in documents]
     parts = ["# Memory bandwidth"]
     if not comparisons:
         parts.append("There are no runs to report.")

@@ -62,18 +62,22 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     """The shares of each figure, then the best one against references, projections, others' figures."""
     # One column of figures is what a terminal has room for.
     best = tables.best(comparison.results)
+    references = tables.references(comparison, [best] if best else [], brief=True)
     projections = tables.projections(comparison)
     title = "Per pin, per module (32 bits of the bus), and time" if comparison.theory else "Time"
     shown = [
         table(_with(tables.measurements(comparison), _SHARES, f"{title} for the whole memory")),
-        table(tables.references(comparison, [best] if best else [], brief=True)),
+        table(references),
         table(projections),
         table(_with(tables.published(comparison), _PUBLISHED)),
     ]
-    limits = "References are theoretical peaks; the last column is the measured figure over each of them."
+    limits = []
+    if references.rows:
+        limits.append("References are theoretical peaks; the last column is the measured figure over each.")
     if projections.rows:
-        limits += " A projection assumes the efficiency measured here."
-    return Group(*(each for each in shown if each.row_count), Text(limits, "dim"))
+        limits.append("A projection assumes the efficiency measured here.")
+    notes = [Text(" ".join(limits), "dim")] if limits else []
+    return Group(*(each for each in shown if each.row_count), *notes)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:

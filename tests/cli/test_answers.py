@@ -12,7 +12,7 @@ from gpubench.benchmarks.suites import suites
 from gpubench.report.benchmarks import page
 from gpubench.results.document import encode_document
 from tests.cli.command import QUICK, gpubench
-from tests.documents import document, measurement
+from tests.documents import document, measurement, processor
 
 
 def test_devices() -> None:
@@ -89,3 +89,25 @@ def test_compare_two_folders_of_runs(tmp_path: Path) -> None:
     [verdict] = json.loads(gpubench("compare", after, before, "--json").stdout)
     assert (verdict["benchmark"], verdict["verdict"], verdict["runs_a"]) == ("triad", "SLOWER", 5)
     assert "AMBIGUOUS" in gpubench("compare", f"{before}/0.json", after).stdout
+
+
+def test_theory_of_several_boards_their_sources_and_the_whole_list() -> None:
+    several = gpubench("theory", "5090", "rtx4090")
+    assert several.returncode == 0
+    assert "1792.0 GB/s" in several.stdout and "1008.0 GB/s" in several.stdout
+    assert "source:" not in several.stdout
+    assert "source:" in gpubench("theory", "5090", "--sources").stdout
+    listed = gpubench("theory", "--list")
+    assert "nvidia-geforce-rtx-5090" in listed.stdout and "gddr7-32" in listed.stdout
+    lines = gpubench("theory", "--list", "--json").stdout.splitlines()
+    assert {"id": "nvidia-geforce-rtx-5090"}.items() <= json.loads(
+        next(line for line in lines if '"nvidia-geforce-rtx-5090"' in line)
+    ).items()
+    assert gpubench("theory").returncode == gpubench("theory", "5090", "--list").returncode == 2
+
+
+def test_references_are_shown_for_a_processor_if_asked_for(tmp_path: Path) -> None:
+    run = tmp_path / "run.json"
+    run.write_bytes(encode_document(document(measurement(34.2), device=processor())))
+    assert "GDDR7 32 Gbit/s" not in gpubench("report", str(run)).stdout
+    assert "GDDR7 32 Gbit/s" in gpubench("report", str(run), "--references").stdout

@@ -58,7 +58,7 @@ def test_no_color_is_respected(url: str) -> None:
     code, terminal, _ = on_a_terminal("run", "triad", *QUICK, "--server", url, stdout=True, NO_COLOR="1")
     assert code == 0
     assert "triad, measuring" in terminal
-    assert "GDDR7 32 Gbit/s" in terminal
+    assert "GB/s" in terminal
     assert not COLOR.search(terminal)
 
 

@@ -99,7 +99,9 @@ def test_hbm_is_held_against_gddr_of_three_widths_without_projection() -> None:
 
 
 def test_host_memory_without_a_stated_theory_says_so_and_still_has_its_figure() -> None:
-    comparison = compare(document(measurement(34.2), device=processor()))
+    run = document(measurement(34.2), device=processor())
+    assert only(compare(run)).references == only(compare(run)).boards == ()
+    comparison = compare(run, references=True)
     result = only(comparison)
     assert comparison.notes == (NO_THEORY,)
     assert (

@@ -19,6 +19,14 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
+def add_references(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--references",
+        action=argparse.BooleanOptionalAction,
+        help="compare with graphics boards and GDDR memories (default: for all devices but processors)",
+    )
+
+
 def add_out(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("-o", "--out", metavar="FILE", help=text)
 

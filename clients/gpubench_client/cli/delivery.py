@@ -10,17 +10,19 @@ from gpubench_client.cli.files import OutFile
 from gpubench_client.cli.output import Output
 
 
-def deliver(document: RunDocument, out: OutFile | None, output: Output) -> None:
-    """Write the document, and show it even if it cannot be written."""
+def deliver(
+    document: RunDocument, out: OutFile | None, output: Output, *, references: bool | None = None
+) -> None:
+    """Write the document, and show it even if it cannot be written; ``references`` is for ``compare``."""
     try:
         if out is not None:
             out.write(encode_document(document) + b"\n")
             output.note(f"wrote {out}")
     finally:
-        _show(document, output)
+        _show(document, output, references)
 
 
-def _show(document: RunDocument, output: Output) -> None:
+def _show(document: RunDocument, output: Output, references: bool | None) -> None:
     if output.json:
         output.data(document)
         return
@@ -28,7 +30,7 @@ def _show(document: RunDocument, output: Output) -> None:
     from gpubench.report.terminal import comparison_tables, measurement_table
 
     output.show(_device_line(document))
-    comparison = compare(document)
+    comparison = compare(document, references=references)
     if document.measurements:
         output.show(measurement_table(comparison))
     if comparison.results:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gpubench_client.cli.arguments import add_out
+from gpubench_client.cli.arguments import add_out, add_references
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "documents", nargs="+", metavar="RUN.JSON", help="run documents, of `gpubench run --out`; - is stdin"
     )
+    add_references(parser)
     add_out(parser, "write the report to FILE instead of stdout")
 
 
@@ -21,7 +22,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
     from gpubench_client.cli.files import out_file, read_document
 
     out = out_file(args.out)
-    text = render_markdown([read_document(name) for name in args.documents])
+    text = render_markdown([read_document(name) for name in args.documents], references=args.references)
     if out is None:
         output.text(text)
     else:

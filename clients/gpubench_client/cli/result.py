@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gpubench_client.cli.arguments import add_json, add_out, add_server
+from gpubench_client.cli.arguments import add_json, add_out, add_references, add_server
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
@@ -12,6 +12,7 @@ from gpubench_client.cli.output import Output
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN_ID", help="the id that `gpubench run` printed")
     add_out(parser, "write the run document to FILE")
+    add_references(parser)
     add_server(parser, "needed: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
     add_json(parser)
 
@@ -32,7 +33,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
                 f"RUN_ID: the server has no run {args.run_id!r}; `gpubench run` prints the id of each run",
                 **error.details,
             ) from None
-    deliver(document, out, output)
+    deliver(document, out, output, references=args.references)
     info = document.error
     if info is not None:
         raise from_wire(info.code, f"run {document.run_id}: {info.message}", {"kind": info.kind})

@@ -9,6 +9,7 @@ from gpubench_client.cli.arguments import (
     add_backend,
     add_json,
     add_out,
+    add_references,
     bus_width,
     deadline,
     footprint,
@@ -85,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave the run to the server and print its id, for `gpubench result`",
     )
+    add_references(parser)
     add_backend(parser)
     add_json(parser)
 
@@ -125,7 +127,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
         except GpubenchError as raised:
             error, document = request.explain(raised), raised.document
     if document is not None:
-        deliver(document, out, output)
+        deliver(document, out, output, references=args.references)
     if isinstance(stop.reason, Cancelled):  # not a deadline, which sets it too
         raise KeyboardInterrupt
     if error is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, overload
 from uuid import uuid4
@@ -191,8 +191,12 @@ def run(
     requested = [msgspec.to_builtins(each) for each in asked]
     recorder = Recorder(uuid4().hex, key=None, created_at=now(), requested=requested)
     reporter = RecordingReporter(recorder, on_progress) if on_progress else RecordingReporter(recorder)
-    with closing(open_device(chosen.id)) as opened:
+    opened = open_device(chosen.id)
+    try:
         document = RunDocument.of(run_in_process(opened, Run(chosen.id, planned, memory), reporter))
+    finally:
+        with suppress(Exception):  # a lost device cannot be closed, and the error of the run says so
+            opened.close()
     if document.error is not None:
         ended = document.error
         raise from_wire(ended.code, ended.message, {"kind": ended.kind, "document": document})

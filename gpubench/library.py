@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, overload
@@ -54,9 +54,12 @@ class RunDocument(stored.RunDocument, frozen=True, kw_only=True):
         """
         found = [each for each in self.measurements if each.benchmark == benchmark]
         if not found:
-            names = ", ".join(dict.fromkeys(each.benchmark for each in self.measurements)) or "none"
-            raise KeyError(f"this run has no benchmark {benchmark!r}; it has: {names}")
+            raise KeyError(f"this run has no benchmark {benchmark!r}; it has: {', '.join(self) or 'none'}")
         return found[0] if len(found) == 1 and benchmark in STREAM else found
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of its benchmarks, each once."""
+        return iter(dict.fromkeys(each.benchmark for each in self.measurements))
 
     def to_records(self) -> list[dict[str, Any]]:
         """One row for each measurement, and so for each point of a curve.

@@ -82,6 +82,8 @@ def test_one_figure_is_a_measurement_and_a_curve_is_a_list() -> None:
     assert found["triad"] is found.measurements[0]
     assert found["latency"] == found.measurements[1:3]
     assert found["map"] == [found.measurements[3]]  # a curve without points, too
+    assert list(found) == ["triad", "latency", "map"]
+    assert "latency" in found and "copy" not in found
 
 
 def test_one_kernel_at_several_settings_is_a_list() -> None:

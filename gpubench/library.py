@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, overload
 
@@ -48,9 +48,12 @@ class RunDocument(stored.RunDocument, frozen=True, kw_only=True):
         """
         found = [each for each in self.measurements if each.benchmark == benchmark]
         if not found:
-            names = ", ".join(dict.fromkeys(each.benchmark for each in self.measurements)) or "none"
-            raise KeyError(f"this run has no benchmark {benchmark!r}; it has: {names}")
+            raise KeyError(f"this run has no benchmark {benchmark!r}; it has: {', '.join(self) or 'none'}")
         return found[0] if len(found) == 1 and benchmark in STREAM else found
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of its benchmarks, each once."""
+        return iter(dict.fromkeys(each.benchmark for each in self.measurements))
 
     def to_records(self) -> list[dict[str, Any]]:
         """One row for each measurement, and so for each point of a curve.
@@ -175,8 +178,12 @@ def run(
     chosen = choose(devices, device, runtimes)
     recorder = prepared.recorder
     reporter = RecordingReporter(recorder, on_progress) if on_progress else RecordingReporter(recorder)
-    with closing(open_device(chosen.id)) as opened:
+    opened = open_device(chosen.id)
+    try:
         document = RunDocument.of(run_in_process(opened, prepared.on(chosen), reporter))
+    finally:
+        with suppress(Exception):  # a lost device cannot be closed, and the error of the run says so
+            opened.close()
     if document.error is not None:
         ended = document.error
         raise from_wire(ended.code, ended.message, {"kind": ended.kind, "document": document})

@@ -14,10 +14,12 @@ import msgspec
 import pytest
 
 import gpubench
+from gpubench.devices import runtimes
 from gpubench.errors import (
     BenchmarkFailed,
     Cancelled,
     CatalogError,
+    DeviceLost,
     InvalidParameters,
     MissingDependency,
     NoSuchDevice,
@@ -30,6 +32,7 @@ from gpubench.results.progress import Progress
 from tests import documents
 from tests.documents import measurement
 from tests.running import PATIENCE_SECONDS, PINNED
+from tests.simulated import SimulatedDevice
 
 MIB = 1 << 20
 QUICK = {"footprint_bytes": 2 * MIB, "time_limit_seconds": 0.02, **PINNED}
@@ -79,6 +82,8 @@ def test_one_figure_is_a_measurement_and_a_curve_is_a_list() -> None:
     assert found["triad"] is found.measurements[0]
     assert found["latency"] == found.measurements[1:3]
     assert found["map"] == [found.measurements[3]]  # a curve without points, too
+    assert list(found) == ["triad", "latency", "map"]
+    assert "latency" in found and "copy" not in found
 
 
 def test_one_kernel_at_several_settings_is_a_list() -> None:
@@ -259,6 +264,26 @@ def test_a_benchmark_that_fails_is_an_error_with_the_document() -> None:
     with pytest.raises(BenchmarkFailed, match="vector_bytes 128") as caught:
         gpubench.run([wrong])
     assert caught.value.document and caught.value.document.outcome == "failed"
+
+
+def test_a_device_that_is_lost_costs_what_was_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor can it be closed; the error is that of the run."""
+    device = SimulatedDevice()
+    monkeypatch.setattr(runtimes, "survey", lambda names: ([device.info], []))
+    monkeypatch.setattr(runtimes, "open_device", lambda device_id: device)
+
+    def lose(progress: Progress) -> None:
+        if progress.benchmark == "copy":
+            device.lost_at_seconds = device.clock.seconds
+
+    quick = {"footprint_bytes": MIB, "stop": "count", "samples": 20}
+    with device.clock.rules(), pytest.raises(DeviceLost, match="as the test has it") as caught:
+        gpubench.run(["read", "copy", "write"], parameters=quick, on_progress=lose)
+    run = caught.value.document
+    assert isinstance(run, gpubench.RunDocument)
+    assert (run.outcome, [m.benchmark for m in run.measurements]) == ("device_lost", ["read"])
+    with pytest.raises(DeviceLost):
+        device.close()
 
 
 def test_an_error_has_the_document_that_the_wire_gave_it() -> None:

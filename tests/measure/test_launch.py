@@ -9,7 +9,8 @@ from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Measurement, Shape, Summary
-from tests.measure.conftest import MIB, Measure
+from tests.measure.conftest import MIB, Measure, run_on
+from tests.simulated import SimulatedDevice
 
 QUICK = {"footprint_bytes": 4 * MIB, "time_limit_seconds": 0.02}
 
@@ -30,6 +31,17 @@ def test_each_batch_has_the_time_of_one_launch(measure: Measure) -> None:
     assert [f.name for f in told.findings] == ["floor", "queued", "unqueued", "sound_footprint"]
     floor, *_, sound = told.findings
     assert floor.value and sound.value and sound.value > 100 * floor.value
+
+
+def test_the_floor_is_what_a_launch_costs(simulated: SimulatedDevice) -> None:
+    """10 us, alone and in a row; a pass over 1 MiB takes a hundred times as long."""
+    simulated.launch_seconds = 10e-6
+    simulated.pace = lambda work: MIB / 1e-3
+    _, told = run_on(simulated, "launch", footprint_bytes=MIB, time_limit_seconds=0.02)
+    found = {f.name: f.value for f in told.findings}
+    for name in ("floor", "queued", "unqueued"):
+        assert found[name] == pytest.approx(10e-6, rel=0.01)
+    assert found["sound_footprint"] == pytest.approx(MIB, rel=0.02)
 
 
 @pytest.mark.parametrize(("refused", "said"), [(1, True), (1000, False)])

@@ -6,7 +6,8 @@ import pytest
 
 from gpubench.benchmarks.occupancy import findings, group_counts
 from gpubench.results.document import Measurement, Shape, Summary
-from tests.measure.conftest import MIB, PINNED, Measure
+from tests.measure.conftest import MIB, PINNED, Measure, run_on
+from tests.simulated import SimulatedDevice
 
 QUICK = {"footprint_bytes": 8 * MIB, "time_limit_seconds": 0.02}
 
@@ -25,6 +26,17 @@ def test_each_number_of_groups_is_measured_for_each_kernel(measure: Measure) -> 
             assert m.axes["threads"] == m.shape.groups * m.shape.group_size
             assert m.bandwidth_bytes_per_second and m.footprint_bytes
     assert [f.name for f in told.findings] == ["enough_groups_read", "enough_groups_copy"]
+
+
+def test_the_fewest_groups_that_fill_a_device_are_found(simulated: SimulatedDevice) -> None:
+    """Each brings an eighth of the bandwidth, until eight of them have all of it."""
+    simulated.pace = lambda work: 100e6 * min(1.0, work.groups / 8)
+    _, told = run_on(simulated, "occupancy", **{**QUICK, "footprint_bytes": 2 * MIB})
+    assert {f.name: f.value for f in told.findings} == {"enough_groups_read": 8, "enough_groups_copy": 8}
+    for m in told.measurements:
+        assert m.bandwidth_bytes_per_second
+        expected = 100e6 * min(1.0, float(m.axes["groups"]) / 8)
+        assert m.bandwidth_bytes_per_second.median == pytest.approx(expected)
 
 
 def test_one_kernel_may_be_asked_for(measure: Measure) -> None:

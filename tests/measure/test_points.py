@@ -21,16 +21,25 @@ def _hardly_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Forgetful(SimulatedDevice):
-    """A runtime that does nothing of several launches at once; each alone is well."""
+    """A runtime that comes to do nothing of several launches at once; each alone is well."""
+
+    well = 0
+    """How often it still does all of them."""
 
     def run(self, operations: Sequence[Operation]) -> float:
-        return super().run(operations) if len(operations) == 1 else 1e-3
+        if len(operations) > 1:
+            self.well -= 1
+        return super().run(operations) if len(operations) == 1 or self.well >= 0 else 1e-3
 
 
-@pytest.mark.parametrize("name", ["copy", "occupancy"])
-def test_passes_that_are_lost_together_are_found(simulated: SimulatedDevice, name: str) -> None:
+@pytest.mark.parametrize(("name", "well"), [("copy", 0), ("occupancy", 0), ("occupancy", 100)])
+def test_passes_that_are_lost_together_are_found(simulated: SimulatedDevice, name: str, well: int) -> None:
+    """Of points in turns also if that begins when each has been checked for the first time."""
     device = Forgetful(clock=simulated.clock, pace=lambda work: 2e9)
-    _, told = run_on(device, name, footprint_bytes=MIB, **GPU_PINNED)
+    device.well = well
+    counted = {"stop": "count", "samples": 50, "time_limit_seconds": None}
+    _, told = run_on(device, name, footprint_bytes=MIB, **counted, **GPU_PINNED)
+    assert device.well < 0
     assert {m.status for m in told.measurements} == {"unverified"}
 
 

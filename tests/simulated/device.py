@@ -78,6 +78,11 @@ class Work:
         return self.operation.kernel if isinstance(self.operation, Launch) else None
 
     @property
+    def groups(self) -> int:
+        """1 of a copy."""
+        return self.operation.groups if isinstance(self.operation, Launch) else 1
+
+    @property
     def buffers(self) -> list[Buffer]:
         ends = (
             self.operation.arguments

@@ -1,1 +1,1 @@
-"""The wire, without I/O: messages, framing, sessions."""
+"""The wire, without I/O: messages and their validation, and the client's session."""

@@ -16,8 +16,8 @@ import msgspec
 
 from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError, InvalidParameters, ProtocolError, from_wire
+from gpubench.framing import LineBuffer
 from gpubench.protocol import messages
-from gpubench.protocol.framing import LineBuffer
 from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 

@@ -71,7 +71,7 @@ def test_a_line_that_ended_in_time_is_answered_by_a_server_that_woke_late(server
 
 @pytest.mark.parametrize(
     ("opening", "said"),
-    [(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "not HTTP"), (b"\x16\x03\x01\x02\x00\x01", "not TLS")],
+    [(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "not HTTP"), (b"\x16\x03\x01\x02\x00\x01", "not use TLS")],
 )
 def test_another_protocol_is_told_so(server: RunningServer, opening: bytes, said: str) -> None:
     with server.connect() as client:

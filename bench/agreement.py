@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 
-from in_process import Quiet, rate, run, tuned
+from in_process import rate, run, tuned
 from record import keep, ratio_of
 
 from gpubench.benchmarks.integrity.benchmark import memory_under_test
@@ -51,7 +51,7 @@ def sweep_end(measured: list[Measurement], kernel: str) -> Measurement:
 
 def integrity_beside_copy(device: Device) -> list[dict[str, float]]:
     """Round by round, byte/s of each pattern's steps, and of all, over that of the copies around them."""
-    bench = RunContext(device, Quiet())
+    bench = RunContext(device)
     arena = Arena(device)
     copy, shape = tuned(device, bench.programs, arena, "copy", bench.footprint_bytes(None))
     passes = copy.launches(shape)

@@ -8,15 +8,14 @@ from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.registry import STREAM
 from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.devices.base import Device
-from gpubench.executor.messages import Run, Started
+from gpubench.executor.messages import Event, Measured, Run, Tuned
 from gpubench.executor.run_executor import RunExecutor
 from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena
 from gpubench.measure.shapes import candidates, chunk_bytes
 from gpubench.measure.tuning import best, try_shapes
 from gpubench.requests import BenchmarkRequest
-from gpubench.results.document import Finding, Measurement, Shape, Tuning
-from gpubench.results.progress import Progress
+from gpubench.results.document import Measurement, Shape, Tuning
 
 
 class Quiet:
@@ -27,15 +26,11 @@ class Quiet:
         self.tunings: list[Tuning] = []
 
     def raise_if_cancelled(self) -> None: ...
-    def started(self, event: Started) -> None: ...
-    def progress(self, progress: Progress) -> None: ...
-    def tuned(self, tuning: Tuning) -> None:
-        self.tunings.append(tuning)
-
-    def measured(self, measurement: Measurement) -> None:
-        self.measurements.append(measurement)
-
-    def found(self, finding: Finding) -> None: ...
+    def send(self, event: Event) -> None:
+        if isinstance(event, Measured):
+            self.measurements.append(event.measurement)
+        elif isinstance(event, Tuned):
+            self.tunings.append(event.tuning)
 
 
 def run(device: Device, requests: Sequence[BenchmarkRequest | str]) -> Quiet:

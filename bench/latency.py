@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from in_process import Quiet
 from record import BUILD, keep, ratio_of
 
 from gpubench.benchmarks.latency.chase import Chase, whole_steps
@@ -34,7 +33,7 @@ def main() -> int:
     peer = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     runtime = OpenClRuntime()
     device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
-    bench = RunContext(device, Quiet())
+    bench = RunContext(device)
     about = host.describe_host()
     caches = ", ".join(f"L{each.level} {format_bytes(each.nbytes)}" for each in host.data_caches())
     print(f"\nlatency of a step, {about.processor}, {caches}; medians of {ROUNDS} alternating rounds\n")

@@ -17,8 +17,10 @@ from gpubench.devices.runtimes import RUNTIMES
 from gpubench.devices.selection import choose
 from gpubench.errors import DeadlineExceeded, from_wire
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder, StopRequest, supervise
-from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
+from gpubench.executor.probe import devices_of, probe, workers_for
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess
 from gpubench.protocol.messages import Accepted, Devices, RunParams
 from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.document import RunDocument

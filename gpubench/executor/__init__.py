@@ -1,1 +1,1 @@
-"""The process that owns one device, and the handle that its owner holds."""
+"""Runs benchmarks in a worker process that owns one device, and supervises that process."""

@@ -13,7 +13,7 @@ from typing import Literal
 from gpubench.devices.selection import choose
 from gpubench.errors import DeviceLost, NoSuchDevice
 from gpubench.executor.messages import Probed
-from gpubench.executor.worker_process import probe
+from gpubench.executor.probe import probe
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.errors import DeadlineExceeded, LimitExceeded, NoSuchRun
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder, StopRequest
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import StopRequest
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.progress import Progress
 from gpubench_server.limits import Limits

@@ -22,7 +22,7 @@ from gpubench.errors import (
     UnknownMethod,
 )
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder
+from gpubench.executor.recorder import Recorder
 from gpubench.protocol.messages import (
     PARAMETERS,
     PROTOCOL,

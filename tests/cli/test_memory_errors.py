@@ -33,7 +33,7 @@ def test_errors_end_the_command_with_1_and_are_in_the_document(tmp_path: Path) -
         PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]),
     )
     assert done.returncode == 1
-    assert "the data were wrong after integrity" in done.stderr
+    assert "verification of integrity failed" in done.stderr
     document = json.loads(done.stdout)
     assert (document["outcome"], document["error"]["kind"]) == ("unverified", "verification_failed")
     [measured] = document["measurements"]

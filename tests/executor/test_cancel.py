@@ -10,7 +10,8 @@ from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.errors import Cancelled
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder, StopRequest, supervise
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.results.progress import Progress
 from gpubench.results.timestamps import now

@@ -29,9 +29,9 @@ def test_a_worker_ends_with_its_owner(unread: bool) -> None:
 
 _PROGRAM = """
 import ctypes, signal
-from gpubench.executor.worker_main import end_where_held
+from gpubench.executor.worker_main import end_if_blocked
 
-end_where_held(1.0)
+end_if_blocked(1.0)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 {call}
 """

@@ -13,8 +13,10 @@ import pytest
 from gpubench.benchmarks.plan import plan
 from gpubench.errors import Cancelled, DeadlineExceeded
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, Recorder, StopRequest, supervise
-from gpubench.executor.worker_process import WorkerProcess, probe
+from gpubench.executor.probe import probe
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess
 from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress

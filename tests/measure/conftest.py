@@ -12,7 +12,7 @@ from gpubench.benchmarks.plan import plan
 from gpubench.devices.base import Device
 from gpubench.devices.opencl.runtime import OpenClRuntime
 from gpubench.errors import Cancelled
-from gpubench.executor.messages import Finished, Run, Started
+from gpubench.executor.messages import Event, Finished, Found, Measured, Progressed, Run, Started, Tuned
 from gpubench.executor.run_executor import RunExecutor
 from gpubench.kernels.source import read_source
 from gpubench.requests import BenchmarkRequest, StatedMemory
@@ -33,7 +33,7 @@ PINNED = {
 
 @dataclass
 class Collected:
-    """A reporter that keeps what it is told, and cancels when ``cancel_when`` says so."""
+    """A reporter that keeps all events, and cancels once ``cancel_when`` is true."""
 
     cancel_when: Callable[[Collected], bool] = lambda _: False
     events: list[Started] = field(default_factory=list)
@@ -46,20 +46,18 @@ class Collected:
         if self.cancel_when(self):
             raise Cancelled("the test cancelled")
 
-    def started(self, event: Started) -> None:
-        self.events.append(event)
-
-    def progress(self, progress: Progress) -> None:
-        self.heard.append(progress)
-
-    def tuned(self, tuning: Tuning) -> None:
-        self.tunings.append(tuning)
-
-    def measured(self, measurement: Measurement) -> None:
-        self.measurements.append(measurement)
-
-    def found(self, finding: Finding) -> None:
-        self.findings.append(finding)
+    def send(self, event: Event) -> None:
+        match event:
+            case Started():
+                self.events.append(event)
+            case Progressed():
+                self.heard.append(event.progress)
+            case Tuned():
+                self.tunings.append(event.tuning)
+            case Measured():
+                self.measurements.append(event.measurement)
+            case Found():
+                self.findings.append(event.finding)
 
 
 @pytest.fixture(scope="session")

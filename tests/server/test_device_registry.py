@@ -11,7 +11,7 @@ from gpubench_server.device_registry import DeviceRegistry
 
 from gpubench.errors import DeviceLost, NoSuchDevice
 from gpubench.executor.messages import Probed
-from gpubench.executor.worker_process import devices_of, workers_for
+from gpubench.executor.probe import devices_of, workers_for
 from gpubench.results.machine import RuntimeStatus
 from tests.documents import processor, rtx_5090
 

@@ -9,8 +9,7 @@ import os
 import queue
 import signal
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +17,8 @@ from urllib.parse import urlsplit
 import platformdirs
 
 import gpubench
-from gpubench.errors import CannotListen, Forbidden, GpubenchError, MissingDependency
+from gpubench.atomic_files import replaces, write_file
+from gpubench.errors import CannotListen, Forbidden, GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
 from gpubench_server.device_registry import Runtime
@@ -75,12 +75,24 @@ def _serve(options: argparse.Namespace) -> int:
     )
     server.start()
     _say(f"listening on {server.tcp_url} and {server.http_url}")
-    if options.address_file:
-        _write_addresses(options.address_file, {"tcp": server.tcp_url, "http": server.http_url})
-    server.run_until(signals)
-    if options.address_file:
-        options.address_file.unlink(missing_ok=True)
+    with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
+        server.run_until(signals)
     return 0
+
+
+@contextlib.contextmanager
+def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None]:
+    """Keep the addresses in a file, if one is wanted, for as long as they are listened on."""
+    if path is None:
+        yield
+        return
+    try:
+        write_file(path, json.dumps(addresses).encode() + b"\n")
+    except OSError as error:
+        raise InvalidParameters(f"the address file {path} cannot be written: {error.strerror}") from None
+    yield
+    if replaces(path):  # a pipe or a device is not ours to remove
+        path.unlink(missing_ok=True)
 
 
 def _say(line: str) -> None:
@@ -153,12 +165,3 @@ def _address(url: str, insecure: bool) -> Address:
             "the port (ssh -L), or pass --insecure where the network is your own"
         )
     return address
-
-
-def _write_addresses(path: Path, addresses: dict[str, str]) -> None:
-    """Whole or not at all: who waits for the file never reads half of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        json.dump(addresses, file)
-        file.write("\n")
-    os.chmod(file.name, 0o644)  # noqa: PTH101
-    Path(file.name).replace(path)

@@ -18,7 +18,7 @@ class LineBuffer:
     """
 
     def __init__(self, maximum_bytes: int) -> None:
-        self.begun = False
+        self.waiting = False
         """Whether any bytes are waiting; once ``next_line`` returned None they are an incomplete line."""
         self._maximum_bytes = maximum_bytes
         self._unread = b""
@@ -28,11 +28,11 @@ class LineBuffer:
     def feed(self, data: bytes) -> None:
         self._unread = self._unread[self._at :] + data if self._unread else data
         self._at = 0
-        self.begun = bool(self._unread or self._partial)
+        self.waiting = bool(self._unread or self._partial)
 
     def end(self) -> None:
         """The peer sends no more: what it left without a newline counts as a line."""
-        if self.begun:
+        if self.waiting:
             self.feed(b"\n")
 
     def next_line(self) -> bytes | None:
@@ -41,7 +41,7 @@ class LineBuffer:
         if end < 0:
             self._partial += self._unread[self._at :]
             self._unread, self._at = b"", 0
-            self.begun = bool(self._partial)
+            self.waiting = bool(self._partial)
             if len(self._partial) >= self._maximum_bytes:
                 raise self._too_long()
             return None
@@ -49,7 +49,7 @@ class LineBuffer:
         self._at = end + 1
         if self._at == len(self._unread):
             self._unread, self._at = b"", 0
-            self.begun = False
+            self.waiting = False
         if self._partial:
             line = bytes(self._partial) + line
             self._partial = bytearray()

@@ -66,10 +66,10 @@ def test_peek_shows_the_first_bytes_that_wait(data: bytes, cuts: list[int], coun
     for begin, end in itertools.pairwise(edges):
         buffer.feed(data[begin:end])
         waiting += data[begin:end]
-        assert (buffer.peek(count), buffer.begun) == (waiting[:count], bool(waiting))
+        assert (buffer.peek(count), buffer.waiting) == (waiting[:count], bool(waiting))
         if (line := buffer.next_line()) is not None:
             waiting = waiting[len(line) + 1 :]
-        assert (buffer.peek(count), buffer.begun) == (waiting[:count], bool(waiting))
+        assert (buffer.peek(count), buffer.waiting) == (waiting[:count], bool(waiting))
 
 
 def test_the_maximum_includes_the_newline() -> None:
@@ -109,15 +109,15 @@ def test_the_end_completes_a_line_without_a_newline() -> None:
     buffer.feed(b"lf")
     buffer.end()
     assert drain(buffer) == [b"half"]
-    assert not buffer.begun
+    assert not buffer.waiting
 
 
-def test_begun_means_that_bytes_are_waiting() -> None:
+def test_an_incomplete_line_is_waiting() -> None:
     buffer = LineBuffer(100)
-    assert not buffer.begun
+    assert not buffer.waiting
     buffer.feed(b"whole\nha")
     assert drain(buffer) == [b"whole"]
-    assert buffer.begun
+    assert buffer.waiting
     buffer.feed(b"lf\n")
     assert drain(buffer) == [b"half"]
-    assert not buffer.begun
+    assert not buffer.waiting

@@ -13,7 +13,7 @@ import re
 import select
 import socket
 import time
-from typing import Protocol
+from collections.abc import Callable
 
 from gpubench.errors import GpubenchError, InvalidRequest, LineTooLong, RequestTimeout
 from gpubench.framing import LineBuffer
@@ -42,26 +42,27 @@ _READABLE = select.POLLIN
 _LOST = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
-class LineHandler(Protocol):
-    """What a connection needs from the service behind it."""
-
-    def respond(self, line: bytes, outbox: Outbox) -> bytes | None:
-        """The response to a line; None if there is none, or if it will come through the outbox."""
-
-    def abandon(self, ticket: Ticket) -> None:
-        """The client of this request is gone."""
-
-
 class _ClientGone(Exception):
     """The client disconnected, or does not read."""
 
 
 class ClientConnection:
-    """Serves one connected socket until the client leaves, breaks the protocol or stops reading."""
+    """Serves one connected socket until the client leaves, breaks the protocol or stops reading.
 
-    def __init__(self, client: socket.socket, service: LineHandler, limits: Limits) -> None:
+    ``respond`` returns the response to a line, or None if there is none or it will come through the outbox.
+    ``abandon`` is called for each request that was still waiting for a response when the client left.
+    """
+
+    def __init__(
+        self,
+        client: socket.socket,
+        respond: Callable[[bytes, Outbox], bytes | None],
+        abandon: Callable[[Ticket], None],
+        limits: Limits,
+    ) -> None:
         self._client = client
-        self._service = service
+        self._respond = respond
+        self._abandon = abandon
         self._limits = limits
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -92,7 +93,7 @@ class ClientConnection:
             pass
         finally:
             for ticket in self._outbox.close():
-                self._service.abandon(ticket)
+                self._abandon(ticket)
             os.close(self._wake_read)
             os.close(self._wake_write)
 
@@ -101,12 +102,12 @@ class ClientConnection:
 
         Every ping passes through here: whatever it does not need stands behind a condition.
         """
-        waiting = True
-        while waiting:
-            waiting = self._lines.begun and self._serve_lines()
+        more = True
+        while more:
+            more = self._lines.waiting and self._serve_lines()
             if self._sending or not self._outbox.empty:
                 self._send()
-            waiting = waiting and not self._congested()
+            more = more and not self._congested()
         if not self._sending and self._outbox.empty:
             self._settle()
 
@@ -157,7 +158,8 @@ class ClientConnection:
         elif self._outbox.empty:
             deadline = self._ends_at()
         else:
-            deadline = min(self._outbox.next_due(), default=time.monotonic() + self._limits.idle_seconds)
+            due = self._outbox.next_due()
+            deadline = time.monotonic() + self._limits.idle_seconds if due is None else due
         if self._state in IN_A_LINE and not self._congested():
             deadline = min(deadline, self._entered_at + self._limits.line_deadline_seconds)
         return deadline
@@ -185,8 +187,8 @@ class ClientConnection:
         if not chunk:
             self._on(Event.INPUT_ENDED)
             self._lines.end()  # the last line may lack its newline: `printf ... | nc`
-            # Is the client gone, or has it only ended its requests? Sending progress tells.
-            self._outbox.hurry()
+            # The client may be gone, or may only have ended its requests: a failed write shows which.
+            self._outbox.send_progress_now()
         elif self._state in LISTENING:
             self._lines.feed(chunk)
 
@@ -196,7 +198,7 @@ class ClientConnection:
             mistake = _mistaken_protocol(self._lines.peek(_RECOGNISED_BYTES))
             if mistake is not None:
                 self._refuse(mistake)
-        while self._lines.begun:
+        while self._lines.waiting:
             if self._congested():
                 return True
             try:
@@ -223,10 +225,10 @@ class ClientConnection:
 
     def _serve_line(self, line: bytes) -> None:
         self._active_at = time.monotonic()
-        answer = self._service.respond(line, self._outbox) if line.strip() else None
+        answer = self._respond(line, self._outbox) if line.strip() else None
         if answer is None:
             return
-        alone = self._outbox.empty and not self._lines.begun and not self._sending
+        alone = self._outbox.empty and not self._lines.waiting and not self._sending
         if alone and len(answer) <= PIECE_BYTES:
             # Bypassing the outbox saves a twentieth of the time of a ping.
             self._sending, self._send_began = answer, time.monotonic()
@@ -238,8 +240,8 @@ class ClientConnection:
         self._on(Event.REFUSED)
         self._outbox.add(error_line(None, error))
         self._lines = LineBuffer(MAX_REQUEST_BYTES)
-        for ticket in self._outbox.give_up_tickets():
-            self._service.abandon(ticket)
+        for ticket in self._outbox.drop_tickets():
+            self._abandon(ticket)
 
     # Writing.
 
@@ -264,7 +266,7 @@ class ClientConnection:
 def _mistaken_protocol(beginning: bytes) -> InvalidRequest | None:
     """An error for a client that speaks TLS or HTTP, judged by its first bytes."""
     if beginning[0] == _TLS_HANDSHAKE:
-        return InvalidRequest("this port does not use TLS, it is plain text: connect without TLS")
+        return InvalidRequest("this port uses plain text, not TLS; connect without TLS")
     if _HTTP.match(beginning):
         return InvalidRequest(
             "this port speaks newline-delimited JSON-RPC 2.0, not HTTP; "

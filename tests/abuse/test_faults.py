@@ -238,6 +238,13 @@ def test_addresses_that_are_not_valid(tmp_path: Path, url: str) -> None:
     assert url in error
 
 
+def test_an_address_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "addresses.json"
+    options = ("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--address-file", str(path))
+    error = failed_start(*options, "--data-dir", str(tmp_path / "data"))
+    assert f"{path} cannot be written: No such file" in error
+
+
 def test_an_unknown_limit_names_the_known_ones(tmp_path: Path) -> None:
     error = failed_start("--limit", "max_fun=1", "--data-dir", str(tmp_path))
     assert "max_connections" in error

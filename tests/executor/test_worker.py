@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gpubench.benchmarks.plan import plan
-from gpubench.errors import Cancelled, DeadlineExceeded
-from gpubench.executor.messages import Run
+from gpubench.errors import Cancelled, DeadlineExceeded, DeviceLost
+from gpubench.executor.messages import Progressed, Run
 from gpubench.executor.probe import probe
 from gpubench.executor.recorder import Recorder
 from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess
+from gpubench.framing import LineBuffer
 from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 from gpubench.results.timestamps import now
 from tests.measure.conftest import MIB, PINNED
+from tests.running import PATIENCE_SECONDS
 
 QUICK = {"footprint_bytes": 4 * MIB, "time_limit_seconds": 0.05, **PINNED}
 LONG = {**QUICK, "time_limit_seconds": 300, "target_ratio": 0.0001}
@@ -129,6 +134,42 @@ def test_a_killed_worker_is_a_lost_device(worker: WorkerProcess, device_id: str)
     assert "SIGKILL" in document.error.message
     assert [m.benchmark for m in document.measurements] == ["copy"]
     assert not worker.alive
+
+
+@pytest.fixture
+def peer(worker: WorkerProcess) -> Iterator[socket.socket]:
+    """Our own end of the worker's connection, in the place of the worker's."""
+    worker._socket.close()
+    worker._socket, theirs = socket.socketpair()
+    with theirs:
+        yield theirs
+
+
+@pytest.mark.parametrize("line", [b"no JSON\n", b'{"type":"unknown"}\n', b'{"type":"tuned","x":"\xff"}\n'])
+def test_an_invalid_message_is_a_lost_device(worker: WorkerProcess, peer: socket.socket, line: bytes) -> None:
+    peer.sendall(line)
+    with pytest.raises(DeviceLost, match="invalid message"):
+        worker.receive(PATIENCE_SECONDS)
+
+
+def test_an_endless_message_is_a_lost_device(
+    worker: WorkerProcess, peer: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_lines", LineBuffer(1000))
+    peer.sendall(b"x" * 1000)
+    with pytest.raises(DeviceLost, match="longer than 1000 bytes"):
+        worker.receive(PATIENCE_SECONDS)
+
+
+def test_messages_arrive_whole_however_they_are_split(worker: WorkerProcess, peer: socket.socket) -> None:
+    events = [
+        Progressed(Progress(phase="measuring", done_ratio=0.0, message="x" * size)) for size in (0, 3000)
+    ]
+    data = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+    for at in range(0, len(data), 37):
+        peer.sendall(data[at : at + 37])
+    assert [worker.receive(PATIENCE_SECONDS) for _ in events] == events
+    assert worker.receive(0.0) is None
 
 
 def test_a_worker_that_hangs_is_ended(worker: WorkerProcess, device_id: str) -> None:

@@ -13,6 +13,8 @@ from gpubench_server.connection import ClientConnection
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import PIECE_BYTES, Outbox
 
+from gpubench.protocol.messages import MAX_REQUEST_BYTES
+
 DOCUMENT = b"x" * (6 * PIECE_BYTES) + b"\n"
 PAGE = b"x" * (PIECE_BYTES - 1) + b"\n"
 ANSWERS = {b"one": DOCUMENT, b"page": PAGE, b"slow": PAGE, b"short": b"short\n"}
@@ -75,6 +77,25 @@ def test_the_send_deadline_starts_when_there_is_data_to_read(requests: bytes) ->
     with served() as client:
         client.sendall(requests)
         assert read(client, len(expected)) == expected
+
+
+def test_a_refused_client_that_keeps_sending_is_disconnected() -> None:
+    """The time to linger counts from the error; what the client sends meanwhile does not extend it."""
+    with served(Limits(linger_seconds=0.2)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            while True:
+                client.sendall(b"Host: x\r\n")
+
+
+def test_an_error_reaches_a_client_that_ended_its_input() -> None:
+    with served() as client:
+        client.sendall(b"x" * MAX_REQUEST_BYTES)
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while chunk := client.recv(4096):
+            received += chunk
+    assert b"line_too_long" in received
 
 
 def test_unread_responses_stop_the_reading_of_requests() -> None:

@@ -18,7 +18,6 @@ from gpubench.benchmarks.integrity.memory import WORD_BYTES, MemoryUnderTest
 from gpubench.benchmarks.integrity.patterns import PATTERNS, Pattern, Step
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
-from gpubench.executor.in_process import RecordingReporter
 from gpubench.measure.memory import Arena
 from gpubench.measure.run_context import RunContext
 from gpubench.requests import BenchmarkRequest
@@ -52,7 +51,7 @@ def sweep_end(measured: list[Measurement], kernel: str) -> Measurement:
 
 def integrity_beside_copy(device: Device) -> list[dict[str, float]]:
     """Round by round, byte/s of each pattern's steps, and of all, over that of the copies around them."""
-    context = RunContext(device, RecordingReporter())
+    context = RunContext(device)
     arena = Arena(device)
     copy, shape = tuned(device, context.programs, arena, "copy", context.footprint_bytes(None))
     passes = copy.launches(shape)

@@ -15,7 +15,6 @@ from record import BUILD, keep, ratio_of
 from gpubench.benchmarks.latency.chase import Chase, whole_steps
 from gpubench.devices import host
 from gpubench.devices.opencl.runtime import OpenClRuntime
-from gpubench.executor.in_process import RecordingReporter
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.statistics import median
 from gpubench.measure.verification.mismatch_reports import MismatchReports
@@ -34,7 +33,7 @@ def main() -> int:
     peer = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     runtime = OpenClRuntime()
     device = runtime.open(next(info.id for info in runtime.devices() if info.kind == "cpu"))
-    context = RunContext(device, RecordingReporter())
+    context = RunContext(device)
     about = host.describe_host()
     caches = ", ".join(f"L{each.level} {format_bytes(each.nbytes)}" for each in host.data_caches())
     print(f"\nlatency of a step, {about.processor}, {caches}; medians of {ROUNDS} alternating rounds\n")

@@ -12,8 +12,9 @@ from gpubench.devices.runtimes import RUNTIMES
 from gpubench.devices.selection import choose
 from gpubench.errors import DeadlineExceeded, from_wire
 from gpubench.executor.prepare import prepare_run
+from gpubench.executor.probe import devices_of, probe, workers_for
 from gpubench.executor.supervisor import StopRequest, supervise
-from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
+from gpubench.executor.worker_process import WorkerProcess
 from gpubench.library import RunDocument
 from gpubench.protocol.messages import Accepted, Devices
 from gpubench_client.backend import BenchmarkNames, RunOptions, split_options

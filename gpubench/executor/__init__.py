@@ -5,8 +5,10 @@ without a worker process, ``worker_main`` within one.
 """
 
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder, StopRequest, supervise
-from gpubench.executor.worker_process import WorkerProcess, devices_of, probe, workers_for
+from gpubench.executor.probe import devices_of, probe, workers_for
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess
 
 __all__ = [
     "Recorder",

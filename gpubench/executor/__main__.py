@@ -1,4 +1,4 @@
-"""``python -m gpubench.executor DESCRIPTOR``: a worker on an inherited socket."""
+"""``python -m gpubench.executor DESCRIPTOR``: a worker process on an inherited socket."""
 
 import sys
 

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 from gpubench.devices.base import Device
 from gpubench.errors import Cancelled, GpubenchError
-from gpubench.executor.messages import Event, Found, Measured, Progressed, Run, Started, Tuned
+from gpubench.executor.messages import Event, Progressed, Run
+from gpubench.executor.recorder import Recorder
 from gpubench.executor.run_executor import RunExecutor
-from gpubench.executor.supervisor import Recorder
-from gpubench.results.document import Finding, Measurement, RunDocument, Tuning
+from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 from gpubench.results.timestamps import now
 
@@ -39,21 +39,6 @@ class RecordingReporter:
 
     def raise_if_cancelled(self) -> None:
         """Nobody else can cancel it: what runs in this thread is the run itself."""
-
-    def started(self, event: Started) -> None:
-        self.send(event)
-
-    def progress(self, progress: Progress) -> None:
-        self.send(Progressed(progress))
-
-    def tuned(self, tuning: Tuning) -> None:
-        self.send(Tuned(tuning))
-
-    def measured(self, measurement: Measurement) -> None:
-        self.send(Measured(measurement))
-
-    def found(self, finding: Finding) -> None:
-        self.send(Found(finding))
 
     def send(self, event: Event) -> None:
         self.recorder.take(event)

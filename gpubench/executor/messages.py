@@ -1,7 +1,7 @@
-"""What a worker process and its owner say to each other, one JSON object per line.
+"""The messages between a worker process and its owner, one JSON object per line.
 
-The owner (the server's scheduler, or the command line) sends commands; the worker answers with
-events. The owner keeps what it was told, so that a worker that dies takes nothing finished along.
+The owner (a server's device queue, or the local client) sends commands; the worker replies with events.
+The owner records each event as it arrives, so nothing that was finished is lost if the worker dies.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from gpubench.requests import PlannedBenchmark, StatedMemory
 from gpubench.results.document import ErrorInfo, Finding, Measurement, Tuning
 from gpubench.results.machine import Clocks, DeviceInfo, Environment, RuntimeStatus, Telemetry, Theory
 from gpubench.results.progress import Progress
+
+MAX_MEMORY_SHARE_RATIO = 0.9
+"""A run may use this share of free memory: other programs may fail if a device is filled to the last byte."""
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
@@ -25,7 +28,7 @@ class Probe(_Message, frozen=True):
 
 
 class Run(_Message, frozen=True):
-    """Measure these on this device. The run ends with ``Finished``."""
+    """Run these benchmarks on this device. The last event is ``Finished``."""
 
     device: str
     benchmarks: list[PlannedBenchmark]
@@ -33,14 +36,14 @@ class Run(_Message, frozen=True):
 
 
 class Cancel(_Message, frozen=True):
-    """End the run in progress; what is finished is kept."""
+    """End the run in progress; finished measurements are kept."""
 
 
 Command = Probe | Run | Cancel
 
 
 class Probed(_Message, frozen=True):
-    """``failed`` names the runtimes whose worker gave no answer: they may work at the next look."""
+    """``failed`` names the runtimes whose worker did not answer: the next probe may find them."""
 
     devices: list[DeviceInfo]
     runtimes: list[RuntimeStatus]
@@ -71,7 +74,7 @@ class Found(_Message, frozen=True):
 
 
 class Finished(_Message, frozen=True):
-    """The run is over; ``error`` where the run as a whole failed."""
+    """The run is over; ``error`` is set if the run as a whole failed."""
 
     clocks_after: Clocks
     telemetry: Telemetry

@@ -16,7 +16,7 @@ from gpubench.benchmarks.plan import plan
 from gpubench.catalog.lookup import find_technology
 from gpubench.errors import CatalogError
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder
+from gpubench.executor.recorder import Recorder
 from gpubench.requests import BenchmarkRequest, PlannedBenchmark, RequestedRun, StatedMemory
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.timestamps import now

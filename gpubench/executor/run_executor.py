@@ -1,4 +1,4 @@
-"""One run on one device: each benchmark in turn, told as it goes."""
+"""Executes one run on one device: its benchmarks in turn, each result reported as it is found."""
 
 from __future__ import annotations
 
@@ -10,33 +10,41 @@ from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.devices import host
 from gpubench.devices.base import Device
 from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
-from gpubench.executor.messages import Finished, Run, Started
+from gpubench.executor.messages import (
+    MAX_MEMORY_SHARE_RATIO,
+    Event,
+    Finished,
+    Found,
+    Measured,
+    Progressed,
+    Run,
+    Started,
+    Tuned,
+)
 from gpubench.kernels.source import ReadSource, read_source, source_hash
 from gpubench.measure.idle import wait_for_idle, wait_limit_seconds
 from gpubench.measure.points import without_figure
 from gpubench.measure.progress import ProgressReporter
-from gpubench.measure.run_context import Control, RunContext, Skipped
+from gpubench.measure.run_context import RunContext, Skipped
 from gpubench.requests import PlannedBenchmark, StatedMemory
-from gpubench.results.document import Finding, Measurement
+from gpubench.results.document import Finding, Tuning
 from gpubench.results.machine import Environment, IdleGate
 from gpubench.results.progress import Progress
 from gpubench.units import format_bytes
 
-MAX_MEMORY_SHARE = 0.9
-"""Of what is free: a device filled to the last byte fails in other programs' hands."""
 
+class Reporter(Protocol):
+    """Receives the events of a run, and may end it."""
 
-class Reporter(Control, Protocol):
-    """Who is told of a run as it goes."""
+    def send(self, event: Event) -> None: ...
 
-    def started(self, event: Started) -> None: ...
-    def progress(self, progress: Progress) -> None: ...
-    def measured(self, measurement: Measurement) -> None: ...
-    def found(self, finding: Finding) -> None: ...
+    def raise_if_cancelled(self) -> None:
+        """Raises ``Cancelled`` if the run is to end."""
+        ...
 
 
 class RunExecutor:
-    """Conducts one run; ``read`` gives the text of device code."""
+    """Executes one run; ``read`` returns the text of device code."""
 
     def __init__(
         self,
@@ -46,13 +54,18 @@ class RunExecutor:
         read: ReadSource = read_source,
     ) -> None:
         self._device = device
-        self._report = reporter
-        self._context = RunContext(device, reporter, memory, read)
+        self._reporter = reporter
+        self._context = RunContext(
+            device, memory, read, raise_if_cancelled=reporter.raise_if_cancelled, on_tuned=self._report_tuning
+        )
 
     def run(self, run: Run) -> Finished:
-        """Measure all; raises ``OutOfDeviceMemory`` before anything is measured, and ``DeviceLost``."""
+        """Execute all benchmarks; returns the last event, which the caller sends.
+
+        Raises ``OutOfDeviceMemory`` before anything is measured, and ``DeviceLost``.
+        """
         explanations = {each.name: BENCHMARKS[each.name].explanation for each in run.benchmarks}
-        self._report.started(
+        self._reporter.send(
             Started(self._device.info, self._environment(), self._context.theory, explanations)
         )
         cancelled = False
@@ -60,9 +73,9 @@ class RunExecutor:
             self._refuse_too_large(run.benchmarks)
             self._context.before = self._wait_for_idle(run.benchmarks)
             for index, planned in enumerate(run.benchmarks):
-                self._report.raise_if_cancelled()
+                self._reporter.raise_if_cancelled()
                 self._context.begin(
-                    ProgressReporter(self._report.progress, planned.name, index, len(run.benchmarks))
+                    ProgressReporter(self._report_progress, planned.name, index, len(run.benchmarks))
                 )
                 self._context.progress.phase("starting")
                 self._measure(planned)
@@ -77,30 +90,33 @@ class RunExecutor:
         limits = (each.parameters["time_limit_seconds"] or profile.time_limit_seconds for each in planned)
 
         def report(message: str) -> None:
-            self._report.progress(
+            self._report_progress(
                 Progress(phase="starting", benchmark=planned[0].name, done_ratio=0.0, message=message)
             )
 
         limit = wait_limit_seconds(profile, limits)
-        return wait_for_idle(self._device, limit, self._report.raise_if_cancelled, report)
+        return wait_for_idle(self._device, limit, self._reporter.raise_if_cancelled, report)
 
     def _measure(self, planned: PlannedBenchmark) -> None:
-        """One that cannot be done, or fails, does not end the others."""
+        """A benchmark that fails, or cannot run on this device, does not end the others."""
         try:
             self._context.verify_data()
-            for said in BENCHMARKS[planned.name].measure(self._context, planned):
-                if isinstance(said, Finding):
-                    self._report.found(said)
-                else:
-                    self._report.measured(said)
+            for result in BENCHMARKS[planned.name].measure(self._context, planned):
+                self._reporter.send(Found(result) if isinstance(result, Finding) else Measured(result))
         except Skipped as skipped:
-            self._report.measured(without_figure(planned, "skipped", str(skipped)))
+            self._reporter.send(Measured(without_figure(planned, "skipped", str(skipped))))
         except OutOfDeviceMemory as error:
-            # Others may have taken it meanwhile; the next one may ask for less.
+            # Other programs may have allocated it meanwhile; the next benchmark may need less.
             self._context.arena.release()
-            self._report.measured(without_figure(planned, "skipped", error.message))
+            self._reporter.send(Measured(without_figure(planned, "skipped", error.message)))
         except (BenchmarkFailed, InvalidParameters) as error:
-            self._report.measured(without_figure(planned, "failed", error.message))
+            self._reporter.send(Measured(without_figure(planned, "failed", error.message)))
+
+    def _report_progress(self, progress: Progress) -> None:
+        self._reporter.send(Progressed(progress))
+
+    def _report_tuning(self, tuning: Tuning) -> None:
+        self._reporter.send(Tuned(tuning))
 
     def _environment(self) -> Environment:
         device = self._device
@@ -115,13 +131,13 @@ class RunExecutor:
         )
 
     def _refuse_too_large(self, planned: Sequence[PlannedBenchmark]) -> None:
-        """Before anything is measured, so that nothing is lost."""
+        """Checked before anything is measured, so that no work is lost."""
         free = self._context.free_bytes
-        allowed = int(free * MAX_MEMORY_SHARE)
+        allowed = int(free * MAX_MEMORY_SHARE_RATIO)
         for each in planned:
             footprint = each.parameters["footprint_bytes"]
             if footprint is not None and footprint > allowed:
                 raise OutOfDeviceMemory(
-                    f"{each.name}: a footprint of {format_bytes(footprint)} is more than the "
-                    f"{format_bytes(allowed)} that a run may use of {format_bytes(free)} free",
+                    f"{each.name}: a footprint of {format_bytes(footprint)} is too large; a run may use "
+                    f"{format_bytes(allowed)}, {MAX_MEMORY_SHARE_RATIO:.0%} of {format_bytes(free)} free"
                 )

@@ -1,41 +1,20 @@
-"""Conduct one run on a worker, and keep what it told, whatever becomes of it."""
+"""Supervises one run on a worker process: records its events, and ends it on request."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-import msgspec
-
-from gpubench.errors import (
-    BenchmarkFailed,
-    Cancelled,
-    DeadlineExceeded,
-    DeviceLost,
-    GpubenchError,
-    VerificationFailed,
-    from_wire,
-)
-from gpubench.executor.messages import (
-    Cancel,
-    Event,
-    Finished,
-    Found,
-    Measured,
-    Progressed,
-    Run,
-    Started,
-    Tuned,
-)
+from gpubench.errors import DeviceLost, GpubenchError, from_wire
+from gpubench.executor.messages import Cancel, Finished, Found, Measured, Progressed, Run
+from gpubench.executor.recorder import Recorder
 from gpubench.executor.worker_process import WorkerProcess
-from gpubench.results.document import ErrorInfo, Measurement, Outcome, RunDocument
+from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
-from gpubench.results.timestamps import now
 
 CANCEL_GRACE_SECONDS = 2.0
-"""A worker looks for a cancel between samples; one that does not is stuck in a driver call."""
+"""A worker checks for a cancel between samples; one that takes longer is stuck in a driver call."""
 
 _POLL_SECONDS = 0.05
 
@@ -56,95 +35,6 @@ class StopRequest:
         return self._reason
 
 
-class Recorder:
-    """The run document as it grows."""
-
-    def __init__(
-        self, run_id: str, *, key: str | None, created_at: str, requested: list[dict[str, Any]]
-    ) -> None:
-        self._document = RunDocument(
-            run_id=run_id, outcome="failed", key=key, created_at=created_at, requested=requested
-        )
-
-    @property
-    def document(self) -> RunDocument:
-        return self._document
-
-    def started(self) -> None:
-        self._change(started_at=now())
-
-    def take(self, event: Event) -> None:
-        document = self._document
-        match event:
-            case Started():
-                self._change(
-                    device=event.device,
-                    environment=event.environment,
-                    theory=event.theory,
-                    explanations=event.explanations,
-                )
-            case Tuned():
-                self._change(tuning=[*document.tuning, event.tuning])
-            case Measured():
-                self._change(measurements=[*document.measurements, event.measurement])
-            case Found():
-                self._change(findings=[*document.findings, event.finding])
-            case Finished() if document.environment is not None:
-                self._change(
-                    telemetry=event.telemetry,
-                    environment=msgspec.structs.replace(
-                        document.environment, clocks_after=event.clocks_after
-                    ),
-                )
-            case _:
-                pass
-
-    def finish(self, error: GpubenchError | None) -> RunDocument:
-        """The whole document; ``error`` is why the run ended before its end, if it did."""
-        error = error or _worst(self._document)
-        self._change(
-            outcome=_outcome(error),
-            error=ErrorInfo.of(error) if error else None,
-            finished_at=now(),
-        )
-        return self._document
-
-    def _change(self, **fields: Any) -> None:
-        self._document = msgspec.structs.replace(self._document, **fields)
-
-
-def _worst(document: RunDocument) -> GpubenchError | None:
-    """What is wrong with a run that came to its end, by its measurements."""
-    wrong = [m for m in document.measurements if m.status == "unverified"]
-    if wrong:
-        return VerificationFailed(f"the data were wrong after {_names(wrong)}: {wrong[0].reason}")
-    failed = [m for m in document.measurements if m.status == "failed"]
-    if failed:
-        return BenchmarkFailed(f"{_names(failed)} failed: {failed[0].reason}")
-    return None
-
-
-def _names(measurements: list[Measurement]) -> str:
-    """Each benchmark once, however many points it has."""
-    return ", ".join(dict.fromkeys(m.benchmark for m in measurements))
-
-
-def _outcome(error: GpubenchError | None) -> Outcome:
-    match error:
-        case None:
-            return "ok"
-        case Cancelled():
-            return "cancelled"
-        case DeadlineExceeded():
-            return "timeout"
-        case DeviceLost():
-            return "device_lost"
-        case VerificationFailed():
-            return "unverified"
-        case _:
-            return "failed"
-
-
 def supervise(
     worker: WorkerProcess,
     run: Run,
@@ -153,40 +43,40 @@ def supervise(
     on_progress: Callable[[Progress], None],
     on_change: Callable[[RunDocument], None] = lambda document: None,
 ) -> RunDocument:
-    """Run it to its end and return the document; never raises for what became of the run.
+    """Execute the run to its end and return its document; a run that fails raises nothing.
 
-    ``on_change`` is told the document when measurements were added to it; the points of a curve
-    come together and are told as one. After a
-    ``device_lost`` outcome, or a ``stop`` that the worker did not obey, the worker is gone.
+    ``on_change`` is called with the document when measurements have been added; the points of a curve
+    arrive together and cause one call. If the outcome is ``device_lost``, or the worker did not obey
+    ``stop``, the worker has been ended.
     """
     recorder.started()
     try:
         worker.send(run)
-        finished = _listen(worker, recorder, stop, on_progress, on_change)
+        finished = _record_events(worker, recorder, stop, on_progress, on_change)
     except DeviceLost as lost:
         worker.end()
         return recorder.finish(stop.reason or lost)
-    if finished is None:  # asked to stop, and did not
+    if finished is None:  # the worker did not obey the stop request
         worker.end()
         return recorder.finish(stop.reason)
     if finished.error:
-        said = finished.error
-        error = from_wire(said.code, said.message, {"kind": said.kind})
+        error = from_wire(finished.error.code, finished.error.message, {"kind": finished.error.kind})
         if isinstance(error, DeviceLost):
             worker.end()
         return recorder.finish(error)
     return recorder.finish(stop.reason if finished.cancelled else None)
 
 
-def _listen(
+def _record_events(
     worker: WorkerProcess,
     recorder: Recorder,
     stop: StopRequest,
     on_progress: Callable[[Progress], None],
     on_change: Callable[[RunDocument], None],
 ) -> Finished | None:
+    """Until the run is over; None if the worker does not end it in time after ``stop``."""
     give_up_at: float | None = None
-    untold = False
+    changed = False
     while True:
         if stop.reason and give_up_at is None:
             worker.send(Cancel())
@@ -194,15 +84,15 @@ def _listen(
         if give_up_at is not None and time.monotonic() > give_up_at:
             return None
         event = worker.receive(_POLL_SECONDS)
-        if untold and not isinstance(event, Measured | Found):
+        if changed and not isinstance(event, Measured | Found):
             on_change(recorder.document)
-            untold = False
+            changed = False
         if event is None:
             continue
         if isinstance(event, Progressed):
             on_progress(event.progress)
             continue
         recorder.take(event)
-        untold = untold or isinstance(event, Measured)
+        changed = changed or isinstance(event, Measured)
         if isinstance(event, Finished):
             return event

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -38,32 +38,27 @@ class Skipped(Exception):
     """The device or its runtime cannot do a benchmark, which is no error; the message says why."""
 
 
-class Control(Protocol):
-    """Cancels a run, and receives what tuning found."""
-
-    def raise_if_cancelled(self) -> None:
-        """Raises ``Cancelled`` if the run is to end."""
-        ...
-
-    def tuned(self, tuning: Tuning) -> None: ...
-
-
 class RunContext:
-    """The state of one run, handed to each benchmark in turn; ``progress`` is the current one's."""
+    """The state of one run, handed to each benchmark in turn; ``progress`` is the current one's.
+
+    ``raise_if_cancelled`` raises ``Cancelled`` if the run is to end; ``on_tuned`` receives each tuning.
+    """
 
     progress: ProgressReporter
 
     def __init__(
         self,
         device: Device,
-        control: Control,
         memory: StatedMemory | None = None,
         read: ReadSource = read_source,
+        *,
+        raise_if_cancelled: Callable[[], None] = lambda: None,
+        on_tuned: Callable[[Tuning], None] = lambda tuning: None,
     ) -> None:
         self.device = device
         self.profile = profile_of(device.info.kind)
-        self.raise_if_cancelled = control.raise_if_cancelled
-        self.tuned = control.tuned
+        self.raise_if_cancelled = raise_if_cancelled
+        self.tuned = on_tuned
         self.programs = Programs(device, read)
         self.arena = Arena(device, partial(_touch, device, self.programs, self.raise_if_cancelled))
         self.theory: Theory | None = theory_for_device(device.info, memory)

@@ -1,6 +1,5 @@
 """The wire, without I/O. A client's side of it is ``session``, which loads the library."""
 
-from gpubench.protocol.framing import LineBuffer
 from gpubench.protocol.messages import (
     DEFAULT_HTTP_PORT,
     DEFAULT_PORT,
@@ -25,7 +24,6 @@ __all__ = [
     "Accepted",
     "Devices",
     "Hello",
-    "LineBuffer",
     "Results",
     "RunParams",
     "Status",

@@ -23,9 +23,9 @@ from gpubench.errors import (
     UnsupportedDocument,
     from_wire,
 )
+from gpubench.framing import LineBuffer
 from gpubench.library import RunDocument
 from gpubench.protocol import messages
-from gpubench.protocol.framing import LineBuffer
 from gpubench.results.document import convert_document, decode_document
 from gpubench.results.progress import Progress
 

@@ -1,1 +1,1 @@
-"""The service: sockets in front, one worker process for each device behind."""
+"""The benchmark server: accepts runs over sockets and executes them in one worker process per device."""

@@ -1,4 +1,4 @@
-"""``python -m gpubench_server``: the same as the command ``gpubench-server``."""
+"""``python -m gpubench_server``: the command ``gpubench-server``."""
 
 import sys
 

@@ -1,10 +1,11 @@
-"""All parts of the server put together, and taken apart again in order."""
+"""Puts the parts of the server together, and shuts them down in order."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import queue
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -20,19 +21,19 @@ from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
-from gpubench_server.transports import POLL_SECONDS, Address, LineServer, shown
+from gpubench_server.transports import POLL_SECONDS, Address, LineServer, host_port
 from gpubench_server.web import WebServer, make_application
 
 log = logging.getLogger(__name__)
 
 _REFILLED_RUNS = 200
-"""As many of the newest runs are read at start for the gauges' last valid figures."""
+"""How many of the newest runs are read at the start, for the last valid figures of the gauges."""
 
 _CANCEL_SECONDS = 10.0
-"""For cancelled runs to end: longer than a worker that must be killed takes."""
+"""For cancelled runs to end: longer than it takes to kill a worker."""
 
 _FLUSH_SECONDS = 2.0
-"""For the last answers to reach their clients."""
+"""For the last responses to reach their clients."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Settings:
 
 
 class Server:
-    """The service, reachable from construction on. Raises ``StoreError`` and ``CannotListen``."""
+    """The service; it listens once constructed. Raises ``StoreError`` and ``CannotListen``."""
 
     def __init__(self, settings: Settings) -> None:
         self._limits = limits = settings.limits
@@ -64,22 +65,22 @@ class Server:
                 lambda: self._tcp.open_connections,
             )
             full = TooManyConnections(
-                f"this server takes {limits.max_connections} connections at once; try again in a moment",
+                f"this server has its maximum of {limits.max_connections} connections; try again in a moment",
                 retry_after_seconds=1,
             )
             self._tcp = LineServer(
                 settings.tcp,
-                lambda client: ClientConnection(client, self._service, limits).serve(),
+                self._serve,
                 max_connections=limits.max_connections,
                 linger_seconds=limits.linger_seconds,
                 refusal=error_line(None, full),
                 metrics=self._metrics,
             )
             undo.callback(self._tcp.server_close)
-            self.tcp_url = f"tcp://{_shown(self._tcp)}"
+            self.tcp_url = f"tcp://{_host_port(self._tcp)}"
             pages = make_application(self._snapshot, self._why_not_ready, self.tcp_url)
             self._web = WebServer(settings.http, pages, limits)
-            self.http_url = f"http://{_shown(self._web)}"
+            self.http_url = f"http://{_host_port(self._web)}"
             undo.pop_all()
 
     def start(self) -> None:
@@ -87,11 +88,14 @@ class Server:
         for server in (self._tcp, self._web):
             threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
+    def _serve(self, client: socket.socket) -> None:
+        ClientConnection(client, self._service.respond, self._scheduler.abandon, self._limits).serve()
+
     def run_until(self, signals: queue.SimpleQueue[int]) -> None:
-        """Serve until the first signal; then drain, which the second one cuts short."""
+        """Serve until the first signal; then drain, until a second signal cancels all runs."""
         _wait_for(signals)
-        log.info("draining: no new runs; up to %g s for running ones", self._limits.drain_seconds)
-        # Clients that are connected are served on; the HTTP port says `draining` meanwhile.
+        log.info("draining: no new runs; current runs have %g s to end", self._limits.drain_seconds)
+        # Connected clients are still served, and the HTTP port reports `draining`.
         self._tcp.shutdown()
         self._tcp.socket.close()
         self._scheduler.drain()
@@ -100,7 +104,7 @@ class Server:
             with contextlib.suppress(queue.Empty):
                 signals.get_nowait()
                 break
-        self._scheduler.cancel_all(Cancelled("the server was stopped before the run ended"))
+        self._scheduler.cancel_all(Cancelled("the server was stopped before the run had ended"))
         self._scheduler.wait_until_idle(_CANCEL_SECONDS)
         self._close()
 
@@ -116,7 +120,7 @@ class Server:
 
     def _snapshot(self) -> ServiceSnapshot:
         return ServiceSnapshot(
-            counted=self._metrics.snapshot(),
+            counts=self._metrics.snapshot(),
             devices=tuple(self._registry.known.devices),
             queues=tuple(self._scheduler.queues()),
             open_connections=self._tcp.open_connections,
@@ -126,16 +130,16 @@ class Server:
 
     def _why_not_ready(self) -> str | None:
         if self._registry.known.at is None:
-            return "looking for devices"
+            return "searching for devices"
         state = self._service.state
         return None if state == "ready" else state
 
 
 def _wait_for(signals: queue.SimpleQueue[int]) -> None:
-    """Wait for a signal, awake twice a second.
+    """Wait for a signal, and wake up twice a second.
 
-    A signal between the interpreter's last look and the wait for a lock wakes nobody: its handler
-    runs when the main thread next does.
+    A signal that arrives between the interpreter's last check and the wait for a lock does not end the
+    wait: its handler runs when the main thread runs next.
     """
     while True:
         with contextlib.suppress(queue.Empty):
@@ -143,6 +147,6 @@ def _wait_for(signals: queue.SimpleQueue[int]) -> None:
             return
 
 
-def _shown(server: LineServer | WebServer) -> str:
+def _host_port(server: LineServer | WebServer) -> str:
     host, port = server.server_address[:2]
-    return shown(str(host), int(port))
+    return host_port(str(host), int(port))

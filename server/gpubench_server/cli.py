@@ -9,8 +9,7 @@ import os
 import queue
 import signal
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +17,8 @@ from urllib.parse import urlsplit
 import platformdirs
 
 import gpubench
-from gpubench.errors import CannotListen, Forbidden, GpubenchError, MissingDependency
+from gpubench.atomic_files import replaces, write_file
+from gpubench.errors import CannotListen, Forbidden, GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
 from gpubench_server.device_registry import Runtime
@@ -46,7 +46,7 @@ def _command(arguments: Sequence[str] | None) -> int:
         _say(error.message)
     finally:
         if not log.end(_LOG_SECONDS):
-            os._exit(code)  # the interpreter's own end would wait for the stream as well
+            os._exit(code)  # the interpreter would wait for the stream when it ends
     return code
 
 
@@ -57,12 +57,12 @@ def _serve(options: argparse.Namespace) -> int:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise
         raise MissingDependency(
-            "the server needs prometheus-client, which is not installed: pip install '.[server]' "
+            "the server needs prometheus-client, which is not installed; run pip install '.[server]' "
             "in the checkout"
         ) from None
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Nothing is done in the handler: `shutdown` called from one would wait for itself.
+        # The handler does nothing else: `shutdown` called from it would wait for itself.
         signal.signal(number, lambda received, frame: signals.put(received))
     server = Server(
         Settings(
@@ -75,90 +75,105 @@ def _serve(options: argparse.Namespace) -> int:
     )
     server.start()
     _say(f"listening on {server.tcp_url} and {server.http_url}")
-    if options.address_file:
-        _write_addresses(options.address_file, {"tcp": server.tcp_url, "http": server.http_url})
-    server.run_until(signals)
-    if options.address_file:
-        options.address_file.unlink(missing_ok=True)
+    with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
+        server.run_until(signals)
     return 0
 
 
+@contextlib.contextmanager
+def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None]:
+    """Keep the addresses in a file, if one was asked for, for as long as the server listens."""
+    if path is None:
+        yield
+        return
+    try:
+        write_file(path, json.dumps(addresses).encode() + b"\n")
+    except OSError as error:
+        raise InvalidParameters(f"the address file {path} cannot be written: {error.strerror}") from None
+    yield
+    if replaces(path):  # a pipe or a device is not ours to remove
+        path.unlink(missing_ok=True)
+
+
 def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk is no reason not to serve
+    with contextlib.suppress(OSError):  # the service goes on if the disk of its stderr is full
         sys.stderr.write(f"gpubench-server: {line}\n")
         sys.stderr.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gpubench-server", description="Measure this machine's device memory on request, over a socket."
+        prog="gpubench-server",
+        description="Benchmark server: measures the memory of this machine's devices on request.",
     )
     parser.add_argument("--version", action="version", version=f"gpubench {gpubench.__version__}")
     parser.add_argument(
         "--listen",
         default=f"tcp://127.0.0.1:{DEFAULT_PORT}",
         metavar="tcp://HOST:PORT",
-        help="where benchmarks are asked for; port 0 takes a free one (default: %(default)s)",
+        help="address for benchmark requests; port 0 means any free port (default: %(default)s)",
     )
     parser.add_argument(
         "--http",
         default=f"127.0.0.1:{DEFAULT_HTTP_PORT}",
         metavar="HOST:PORT",
-        help="where metrics and health pages are served (default: %(default)s)",
+        help="address for metrics and health pages (default: %(default)s)",
     )
     parser.add_argument(
         "--data-dir",
         type=Path,
         default=Path(platformdirs.user_data_dir("gpubench")),
-        help="where runs are kept (default: %(default)s)",
+        help="directory in which runs are stored (default: %(default)s)",
     )
     parser.add_argument(
-        "--address-file", type=Path, help="write the real addresses there as JSON, once they are listened on"
+        "--address-file",
+        type=Path,
+        metavar="FILE",
+        help="once the server listens, write its addresses to this file as JSON; it is removed at the end",
     )
     parser.add_argument(
-        "--runtime", choices=list(_RUNTIMES), default="auto", help="where to look for devices (default: auto)"
+        "--runtime",
+        choices=list(_RUNTIMES),
+        default="auto",
+        help="which devices to offer (default: auto, which is all)",
     )
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="listen beyond loopback although nothing is encrypted and nobody is asked who they are",
+        help="allow addresses that other machines can reach, without encryption or authentication",
     )
     parser.add_argument(
         "--limit",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"change a limit; names: {', '.join(field.name for field in fields(Limits))}",
+        help=f"set a limit; may be repeated; names: {', '.join(field.name for field in fields(Limits))}",
     )
     parser.add_argument(
-        "--log-level", choices=["debug", "info", "warning", "error"], default="info", help="(default: info)"
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="info",
+        help="the least severe messages to log (default: info)",
     )
     return parser
 
 
 def _address(url: str, insecure: bool) -> Address:
-    """Where to listen; beyond loopback only with ``insecure``."""
+    """The address to listen on; not a loopback address only with ``insecure``."""
     parts = urlsplit(url)
     try:
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise CannotListen(f"{url} is no address: {error}") from None
+        raise CannotListen(f"{url} is not a valid address: {error}") from None
     if parts.scheme not in ("tcp", "http") or port is None or parts.path not in ("", "/"):
-        raise CannotListen(f"{url} is no address; write tcp://HOST:PORT, or HOST:PORT for --http")
+        raise CannotListen(
+            f"{url} is not a valid address; use tcp://HOST:PORT for --listen, HOST:PORT for --http"
+        )
     address = resolve(host or "", port)
     if not address.loopback and not insecure:
         raise Forbidden(
-            f"{url} can be reached from other machines, where anybody could read along and start runs: "
-            "this server does not encrypt and asks nobody who they are. Listen on 127.0.0.1 and forward "
-            "the port (ssh -L), or pass --insecure where the network is your own"
+            f"{url} can be reached from other machines, and this server has no encryption and no "
+            "authentication: anybody there could read all traffic and start runs. Listen on 127.0.0.1 and "
+            "forward the port (ssh -L), or pass --insecure if you trust the network"
         )
     return address
-
-
-def _write_addresses(path: Path, addresses: dict[str, str]) -> None:
-    """Whole or not at all: who waits for the file never reads half of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        json.dump(addresses, file)
-        file.write("\n")
-    os.chmod(file.name, 0o644)  # noqa: PTH101
-    Path(file.name).replace(path)

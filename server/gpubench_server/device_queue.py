@@ -1,7 +1,7 @@
-"""A queue: one piece of hardware, its queue, its worker process, one run at a time.
+"""One piece of hardware: the runs that wait for it, its worker process, one run at a time.
 
-Two runtimes can show the same GPU twice; both views share a queue, or they would disturb each other's
-figures.
+Two runtimes can list the same GPU; both of its devices share one queue, because runs at the same time
+would disturb each other's measurements.
 """
 
 from __future__ import annotations
@@ -25,18 +25,17 @@ from gpubench_server.live_run import LiveRun
 
 log = logging.getLogger(__name__)
 
-
 _RETRY_SECONDS = 5.0
-"""Told with a full queue where nothing is known of how long runs take here."""
+"""Suggested with a full queue until it is known how long runs take."""
 
 
 class DeviceQueue:
-    """The queue of one ``hardware_id`` and the thread that works it off.
+    """The queue of one ``hardware_id``, and the thread that executes its runs.
 
-    ``changed`` is the scheduler's, of whose lock all that is public here except ``start`` and ``end``
-    must be called while holding it. So is ``may_begin``, which tells whether the hardware that a run
-    keeps busy is free. ``on_start``, ``on_change`` and ``on_end`` are called by the queue's thread
-    without it; ``on_end`` must notify.
+    ``changed`` is the scheduler's condition. Everything public except ``start`` and ``end`` must be used
+    with its lock held, and ``may_start``, which says whether a run's hardware is free, is called with it.
+    ``on_start``, ``on_change`` and ``on_end`` are called by the queue's thread without the lock; ``on_end``
+    must notify the condition.
     """
 
     def __init__(
@@ -45,17 +44,17 @@ class DeviceQueue:
         limits: Limits,
         registry: DeviceRegistry,
         *,
-        may_begin: Callable[[LiveRun], bool],
+        may_start: Callable[[LiveRun], bool],
         on_start: Callable[[LiveRun], None],
         on_change: Callable[[LiveRun, RunDocument], None],
         on_end: Callable[[LiveRun, RunDocument], None],
     ) -> None:
         self.running: LiveRun | None = None
-        self.queue: deque[LiveRun] = deque()
+        self.waiting: deque[LiveRun] = deque()
         self._changed = changed
         self._limits = limits
         self._registry = registry
-        self._may_begin = may_begin
+        self._may_start = may_start
         self._on_start = on_start
         self._on_change = on_change
         self._on_end = on_end
@@ -63,13 +62,13 @@ class DeviceQueue:
         self._worker_device: str | None = None
         self._ending = False
         self._seconds_per_benchmark: float | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True, name="queue")
+        self._thread = threading.Thread(target=self._execute_all, daemon=True, name="device queue")
 
     def start(self) -> None:
         self._thread.start()
 
     def end(self, timeout_seconds: float) -> None:
-        """Take no further runs, end the worker; the queue must be empty."""
+        """Execute no further runs and end the worker; no run may be waiting."""
         with self._changed:
             self._ending = True
             self._changed.notify_all()
@@ -77,90 +76,90 @@ class DeviceQueue:
 
     def check_room(self) -> None:
         """Raises ``QueueFull``."""
-        length = len(self.queue)
+        length = len(self.waiting)
         if length >= self._limits.max_queue_length:
             eta = self.seconds_before(1)
             raise QueueFull(
-                f"{length} runs wait for this device already, and no more are taken; try again later",
+                f"the queue of this device is full: {length} runs are waiting; try again later",
                 queue_length=length,
                 retry_after_seconds=round(max(1.0, _RETRY_SECONDS if eta is None else eta), 1),
             )
 
     def put(self, run: LiveRun) -> int:
-        """Queue a run; returns its place, 0 for the next or running one."""
-        self.queue.append(run)
+        """Queue a run; returns its position, 0 for the run that is next or running."""
+        self.waiting.append(run)
         self._changed.notify_all()
-        return len(self.queue) - 1 + (self.running is not None)
+        return len(self.waiting) - 1 + (self.running is not None)
 
     def remove(self, run: LiveRun) -> bool:
-        """Take a waiting run out of the queue; false where it is not waiting."""
-        if run not in self.queue:
+        """Take a waiting run out of the queue; false if it is not waiting."""
+        if run not in self.waiting:
             return False
-        self.queue.remove(run)
-        self._tell_places()
+        self.waiting.remove(run)
+        self._report_positions()
         return True
 
-    def place(self, run: LiveRun) -> int:
-        return self.queue.index(run) + (self.running is not None) if run in self.queue else 0
-
-    def seconds_before(self, place: int) -> float | None:
-        """Until the run at ``place`` begins, from how long earlier runs took; null without any."""
-        if place == 0:
+    def seconds_before(self, position: int) -> float | None:
+        """Until the run at ``position`` starts, estimated from earlier runs; None if there were none."""
+        if position == 0:
             return 0.0
         if self._seconds_per_benchmark is None:
             return None
-        ahead = ([self.running] if self.running else []) + list(self.queue)
-        whole = sum(len(run.work.benchmarks) for run in ahead[:place]) * self._seconds_per_benchmark
-        begun = self.running.started_at if self.running else None
-        return max(0.0, whole - (time.monotonic() - begun if begun is not None else 0.0))
+        ahead = [*([self.running] if self.running else []), *self.waiting][:position]
+        expected = sum(len(run.work.benchmarks) for run in ahead) * self._seconds_per_benchmark
+        started_at = self.running.started_at if self.running else None
+        return max(0.0, expected - (time.monotonic() - started_at if started_at is not None else 0.0))
 
-    def _work(self) -> None:
-        while self._wait_for_work():
+    def _execute_all(self) -> None:
+        while self._wait_for_run():
             with self._registry.in_use():
                 run = self._take()
                 if run is not None:
-                    self._conduct(run)
+                    self._execute(run)
         self._end_worker()
 
-    def _wait_for_work(self) -> bool:
-        """Whether there is a run to begin, else the queue ends; a worker that idles for too long is ended."""
+    def _wait_for_run(self) -> bool:
+        """Wait until a run may start; false if the queue ends instead.
+
+        A worker that is idle for too long meanwhile is ended.
+        """
         while True:
             with self._changed:
-                patience = self._limits.worker_idle_seconds if self._worker else None
-                if self._changed.wait_for(lambda: self._is_due() or self._ending, patience):
+                timeout = self._limits.worker_idle_seconds if self._worker else None
+                if self._changed.wait_for(lambda: self._is_due() or self._ending, timeout):
                     return self._is_due()
             self._end_worker()
 
     def _is_due(self) -> bool:
-        return bool(self.queue) and self._may_begin(self.queue[0])
+        return bool(self.waiting) and self._may_start(self.waiting[0])
 
     def _take(self) -> LiveRun | None:
         with self._changed:
-            if not self._is_due():  # cancelled meanwhile, or another queue was quicker
+            if not self._is_due():  # cancelled meanwhile, or another queue took the hardware first
                 return None
-            self.running = run = self.queue.popleft()
+            self.running = run = self.waiting.popleft()
             run.started_at = time.monotonic()
-            run.tell(Progress(run_id=run.id, phase="starting", done_ratio=0.0))
-            self._tell_places()
+            run.report(Progress(run_id=run.id, phase="starting", done_ratio=0.0))
+            self._report_positions()
             return run
 
-    def _conduct(self, run: LiveRun) -> None:
+    def _execute(self, run: LiveRun) -> None:
         self._on_start(run)
         try:
             reused = self._has_worker_for(run.device.id)
             document = self._attempt(run)
             if reused and document.outcome == "device_lost" and document.environment is None:
-                # It died while it idled, which shows only now: nothing of this run was begun.
+                # The worker died while it was idle, before anything of this run was measured.
                 document = self._attempt(run)
-        except Exception as error:  # a mistake of ours, or no process can be started
-            log.exception("run %s could not be conducted", run.id)
+        except Exception as error:  # a bug, or no process can be started
+            log.exception("run %s could not be executed", run.id)
             self._end_worker()
-            document = run.recorder.finish(DeviceLost(f"the run could not be conducted: {error}"))
+            document = run.recorder.finish(DeviceLost(f"the run could not be executed: {error}"))
         with self._changed:
             self.running = None
             if document.outcome == "ok" and run.started_at is not None:
-                each = (time.monotonic() - run.started_at) / max(1, len(run.work.benchmarks))
-                self._seconds_per_benchmark = each
+                seconds = time.monotonic() - run.started_at
+                self._seconds_per_benchmark = seconds / max(1, len(run.work.benchmarks))
         self._on_end(run, document)
 
     def _attempt(self, run: LiveRun) -> RunDocument:
@@ -169,7 +168,7 @@ class DeviceQueue:
             run.work,
             run.recorder,
             run.stop,
-            lambda progress: run.tell(msgspec.structs.replace(progress, run_id=run.id)),
+            lambda progress: run.report(msgspec.structs.replace(progress, run_id=run.id)),
             lambda document: self._on_change(run, document),
         )
         if document.outcome == "device_lost":
@@ -180,7 +179,7 @@ class DeviceQueue:
         return self._worker is not None and self._worker_device == device and self._worker.alive
 
     def _worker_for(self, device: str) -> WorkerProcess:
-        """The worker of this device; each holds one device only, so another device's is ended."""
+        """The worker that has this device open; a worker of another device is ended first."""
         if not self._has_worker_for(device):
             self._end_worker()
         if self._worker is None:
@@ -193,10 +192,10 @@ class DeviceQueue:
             self._worker.end()
             self._worker = None
 
-    def _tell_places(self) -> None:
-        for run in self.queue:
-            run.tell(queued(run.id, self.place(run)))
+    def _report_positions(self) -> None:
+        for index, run in enumerate(self.waiting):
+            run.report(queued_progress(run.id, index + (self.running is not None)))
 
 
-def queued(run_id: str, place: int) -> Progress:
-    return Progress(run_id=run_id, phase="queued", done_ratio=0.0, position=place)
+def queued_progress(run_id: str, position: int) -> Progress:
+    return Progress(run_id=run_id, phase="queued", done_ratio=0.0, position=position)

@@ -1,4 +1,4 @@
-"""Lines as the server says them: responses, errors and notifications, each with its newline."""
+"""Encodes the lines that the server sends: responses, errors and notifications, each with its newline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def raw(value: Any) -> msgspec.Raw:
-    """A value encoded once, to stand in several lines."""
+    """A value encoded once, to be part of several lines."""
     return msgspec.Raw(_encoder.encode(value))
 
 
@@ -40,17 +40,17 @@ def notification_line(method: str, params: msgspec.Struct) -> bytes:
 def run_line(
     request_id: RequestId, data: bytes, *, fetches: bool, unstored: StoreError | None = None
 ) -> bytes:
-    """The one response to a request for a run: its document, or an error that carries it.
+    """The response to a request for a run: its document, or an error that contains the document.
 
-    ``data`` is the document as stored; ``unstored`` is why it is not. To a request that ``fetches``
-    a failed run's document is its result.
+    ``data`` is the encoded document; ``unstored`` is why it could not be stored, if it was not. A request
+    that ``fetches`` gets the document of a failed run as a result.
     """
     document, error = msgspec.Raw(data), msgspec.json.decode(data, type=_Outcome).error
     if unstored is not None:
         error = ErrorInfo(
             unstored.kind,
             unstored.code,
-            f"measured, but {unstored.message}; it is kept in memory and stored as soon as that works",
+            f"the run has ended, but {unstored.message}; the document is kept in memory until it is stored",
             False,
         )
     elif error is None or fetches:
@@ -60,6 +60,6 @@ def run_line(
 
 
 class _Outcome(msgspec.Struct):
-    """The one field of a stored document that decides how it is told."""
+    """The only field of a stored document that decides which kind of response it becomes."""
 
     error: ErrorInfo | None = None

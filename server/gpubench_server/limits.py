@@ -1,4 +1,4 @@
-"""Every limit of the service in one place, each with its reason; all are told or settable by name."""
+"""Every limit of the service in one place, with the reason for its value; ``--limit`` sets each by name."""
 
 from __future__ import annotations
 
@@ -6,64 +6,67 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from gpubench.errors import InvalidParameters
+from gpubench.executor.messages import MAX_MEMORY_SHARE_RATIO
 from gpubench.protocol import messages
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server takes. ``--limit NAME=VALUE`` sets any of them."""
+    """The limits of one server. ``--limit NAME=VALUE`` sets any of them."""
 
     max_connections: int = 64
-    """A thread each; 64 people or programs are many for one machine's memory."""
+    """One thread each; 64 people or programs are many for the memory of one machine."""
 
     max_queue_length: int = 16
-    """Runs waiting for one piece of hardware: at a minute each, who comes later does better to retry."""
+    """Runs that wait for one piece of hardware. At a minute each, later clients do better to retry."""
 
     max_runs_per_connection: int = 8
-    """One client cannot fill the queue for all others."""
+    """So that one client cannot fill the queue for all others."""
 
     max_run_seconds: float = 900.0
-    """From the run's start; what takes longer is stuck, or should be several runs."""
+    """From the start of a run. A run that takes longer is stuck, or should be several runs."""
 
     line_deadline_seconds: float = 10.0
-    """From a line's first byte to its newline: a time-out per recv is renewed by each dripped byte."""
+    """From the first byte of a line to its newline. A time-out per read would restart with each byte."""
 
     idle_seconds: float = 60.0
-    """A connection on which nothing is asked and nothing runs gives its place to another."""
+    """A connection without requests and runs is closed after this time, to make room for another."""
 
     send_deadline_seconds: float = 30.0
-    """What was handed over for sending must be taken by then; a client that does not read is cut."""
+    """For the client to take what was handed to the socket; a client that does not read is disconnected."""
 
     linger_seconds: float = 1.0
-    """What a refused client still sends is read so long: closing at once would reset the connection,
-    and the reset can overtake the line that says why."""
+    """How long the input of a refused client is read and discarded. Closing at once would reset the
+    connection, and the reset can overtake the error message."""
 
     max_outbox_bytes: int = 256 * 1024
-    """Above it nothing more is read from the client, so that unread answers do not pile up."""
+    """While more than this is waiting to be sent, nothing is read from the client, so that responses which
+    it does not read cannot pile up."""
 
     heartbeat_seconds: float = 0.5
-    """A progress line at least this often, in the queue too: writing is what finds a client gone."""
+    """The longest time between two progress lines, also in the queue: a failed write is how a lost client is
+    noticed."""
 
     progress_interval_seconds: float = 0.1
-    """Progress lines come no closer: ten in a second are more than a person reads."""
+    """The shortest time between two progress lines: ten per second are more than a person can read."""
 
     worker_idle_seconds: float = 60.0
-    """A worker keeps its device's memory and compiled kernels for the next run, but not for ever."""
+    """How long an idle worker keeps its device's memory and its compiled kernels for the next run."""
 
     probe_age_seconds: float = 30.0
-    """``devices`` looks again where the last look is older: boards fall off the bus and come back."""
+    """``devices`` searches again if the last search is older: boards fall off the bus and come back."""
 
     drain_seconds: float = 60.0
-    """How long the running runs get to end after SIGTERM; systemd kills after 90."""
+    """For the current runs to end after SIGTERM; systemd kills after 90."""
 
     http_connections: int = 64
-    """Scrapers and probes; a silent one holds its place for ``http_deadline_seconds``."""
+    """Scrapers and probes; one that sends nothing is disconnected after ``http_deadline_seconds``."""
 
     http_deadline_seconds: float = 5.0
-    """For a whole HTTP request, and again for its answer: half of a scraper's usual 10 s."""
+    """For an HTTP request, and again for its response: half of a scraper's usual 10 s."""
 
     def wire(self) -> messages.Limits:
-        """What ``hello`` tells of them."""
+        """Those that ``hello`` reports."""
         return messages.Limits(
             max_request_bytes=messages.MAX_REQUEST_BYTES,
             line_deadline_seconds=self.line_deadline_seconds,
@@ -76,10 +79,6 @@ class Limits:
         )
 
 
-MAX_MEMORY_SHARE_RATIO = 0.9
-"""Of free memory; the worker holds to it, who alone knows what is free when the run begins."""
-
-
 def changed(limits: Limits, settings: Sequence[str]) -> Limits:
     """``limits`` with ``NAME=VALUE`` settings; raises ``InvalidParameters`` naming what is allowed."""
     kinds: dict[str, type[int] | type[float]] = {
@@ -89,12 +88,13 @@ def changed(limits: Limits, settings: Sequence[str]) -> Limits:
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in kinds:
-            raise InvalidParameters(f"no limit {name!r}; allowed: {', '.join(kinds)}")
+            raise InvalidParameters(f"unknown limit {name!r}; allowed: {', '.join(kinds)}")
+        number = "a whole number" if kinds[name] is int else "a number"
         try:
             value = kinds[name](text)
         except ValueError:
-            raise InvalidParameters(f"limit {name} takes a number, not {text!r}") from None
+            raise InvalidParameters(f"limit {name} must be {number}, not {text!r}") from None
         if not 0 < value < float("inf"):
-            raise InvalidParameters(f"limit {name} must be above 0 and finite, not {text}")
+            raise InvalidParameters(f"limit {name} must be {number} above 0, not {text}")
         values[name] = value
     return replace(limits, **values)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A run from its acceptance to its end, as the scheduler holds it."""
+"""A run from its acceptance to its end, and the requests that wait for it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gpubench.benchmarks.registry import BENCHMARKS
-from gpubench.errors import DeadlineExceeded, LimitExceeded, NoSuchRun
+from gpubench.errors import DeadlineExceeded, LimitExceeded, NoSuchRun, StoreError
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder, StopRequest
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import StopRequest
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.progress import Progress
+from gpubench_server.encode import run_line
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import Ticket
 
 
 @dataclass(eq=False)
 class LiveRun:
-    """One run and who waits for it; the scheduler's lock guards what changes."""
+    """One run that is queued or running. What changes is guarded by the scheduler's lock.
+
+    It is the only place that knows which requests wait for it; progress and the response reach them
+    through its methods.
+    """
 
     id: str
     device: DeviceInfo
@@ -28,25 +34,50 @@ class LiveRun:
     deadline_at: float | None
     detached: bool
     stop: StopRequest = field(default_factory=StopRequest)
-    tickets: list[Ticket] = field(default_factory=list)
-    latest: Progress | None = None
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float | None = None
     measured_at: float = 0.0
-    took_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    benchmark_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _tickets: list[Ticket] = field(default_factory=list, init=False)
+    _latest: Progress | None = field(default=None, init=False)
+
+    # The requests that wait.
+
+    def join(self, ticket: Ticket, accepted: bytes | None) -> None:
+        """Let a request wait for this run; the notification ``accepted`` is sent to it first."""
+        ticket.outbox.open(ticket, accepted)
+        self._tickets.append(ticket)
+        if self._latest is not None:
+            ticket.outbox.progress(ticket, self._latest)
+
+    def leave(self, ticket: Ticket) -> bool:
+        """The client of a request is gone; whether the request was waiting for this run."""
+        if ticket not in self._tickets:
+            return False
+        self._tickets.remove(ticket)
+        return True
 
     @property
     def abandoned(self) -> bool:
-        """Nobody who asked for it is left, and nobody said that it shall go on."""
-        return not self.detached and not any(ticket.holds for ticket in self.tickets)
+        """Whether no request holds the run any more, and it was not started as detached."""
+        return not self.detached and not any(ticket.holds for ticket in self._tickets)
 
-    def tell(self, progress: Progress) -> None:
-        self.latest = progress
-        for ticket in list(self.tickets):
-            ticket.progress(progress)
+    def report(self, progress: Progress) -> None:
+        """Send progress to every request that waits, and to those that will join. Any thread."""
+        self._latest = progress
+        for ticket in list(self._tickets):
+            ticket.outbox.progress(ticket, progress)
+
+    def respond(self, document: bytes, unstored: StoreError | None) -> None:
+        """Send the run's document, as encoded, to every request that waits."""
+        for ticket in self._tickets:
+            line = run_line(ticket.request_id, document, fetches=ticket.fetches, unstored=unstored)
+            ticket.outbox.respond(ticket, line)
+
+    # The hardware and the time that it takes.
 
     def hardware(self, devices: Sequence[DeviceInfo]) -> set[str]:
-        """The ids of what it keeps busy: copies between peers go to every device of its runtime."""
+        """The ids of the hardware it uses: copies between peers use every device of its runtime."""
         own = {self.device.hardware_id}
         copies = any(BENCHMARKS[each.name].family == "transfer" for each in self.work.benchmarks)
         if self.device.runtime != "cuda" or not copies:
@@ -54,29 +85,33 @@ class LiveRun:
         return own | {device.hardware_id for device in devices if device.runtime == "cuda"}
 
     def ends_at(self, max_run_seconds: float) -> float | None:
-        """When its time is over, on the monotonic clock; null where it was told to stop already."""
+        """When its time is over, on the monotonic clock; None if it has already been asked to stop."""
         if self.stop.reason:
             return None
         limit = self.started_at + max_run_seconds if self.started_at is not None else None
         return min((at for at in (self.deadline_at, limit) if at is not None), default=None)
 
     def out_of_time(self, max_run_seconds: float) -> DeadlineExceeded:
-        """Which of the two times is over."""
+        """The error for whichever of its two time limits is over."""
         if self.deadline_at is not None and self.deadline_at <= time.monotonic():
             asked = self.deadline_at - self.queued_at
             return DeadlineExceeded(
-                f"the run was not finished within its deadline of {asked:.3g} s, queue included"
+                f"the run did not finish within its deadline of {asked:.3g} s, which includes the time in "
+                "the queue"
             )
-        return DeadlineExceeded(f"this server lets no run take longer than {max_run_seconds:g} s")
+        return DeadlineExceeded(
+            f"the run was ended after {max_run_seconds:g} s, this server's limit for a run; "
+            "ask for fewer benchmarks at once"
+        )
 
 
 def check_runs_of_client(open_tickets: int, limits: Limits) -> None:
     if open_tickets >= limits.max_runs_per_connection:
         raise LimitExceeded(
-            f"{open_tickets} requests of this connection wait for runs already; "
-            f"no more than {limits.max_runs_per_connection} are taken at a time"
+            f"this connection is already waiting for {open_tickets} runs, the most that one connection may "
+            "wait for; send more when one of them has ended"
         )
 
 
 def no_such_run(run_id: str) -> NoSuchRun:
-    return NoSuchRun(f"no run {run_id!r} is stored here; the method `results` lists those that are")
+    return NoSuchRun(f"there is no run {run_id!r} on this server; the method `results` lists all runs")

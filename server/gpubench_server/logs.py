@@ -1,4 +1,4 @@
-"""The log, written by a thread of its own: whoever reads it may stop reading, and the service goes on."""
+"""The log, written by its own thread: the service goes on even if nobody reads the log any more."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from logging.handlers import QueueHandler
 from typing import TextIO
 
 _MAX_WAITING = 10_000
-"""Records; what comes while so many wait is dropped."""
+"""Log records; further ones are dropped."""
 
 
 class Log(QueueHandler):
-    """The root logger's handler: takes records without ever waiting for ``stream``."""
+    """The root logger's handler: accepts records without ever waiting for ``stream``."""
 
     queue: queue.Queue[logging.LogRecord | None]
 
@@ -33,7 +33,7 @@ class Log(QueueHandler):
             self.queue.put_nowait(record)
 
     def end(self, timeout_seconds: float) -> bool:
-        """Write what waits; false where nobody reads it in time."""
+        """Write what is waiting; false if nobody reads it in time."""
         with contextlib.suppress(queue.Full):
             self.queue.put_nowait(None)
         self._thread.join(timeout_seconds)

@@ -1,7 +1,7 @@
-"""What Prometheus is told, made anew at each scrape from one immutable snapshot.
+"""The metrics for Prometheus, built at each scrape from one immutable snapshot.
 
-Nothing here waits for a device. Names follow Prometheus' rules: base units, ``_total`` for counters,
-ratios from 0 to 1, and no label that grows without bound.
+Nothing here waits for a device. Names follow the rules of Prometheus: base units, ``_total`` for
+counters, ratios from 0 to 1, and no label whose number of values grows without bound.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _SERIES = ("device", "benchmark", "precision")
 
 @dataclass(frozen=True)
 class ServiceSnapshot:
-    """All that a scrape tells, taken at one moment."""
+    """Everything that a scrape reports, taken at one time."""
 
-    counted: Counts
+    counts: Counts
     devices: tuple[DeviceInfo, ...]
     queues: tuple[QueueStatus, ...]
     open_connections: int
@@ -45,7 +45,7 @@ class ServiceSnapshot:
 
 
 class SnapshotCollector(Collector):
-    """Gives the families of the moment at which it is asked."""
+    """Collects the metric families from a new snapshot."""
 
     def __init__(self, snapshot: Callable[[], ServiceSnapshot]) -> None:
         self._snapshot = snapshot
@@ -56,53 +56,57 @@ class SnapshotCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         snapshot = self._snapshot()
         yield from _service(snapshot)
-        yield from _runs(snapshot.counted)
+        yield from _runs(snapshot.counts)
         yield from _devices(snapshot)
         yield from _figures(snapshot)
         yield from _references(snapshot)
 
 
 def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
-    build = _gauge("build_info", "The program; always 1.", ("version", "protocol", "python"))
+    build = _gauge("build_info", "The version of the server; always 1.", ("version", "protocol", "python"))
     build.add_metric([gpubench.__version__, str(PROTOCOL), platform.python_version()], 1)
     yield build
     for name, text, value in (
         ("open_connections", "Connected clients of the benchmark port.", snapshot.open_connections),
-        ("open_connections_limit", "The most clients taken at once.", snapshot.max_connections),
-        ("queue_limit", "The most runs that wait for one device.", snapshot.max_queue_length),
+        ("open_connections_limit", "Limit of connected clients.", snapshot.max_connections),
+        ("queue_limit", "Limit of runs waiting for one device.", snapshot.max_queue_length),
     ):
         yield GaugeMetricFamily(f"gpubench_{name}", text, value=value)
-    counted = snapshot.counted
-    requests = _counter("requests", "Requests by method, and by ok or the error's code.", ("method", "code"))
-    for (method, code), count in sorted(counted.requests.items()):
+    counts = snapshot.counts
+    requests = _counter(
+        "requests", "Requests by method and by code: ok, or the code of the error.", ("method", "code")
+    )
+    for (method, code), count in sorted(counts.requests.items()):
         requests.add_metric([method, code], count)
     yield requests
     yield CounterMetricFamily(
         "gpubench_connections_accepted",
-        "Connections taken on the benchmark port.",
-        value=counted.accepted_connections,
+        "Connections accepted on the benchmark port.",
+        value=counts.accepted_connections,
     )
-    rejected = _counter("connections_rejected", "Connections turned away, by reason.", ("reason",))
+    rejected = _counter("connections_rejected", "Connections rejected, by reason.", ("reason",))
     for reason in ("too_many", "resources"):
-        rejected.add_metric([reason], counted.rejected_connections.get(reason, 0))
+        rejected.add_metric([reason], counts.rejected_connections.get(reason, 0))
     yield rejected
 
 
-def _runs(counted: Counts) -> Iterator[Metric]:
-    runs = _counter("runs", "Benchmarks run, by what became of them.", ("benchmark", "outcome"))
+def _runs(counts: Counts) -> Iterator[Metric]:
+    runs = _counter("runs", "Benchmarks run, by outcome.", ("benchmark", "outcome"))
     for benchmark in BENCHMARKS:
         for outcome in _OUTCOMES:
-            runs.add_metric([benchmark, outcome], counted.runs.get((benchmark, outcome), 0))
+            runs.add_metric([benchmark, outcome], counts.runs.get((benchmark, outcome), 0))
     yield runs
-    wait = HistogramMetricFamily("gpubench_queue_wait_seconds", "From a run's acceptance to its start.")
-    wait.add_metric([], counted.queue_wait.cumulative, counted.queue_wait.sum)
+    wait = HistogramMetricFamily(
+        "gpubench_queue_wait_seconds", "Time from the acceptance of a run to its start."
+    )
+    wait.add_metric([], counts.queue_wait.cumulative, counts.queue_wait.sum)
     yield wait
     duration = HistogramMetricFamily(
         "gpubench_run_duration_seconds",
-        "What a benchmark took, with its tuning, warm-up and verification.",
+        "Duration of a benchmark, including tuning, warm-up and verification.",
         labels=["benchmark"],
     )
-    for benchmark, histogram in sorted(counted.run_duration.items()):
+    for benchmark, histogram in sorted(counts.run_duration.items()):
         duration.add_metric([benchmark], histogram.cumulative, histogram.sum)
     yield duration
 
@@ -118,19 +122,19 @@ def _devices(snapshot: ServiceSnapshot) -> Iterator[Metric]:
         "compute_capability",
         "pci_bus_id",
     )
-    info = _gauge("device_info", "A device and what names it; always 1.", ("device", *labels))
-    up = _gauge("device_up", "1 where the device can be opened.", ("device",))
+    info = _gauge("device_info", "Identity of a device; always 1.", ("device", *labels))
+    up = _gauge("device_up", "1 if the device can be opened, else 0.", ("device",))
     memory = _gauge("device_memory_bytes", "Size of the device's memory.", ("device",))
     peak = _gauge(
         "device_peak_bandwidth_bytes_per_second",
-        "Theoretical peak: data rate per pin x bus width / 8. Absent where these are not known.",
+        "Theoretical peak: data rate per pin x bus width / 8. Absent if these are not known.",
         ("device",),
     )
     moved = _counter(
-        "memory_bytes_moved", "Bytes that measured samples moved over the memory bus.", ("device",)
+        "memory_bytes_moved", "Bytes moved over the memory bus by measured samples.", ("device",)
     )
     for device in snapshot.devices:
-        said = (
+        values = (
             device.alias,
             device.name,
             device.runtime,
@@ -140,17 +144,17 @@ def _devices(snapshot: ServiceSnapshot) -> Iterator[Metric]:
             device.compute_capability,
             device.pci_bus_id,
         )
-        info.add_metric([device.id, *(value or "" for value in said)], 1)
+        info.add_metric([device.id, *(value or "" for value in values)], 1)
         up.add_metric([device.id], device.unavailable is None)
         if device.memory_bytes:
             memory.add_metric([device.id], device.memory_bytes)
         theory = _theory(snapshot, device)
         if theory:
             peak.add_metric([device.id], theory.peak_bytes_per_second)
-        moved.add_metric([device.id], snapshot.counted.moved_bytes.get(device.id, 0))
+        moved.add_metric([device.id], snapshot.counts.moved_bytes.get(device.id, 0))
     yield from (info, up, memory, peak, moved)
-    running = _gauge("runs_in_progress", "Runs on the device now: 0 or 1.", ("device",))
-    waiting = _gauge("queue_length", "Runs that wait for the device.", ("device",))
+    running = _gauge("runs_in_progress", "Runs in progress on the device: 0 or 1.", ("device",))
+    waiting = _gauge("queue_length", "Runs waiting for the device.", ("device",))
     for queue in snapshot.queues:
         running.add_metric([queue.device], queue.running is not None)
         waiting.add_metric([queue.device], len(queue.queued))
@@ -160,13 +164,13 @@ def _devices(snapshot: ServiceSnapshot) -> Iterator[Metric]:
 _FIGURES: tuple[tuple[str, str, Callable[[GaugeFigure], float | None]], ...] = (
     (
         "bandwidth_bytes_per_second",
-        "Median of the last valid run: verified, default parameters, a footprint beyond the caches as far "
-        "as these are known, not above theory.",
+        "Median of the last valid run: verified, with default parameters, not above theory, and with a "
+        "footprint that exceeds the caches as far as they are known.",
         lambda figure: figure.bandwidth_bytes_per_second,
     ),
     (
         "bandwidth_stddev_bytes_per_second",
-        "Standard deviation between the samples of the last valid run.",
+        "Standard deviation of the samples of the last valid run.",
         lambda figure: figure.stddev_bytes_per_second,
     ),
     (
@@ -180,7 +184,7 @@ _FIGURES: tuple[tuple[str, str, Callable[[GaugeFigure], float | None]], ...] = (
     ),
     (
         "efficiency_ratio",
-        "Measured / theoretical peak of the last valid run. Absent where the peak is not known.",
+        "Measured / theoretical peak of the last valid run. Absent if the peak is not known.",
         lambda figure: figure.efficiency_ratio,
     ),
     (
@@ -192,19 +196,19 @@ _FIGURES: tuple[tuple[str, str, Callable[[GaugeFigure], float | None]], ...] = (
 
 
 def _figures(snapshot: ServiceSnapshot) -> Iterator[Metric]:
-    # A device that is gone takes its series along; the store still has its runs.
+    # The series of a device that is gone are dropped; the store still has its runs.
     present = {device.id for device in snapshot.devices}
-    counted = snapshot.counted
+    counts = snapshot.counts
     for name, text, value_of in _FIGURES:
         family = _gauge(f"last_run_{name}", text, _SERIES)
-        for series, figure in sorted(counted.figures.items()):
+        for series, figure in sorted(counts.figures.items()):
             value = value_of(figure)
             if value is not None and series.device in present:
                 family.add_metric([series.device, series.benchmark, series.precision], value)
         yield family
     for name, text, times in (
-        ("timestamp_seconds", "When the last run ended, valid or not.", counted.run_at),
-        ("success_timestamp_seconds", "When the last valid run ended.", counted.success_at),
+        ("timestamp_seconds", "When the last run ended, valid or not.", counts.run_at),
+        ("success_timestamp_seconds", "When the last valid run ended.", counts.success_at),
     ):
         family = _gauge(f"last_run_{name}", text, _SERIES)
         for series, at in sorted(times.items()):
@@ -217,8 +221,8 @@ def _references(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     known = [row for row in technologies() if row.family in _REFERENCE_FAMILIES]
     reference = _gauge(
         "reference_bandwidth_bytes_per_second",
-        "What a technology's peak would be at the device's own bus width. Absent for devices whose bus "
-        "width is not known: for these multiply gpubench_reference_module_bandwidth_bytes_per_second.",
+        "Peak of a memory technology at the bus width of the device. Absent if that is not known; use a "
+        "multiple of gpubench_reference_module_bandwidth_bytes_per_second instead.",
         ("device", "technology"),
     )
     for device in snapshot.devices:
@@ -230,7 +234,7 @@ def _references(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     yield reference
     module = _gauge(
         "reference_module_bandwidth_bytes_per_second",
-        f"Peak of one module, {MODULE_BITS} bits of bus, of a technology: a 256-bit board has 8 of them.",
+        f"Peak of one module of a memory technology, {MODULE_BITS} bits wide; a 256-bit board has 8 modules.",
         ("technology",),
     )
     for row in known:
@@ -239,8 +243,8 @@ def _references(snapshot: ServiceSnapshot) -> Iterator[Metric]:
 
 
 def _theory(snapshot: ServiceSnapshot, device: DeviceInfo) -> Theory | None:
-    """Of the last run, which knows the device best; before the first, from the device's facts."""
-    return snapshot.counted.theories.get(device.id) or theory_for_device(device)
+    """Of the last run, which knows the device best; before the first run, from the device's properties."""
+    return snapshot.counts.theories.get(device.id) or theory_for_device(device)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:

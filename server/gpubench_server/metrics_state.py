@@ -1,6 +1,6 @@
-"""What the metrics are made of: counted as it happens, read as one immutable snapshot.
+"""The data behind the metrics: counted as events happen, read as one immutable snapshot.
 
-Counters begin at 0 with the process; the last valid figures are refilled from the store.
+Counters start at 0 with the process; the last valid figures are read back from the store.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class GaugeFigure:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Times in buckets; the last count is of those above all bounds."""
+    """Durations in buckets; the last count is of those above all bounds."""
 
     counts: tuple[int, ...] = (0,) * (len(BUCKETS_SECONDS) + 1)
     sum: float = 0.0
 
     def with_value(self, seconds: float) -> Histogram:
-        place = bisect_left(BUCKETS_SECONDS, seconds)
-        counts = (*self.counts[:place], self.counts[place] + 1, *self.counts[place + 1 :])
+        bucket = bisect_left(BUCKETS_SECONDS, seconds)
+        counts = (*self.counts[:bucket], self.counts[bucket] + 1, *self.counts[bucket + 1 :])
         return Histogram(counts, self.sum + seconds)
 
     @property
@@ -64,7 +64,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Counts:
-    """All that was counted, at one moment; nobody changes it."""
+    """All counters and figures at one time; never changed."""
 
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     accepted_connections: int = 0
@@ -80,19 +80,20 @@ class Counts:
 
 
 class MetricsState:
-    """Counts; safe to use from any thread."""
+    """Counts events and keeps the last valid figures; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # Counted apart: a copy of all counts for each request would slow down a ping.
         self._requests: Counter[tuple[str, str]] = Counter()
         self._accepted_connections = 0
         self._rejected_connections: Counter[str] = Counter()
-        self._rest = Counts()
+        self._counts = Counts()
 
     def snapshot(self) -> Counts:
         with self._lock:
             return replace(
-                self._rest,
+                self._counts,
                 requests=dict(self._requests),
                 accepted_connections=self._accepted_connections,
                 rejected_connections=dict(self._rejected_connections),
@@ -112,48 +113,52 @@ class MetricsState:
 
     def run_started(self, wait_seconds: float) -> None:
         with self._lock:
-            self._rest = replace(self._rest, queue_wait=self._rest.queue_wait.with_value(wait_seconds))
+            self._counts = replace(self._counts, queue_wait=self._counts.queue_wait.with_value(wait_seconds))
 
     def measured(self, benchmark: str, seconds: float) -> None:
-        """A benchmark of a run took so long, with its tuning, warm-up and verification."""
+        """A benchmark took this long, including its tuning, warm-up and verification."""
         with self._lock:
-            durations = dict(self._rest.run_duration)
+            durations = dict(self._counts.run_duration)
             durations[benchmark] = durations.get(benchmark, Histogram()).with_value(seconds)
-            self._rest = replace(self._rest, run_duration=durations)
+            self._counts = replace(self._counts, run_duration=durations)
 
     def run_ended(self, document: RunDocument, benchmarks: list[str]) -> None:
         with self._lock:
-            runs = Counter(self._rest.runs)
+            runs = Counter(self._counts.runs)
             runs.update(_outcomes(document, benchmarks))
-            moved = Counter(self._rest.moved_bytes)
+            moved = Counter(self._counts.moved_bytes)
             if document.device:
                 moved[document.device.id] += sum(
                     _moved_bytes(each, document.device.last_level_cache_bytes)
                     for each in document.measurements
                 )
-            self._rest = replace(with_figures(self._rest, document), runs=runs, moved_bytes=moved)
+            self._counts = replace(with_figures(self._counts, document), runs=runs, moved_bytes=moved)
 
     def refill(self, documents: Iterable[RunDocument]) -> None:
-        """Take over the figures of earlier runs, oldest first; a damaged one is no reason not to serve."""
+        """Take over the figures of earlier runs, oldest first; damaged documents are skipped."""
         for document in documents:
             with self._lock:
                 try:
-                    self._rest = with_figures(self._rest, document)
+                    self._counts = with_figures(self._counts, document)
                 except ValueError as damaged:
-                    log.warning("run %s has no figures to expose: %s", document.run_id, damaged)
+                    log.warning(
+                        "run %s is left out of the metrics, its document is damaged: %s",
+                        document.run_id,
+                        damaged,
+                    )
 
 
-def with_figures(snapshot: Counts, document: RunDocument) -> Counts:
-    """A run's figures in place of the series' earlier ones.
+def with_figures(counts: Counts, document: RunDocument) -> Counts:
+    """``counts`` with a run's figures in place of earlier ones.
 
-    Only a valid figure moves the gauges; whatever else a run brought moves its time alone, so that
-    the last valid figure stays, with the time at which it was valid.
+    Only a valid figure changes the gauges. Any other result changes only the time of the last run, so that
+    the last valid figure stays, together with its own time.
     """
     if document.device is None or document.finished_at is None:
-        return snapshot
+        return counts
     at = datetime.fromisoformat(document.finished_at).timestamp()
-    figures, run_at, success_at = dict(snapshot.figures), dict(snapshot.run_at), dict(snapshot.success_at)
-    theories = dict(snapshot.theories)
+    figures, run_at, success_at = dict(counts.figures), dict(counts.run_at), dict(counts.success_at)
+    theories = dict(counts.theories)
     stated = document.theory is not None and document.theory.source == "stated"
     if document.theory is not None and not stated:
         theories[document.device.id] = document.theory
@@ -163,18 +168,18 @@ def with_figures(snapshot: Counts, document: RunDocument) -> Counts:
         if not _is_of_the_memory(measurement, known=series in figures):
             continue
         run_at[series] = at
-        # What a client says its memory is, is its own matter: such a run is not the default one.
+        # A run for which a client stated the memory is not a default run.
         figure = None if stated else valid_figure(measurement)
         if figure is not None:
             figures[series] = figure
             success_at[series] = at
-    return replace(snapshot, figures=figures, run_at=run_at, success_at=success_at, theories=theories)
+    return replace(counts, figures=figures, run_at=run_at, success_at=success_at, theories=theories)
 
 
 def _is_of_the_memory(measurement: Measurement, known: bool) -> bool:
-    """Whether it is, or should have been, one figure of the memory as a whole, and no point of a curve.
+    """Whether this is, or should have been, a bandwidth of the memory as a whole, not a point of a curve.
 
-    Where it has no figure, ``known`` says that an earlier one had.
+    ``known``: this benchmark has had a figure before; it decides if this measurement has none.
     """
     if measurement.axes or measurement.quantity != "bandwidth":
         return False
@@ -182,11 +187,10 @@ def _is_of_the_memory(measurement: Measurement, known: bool) -> bool:
 
 
 def valid_figure(measurement: Measurement) -> GaugeFigure | None:
-    """The figure, where it may stand for the device.
+    """The figure, if it is valid for the device; else None.
 
-    It must be verified, measured with default parameters over a footprint that keeps caches out, as far
-    as they are known, and not above theory. How stable it was does not matter here: that is a gauge of
-    its own.
+    It must be verified, measured with default parameters, not above theory, and have a footprint that
+    exceeds the caches as far as they are known. Whether it is stable is reported by a gauge of its own.
     """
     summary = measurement.bandwidth_bytes_per_second
     if (
@@ -213,7 +217,7 @@ def _stddev(measurement: Measurement) -> float | None:
 
 
 def _moved_bytes(measurement: Measurement, cache_bytes: int | None) -> int:
-    """Over the memory bus, to which what a sweep reads from caches never comes."""
+    """Over the memory bus, which the part of a sweep that fits into caches does not use."""
     if measurement.benchmark == "cache_sweep" and (
         cache_bytes is None or (measurement.footprint_bytes or 0) <= cache_bytes
     ):
@@ -225,9 +229,9 @@ _SEVERITY: tuple[Status, ...] = ("skipped", "ok", "cancelled", "timeout", "faile
 
 
 def _outcomes(document: RunDocument, benchmarks: list[str]) -> Counter[tuple[str, str]]:
-    """Each benchmark of a run with what became of it; one never reached shares the run's outcome.
+    """The outcome of each benchmark of a run; one that was never reached has the outcome of the run.
 
-    Of several measurements the worst counts: a curve with one wrong point is no good curve.
+    Of several measurements the worst counts: a curve with one wrong point is wrong.
     """
     own: dict[str, Status] = {}
     for measurement in document.measurements:

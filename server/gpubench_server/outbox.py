@@ -1,7 +1,7 @@
-"""What a connection has still to say: filled by any thread, emptied by the one that owns the socket.
+"""What a connection has still to send: filled by any thread, emptied by the thread that owns the socket.
 
-Answers are kept until they are sent. Of progress only the newest is kept for each request, and it is
-sent only when nothing else waits: it is what a slow client loses first, and it takes no room.
+Responses are kept until they are sent. Of progress, only the newest of each request is kept, and it is
+sent only when no line is waiting: a slow client loses progress first, and progress never piles up.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 
 import msgspec
 
@@ -19,36 +20,34 @@ PIECE_BYTES = 256 * 1024
 """Sent and timed as one: a long document to a slow client gets a deadline for each piece."""
 
 
+@dataclass(frozen=True, eq=False)
 class Ticket:
-    """A request whose answer comes later.
+    """One request that waits for a run: where its response goes, and what the request asked for.
 
-    ``holds``: a run is ended when the last request that holds it is gone. ``fetches``: the request
-    asked for the document, so that a failed run's document is its result and not an error.
+    A ticket only identifies the request. Which tickets wait for a run is known by the run (``LiveRun``);
+    which of a connection's requests have no response yet is known by its outbox.
     """
 
-    def __init__(self, outbox: Outbox, request_id: RequestId, *, holds: bool, fetches: bool) -> None:
-        self.request_id = request_id
-        self.holds = holds
-        self.fetches = fetches
-        self._outbox = outbox
-        # Below: the outbox's, under its lock.
-        self.latest: Progress | None = None
-        self.fresh = False
-        self.told_at = 0.0
+    outbox: Outbox
+    request_id: RequestId
+    _: KW_ONLY
+    holds: bool
+    """The run is cancelled when the last request that holds it is gone."""
+    fetches: bool
+    """The request asked for the document, so the document of a failed run is its result, not an error."""
 
-    def open(self, accepted: bytes | None) -> None:
-        """The request was taken; ``accepted`` is told before all else that comes of it."""
-        self._outbox.open(self, accepted)
 
-    def progress(self, progress: Progress) -> None:
-        self._outbox.progress(self, progress)
+@dataclass
+class _Newest:
+    """The newest progress of one request."""
 
-    def answer(self, line: bytes) -> None:
-        self._outbox.answer(self, line)
+    progress: Progress | None = None
+    unsent: bool = False
+    sent_at: float = 0.0
 
 
 class Outbox:
-    """Lines and progress for one client; after ``close`` whatever is posted is dropped."""
+    """Lines and progress for one client; after ``close``, anything posted is dropped."""
 
     def __init__(
         self, wake: Callable[[], None], *, heartbeat_seconds: float, progress_interval_seconds: float
@@ -58,7 +57,7 @@ class Outbox:
         self._progress_interval_seconds = progress_interval_seconds
         self._lock = threading.Lock()
         self._lines: deque[bytes] = deque()
-        self._tickets: dict[Ticket, None] = {}
+        self._open: dict[Ticket, _Newest] = {}
         self._woken = False
         self._closed = False
         self.pending_bytes = 0
@@ -66,25 +65,28 @@ class Outbox:
     # Any thread.
 
     def open(self, ticket: Ticket, accepted: bytes | None) -> None:
+        """Expect a response to this request; ``accepted`` is sent before anything else about it."""
         with self._lock:
             if self._closed:
                 return
-            self._tickets[ticket] = None
+            self._open[ticket] = _Newest()
             if accepted is not None:
                 self._append(accepted)
 
     def progress(self, ticket: Ticket, progress: Progress) -> None:
         with self._lock:
-            ticket.latest = progress
-            ticket.fresh = True
-            self._rouse()
+            newest = self._open.get(ticket)
+            if newest is not None:
+                newest.progress = progress
+                newest.unsent = True
+                self._wake_owner()
 
-    def answer(self, ticket: Ticket, line: bytes) -> None:
+    def respond(self, ticket: Ticket, line: bytes) -> None:
+        """The response to this request, which ends it."""
         with self._lock:
-            if ticket in self._tickets:
-                del self._tickets[ticket]
+            if self._open.pop(ticket, None) is not None:
                 self._append(line)
-                self._rouse()
+                self._wake_owner()
 
     # The thread that owns the socket.
 
@@ -94,15 +96,16 @@ class Outbox:
 
     @property
     def open_tickets(self) -> int:
-        return len(self._tickets)
+        """How many requests have no response yet."""
+        return len(self._open)
 
     @property
     def empty(self) -> bool:
-        """Nothing waits to be sent, and no answer is to come."""
-        return not self._lines and not self._tickets
+        """Nothing is waiting to be sent, and no response is still to come."""
+        return not self._lines and not self._open
 
     def collect(self, now: float) -> bytes:
-        """What to send next: lines first, and progress that is due where there are none."""
+        """What to send next: lines, or if there are none, progress that is due."""
         with self._lock:
             self._woken = False
             if not self._lines:
@@ -115,30 +118,30 @@ class Outbox:
             self.pending_bytes -= size
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def next_due(self) -> list[float]:
-        """When progress is next to be sent, for each request, on the monotonic clock."""
+    def next_due(self) -> float | None:
+        """When progress is next to be sent, on the monotonic clock; None if there is none to send."""
         with self._lock:
-            return [self._due_at(ticket) for ticket in self._tickets if ticket.latest]
+            return min((self._due_at(each) for each in self._open.values() if each.progress), default=None)
 
-    def hurry(self) -> None:
-        """Tell the newest progress of every request at once: who is gone is found by writing."""
+    def send_progress_now(self) -> None:
+        """Send the newest progress of every request at once: a failed write shows that the client is gone."""
         with self._lock:
-            for ticket in self._tickets:
-                ticket.told_at = 0.0
+            for newest in self._open.values():
+                newest.sent_at = 0.0
 
-    def give_up_tickets(self) -> list[Ticket]:
-        """Wait for no further answers; returns the requests that will get none."""
+    def drop_tickets(self) -> list[Ticket]:
+        """Expect no further responses; returns the requests that will get none."""
         with self._lock:
-            left = list(self._tickets)
-            self._tickets.clear()
-            return left
+            dropped = list(self._open)
+            self._open.clear()
+            return dropped
 
     def close(self) -> list[Ticket]:
-        """Drop everything; returns the requests that will get no answer."""
+        """Drop everything; returns the requests that will get no response."""
         with self._lock:
             self._closed = True
             self._lines.clear()
-        return self.give_up_tickets()
+        return self.drop_tickets()
 
     # Under the lock.
 
@@ -151,22 +154,23 @@ class Outbox:
             return
         self._lines.extend(line[at : at + PIECE_BYTES] for at in range(0, len(line), PIECE_BYTES))
 
-    def _rouse(self) -> None:
-        # Under the lock and never after `close`: the wake-up's descriptor may be another's by then.
+    def _wake_owner(self) -> None:
+        # Never after `close`: the descriptor of the wake-up pipe may have been reused by then.
         if not self._woken and not self._closed:
             self._woken = True
             self._wake()
 
-    def _due_at(self, ticket: Ticket) -> float:
-        return ticket.told_at + (self._progress_interval_seconds if ticket.fresh else self._heartbeat_seconds)
+    def _due_at(self, newest: _Newest) -> float:
+        return newest.sent_at + (
+            self._progress_interval_seconds if newest.unsent else self._heartbeat_seconds
+        )
 
     def _due_progress(self, now: float) -> bytes:
-        due = [(ticket, ticket.latest) for ticket in self._tickets if self._due_at(ticket) <= now]
         lines = []
-        for ticket, latest in due:
-            if latest is not None:
-                told = msgspec.structs.replace(latest, request_id=ticket.request_id)
-                lines.append(notification_line("progress", told))
-                ticket.fresh = False
-                ticket.told_at = now
+        for ticket, newest in self._open.items():
+            if newest.progress is not None and self._due_at(newest) <= now:
+                progress = msgspec.structs.replace(newest.progress, request_id=ticket.request_id)
+                lines.append(notification_line("progress", progress))
+                newest.unsent = False
+                newest.sent_at = now
         return b"".join(lines)

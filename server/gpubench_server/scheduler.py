@@ -1,7 +1,7 @@
-"""Which run goes where and when: device_queues, deadlines, cancelling, and telling those who wait.
+"""Decides which run goes where and when: queues, deadlines, cancellation, and the end of each run.
 
-One lock guards device_queues and runs and is held for moments only; the store is written without it. A run
-is stored when it is accepted and when it ends, each time before anybody is told.
+One lock guards the device queues and the runs. It is held only briefly; the store is written without it.
+A run is stored when it is accepted and when it ends, each time before any client is informed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gpubench.errors import Cancelled, Draining, GpubenchError, RunError, StoreE
 from gpubench.protocol.messages import Accepted, QueueStatus
 from gpubench.results.document import ErrorInfo, RunDocument
 from gpubench.results.store import Store
-from gpubench_server.device_queue import DeviceQueue, queued
+from gpubench_server.device_queue import DeviceQueue, queued_progress
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.encode import notification_line, run_line
 from gpubench_server.limits import Limits
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """All runs that are not finished."""
+    """All runs that have not ended."""
 
     def __init__(self, store: Store, registry: DeviceRegistry, metrics: MetricsState, limits: Limits) -> None:
         self._store = store
@@ -46,36 +46,35 @@ class Scheduler:
     # Requests.
 
     def submit(self, run: LiveRun, request: str, ticket: Ticket) -> None:
-        """Take a run, or join the one that its key stands for.
+        """Queue a run, or join the run that already has its key.
 
         Raises ``Draining``, ``QueueFull``, ``KeyConflict`` and ``StoreError``.
         """
         document = run.recorder.document
         benchmarks = [each.name for each in run.work.benchmarks]
-        with self._submitting:  # two requests with one key: the second finds the first
+        with self._submitting:  # of two requests with one key, the second finds the first
             if document.key is not None and self.replay(document.key, request, ticket, run.detached):
                 return
             with self._lock:
                 if self._draining:
-                    raise _stopping()
+                    raise _draining()
                 queue = self._queue(run.device.hardware_id)
                 queue.check_room()
             self._store.accept(document, request, run.device.id, benchmarks)
             with self._lock:
                 self._runs[run.id] = run
-                run.tickets.append(ticket)
-                place = queue.put(run)
-                eta = queue.seconds_before(place)
-                accepted = Accepted(ticket.request_id, run.id, place, eta)
-                ticket.open(notification_line("accepted", accepted))
-                run.tell(queued(run.id, place))
+                position = queue.put(run)
+                eta = queue.seconds_before(position)
+                accepted = Accepted(ticket.request_id, run.id, position, eta)
+                run.join(ticket, notification_line("accepted", accepted))
+                run.report(queued_progress(run.id, position))
                 self._changed.notify_all()
-        if self._draining:  # begun since the check above
-            self.cancel(run.id, _stopping())
+        if self._draining:  # since the check above
+            self.cancel(run.id, _draining())
 
     def replay(self, key: str, request: str, ticket: Ticket, detach: bool) -> bool:
-        """Answer with the run of this key, or wait for it; false where there is none."""
-        with self._submitting:  # a run that is half submitted is in the store and not yet live
+        """Respond with the run that has this key, or wait for it; false if there is none."""
+        with self._submitting:  # a run that is being submitted is in the store, but not yet live
             known = self._store.find_key(key, request)
             if known is None:
                 return False
@@ -86,28 +85,25 @@ class Scheduler:
     def fetch(
         self, run_id: str, ticket: Ticket, accepted: Accepted | None = None, detach: bool = False
     ) -> None:
-        """Answer with a finished run's document, or wait for a live run's end.
+        """Respond with a finished run's document, or wait for the end of a live run.
 
         Raises ``NoSuchRun``.
         """
-        told = notification_line("accepted", accepted) if accepted else None
+        notification = notification_line("accepted", accepted) if accepted else None
         with self._lock:
             run = self._runs.get(run_id)
             if run is not None:
-                ticket.open(told)
-                run.tickets.append(ticket)
                 run.detached |= detach
-                if run.latest:
-                    ticket.progress(run.latest)
+                run.join(ticket, notification)
                 return
         data = self._store.document(run_id)
         if data is None:
             raise no_such_run(run_id)
-        ticket.open(told)
-        ticket.answer(run_line(ticket.request_id, data, fetches=ticket.fetches))
+        ticket.outbox.open(ticket, notification)
+        ticket.outbox.respond(ticket, run_line(ticket.request_id, data, fetches=ticket.fetches))
 
     def cancel(self, run_id: str, reason: GpubenchError) -> bool:
-        """End a run; false where it is not live."""
+        """End a run; false if it is not live."""
         with self._lock:
             run = self._runs.get(run_id)
             if run is None:
@@ -123,33 +119,30 @@ class Scheduler:
         return True
 
     def abandon(self, ticket: Ticket) -> None:
-        """The client of this request is gone: so is its run, if nobody else wants it."""
+        """The client of this request is gone: cancel the run, unless others wait for it."""
         with self._lock:
-            holders = [run for run in self._runs.values() if ticket in run.tickets]
-            for run in holders:
-                run.tickets.remove(ticket)
-            left = [run for run in holders if run.abandoned]
+            left = [run for run in self._runs.values() if run.leave(ticket) and run.abandoned]
         for run in left:
-            self.cancel(run.id, Cancelled("the client that asked for this run is gone"))
+            self.cancel(run.id, Cancelled("the client that requested this run is gone"))
 
-    # What is going on.
+    # State.
 
     def queues(self) -> list[QueueStatus]:
-        """By device; the views of one piece of hardware show the runs of each."""
+        """One for each device; devices that are the same hardware show the same runs."""
         with self._lock:
-            shown = []
+            found = []
             for device in self._registry.known.devices:
                 queue = self._queues.get(device.hardware_id)
                 running = queue.running.id if queue and queue.running else None
-                shown.append(
-                    QueueStatus(device.id, running, [run.id for run in queue.queue] if queue else [])
+                found.append(
+                    QueueStatus(device.id, running, [run.id for run in queue.waiting] if queue else [])
                 )
-            return shown
+            return found
 
     def waiting(self) -> set[str]:
-        """The ids of the runs that have not begun."""
+        """The ids of the runs that have not started."""
         with self._lock:
-            return {run.id for queue in self._queues.values() for run in queue.queue}
+            return {run.id for queue in self._queues.values() for run in queue.waiting}
 
     @property
     def draining(self) -> bool:
@@ -158,11 +151,11 @@ class Scheduler:
     # The end.
 
     def drain(self) -> None:
-        """Take no new runs and cancel those that wait; the running ones go on."""
+        """Accept no new runs and cancel those that wait; the running ones go on."""
         with self._lock:
             self._draining = True
         for run_id in self.waiting():
-            self.cancel(run_id, _stopping())
+            self.cancel(run_id, _draining())
 
     def cancel_all(self, reason: RunError) -> None:
         with self._lock:
@@ -171,17 +164,18 @@ class Scheduler:
             self.cancel(run_id, reason)
 
     def wait_until_idle(self, timeout_seconds: float) -> bool:
-        """Whether no run is left, all stored and their clients' outboxes told."""
+        """Whether all runs have ended, are stored, and their responses are in the outboxes."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._runs, timeout_seconds)
 
     def end(self, timeout_seconds: float) -> None:
-        """End the device_queues and their workers; ``drain`` comes before."""
-        device_queues = list(self._queues.values())
-        enders = [threading.Thread(target=queue.end, args=(timeout_seconds,)) for queue in device_queues]
-        for thread in enders:
+        """End the device queues and their workers; call ``drain`` first."""
+        threads = [
+            threading.Thread(target=queue.end, args=(timeout_seconds,)) for queue in self._queues.values()
+        ]
+        for thread in threads:
             thread.start()
-        for thread in enders:
+        for thread in threads:
             thread.join(timeout_seconds)
 
     # Inside.
@@ -192,21 +186,21 @@ class Scheduler:
                 self._changed,
                 self._limits,
                 self._registry,
-                may_begin=self._may_begin,
+                may_start=self._may_start,
                 on_start=self._started,
                 on_change=self._measured,
                 on_end=self._conclude,
             )
-            queue.start()  # first: one that cannot start must not be there for the next run
+            queue.start()  # before it is kept: the next run must not find a queue that failed to start
             self._queues[hardware_id] = queue
         return self._queues[hardware_id]
 
-    def _may_begin(self, run: LiveRun) -> bool:
-        """Whether nobody uses the run's hardware, nor has waited for a part of it for longer."""
+    def _may_start(self, run: LiveRun) -> bool:
+        """Whether the run's hardware is free, and no run at the head of a queue has waited for it longer."""
         devices = self._registry.known.devices
         hardware = run.hardware(devices)
         for queue in self._queues.values():
-            earlier = [other for other in list(queue.queue)[:1] if other.queued_at < run.queued_at]
+            earlier = [other for other in list(queue.waiting)[:1] if other.queued_at < run.queued_at]
             if queue.running is not None:
                 earlier.append(queue.running)
             if any(hardware & other.hardware(devices) for other in earlier):
@@ -217,35 +211,33 @@ class Scheduler:
         run.measured_at = time.monotonic()
         self._metrics.run_started(run.measured_at - run.queued_at)
         with self._lock:
-            self._changed.notify_all()  # another deadline counts from now on
+            self._changed.notify_all()  # the time limit of a run counts from its start
 
     def _measured(self, run: LiveRun, document: RunDocument) -> None:
-        at, benchmark = time.monotonic(), document.measurements[-1].benchmark
-        run.took_seconds[benchmark] += at - run.measured_at
-        run.measured_at = at
+        now, benchmark = time.monotonic(), document.measurements[-1].benchmark
+        run.benchmark_seconds[benchmark] += now - run.measured_at
+        run.measured_at = now
         try:
             self._store.checkpoint(document)
         except StoreError:
-            log.exception("run %s could not be checkpointed", run.id)
+            log.exception("run %s: the finished measurements could not be stored", run.id)
 
     def _conclude(self, run: LiveRun, document: RunDocument) -> None:
-        """Store, then tell."""
+        """Store the document, then respond to the requests that wait for it."""
         unstored: StoreError | None = None
         try:
             data = self._store.finish(document)
         except StoreError as error:
-            log.exception("run %s could not be stored", run.id)
+            log.exception("run %s: the document could not be stored", run.id)
             unstored = error
             data = msgspec.json.encode(document)
-        for benchmark, seconds in run.took_seconds.items():
+        for benchmark, seconds in run.benchmark_seconds.items():
             self._metrics.measured(benchmark, seconds)
         self._metrics.run_ended(document, [each.name for each in run.work.benchmarks])
         log.info("run %s: %s", run.id, document.outcome)
         with self._lock:
             del self._runs[run.id]
-            for ticket in run.tickets:
-                told = run_line(ticket.request_id, data, fetches=ticket.fetches, unstored=unstored)
-                ticket.answer(told)
+            run.respond(data, unstored)
             self._changed.notify_all()
 
     def _watch_deadlines(self) -> None:
@@ -262,5 +254,5 @@ class Scheduler:
                 self.cancel(run.id, run.out_of_time(limit))
 
 
-def _stopping() -> Draining:
-    return Draining("this server is about to stop and takes no new runs; try again when it is back")
+def _draining() -> Draining:
+    return Draining("this server is shutting down and accepts no new runs; try again after its restart")

@@ -1,4 +1,4 @@
-"""The methods of the wire, one function each, behind one table."""
+"""The methods of the protocol, one function each, behind one table."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class Service:
         self._metrics = metrics
         self._limits = limits
         self._open_connections = open_connections
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
         self._pong = raw(Pong())
         self._benchmarks = raw(describe())
 
     def respond(self, line: bytes, outbox: Outbox) -> bytes | None:
-        """The response to one line; None for notifications, and where it comes later."""
+        """The response to one line; None for a notification, and if it will come through the outbox."""
         request: Request | None = None
         try:
             request = decode_request(line)
@@ -83,20 +83,20 @@ class Service:
             return self._refuse(request, line, error)
         except Exception:
             log.exception("a request failed")
-            return self._refuse(request, line, InternalError("a mistake in the server; its log says more"))
+            return self._refuse(
+                request, line, InternalError("internal error in the server; its log has the details")
+            )
         self._metrics.request(request.method, "ok")
         if answer is None or request.id is msgspec.UNSET:
             return None
         return result_line(request.id, answer)
 
-    def abandon(self, ticket: Ticket) -> None:
-        self._scheduler.abandon(ticket)
-
     def _call(self, request: Request, outbox: Outbox) -> msgspec.Raw | None:
         method = _METHODS.get(request.method)
         if method is None:
             raise UnknownMethod(
-                f"no method {request.method[:60]!r}; allowed: {', '.join(_METHODS)}", allowed=list(_METHODS)
+                f"unknown method {request.method[:60]!r}; allowed: {', '.join(_METHODS)}",
+                allowed=list(_METHODS),
             )
         return method(self, decode_params(request.params, PARAMETERS[request.method]), request, outbox)
 
@@ -106,7 +106,7 @@ class Service:
         if request is None:
             return error_line(_id_of(line), error)
         if request.id is msgspec.UNSET and request.method != "run":
-            return None  # a notification gets no answer, also not when it is wrong
+            return None  # a notification gets no response, not even an error
         return error_line(None if request.id is msgspec.UNSET else request.id, error)
 
     # The methods.
@@ -114,7 +114,7 @@ class Service:
     def _hello(self, params: HelloParams, request: Request, outbox: Outbox) -> msgspec.Raw:
         if params.protocol != PROTOCOL:
             raise InvalidParameters(
-                f"protocol {params.protocol} is not spoken here; allowed: {PROTOCOL}",
+                f"protocol version {params.protocol} is not supported; supported: {PROTOCOL}",
                 path="$.params.protocol",
                 allowed=[PROTOCOL],
             )
@@ -155,13 +155,13 @@ class Service:
         self._scheduler.submit(run, request_text, ticket)
 
     def _cancel(self, params: RunIdParams, request: Request, outbox: Outbox) -> msgspec.Raw:
-        done = self._scheduler.cancel(params.run_id, Cancelled("cancelled on request"))
-        if not done and self._store.document(params.run_id) is None:
+        cancelled = self._scheduler.cancel(params.run_id, Cancelled("the run was cancelled on request"))
+        if not cancelled and self._store.document(params.run_id) is None:
             raise no_such_run(params.run_id)
-        return raw(Cancelling(params.run_id, done))
+        return raw(Cancelling(params.run_id, cancelled))
 
     def _status(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
-        uptime = time.monotonic() - self._begun
+        uptime = time.monotonic() - self._started_at
         return raw(
             Status(
                 self.state,
@@ -189,9 +189,9 @@ class Service:
     def state(self) -> Literal["ready", "draining", "no_device"]:
         if self._scheduler.draining:
             return "draining"
-        found = self._registry.known
-        # Before the first look runs are taken: they wait for it.
-        return "no_device" if found.at is not None and not found.usable else "ready"
+        known = self._registry.known
+        # Runs are accepted before the first probe: they wait for it.
+        return "no_device" if known.at is not None and not known.usable else "ready"
 
 
 _METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None]] = {
@@ -205,7 +205,7 @@ _METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None
     "result": Service._result,
     "results": Service._results,
 }
-"""Every method of ``PARAMETERS``; None where the answer comes through the outbox."""
+"""Every method of ``PARAMETERS``; a result of None comes later, through the outbox."""
 
 
 class _OnlyId(msgspec.Struct):
@@ -213,7 +213,7 @@ class _OnlyId(msgspec.Struct):
 
 
 def _id_of(line: bytes) -> RequestId:
-    """The id of a line that is no request, where it has one: its client waits for that."""
+    """The id of a line that is not a valid request, if it has one: the client expects it in the response."""
     try:
         return msgspec.json.decode(line, type=_OnlyId).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

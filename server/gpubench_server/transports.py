@@ -1,7 +1,7 @@
-"""The standard library's ``socketserver`` classes, with what they get wrong put right.
+"""The standard library's ``socketserver`` classes, with their known faults corrected.
 
-Each correction stands beside the place that needs it. What a connection says is not known here: a
-server is given a function that serves one connected socket.
+Each correction is explained where it is made. Nothing here knows the protocol: a server is given a
+function that serves one connected socket.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gpubench_server.metrics_state import MetricsState
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
-"""``serve_forever`` looks for a shutdown this often; the default of 0.5 s makes every stop slow."""
+"""How often ``serve_forever`` checks for a shutdown; the default of 0.5 s makes every stop slow."""
 
 _SHORT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BACK_OFF_SECONDS = 0.1
@@ -33,7 +33,7 @@ _BACK_OFF_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Address:
-    """A resolved place to listen on."""
+    """A resolved address to listen on."""
 
     family: socket.AddressFamily
     host: str
@@ -42,32 +42,32 @@ class Address:
 
 
 def resolve(host: str, port: int) -> Address:
-    """The address behind ``host``; it is loopback only where all that the name stands for is."""
+    """The address of ``host``; it counts as loopback only if every address of that name is."""
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise CannotListen(f"{host!r} is no address of this machine: {error}") from None
+        raise CannotListen(f"{host!r} is not an address of this machine: {error}") from None
     addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
     loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
     return Address(found[0][0], str(found[0][4][0]), port, loopback)
 
 
-def shown(host: str, port: int) -> str:
-    """``host:port`` as people and URLs write it."""
+def host_port(host: str, port: int) -> str:
+    """``host:port`` as in a URL, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class BoundedMixIn(socketserver.ThreadingMixIn):
     """One thread for each connection, at most ``max_connections`` of them.
 
-    The connection that is one too many gets ``refusal`` and is closed; it costs no thread.
+    A further connection gets ``refusal`` and is closed, without a thread.
     """
 
-    allow_reuse_address = True  # else a restart waits for the old connections' TIME_WAIT
-    allow_reuse_port = False  # it would let two servers share a port silently
-    request_queue_size = 128  # the default of 5 turns away a burst of clients
+    allow_reuse_address = True  # else a restart has to wait for the TIME_WAIT of old connections
+    allow_reuse_port = False  # else two servers can share a port without an error
+    request_queue_size = 128  # the default of 5 refuses a burst of clients
     daemon_threads = True
-    block_on_close = False  # `server_close` would wait for every idle client, without a time-out
+    block_on_close = False  # else `server_close` waits for every idle client, without a time-out
 
     max_connections: int
     linger_seconds: float
@@ -76,13 +76,13 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     def bound(
         self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
     ) -> None:
-        """Set the bounds, and where connections are counted; called before socketserver's constructor."""
+        """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
         self.max_connections = max_connections
         self.linger_seconds = linger_seconds
         self.refusal = refusal
         self._metrics = metrics
         self._free = threading.BoundedSemaphore(max_connections)
-        # The own registry: `ThreadingMixIn._threads` only grows, and knows no sockets.
+        # `ThreadingMixIn._threads` would not do: it only grows, and has no sockets.
         self._live: set[socket.socket] = set()
         self._live_changed = threading.Condition()
         self._refused: deque[tuple[float, socket.socket]] = deque()
@@ -97,11 +97,11 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             return self._live_changed.wait_for(lambda: not self._live, timeout_seconds)
 
     def end_input(self) -> None:
-        """As if every client were done with asking: what they wait for still reaches them."""
+        """As if every client had ended its requests: the responses that they wait for are still sent."""
         self._shut_down(socket.SHUT_RD)
 
     def cut_connections(self) -> None:
-        """End what is still connected; its threads notice."""
+        """Disconnect all clients, which ends their threads."""
         self._shut_down(socket.SHUT_RDWR)
 
     def _shut_down(self, how: int) -> None:
@@ -115,7 +115,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             connection, address = super().get_request()  # type: ignore[misc]
         except OSError as error:
             if error.errno in _SHORT_OF_RESOURCES:
-                # `serve_forever` swallows the error and the socket stays readable: it would spin.
+                # `serve_forever` ignores the error and the socket stays readable, so it would spin.
                 log.warning("cannot accept a connection: %s; trying again", error.strerror)
                 self._count_rejected("resources")
                 time.sleep(_BACK_OFF_SECONDS)
@@ -135,7 +135,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         )
         try:
             thread.start()
-        except RuntimeError:  # no more threads; the base class would keep the unstarted one
+        except RuntimeError:  # no more threads; the base class would keep one that never started
             log.warning("cannot start a thread for a connection")
             self._count_rejected("resources")
             self._release(request)
@@ -149,14 +149,14 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             self._metrics.connection_rejected(reason)
 
     def service_actions(self) -> None:
-        """Called between accepts: close refused sockets that had their time."""
+        """Called between accepts: close the refused sockets whose time is over."""
         now = time.monotonic()
         while self._refused and self._refused[0][0] <= now:
             self._refused.popleft()[1].close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # The default writes a traceback to stderr, past the log.
-        log.exception("a connection's thread failed")
+        # The default writes a traceback to stderr instead of the log.
+        log.exception("the thread of a connection failed")
 
     def server_close(self) -> None:
         super().server_close()
@@ -180,20 +180,20 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         with contextlib.suppress(OSError):
             request.send(self.refusal)
             request.shutdown(socket.SHUT_WR)
-        # Closed a moment later: closing over unread input resets the connection, and the reset can
-        # overtake the refusal. In a flood of clients the oldest goes at once.
+        # Closed a moment later: closing with unread input resets the connection, and the reset can
+        # overtake the refusal. If very many are refused, the oldest is closed at once.
         if len(self._refused) >= self.max_connections:
             self._refused.popleft()[1].close()
         self._refused.append((time.monotonic() + self.linger_seconds, request))
 
 
 def _tune(connection: socket.socket) -> None:
-    # Without NODELAY an answer of two small writes takes 40 ms.
+    # Without NODELAY, a response in two small writes takes 40 ms.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # A peer that lost its power says nothing. Silent connections are probed; where something was sent
-    # there are no probes, and without the last option (in ms) it would be repeated for a quarter of
-    # an hour, with the device held meanwhile.
+    # A peer that lost its power sends nothing. Silent connections are probed. While sent data are not
+    # acknowledged there are no probes, and without the last option (in ms) the data would be repeated for
+    # a quarter of an hour, with the device in use meanwhile.
     for name, value in (
         ("TCP_KEEPIDLE", 30),
         ("TCP_KEEPINTVL", 10),
@@ -205,29 +205,29 @@ def _tune(connection: socket.socket) -> None:
 
 
 def listen(server: socketserver.TCPServer, address: Address) -> None:
-    """Bind and listen; raises ``CannotListen`` naming the address and what can be done."""
+    """Bind and listen; raises ``CannotListen`` with the address and what to do."""
     if address.family == socket.AF_INET6 and address.host == "::":
-        # One socket for both families, whatever the system's default is.
+        # One socket for IPv4 and IPv6, whatever the system's default is.
         server.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
         server.server_bind()
         server.server_activate()
     except OSError as error:
         server.server_close()
-        where = shown(address.host, address.port)
+        where = host_port(address.host, address.port)
         if error.errno == errno.EADDRINUSE:
             raise CannotListen(
-                f"{where} is in use by another program; stop that one, or pass another port "
-                "(0 takes a free one)"
+                f"{where} is in use by another program; stop that program, or choose another port "
+                "(0 for any free port)"
             ) from None
         raise CannotListen(f"cannot listen on {where}: {error.strerror}") from None
     except OverflowError:
         server.server_close()
-        raise CannotListen(f"port {address.port} is not between 0 and 65535") from None
+        raise CannotListen(f"port {address.port} is not valid; allowed: 0 to 65535") from None
 
 
 class LineServer(BoundedMixIn, socketserver.TCPServer):
-    """The TCP server of the benchmark protocol; ``serve`` gets each connected socket."""
+    """The TCP server of the benchmark protocol; ``serve`` is called with each connected socket."""
 
     def __init__(
         self,

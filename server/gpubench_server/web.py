@@ -1,7 +1,7 @@
 """The HTTP port: /metrics, /healthz, /readyz and a landing page.
 
-``wsgiref`` behind the same bounded server class as the benchmark port. Its reading is replaced: a
-request's head has one deadline in all, where a time-out per ``recv`` is renewed by each dripped byte.
+``wsgiref`` behind the same bounded server class as the benchmark port. How it reads is replaced: the
+head of a request has one deadline, because a time-out per ``recv`` would restart with each byte.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_HEAD_BYTES = 16 * 1024
-"""Of a request's head: scrapers send a few hundred."""
+"""The longest head of a request; scrapers send a few hundred bytes."""
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -47,7 +47,7 @@ class WebServer(BoundedMixIn, WSGIServer):
         self.set_app(application)
 
     def server_bind(self) -> None:
-        # The base class asks the name service for our own name, which can take half a minute.
+        # The base class looks up our own name, which can take half a minute.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -57,7 +57,7 @@ class WebServer(BoundedMixIn, WSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    """One request, whose head was read before it is looked at."""
+    """One request; its head is read before it is parsed."""
 
     server: WebServer
     connection: socket.socket
@@ -72,7 +72,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Writer(io.BufferedIOBase):
-    """Sends an answer, all of it by one deadline."""
+    """Sends a response, all of it within one deadline."""
 
     def __init__(self, connection: socket.socket, deadline_seconds: float) -> None:
         self._connection = connection
@@ -82,20 +82,20 @@ class _Writer(io.BufferedIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        # `sendall` counts its time-out for all of the data.
+        # The time-out of `sendall` is for all of the data.
         self._connection.settimeout(max(0.001, self._until - time.monotonic()))
         try:
             self._connection.sendall(data)
         except TimeoutError:
-            # Of this wsgiref makes the quiet end of a request, of TimeoutError a traceback.
+            # With this error wsgiref ends the request quietly; with TimeoutError it logs a traceback.
             raise ConnectionAbortedError from None
         return len(data)
 
 
 def _read_head(connection: socket.socket, deadline_seconds: float) -> bytes:
-    """A request's first line and headers; nothing where they do not come in time.
+    """A request's first line and headers; empty if they do not arrive in time.
 
-    Bodies are not read: nothing here takes one.
+    Bodies are not read: no page takes one.
     """
     until = time.monotonic() + deadline_seconds
     head = b""
@@ -117,7 +117,7 @@ def _read_head(connection: socket.socket, deadline_seconds: float) -> bytes:
 def make_application(
     snapshot: Callable[[], ServiceSnapshot], ready: Callable[[], str | None], tcp_url: str
 ) -> WSGIApplication:
-    """The pages; ``ready`` says why no runs are accepted, or None where they are."""
+    """The pages; ``ready`` returns why runs are not accepted, or None if they are."""
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(snapshot))
     metrics: WSGIApplication = make_wsgi_app(registry)
@@ -127,15 +127,9 @@ def make_application(
 
     def readyz() -> tuple[str, str, str]:
         reason = ready()
-        return (
-            ("200 OK", "text/plain", "ready\n")
-            if reason is None
-            else (
-                "503 Service Unavailable",
-                "text/plain",
-                f"{reason}\n",
-            )
-        )
+        if reason is None:
+            return "200 OK", "text/plain", "ready\n"
+        return "503 Service Unavailable", "text/plain", f"{reason}\n"
 
     def landing() -> tuple[str, str, str]:
         return "200 OK", "text/html", _landing_page(snapshot(), ready(), tcp_url)
@@ -147,14 +141,18 @@ def make_application(
         if path == "/metrics":
             try:
                 return metrics(environ, start_response)
-            except TypeError:  # prometheus_client's, of a version in Accept that is no number
+            except TypeError:  # prometheus_client fails if the version in Accept is not a number
                 return metrics({**environ, "HTTP_ACCEPT": "text/plain"}, start_response)
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            status, kind, text = "405 Method Not Allowed", "text/plain", "only GET is served here\n"
+            status, kind, text = "405 Method Not Allowed", "text/plain", "allowed methods: GET, HEAD\n"
         elif path in pages:
             status, kind, text = pages[path]()
         else:
-            status, kind, text = "404 Not Found", "text/plain", f"pages: {', '.join(pages)}, /metrics\n"
+            status, kind, text = (
+                "404 Not Found",
+                "text/plain",
+                f"not found; pages: {', '.join(pages)}, /metrics\n",
+            )
         start_response(status, [("Content-Type", f"{kind}; charset=utf-8")])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [text.encode()]
 
@@ -171,8 +169,8 @@ def _landing_page(snapshot: ServiceSnapshot, reason: str | None, tcp_url: str) -
         "<!doctype html><html lang=en><meta charset=utf-8><title>gpubench</title>"
         '<meta name=viewport content="width=device-width"><meta name=color-scheme content="light dark">'
         f"<h1>gpubench {html.escape(gpubench.__version__)}</h1>"
-        f"<p>Now: {html.escape(reason or 'ready for runs')}. Benchmarks are asked for at "
-        f"<code>{html.escape(tcp_url)}</code>, not here.</p>"
+        f"<p>State: {html.escape(reason or 'ready for runs')}. Benchmarks are requested at "
+        f"<code>{html.escape(tcp_url)}</code>, not on this port.</p>"
         f"<table><tr><th>device<th>name<th>state{rows}</table>"
         "<p><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a></p>"
     )

@@ -1,4 +1,4 @@
-"""Requests that are wrong: each gets a clear error, and the same connection is served on."""
+"""Requests that are wrong: each gets a clear error, and its connection stays usable."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ RUN = b'{"jsonrpc": "2.0", "id": 1, "method": "run", "params": {"deadline_second
 PARAMETERS = "$.params.benchmarks[0].parameters"
 
 
-def serves_on(client: Lines) -> bool:
+def still_serves(client: Lines) -> bool:
     client.send(WELL_FORMED)
     return bool(client.response()["result"] == {"pong": True})
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "said"),
+    ("line", "code", "expected"),
     [
         (b"run triad please", -32700, "not JSON"),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "ping"', -32700, "not JSON"),
@@ -43,14 +43,14 @@ def serves_on(client: Lines) -> bool:
         (b'{"jsonrpc": "2.0", "method": "run", "params": {"benchmarks": ["triad"]}}', -32600, "needs an id"),
     ],
 )  # fmt: skip
-def test_a_line_that_is_no_request(server: RunningServer, line: bytes, code: int, said: str) -> None:
+def test_a_line_that_is_not_a_request(server: RunningServer, line: bytes, code: int, expected: str) -> None:
     with server.connect() as client:
         client.send(line + b"\n")
         error = client.response()["error"]
         assert error["code"] == code
-        assert said in error["message"]
+        assert expected in error["message"]
         assert error["data"]["kind"] in ("parse_error", "invalid_request")
-        assert serves_on(client)
+        assert still_serves(client)
 
 
 def test_a_wrong_request_keeps_its_id(server: RunningServer) -> None:
@@ -104,14 +104,14 @@ BAD_RUNS: list[tuple[dict[str, Any], str, str | None, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("params", "kind", "path", "said"), [*NOT_A_RUN, *BAD_RUNS])
-def test_wrong_parameters(server: RunningServer, params: Any, kind: str, path: str, said: str) -> None:
+@pytest.mark.parametrize(("params", "kind", "path", "expected"), [*NOT_A_RUN, *BAD_RUNS])
+def test_wrong_parameters(server: RunningServer, params: Any, kind: str, path: str, expected: str) -> None:
     with server.connect() as client:
         error = client.refused("run", params)
         assert (error["code"], error["data"]["kind"]) == (-32602, kind)
         assert error["data"]["path"] == path
-        assert said in error["message"]
-        assert serves_on(client)
+        assert expected in error["message"]
+        assert still_serves(client)
 
 
 def test_an_unknown_method_names_the_known_ones(server: RunningServer) -> None:
@@ -119,7 +119,7 @@ def test_an_unknown_method_names_the_known_ones(server: RunningServer) -> None:
         error = client.refused("rnu")
         assert error["code"] == -32601
         assert "run" in error["data"]["allowed"]
-        assert serves_on(client)
+        assert still_serves(client)
 
 
 def test_an_unknown_device_names_the_known_ones(server: RunningServer) -> None:
@@ -127,7 +127,7 @@ def test_an_unknown_device_names_the_known_ones(server: RunningServer) -> None:
         error = client.refused("run", {"benchmarks": [quick()], "device": "cuda:GPU-none"})
         assert error["code"] == -32020
         assert "opencl:" in error["message"]
-        assert serves_on(client)
+        assert still_serves(client)
 
 
 def test_an_unknown_run(server: RunningServer) -> None:
@@ -135,10 +135,10 @@ def test_an_unknown_run(server: RunningServer) -> None:
         for method in ("result", "cancel"):
             error = client.refused(method, {"run_id": "none"})
             assert error["data"]["kind"] == "no_such_run"
-        assert serves_on(client)
+        assert still_serves(client)
 
 
-def test_another_protocol_is_refused_and_ours_named(server: RunningServer) -> None:
+def test_another_protocol_version_names_the_supported_one(server: RunningServer) -> None:
     with server.connect() as client:
         assert client.refused("hello", {"protocol": 2})["data"]["allowed"] == [1]
 
@@ -149,5 +149,5 @@ def test_a_footprint_over_free_memory(server: RunningServer) -> None:
         assert (error["code"], error["data"]["kind"]) == (-32022, "out_of_device_memory")
         assert "free" in error["message"]
         assert error["data"]["document"]["outcome"] == "failed"
-        assert serves_on(client)
+        assert still_serves(client)
     server.run_ok(quick(footprint_bytes=16 * MIB))

@@ -1,4 +1,4 @@
-"""What breaks under the server, or is broken from outside: it is told, kept, and got over."""
+"""Faults of workers, disks, ports and settings: each is reported, loses no results, and is recovered from."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, w
 FULL_DISK = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
 
 
-def start_in_vain(*options: str, before: tuple[str, ...] = ()) -> str:
-    """What a server says that must not start."""
+def failed_start(*options: str, before: tuple[str, ...] = ()) -> str:
+    """The error output of a server that must not start."""
     ended = subprocess.run(
         [*before, sys.executable, "-m", "gpubench_server", *options],
         capture_output=True,
@@ -40,7 +40,7 @@ def start_in_vain(*options: str, before: tuple[str, ...] = ()) -> str:
     return ended.stderr
 
 
-def test_a_worker_killed_in_the_middle_of_a_run(server: RunningServer) -> None:
+def test_a_worker_killed_during_a_run(server: RunningServer) -> None:
     with server.connect() as client:
         run_id = client.begin_measuring(long())
         (worker,) = server.children()
@@ -57,7 +57,7 @@ def test_a_worker_killed_in_the_middle_of_a_run(server: RunningServer) -> None:
         assert client.ask("run", {"benchmarks": [quick()]})["outcome"] == "ok"
 
 
-def test_a_worker_killed_between_runs_is_not_noticed(server: RunningServer) -> None:
+def test_a_worker_killed_between_runs_is_replaced(server: RunningServer) -> None:
     server.run_ok()
     (worker,) = server.children()
     os.kill(worker, signal.SIGKILL)
@@ -85,35 +85,35 @@ def test_a_worker_that_hangs_is_replaced(server: RunningServer) -> None:
         assert client.ask("run", {"benchmarks": [quick()]})["outcome"] == "ok"
 
 
-def test_killed_in_the_middle_of_a_run_the_server_keeps_everything(tmp_path: Path) -> None:
+def test_a_server_killed_during_a_run_loses_nothing_finished(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
-        told = server.run_ok()
+        sent = server.run_ok()
         with server.connect() as client:
             client.request("run", {"benchmarks": [quick("copy"), long("triad")], "key": "mine"})
             run_id = client.notified("accepted", lambda _: True)["run_id"]
             client.notified("progress", lambda p: (p["benchmark"], p["phase"]) == ("triad", "measuring"))
             server.kill()
     with RunningServer(tmp_path) as server:
-        assert server.ask("result", {"run_id": told["run_id"]}) == told
+        assert server.ask("result", {"run_id": sent["run_id"]}) == sent
         interrupted = server.ask("result", {"run_id": run_id})
         assert interrupted["outcome"] == "failed"
         assert (interrupted["error"]["kind"], interrupted["error"]["retryable"]) == ("interrupted", True)
         assert [m["benchmark"] for m in interrupted["measurements"]] == ["copy"]
         states = {run["run_id"]: run["state"] for run in server.ask("results")["runs"]}
-        assert states == {told["run_id"]: "finished", run_id: "finished"}
-        # The key is free again: the retry runs, and is a run of its own.
+        assert states == {sent["run_id"]: "finished", run_id: "finished"}
+        # The key can be used again: the retry is a run of its own.
         with server.connect() as client:
             assert client.begin_measuring(long(), key="mine") != run_id
 
 
-def test_a_result_that_was_told_is_never_lost(tmp_path: Path) -> None:
-    told = []
+def test_a_result_that_was_sent_is_never_lost(tmp_path: Path) -> None:
+    sent = []
     for _ in range(3):
         with RunningServer(tmp_path) as server:
-            told.append(server.run_ok(quick(footprint_bytes=1 << 20, time_limit_seconds=0.02)))
-            server.kill()  # the moment the answer was read
+            sent.append(server.run_ok(quick(footprint_bytes=1 << 20, time_limit_seconds=0.02)))
+            server.kill()  # as soon as the response has been read
     with RunningServer(tmp_path) as server:
-        for document in told:
+        for document in sent:
             assert server.ask("result", {"run_id": document["run_id"]}) == document
 
 
@@ -162,12 +162,12 @@ def test_unreadable_documents_do_not_keep_a_server_down(tmp_path: Path) -> None:
 
 
 def let_files_grow_to(nbytes: int, process: int) -> None:
-    """As a full disk does: writes beyond fail, and what is there can be read."""
+    """As on a full disk: writes beyond this size fail, and what is stored can be read."""
     hard = resource.prlimit(process, resource.RLIMIT_FSIZE)[1]
     resource.prlimit(process, resource.RLIMIT_FSIZE, (nbytes, hard))
 
 
-def test_what_ends_while_the_disk_is_full_is_told_and_stored_later(tmp_path: Path) -> None:
+def test_a_run_that_ends_on_a_full_disk_is_stored_later(tmp_path: Path) -> None:
     work = {"benchmarks": [quick(), quick("copy")], "key": "mine"}
     with RunningServer(tmp_path) as server:
         with server.connect() as client:
@@ -177,35 +177,35 @@ def test_what_ends_while_the_disk_is_full_is_told_and_stored_later(tmp_path: Pat
             error = client.response()["error"]
             assert (error["data"]["kind"], error["data"]["retryable"]) == ("store_error", False)
             assert "kept in memory" in error["message"]
-            told = error["data"]["document"]
-            assert [m["status"] for m in told["measurements"]] == ["ok", "ok"]
+            document = error["data"]["document"]
+            assert [m["status"] for m in document["measurements"]] == ["ok", "ok"]
             assert client.refused("run", {"benchmarks": [quick()]})["data"]["kind"] == "store_error"
-            assert client.ask("result", {"run_id": told["run_id"]}) == told
+            assert client.ask("result", {"run_id": document["run_id"]}) == document
             (state,) = client.ask("results")["runs"]
             assert (state["state"], state["outcome"]) == ("finished", "ok")
-            assert state["finished_at"] == told["finished_at"]
+            assert state["finished_at"] == document["finished_at"]
             let_files_grow_to(resource.RLIM_INFINITY, server.process.pid)
-            assert client.ask("run", work) == told
+            assert client.ask("run", work) == document
         server.kill()
     with RunningServer(tmp_path) as server:
-        assert server.ask("result", {"run_id": told["run_id"]}) == told
+        assert server.ask("result", {"run_id": document["run_id"]}) == document
 
 
 @pytest.mark.timing
-def test_what_could_not_be_stored_is_stored_when_the_server_stops(tmp_path: Path) -> None:
+def test_unstored_runs_are_stored_when_the_server_stops(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         with server.connect() as client:
             client.begin_measuring(quick(time_limit_seconds=1))
             let_files_grow_to(1, server.process.pid)
-            told = client.response()["error"]["data"]["document"]
+            document = client.response()["error"]["data"]["document"]
         let_files_grow_to(resource.RLIM_INFINITY, server.process.pid)
         assert server.stop() == 0
     with RunningServer(tmp_path) as server:
-        assert server.ask("result", {"run_id": told["run_id"]}) == told
+        assert server.ask("result", {"run_id": document["run_id"]}) == document
 
 
 @pytest.mark.timing
-def test_what_can_still_not_be_stored_when_the_server_stops_is_named(tmp_path: Path) -> None:
+def test_runs_that_are_lost_at_the_end_are_named(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         with server.connect() as client:
             run_id = client.begin_measuring(quick(time_limit_seconds=1))
@@ -217,7 +217,8 @@ def test_what_can_still_not_be_stored_when_the_server_stops_is_named(tmp_path: P
 
 
 @pytest.mark.parametrize("streams", ["0<&- 1>&- 2>&-", "2>&-", "2>/dev/full"])
-def test_a_server_needs_no_streams_and_writes_to_nobody_elses(tmp_path: Path, streams: str) -> None:
+def test_a_server_runs_without_standard_streams(tmp_path: Path, streams: str) -> None:
+    """It does not write into files that got a stream's number."""
     data, addresses = tmp_path / "data", tmp_path / "addresses.json"
     command = [sys.executable, "-m", "gpubench_server", "--listen", "tcp://127.0.0.1:0"]
     command += ["--http", "127.0.0.1:0", "--data-dir", str(data), "--address-file", str(addresses)]
@@ -234,35 +235,35 @@ def test_a_server_needs_no_streams_and_writes_to_nobody_elses(tmp_path: Path, st
     assert process.returncode == 0
 
 
-def test_a_server_that_begins_on_a_full_disk_says_so(tmp_path: Path) -> None:
-    said = start_in_vain("--http", "127.0.0.1:0", "--data-dir", str(tmp_path), before=FULL_DISK)
-    assert f"the store {tmp_path}" in said and "cannot be used" in said
+def test_a_start_on_a_full_disk_is_refused(tmp_path: Path) -> None:
+    error = failed_start("--http", "127.0.0.1:0", "--data-dir", str(tmp_path), before=FULL_DISK)
+    assert f"the store {tmp_path}" in error and "cannot be used" in error
 
 
 def test_a_port_in_use_is_named(server: RunningServer, tmp_path: Path) -> None:
     host, port = server.tcp
-    said = start_in_vain(
+    error = failed_start(
         "--listen", f"tcp://{host}:{port}", "--http", "127.0.0.1:0", "--data-dir", str(tmp_path)
     )
-    assert f"{host}:{port} is in use" in said
+    assert f"{host}:{port} is in use" in error
     host, port = server.http
-    said = start_in_vain(
+    error = failed_start(
         "--listen", "tcp://127.0.0.1:0", "--http", f"{host}:{port}", "--data-dir", str(tmp_path)
     )
-    assert f"{host}:{port} is in use" in said
+    assert f"{host}:{port} is in use" in error
 
 
 def test_a_data_directory_in_use_is_named(server: RunningServer) -> None:
     directory = str(server.data_directory)
-    said = start_in_vain("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", directory)
-    assert directory in said
-    assert f"process {server.process.pid}" in said
+    error = failed_start("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", directory)
+    assert directory in error
+    assert f"process {server.process.pid}" in error
 
 
 @pytest.mark.parametrize("url", ["tcp://0.0.0.0:0", "tcp://[::]:0", "tcp://:0"])
-def test_beyond_loopback_only_when_told(tmp_path: Path, url: str) -> None:
-    said = start_in_vain("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
-    assert "--insecure" in said
+def test_other_machines_are_served_only_with_insecure(tmp_path: Path, url: str) -> None:
+    error = failed_start("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
+    assert "--insecure" in error
     options = ("--insecure", "--listen", url)
     with RunningServer(tmp_path, *options) as server:
         server.tcp = ("127.0.0.1", server.tcp[1])
@@ -272,17 +273,24 @@ def test_beyond_loopback_only_when_told(tmp_path: Path, url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["udp://127.0.0.1:1", "127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:99999"]
 )
-def test_what_is_no_address(tmp_path: Path, url: str) -> None:
-    said = start_in_vain("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
-    assert url in said
+def test_addresses_that_are_not_valid(tmp_path: Path, url: str) -> None:
+    error = failed_start("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
+    assert url in error
+
+
+def test_an_address_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "addresses.json"
+    options = ("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--address-file", str(path))
+    error = failed_start(*options, "--data-dir", str(tmp_path / "data"))
+    assert f"{path} cannot be written: No such file" in error
 
 
 def test_an_unknown_limit_names_the_known_ones(tmp_path: Path) -> None:
-    said = start_in_vain("--limit", "max_fun=1", "--data-dir", str(tmp_path))
-    assert "max_connections" in said
+    error = failed_start("--limit", "max_fun=1", "--data-dir", str(tmp_path))
+    assert "max_connections" in error
 
 
-def test_without_any_device_the_reason_is_told(tmp_path: Path) -> None:
+def test_without_a_device_the_reason_is_reported(tmp_path: Path) -> None:
     # No GPU is shown to the worker, whether this machine has one or not.
     with RunningServer(tmp_path, "--runtime", "cuda", environment={"CUDA_VISIBLE_DEVICES": "-1"}) as server:
         with server.connect() as client:
@@ -298,7 +306,7 @@ def test_without_any_device_the_reason_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.timing
-def test_an_idle_client_gives_its_place_free(tmp_path: Path) -> None:
+def test_an_idle_client_is_disconnected(tmp_path: Path) -> None:
     with RunningServer(tmp_path, idle_seconds=0.3) as server:
         with server.connect() as idle:
             idle.ask("ping")

@@ -33,7 +33,7 @@ def test_memory_errors_give_exit_code_1_and_a_document(tmp_path: Path) -> None:
         PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]),
     )
     assert done.returncode == 1
-    assert "the data were wrong after integrity" in done.stderr
+    assert "verification of integrity failed" in done.stderr
     document = json.loads(done.stdout)
     assert (document["outcome"], document["error"]["kind"]) == ("unverified", "verification_failed")
     [measured] = document["measurements"]

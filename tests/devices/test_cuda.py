@@ -17,8 +17,10 @@ from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.registry import STREAM
 from gpubench.errors import DeadlineExceeded
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, Recorder, StopRequest, supervise
-from gpubench.executor.worker_process import WorkerProcess, probe
+from gpubench.executor.probe import probe
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess
 from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import RunDocument
 from gpubench.results.machine import DeviceInfo

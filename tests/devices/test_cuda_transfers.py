@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gpubench.executor.worker_process import WorkerProcess, probe
+from gpubench.executor.probe import probe
+from gpubench.executor.worker_process import WorkerProcess
 from gpubench.results.document import Measurement, RunDocument
 from tests.devices.conftest import Place
 from tests.devices.test_cuda import DEVICE, MIB, PINNED, measure

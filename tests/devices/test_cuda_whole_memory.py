@@ -8,7 +8,8 @@ from typing import Any
 from gpubench.benchmarks.integrity.patterns import PATTERNS
 from gpubench.benchmarks.plan import plan
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder, StopRequest, supervise
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import RunDocument

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpubench.devices.opencl import pocl
-from gpubench.executor.worker_process import probe
+from gpubench.executor.probe import probe
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpubench.executor.worker_process import WorkerProcess, probe
+from gpubench.executor.probe import probe
+from gpubench.executor.worker_process import WorkerProcess
 
 
 @pytest.fixture(scope="module")

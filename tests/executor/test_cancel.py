@@ -1,4 +1,4 @@
-"""Every family of benchmarks, as it is by default, hears a cancel within half a second."""
+"""Every family of benchmarks, with default parameters, obeys a cancel within half a second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.errors import Cancelled
 from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import Recorder, StopRequest, supervise
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.results.progress import Progress
 from gpubench.results.timestamps import now
@@ -20,7 +21,7 @@ ONE_OF_EACH_FAMILY = {row.family: name for name, row in BENCHMARKS.items()}.valu
 
 
 class CancelAt:
-    """Asks the run to stop at the first word of a phase, and knows when that was."""
+    """Cancels the run at the first progress of a phase, and keeps the time of that."""
 
     def __init__(self, phase: str, stop: StopRequest) -> None:
         self._phase = phase
@@ -36,7 +37,7 @@ class CancelAt:
 @pytest.mark.timing
 @pytest.mark.parametrize("phase", ["starting", "measuring"])
 @pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
-def test_a_cancel_is_heard(worker: WorkerProcess, device_id: str, name: str, phase: str) -> None:
+def test_a_cancel_takes_effect(worker: WorkerProcess, device_id: str, name: str, phase: str) -> None:
     stop = StopRequest()
     cancel = CancelAt(phase, stop)
     recorder = Recorder("run-1", key=None, created_at=now(), requested=[])

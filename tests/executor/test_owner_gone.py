@@ -1,4 +1,4 @@
-"""A worker never outlives its owner, however the owner went."""
+"""A worker never outlives its owner, however the owner ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 30.0
 def test_a_worker_ends_with_its_owner(unread: bool) -> None:
     worker = WorkerProcess()
     worker.send(Probe(runtimes=["opencl"]))
-    # An owner that closes over unread words resets the connection: an error, and no end of file.
+    # An owner that closes with unread events resets the connection: an error, not an end of file.
     assert select.select([worker._socket], [], [], PATIENCE_SECONDS)[0]
     if not unread:
         assert worker.receive(PATIENCE_SECONDS) is not None
@@ -29,19 +29,19 @@ def test_a_worker_ends_with_its_owner(unread: bool) -> None:
 
 _PROGRAM = """
 import ctypes, signal
-from gpubench.executor.worker_main import end_where_held
+from gpubench.executor.worker_main import end_if_blocked
 
-end_where_held(1.0)
+end_if_blocked(1.0)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 {call}
 """
-_HOLDS = "ctypes.PyDLL(None).pause()"
-"""As a driver call that hangs: no other thread of Python runs meanwhile."""
+_BLOCKS = "ctypes.PyDLL(None).pause()"
+"""Like a driver call that hangs: no other Python thread can run."""
 _WAITS = "signal.sigtimedwait([signal.SIGUSR1], 3.0)"
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize(("call", "code"), [(_HOLDS, -signal.SIGALRM), (_WAITS, 0)])
-def test_a_call_that_holds_all_threads_for_good_ends_the_process(call: str, code: int) -> None:
+@pytest.mark.parametrize(("call", "code"), [(_BLOCKS, -signal.SIGALRM), (_WAITS, 0)])
+def test_a_call_that_blocks_all_threads_ends_the_process(call: str, code: int) -> None:
     program = [sys.executable, "-c", _PROGRAM.format(call=call)]
     assert subprocess.run(program, check=False, timeout=PATIENCE_SECONDS).returncode == code

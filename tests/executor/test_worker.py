@@ -1,25 +1,32 @@
-"""A real worker process: it measures, is cancelled, dies, hangs, and the owner keeps what it heard."""
+"""A real worker process: it measures, is cancelled, dies, hangs; the owner keeps what was reported."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gpubench.benchmarks.plan import plan
-from gpubench.errors import Cancelled, DeadlineExceeded
-from gpubench.executor.messages import Run
-from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, Recorder, StopRequest, supervise
-from gpubench.executor.worker_process import WorkerProcess, probe
+from gpubench.errors import Cancelled, DeadlineExceeded, DeviceLost
+from gpubench.executor.messages import Progressed, Run
+from gpubench.executor.probe import probe
+from gpubench.executor.recorder import Recorder
+from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, StopRequest, supervise
+from gpubench.executor.worker_process import WorkerProcess
+from gpubench.framing import LineBuffer
 from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 from gpubench.results.timestamps import now
 from tests.measure.conftest import MIB, PINNED
+from tests.running import PATIENCE_SECONDS
 
 QUICK = {"footprint_bytes": 4 * MIB, "time_limit_seconds": 0.05, **PINNED}
 LONG = {**QUICK, "time_limit_seconds": 300, "target_ratio": 0.0001}
@@ -34,7 +41,7 @@ def recorder() -> Recorder:
 
 
 class Begun:
-    """Set by the first progress of a measurement under way."""
+    """Sets ``event`` at the first progress of a measurement."""
 
     def __init__(self, benchmark: str) -> None:
         self._benchmark = benchmark
@@ -45,10 +52,10 @@ class Begun:
             self.event.set()
 
 
-def conduct_until(
+def execute_until(
     worker: WorkerProcess, command: Run, benchmark: str, act: object, stop: StopRequest
 ) -> tuple[RunDocument, float]:
-    """Conduct on a thread; once ``benchmark`` is being measured call ``act``; seconds it then took."""
+    """Execute on a thread and call ``act`` once ``benchmark`` is being measured; the seconds from then on."""
     begun = Begun(benchmark)
     done: list[RunDocument] = []
     thread = threading.Thread(target=lambda: done.append(supervise(worker, command, recorder(), stop, begun)))
@@ -61,19 +68,19 @@ def conduct_until(
 
 
 def test_a_run_gives_its_document(worker: WorkerProcess, device_id: str) -> None:
-    heard: list[int] = []
+    changes: list[int] = []
     document = supervise(
         worker,
         run(device_id, ("copy", QUICK), ("read", QUICK)),
         recorder(),
         StopRequest(),
         lambda progress: None,
-        lambda partial: heard.append(len(partial.measurements)),
+        lambda partial: changes.append(len(partial.measurements)),
     )
     assert document.outcome == "ok"
     assert document.error is None
     assert [m.benchmark for m in document.measurements] == ["copy", "read"]
-    assert heard == [1, 2]
+    assert changes == [1, 2]
     assert document.device and document.device.id == device_id
     assert document.environment and len(document.environment.kernel_source_hash) == 64
     assert document.created_at <= (document.started_at or "") <= (document.finished_at or "")
@@ -93,10 +100,10 @@ def test_a_worker_serves_one_run_after_another(worker: WorkerProcess, device_id:
 
 
 @pytest.mark.timing
-def test_cancel_keeps_what_was_finished_and_the_worker(worker: WorkerProcess, device_id: str) -> None:
+def test_a_cancel_keeps_finished_results_and_the_worker(worker: WorkerProcess, device_id: str) -> None:
     stop = StopRequest()
     command = run(device_id, ("copy", QUICK), ("triad", LONG))
-    document, seconds = conduct_until(worker, command, "triad", lambda: stop.set(Cancelled("no more")), stop)
+    document, seconds = execute_until(worker, command, "triad", lambda: stop.set(Cancelled("no more")), stop)
     assert document.outcome == "cancelled"
     assert document.error and document.error.message == "no more"
     assert [m.benchmark for m in document.measurements] == ["copy"]
@@ -108,8 +115,8 @@ def test_cancel_keeps_what_was_finished_and_the_worker(worker: WorkerProcess, de
     )
 
 
-def test_a_cancel_right_behind_its_run_is_heard(device_id: str) -> None:
-    """Also by a worker that is still starting: it needs not be ended for that."""
+def test_a_cancel_right_after_its_run_takes_effect(device_id: str) -> None:
+    """Also in a worker that is still starting: it does not have to be ended."""
     worker, stop = WorkerProcess(), StopRequest()
     stop.set(Cancelled("changed my mind"))
     document = supervise(worker, run(device_id, ("triad", LONG)), recorder(), stop, lambda p: None)
@@ -120,7 +127,7 @@ def test_a_cancel_right_behind_its_run_is_heard(device_id: str) -> None:
 
 def test_a_killed_worker_is_a_lost_device(worker: WorkerProcess, device_id: str) -> None:
     command = run(device_id, ("copy", QUICK), ("triad", LONG))
-    document, _ = conduct_until(
+    document, _ = execute_until(
         worker, command, "triad", lambda: os.kill(worker.pid, signal.SIGKILL), StopRequest()
     )
     assert document.outcome == "device_lost"
@@ -130,16 +137,52 @@ def test_a_killed_worker_is_a_lost_device(worker: WorkerProcess, device_id: str)
     assert not worker.alive
 
 
+@pytest.fixture
+def peer(worker: WorkerProcess) -> Iterator[socket.socket]:
+    """Our own end of the worker's connection, in the place of the worker's."""
+    worker._socket.close()
+    worker._socket, theirs = socket.socketpair()
+    with theirs:
+        yield theirs
+
+
+@pytest.mark.parametrize("line", [b"no JSON\n", b'{"type":"unknown"}\n', b'{"type":"tuned","x":"\xff"}\n'])
+def test_an_invalid_message_is_a_lost_device(worker: WorkerProcess, peer: socket.socket, line: bytes) -> None:
+    peer.sendall(line)
+    with pytest.raises(DeviceLost, match="invalid message"):
+        worker.receive(PATIENCE_SECONDS)
+
+
+def test_an_endless_message_is_a_lost_device(
+    worker: WorkerProcess, peer: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_lines", LineBuffer(1000))
+    peer.sendall(b"x" * 1000)
+    with pytest.raises(DeviceLost, match="longer than 1000 bytes"):
+        worker.receive(PATIENCE_SECONDS)
+
+
+def test_messages_arrive_whole_however_they_are_split(worker: WorkerProcess, peer: socket.socket) -> None:
+    events = [
+        Progressed(Progress(phase="measuring", done_ratio=0.0, message="x" * size)) for size in (0, 3000)
+    ]
+    data = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+    for at in range(0, len(data), 37):
+        peer.sendall(data[at : at + 37])
+    assert [worker.receive(PATIENCE_SECONDS) for _ in events] == events
+    assert worker.receive(0.0) is None
+
+
 @pytest.mark.timing
 def test_a_worker_that_hangs_is_ended(worker: WorkerProcess, device_id: str) -> None:
-    """Stopped, as by a driver call that never returns: it cannot hear the cancel."""
+    """Stopped, as by a driver call that never returns: it cannot receive the cancel."""
     stop = StopRequest()
 
     def hang() -> None:
         os.kill(worker.pid, signal.SIGSTOP)
         stop.set(DeadlineExceeded("the deadline of the run has passed"))
 
-    document, seconds = conduct_until(worker, run(device_id, ("triad", LONG)), "triad", hang, stop)
+    document, seconds = execute_until(worker, run(device_id, ("triad", LONG)), "triad", hang, stop)
     assert document.outcome == "timeout"
     assert seconds < CANCEL_GRACE_SECONDS + 6
     assert not worker.alive
@@ -156,7 +199,7 @@ def test_a_run_over_memory_fails_and_the_next_one_works(worker: WorkerProcess, d
     )
 
 
-def test_an_unknown_device_is_told(worker: WorkerProcess) -> None:
+def test_an_unknown_device_is_an_error(worker: WorkerProcess) -> None:
     document = supervise(
         worker, run("opencl:none:7", ("copy", QUICK)), recorder(), StopRequest(), lambda p: None
     )
@@ -181,9 +224,9 @@ def test_a_runtime_that_is_missing_is_listed_with_the_reason() -> None:
     assert any(device.runtime == "opencl" for device in probed.devices)
 
 
-def test_the_points_of_a_curve_are_told_as_one_change(worker: WorkerProcess, device_id: str) -> None:
-    """A server stores the whole document at each: once for each of 256 points would be much."""
-    told: list[int] = []
+def test_the_points_of_a_curve_are_one_change(worker: WorkerProcess, device_id: str) -> None:
+    """The server stores the whole document at each change: 256 times for 256 points would be too often."""
+    changes: list[int] = []
     planned = run(
         device_id, ("map", {"slices": 16, "rounds": 3, "footprint_bytes": 4 * MIB}), ("read", QUICK)
     )
@@ -193,18 +236,18 @@ def test_the_points_of_a_curve_are_told_as_one_change(worker: WorkerProcess, dev
         recorder(),
         StopRequest(),
         lambda progress: None,
-        lambda changed: told.append(len(changed.measurements)),
+        lambda changed: changes.append(len(changed.measurements)),
     )
     assert document.outcome == "ok"
-    assert told[-1] == len(document.measurements) == 17
-    assert told == sorted(set(told))
-    assert len(told) <= 4
+    assert changes[-1] == len(document.measurements) == 17
+    assert changes == sorted(set(changes))
+    assert len(changes) <= 4
 
 
-def test_what_lies_where_it_was_started_is_no_module_of_the_worker(
+def test_files_in_the_current_folder_shadow_no_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Started in /tmp, a worker would run whatever others have put there."""
+    """A worker started in /tmp must not run files that others have put there."""
     for name in ("queue", "numpy", "gpubench"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(7)\n")
     monkeypatch.chdir(tmp_path)

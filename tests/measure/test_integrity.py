@@ -16,7 +16,7 @@ from gpubench.benchmarks.integrity.patterns import PATTERNS
 from gpubench.devices.base import Device, Launch
 from gpubench.errors import OutOfDeviceMemory
 from gpubench.executor.messages import Measured
-from gpubench.executor.supervisor import Recorder
+from gpubench.executor.recorder import Recorder
 from gpubench.measure import run_context
 from gpubench.results.document import Measurement
 from gpubench.units import format_bytes
@@ -269,7 +269,7 @@ def test_errors_make_an_unverified_run(measure: Measure, before_check: Callable[
     document = recorder.finish(None)
     assert document.outcome == "unverified"
     assert document.error and document.error.kind == "verification_failed"
-    assert document.error.message == "the data were wrong after integrity: 2 reads of words are wrong"
+    assert document.error.message == "verification of integrity failed: 2 reads of words are wrong"
 
 
 @pytest.mark.timing

@@ -24,7 +24,7 @@ LINE = 64
 
 @pytest.fixture
 def context(device: Device) -> Iterator[RunContext]:
-    made = RunContext(device, Collected())
+    made = RunContext(device)
     yield made
     made.arena.release()
 

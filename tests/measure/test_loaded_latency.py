@@ -19,7 +19,7 @@ from gpubench.measure.run_context import RunContext
 from gpubench.measure.statistics import median
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.results.document import Measurement, Summary
-from tests.measure.conftest import MIB, Collected, Measure, run_on
+from tests.measure.conftest import MIB, Measure, run_on
 from tests.simulated import PROCESSOR, SimulatedDevice
 
 CHUNK_BYTES = 16384
@@ -35,7 +35,7 @@ class Beside:
     faults: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        context = RunContext(self.device, Collected(), None, self.read)
+        context = RunContext(self.device, None, self.read)
         [segment] = context.arena.cut(2 * MIB, 2, 8, 64)
         self.arena, self.reports = context.arena, MismatchReports(self.device)
         self.chase = Chase(context, segment.arrays[0], MIB, line_bytes=64)

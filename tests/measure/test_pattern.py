@@ -66,7 +66,7 @@ def test_every_pattern_is_written_and_copied(measure: Measure) -> None:
 
 @pytest.fixture
 def context(device: Device) -> Iterator[RunContext]:
-    made = RunContext(device, Collected())
+    made = RunContext(device)
     yield made
     made.arena.release()
 

@@ -17,7 +17,7 @@ from gpubench.errors import BenchmarkFailed, DeviceLost, OutOfDeviceMemory
 from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena, Segment
 from gpubench.measure.shapes import chunk_bytes
-from gpubench.measure.verification.device_data import check_data
+from gpubench.measure.verification.device_data import verify_device_data
 from gpubench.results.document import Mismatch, Shape
 from tests.measure.conftest import MIB
 from tests.simulated import GPU, Conditions, SimulatedDevice
@@ -101,7 +101,7 @@ def sorted_out(mismatch: Mismatch, name: str) -> Mismatch:
 
 @pytest.mark.parametrize("dtype", ["float", "double"])
 def test_its_data_are_the_hosts(beside: SimulatedDevice, dtype: str) -> None:
-    check_data(beside, Programs(beside), dtype)
+    verify_device_data(beside, Programs(beside), dtype)
 
 
 def test_time_is_bytes_over_the_pace() -> None:

@@ -1,4 +1,4 @@
-"""One server for all tests of this folder: each must leave it as good as it was."""
+"""One server for all tests of this folder; each test must leave it usable for the next."""
 
 from __future__ import annotations
 

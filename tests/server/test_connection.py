@@ -1,4 +1,4 @@
-"""One connection over a real pair of sockets, where the service behind it matters little."""
+"""One connection over a real pair of sockets, without the service behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 import pytest
 from gpubench_server.connection import ClientConnection
 from gpubench_server.limits import Limits
-from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
+from gpubench_server.outbox import PIECE_BYTES, Outbox
+
+from gpubench.protocol.messages import MAX_REQUEST_BYTES
 
 DOCUMENT = b"x" * (6 * PIECE_BYTES) + b"\n"
 PAGE = b"x" * (PIECE_BYTES - 1) + b"\n"
@@ -19,25 +21,21 @@ ANSWERS = {b"one": DOCUMENT, b"page": PAGE, b"slow": PAGE, b"short": b"short\n"}
 LIMITS = Limits(send_deadline_seconds=0.6)
 
 
-class Library:
-    """Answers the word that a line begins with: several pieces, or one, at once or after a while."""
-
-    def respond(self, line: bytes, outbox: Outbox) -> bytes:
-        word = line.split()[0]
-        if word == b"slow":
-            time.sleep(1.2 * LIMITS.send_deadline_seconds)  # a slow answer: it is what is tested
-        return ANSWERS[word]
-
-    def abandon(self, ticket: Ticket) -> None: ...
+def respond(line: bytes, outbox: Outbox) -> bytes:
+    """The answer to the first word of a line: one piece or several, at once or after a while."""
+    word = line.split()[0]
+    if word == b"slow":
+        time.sleep(1.2 * LIMITS.send_deadline_seconds)
+    return ANSWERS[word]
 
 
 @contextmanager
 def served(limits: Limits = LIMITS) -> Iterator[socket.socket]:
-    """The client's end; the connection must have ended soon after it left."""
+    """The client's end; the connection must end soon after the client has left."""
 
     def serve() -> None:
         with theirs:
-            ClientConnection(theirs, Library(), limits).serve()
+            ClientConnection(theirs, respond, lambda ticket: None, limits).serve()
 
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):
@@ -62,7 +60,7 @@ def read(client: socket.socket, count: int) -> bytes:
 
 @pytest.mark.timing
 @pytest.mark.parametrize("requests", [b"one\n", b"short\none\n", b"one\nshort\n"])
-def test_a_long_document_to_a_slow_client_gets_a_deadline_for_each_piece(requests: bytes) -> None:
+def test_each_piece_of_a_long_document_has_its_own_deadline(requests: bytes) -> None:
     expected = b"".join(ANSWERS[word] for word in requests.split())
     received = b""
     with served() as client:
@@ -75,16 +73,35 @@ def test_a_long_document_to_a_slow_client_gets_a_deadline_for_each_piece(request
 
 @pytest.mark.timing
 @pytest.mark.parametrize("requests", [b"slow\n", b"short\nslow\n", b"page\nslow\nshort\n"])
-def test_the_time_that_an_answer_takes_is_not_its_clients(requests: bytes) -> None:
-    """Its deadline begins when it can be read, and so does that of the answer before."""
+def test_the_send_deadline_starts_when_there_is_data_to_read(requests: bytes) -> None:
+    """Neither its own nor an earlier response expires while a response is computed."""
     expected = b"".join(ANSWERS[word] for word in requests.split())
     with served() as client:
         client.sendall(requests)
         assert read(client, len(expected)) == expected
 
 
-def test_no_more_is_read_than_is_answered() -> None:
-    """A client that asks faster than it can be answered fills its own buffers, not the server's."""
+def test_a_refused_client_that_keeps_sending_is_disconnected() -> None:
+    """The time to linger counts from the error; what the client sends meanwhile does not extend it."""
+    with served(Limits(linger_seconds=0.2)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            while True:
+                client.sendall(b"Host: x\r\n")
+
+
+def test_an_error_reaches_a_client_that_ended_its_input() -> None:
+    with served() as client:
+        client.sendall(b"x" * MAX_REQUEST_BYTES)
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while chunk := client.recv(4096):
+            received += chunk
+    assert b"line_too_long" in received
+
+
+def test_unread_responses_stop_the_reading_of_requests() -> None:
+    """A client that sends faster than it reads fills its own buffers, not the server's."""
     request = b"page".ljust(4095) + b"\n"
     sent = answered = 0
     with served(Limits()) as client:

@@ -1,4 +1,4 @@
-"""What is known of the devices when a look for them fails."""
+"""What is known about the devices when a probe fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpubench_server.device_registry import DeviceRegistry
 
 from gpubench.errors import DeviceLost, NoSuchDevice
 from gpubench.executor.messages import Probed
-from gpubench.executor.worker_process import devices_of, workers_for
+from gpubench.executor.probe import devices_of, workers_for
 from gpubench.results.machine import RuntimeStatus
 from tests.documents import processor, rtx_5090
 
@@ -20,17 +20,17 @@ KILLED = Probed([], [RuntimeStatus("opencl", False, "ended by SIGKILL")], ["open
 NONE = Probed([], [RuntimeStatus("opencl", False, "no OpenCL library")])
 
 
-def registry(monkeypatch: pytest.MonkeyPatch, *looks: Probed) -> DeviceRegistry:
-    """Of which each look finds the next of these."""
-    coming = iter(looks)
+def registry(monkeypatch: pytest.MonkeyPatch, *probes: Probed) -> DeviceRegistry:
+    """A registry whose probes find these, one after the other."""
+    coming = iter(probes)
     monkeypatch.setattr(device_registry, "probe", lambda runtimes: next(coming))
     monkeypatch.setattr(device_registry, "RETRY_SECONDS", -1.0)
     found = DeviceRegistry(["opencl"], max_age_seconds=-1.0)
-    found._look_if_old(0.0)
+    found._probe_if_older_than(0.0)
     return found
 
 
-def test_a_worker_that_is_killed_has_failed_and_found_nothing() -> None:
+def test_a_killed_worker_is_a_failed_probe() -> None:
     with workers_for(["opencl"]) as workers:
         os.kill(workers["opencl"].pid, signal.SIGKILL)
         probed = devices_of(workers)
@@ -38,11 +38,12 @@ def test_a_worker_that_is_killed_has_failed_and_found_nothing() -> None:
     assert "SIGKILL" in (probed.runtimes[0].reason or "")
 
 
-def test_devices_stay_known_when_a_look_fails_and_go_when_they_are_gone(
+def test_devices_survive_a_failed_probe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """They go when a probe works and does not find them."""
     found = registry(monkeypatch, SEEN, KILLED, NONE)
-    assert found.fresh().usable == SEEN.devices  # this look failed
+    assert found.fresh().usable == SEEN.devices  # this probe failed
     assert found.known.runtimes == SEEN.runtimes
     assert found.resolve(None).name == processor().name
     assert found.fresh().usable == []
@@ -50,7 +51,7 @@ def test_devices_stay_known_when_a_look_fails_and_go_when_they_are_gone(
         found.resolve(None)
 
 
-def test_a_run_looks_again_after_a_first_look_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_probes_again_after_a_failed_first_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     found = registry(monkeypatch, KILLED, KILLED, SEEN)
     with pytest.raises(DeviceLost) as caught:
         found.resolve(None)
@@ -58,7 +59,7 @@ def test_a_run_looks_again_after_a_first_look_that_failed(monkeypatch: pytest.Mo
     assert found.resolve(None).name == processor().name
 
 
-def test_a_runtime_that_never_answered_is_looked_for_again(
+def test_a_runtime_that_never_answered_is_probed_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     silent = RuntimeStatus("cuda", False, "ended by SIGKILL")

@@ -1,4 +1,4 @@
-"""How the server ends: in order, and with everybody told."""
+"""How the server shuts down: in order, and every client gets a response."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
 
 
-def test_a_server_at_rest_ends_at_once_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_an_idle_server_ends_at_once_with_its_workers(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server, server.connect() as client:
         client.ask("run", {"benchmarks": [quick()]})
         workers = server.children()
@@ -22,7 +22,7 @@ def test_a_server_at_rest_ends_at_once_and_leaves_nothing_running(tmp_path: Path
 
 
 @pytest.mark.timing
-def test_draining_lets_the_running_run_end_and_refuses_new_ones(tmp_path: Path) -> None:
+def test_draining_finishes_current_runs_and_refuses_new_ones(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         with server.connect() as client, server.connect() as waiting, server.connect() as late:
             late.ask("ping")
@@ -67,7 +67,7 @@ def test_a_run_that_outlasts_the_drain_is_cancelled(tmp_path: Path) -> None:
         assert server.wait() == 0
 
 
-def test_the_address_file_holds_while_the_server_does(tmp_path: Path) -> None:
+def test_the_address_file_exists_while_the_server_listens(tmp_path: Path) -> None:
     path = tmp_path / "addresses.json"
     with RunningServer(tmp_path / "data", "--address-file", str(path)) as server:
         server.ask("ping")

@@ -1,4 +1,4 @@
-"""The methods of the wire, over a real socket."""
+"""The methods of the protocol, over a real socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpubench.protocol import messages
 from tests.running import RunningServer, quick
 
 
-def test_hello_tells_protocol_and_limits(server: RunningServer) -> None:
+def test_hello_reports_protocol_and_limits(server: RunningServer) -> None:
     hello = msgspec.convert(server.ask("hello", {"client": "a test"}), messages.Hello)
     assert hello.protocol == messages.PROTOCOL
     assert hello.limits.max_request_bytes == 64 * 1024
@@ -60,21 +60,21 @@ def test_requests_sent_together_are_answered_in_order(server: RunningServer) -> 
         assert [client.response()["id"] for _ in range(500)] == list(range(500))
 
 
-def test_requests_are_answered_while_a_run_goes_on(server: RunningServer) -> None:
+def test_requests_are_answered_during_a_run(server: RunningServer) -> None:
     with server.connect() as client:
         client.request("run", {"benchmarks": [quick(time_limit_seconds=1)]}, request_id="run")
         client.request("ping", request_id="ping")
         assert [client.response()["id"] for _ in range(2)] == ["ping", "run"]
 
 
-def test_ids_come_back_as_they_were(server: RunningServer) -> None:
+def test_ids_are_returned_unchanged(server: RunningServer) -> None:
     with server.connect() as client:
         for request_id in (0, -7, 10**30, "", "a\u00e9\U0001f600", None):
             client.request("ping", request_id=request_id)
             assert client.response() == {"id": request_id, "jsonrpc": "2.0", "result": {"pong": True}}
 
 
-def test_notifications_and_blank_lines_get_no_answer(server: RunningServer) -> None:
+def test_notifications_and_blank_lines_get_no_response(server: RunningServer) -> None:
     with server.connect() as client:
         client.send(
             b'\n  \r\n{"jsonrpc": "2.0", "method": "ping"}\n{"jsonrpc": "2.0", "method": "nothing"}\n'
@@ -83,7 +83,7 @@ def test_notifications_and_blank_lines_get_no_answer(server: RunningServer) -> N
         assert client.read()["id"] == "after"
 
 
-def test_a_line_may_end_as_on_windows_and_the_last_one_not_at_all(server: RunningServer) -> None:
+def test_crlf_and_a_missing_last_newline_are_accepted(server: RunningServer) -> None:
     with server.connect() as client:
         client.send(
             b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\r\n{"jsonrpc": "2.0", "id": 2, "method": "ping"}'
@@ -93,8 +93,8 @@ def test_a_line_may_end_as_on_windows_and_the_last_one_not_at_all(server: Runnin
         assert client.ended()
 
 
-def test_answers_keep_their_order(server: RunningServer) -> None:
-    """A run is told as accepted before what was asked after it is answered."""
+def test_responses_keep_their_order(server: RunningServer) -> None:
+    """The notification that a run is accepted comes before the responses to later requests."""
     run = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "run", "params": {"benchmarks": [quick()]}})
     with server.connect() as client:
         client.send(f'{run}\n{{"jsonrpc": "2.0", "id": 2, "method": "ping"}}\n'.encode())

@@ -1,4 +1,4 @@
-"""Which figures may stand for a device, and what is counted."""
+"""Which figures are valid for a device, and what is counted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ended(*measurements: Any, at: str = "2026-01-02T03:04:05.000Z", **fields: An
         {"bandwidth_bytes_per_second": None},
     ],
 )
-def test_what_may_not_stand_for_a_device(fields: dict[str, Any]) -> None:
+def test_measurements_that_are_not_valid_figures(fields: dict[str, Any]) -> None:
     assert valid_figure(measurement(1500, **fields)) is None
 
 
@@ -44,13 +44,13 @@ def test_flags_that_disqualify(flag: Flag) -> None:
     ("flag", "stable"),
     [*((flag, False) for flag in flags_with("unsteady")), ("clock_limited", True), ("cache_unknown", True)],
 )
-def test_an_unsteady_figure_counts_and_is_marked(flag: Flag, stable: bool) -> None:
+def test_an_unsteady_figure_is_valid_but_not_stable(flag: Flag, stable: bool) -> None:
     figure = valid_figure(measurement(1500, "triad", flag))
     assert figure is not None
     assert figure.stable == stable
 
 
-def test_a_figure_carries_what_its_gauges_need() -> None:
+def test_a_figure_has_all_values_of_its_gauges() -> None:
     samples = [0.001, 0.002, 0.001, 0.002]
     figure = valid_figure(
         measurement(
@@ -67,9 +67,7 @@ def test_a_figure_carries_what_its_gauges_need() -> None:
 
 
 @pytest.mark.parametrize(("cache_bytes", "moved"), [(4096, 2000), (8192, 0), (None, 0)])
-def test_what_a_sweep_reads_from_caches_is_not_moved_over_the_bus(
-    cache_bytes: int | None, moved: int
-) -> None:
+def test_cached_reads_of_a_sweep_do_not_count_as_bus_bytes(cache_bytes: int | None, moved: int) -> None:
     metrics = MetricsState()
     samples: dict[str, Any] = {"bus_bytes": 1000, "samples_seconds": [0.1, 0.1], "footprint_bytes": 8192}
     run = ended(measurement(1500, "cache_sweep", **samples), measurement(1500, **samples))
@@ -98,7 +96,7 @@ def test_every_benchmark_of_a_run_is_counted_with_its_outcome() -> None:
     assert metrics.snapshot().runs == {("copy", "ok"): 1, ("triad", "device_lost"): 1}
 
 
-def test_stated_memory_is_no_theory_of_the_device() -> None:
+def test_stated_memory_is_not_the_theory_of_the_device() -> None:
     from gpubench.requests import StatedMemory
 
     metrics = MetricsState()
@@ -106,7 +104,7 @@ def test_stated_memory_is_no_theory_of_the_device() -> None:
     assert metrics.snapshot().theories == {}
 
 
-def test_a_run_with_stated_memory_moves_no_gauge() -> None:
+def test_a_run_with_stated_memory_changes_no_gauge() -> None:
     stated = Theory("stated", 1e12, 16e9, 512)
     figure = measurement(500, efficiency_ratio=Efficiency(nominal=0.5), **DOUBLE)
     metrics = MetricsState()
@@ -115,7 +113,7 @@ def test_a_run_with_stated_memory_moves_no_gauge() -> None:
     assert list(metrics.snapshot().run_at) == [TRIAD]
 
 
-def test_a_damaged_document_costs_its_own_figures_alone() -> None:
+def test_a_damaged_document_is_skipped() -> None:
     metrics = MetricsState()
     spoiled = msgspec.structs.replace(ended(measurement(500, **DOUBLE)), finished_at="2026-99-99")
     metrics.refill([spoiled, ended(measurement(400, **DOUBLE))])
@@ -132,7 +130,7 @@ def test_a_snapshot_does_not_change() -> None:
     assert (before.requests, before.runs, before.figures, sum(before.queue_wait.counts)) == ({}, {}, {}, 0)
 
 
-def test_histograms_count_upwards() -> None:
+def test_histograms_are_cumulative() -> None:
     metrics = MetricsState()
     for seconds in (0.05, 0.1, 3.0, 10_000.0):
         metrics.run_started(seconds)
@@ -140,11 +138,11 @@ def test_histograms_count_upwards() -> None:
     assert (wait["0.1"], wait["2.5"], wait["5.0"], wait["600.0"], wait["+Inf"]) == (2, 2, 3, 3, 4)
 
 
-def point(place: int, **fields: Any) -> Any:
-    return measurement(9000, "map", axes={"slice": place}, **{**DOUBLE, **fields})
+def point(position: int, **fields: Any) -> Any:
+    return measurement(9000, "map", axes={"slice": position}, **{**DOUBLE, **fields})
 
 
-def test_of_a_curve_the_worst_point_counts_wherever_it_stands() -> None:
+def test_the_worst_point_is_the_outcome_of_a_curve() -> None:
     metrics = MetricsState()
     wrong = point(1, status="unverified", verified=False)
     metrics.run_ended(ended(point(0), wrong, point(2)), ["map"])
@@ -152,7 +150,7 @@ def test_of_a_curve_the_worst_point_counts_wherever_it_stands() -> None:
     assert metrics.snapshot().runs == {("map", "unverified"): 1, ("map", "ok"): 1}
 
 
-def test_what_a_device_cannot_do_has_an_outcome_of_its_own_and_makes_no_series() -> None:
+def test_a_skipped_benchmark_is_counted_and_makes_no_series() -> None:
     metrics = MetricsState()
     skipped = measurement(1, "map", status="skipped", bandwidth_bytes_per_second=None)
     metrics.run_ended(ended(skipped), ["map"])
@@ -160,14 +158,14 @@ def test_what_a_device_cannot_do_has_an_outcome_of_its_own_and_makes_no_series()
     assert metrics.snapshot().run_at == {}
 
 
-def test_points_of_a_curve_move_no_gauge() -> None:
+def test_points_of_a_curve_change_no_gauge() -> None:
     metrics = MetricsState()
     latency = measurement(1, "latency", quantity="latency", **DOUBLE)
     metrics.run_ended(ended(point(0), latency), ["map", "latency"])
     assert (metrics.snapshot().figures, metrics.snapshot().run_at) == ({}, {})
 
 
-def test_a_benchmark_of_the_memory_that_never_gave_a_figure_shows_that_it_was_tried() -> None:
+def test_a_benchmark_without_any_figure_has_a_time_of_its_run() -> None:
     metrics = MetricsState()
     failed = measurement(1, "triad", status="failed", bandwidth_bytes_per_second=None, **DOUBLE)
     metrics.run_ended(ended(failed), ["triad"])

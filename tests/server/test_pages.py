@@ -1,4 +1,4 @@
-"""The HTTP port of a real server, and what is exposed of devices that no test machine has."""
+"""The HTTP port of a real server, and the metrics of devices that no test machine has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Exposition = dict[tuple[str, tuple[str, ...]], float]
 
 
 def exposed(metrics: MetricsState, *devices: DeviceInfo) -> Exposition:
-    """Samples by name and the values of their labels, in the order of the labels' names."""
+    """Samples by name and label values, which are in the order of the label names."""
     registry = CollectorRegistry()
     snapshot = ServiceSnapshot(metrics.snapshot(), devices, (), 0, 64, 16)
     registry.register(SnapshotCollector(lambda: snapshot))
@@ -32,14 +32,14 @@ def exposed(metrics: MetricsState, *devices: DeviceInfo) -> Exposition:
     }
 
 
-def test_references_stand_at_the_bus_width_of_the_device() -> None:
+def test_references_are_for_the_bus_width_of_the_device() -> None:
     samples = exposed(MetricsState(), rtx_5090())
     assert samples["device_peak_bandwidth_bytes_per_second", ("cuda:0",)] == 28.002e9 * 512 / 8
     assert samples["reference_bandwidth_bytes_per_second", ("cuda:0", "gddr7-32")] == 2048e9
     assert samples["reference_bandwidth_bytes_per_second", ("cuda:0", "gddr6-16")] == 1024e9
 
 
-def test_a_device_of_unknown_bus_width_has_references_for_a_module_only() -> None:
+def test_references_without_a_bus_width_are_per_module() -> None:
     samples = exposed(MetricsState(), processor())
     assert not [labels for name, labels in samples if name == "reference_bandwidth_bytes_per_second"]
     assert not [labels for name, labels in samples if name == "device_peak_bandwidth_bytes_per_second"]
@@ -47,7 +47,7 @@ def test_a_device_of_unknown_bus_width_has_references_for_a_module_only() -> Non
     assert samples["reference_module_bandwidth_bytes_per_second", ("gddr7-32",)] == 128e9
 
 
-def test_a_valid_figure_is_exposed_while_its_device_is_there() -> None:
+def test_a_figure_is_exposed_while_its_device_is_present() -> None:
     metrics = MetricsState()
     run = document(measurement(1500), finished_at="2026-01-02T03:04:05.000Z")
     metrics.run_ended(run, ["triad"])
@@ -63,7 +63,7 @@ def test_a_valid_figure_is_exposed_while_its_device_is_there() -> None:
     assert not [labels for name, labels in gone if name.startswith("last_run_")]
 
 
-def test_names_follow_the_rules() -> None:
+def test_names_follow_the_rules_of_prometheus() -> None:
     metrics = MetricsState()
     metrics.run_ended(document(measurement(1500), finished_at="2026-01-02T03:04:05.000Z"), ["triad"])
     registry = CollectorRegistry()
@@ -76,7 +76,8 @@ def test_names_follow_the_rules() -> None:
         assert not family.name.endswith(("_ms", "_mb", "_percent", "_total", "_count"))
 
 
-def test_a_run_at_other_parameters_moves_counters_and_times_but_no_figure(server: RunningServer) -> None:
+def test_a_run_with_other_parameters_changes_no_gauge(server: RunningServer) -> None:
+    """Counters and times change."""
     before = server.metric('gpubench_runs_total{benchmark="scale",outcome="ok"}')
     document = server.run_ok(quick("scale"))
     device = document["device"]["id"]
@@ -96,7 +97,7 @@ def test_requests_are_counted_by_method_and_code(server: RunningServer) -> None:
     assert server.metric(series) == before + 1
 
 
-def test_a_scrape_in_the_middle_of_a_run_is_answered_and_shows_it(server: RunningServer) -> None:
+def test_a_scrape_during_a_run_shows_it(server: RunningServer) -> None:
     with server.connect() as client, server.connect() as other:
         client.begin_measuring(long())
         other.begin(long())
@@ -131,13 +132,13 @@ def test_health_readiness_and_the_landing_page(server: RunningServer) -> None:
     status, page = server.get("/")
     assert status == 200
     assert f"tcp://127.0.0.1:{server.tcp[1]}" in page
-    status, said = server.get("/nothing")
+    status, text = server.get("/nothing")
     assert status == 404
-    assert "/metrics" in said
+    assert "/metrics" in text
 
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text; version=abc", "*/*", "\x7f;;q=", ""])
-def test_metrics_are_given_whatever_is_accepted(server: RunningServer, accept: str) -> None:
+def test_any_accept_header_gets_the_metrics(server: RunningServer, accept: str) -> None:
     connection = http.client.HTTPConnection(*server.http, timeout=PATIENCE_SECONDS)
     with contextlib.closing(connection):
         connection.request("GET", "/metrics", headers={"Accept": accept})

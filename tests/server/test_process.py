@@ -1,4 +1,4 @@
-"""The server's process: light, and without any runtime in it."""
+"""The process of the server: small, and without any runtime loaded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_no_runtime_is_imported_by_any_module_of_the_server() -> None:
     assert ended.stdout.strip() == "[]"
 
 
-def test_a_line_of_the_log_has_its_time_its_level_and_its_place(server: RunningServer) -> None:
+def test_a_log_line_has_time_level_and_logger(server: RunningServer) -> None:
     run_id = server.run_ok(quick())["run_id"]
     assert within(PATIENCE_SECONDS, lambda: any(run_id in line for line in server.log))
     [line] = [line for line in server.log if f"run {run_id}:" in line]
@@ -52,7 +52,7 @@ def test_it_takes_less_than_80_mb(server: RunningServer) -> None:
     assert resident_bytes(server.process.pid) < 80e6
 
 
-def test_connections_leave_no_descriptor_and_no_thread_behind(server: RunningServer) -> None:
+def test_connections_leak_no_descriptors_and_no_threads(server: RunningServer) -> None:
     def held() -> tuple[int, int]:
         process = Path(f"/proc/{server.process.pid}")
         return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
@@ -72,14 +72,14 @@ def test_connections_leave_no_descriptor_and_no_thread_behind(server: RunningSer
     assert after[1] <= before[1] + 3
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "gpubench_server", "--version"], capture_output=True, text=True, check=True
     )
     assert ended.stdout == f"gpubench {gpubench.__version__}\n"
 
 
-def test_without_prometheus_client_the_extra_is_named(tmp_path: Path) -> None:
+def test_a_missing_prometheus_client_names_the_extra(tmp_path: Path) -> None:
     (tmp_path / "prometheus_client.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'prometheus_client'\", name='prometheus_client')"
     )
@@ -93,8 +93,8 @@ def test_without_prometheus_client_the_extra_is_named(tmp_path: Path) -> None:
     assert "pip install '.[server]'" in ended.stderr
 
 
-def test_a_log_that_nobody_reads_stops_neither_runs_nor_the_end(tmp_path: Path) -> None:
-    """As of a log collector that was stopped: the pipe is full for good."""
+def test_a_log_that_nobody_reads_blocks_nothing(tmp_path: Path) -> None:
+    """For example because the log collector was stopped: the pipe stays full."""
     addresses = tmp_path / "addresses.json"
     unread, written = os.pipe()
     process = subprocess.Popen(

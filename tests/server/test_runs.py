@@ -1,4 +1,4 @@
-"""Runs through the socket: their order, their progress, their end, and who is told."""
+"""Runs over a socket: their order, progress and end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpubench.results.document import decode_document
 from tests.running import PATIENCE_SECONDS, RunningServer, long, quick, within
 
 
-def test_a_run_is_accepted_told_about_and_answered_with_its_document(server: RunningServer) -> None:
+def test_accepted_then_progress_then_the_document(server: RunningServer) -> None:
     with server.connect() as client:
         document = client.ask("run", {"benchmarks": [quick("copy"), quick("read")]})
         accepted, *progress = client.notifications
@@ -36,22 +36,22 @@ def test_progress_comes_at_most_ten_times_a_second(server: RunningServer) -> Non
         begin = time.monotonic()
         client.ask("run", {"benchmarks": [quick(time_limit_seconds=1)]})
         seconds = time.monotonic() - begin
-        told = [each for each in client.notifications if each["method"] == "progress"]
-        assert len(told) <= 10 * seconds + 2
+        progress = [each for each in client.notifications if each["method"] == "progress"]
+        assert len(progress) <= 10 * seconds + 2
 
 
-def test_runs_wait_for_their_turn_and_hear_their_place(server: RunningServer) -> None:
+def test_queued_runs_get_their_position_and_their_turn(server: RunningServer) -> None:
     with server.connect() as first, server.connect() as second, server.connect() as third:
         running = first.begin_measuring(long())
         waiting = second.begin(quick("copy"))
         last = third.begin(quick("write"))
         (queue,) = first.ask("status")["queues"]
         assert (queue["running"], queue["queued"]) == (running, [waiting, last])
-        places = [
+        positions = [
             client.notified("progress", lambda p: p["phase"] == "queued")["position"]
             for client in (second, third)
         ]
-        assert places == [1, 2]
+        assert positions == [1, 2]
         server.ask("cancel", {"run_id": running})
         assert third.notified("progress", lambda p: p["position"] in (0, 1))
         assert second.response()["result"]["measurements"][0]["benchmark"] == "copy"
@@ -59,7 +59,7 @@ def test_runs_wait_for_their_turn_and_hear_their_place(server: RunningServer) ->
 
 
 @pytest.mark.timing
-def test_the_queue_is_heard_of_every_half_second(server: RunningServer) -> None:
+def test_a_queued_run_gets_progress_every_half_second(server: RunningServer) -> None:
     with server.connect() as first, server.connect() as second:
         first.begin_measuring(long())
         second.begin(quick())
@@ -99,7 +99,7 @@ def test_a_run_is_ended_by_its_deadline(server: RunningServer) -> None:
         assert error["data"]["document"]["outcome"] == "timeout"
 
 
-def test_the_deadline_counts_in_the_queue_too(server: RunningServer) -> None:
+def test_the_deadline_includes_the_time_in_the_queue(server: RunningServer) -> None:
     with server.connect() as first, server.connect() as second:
         first.begin_measuring(long())
         error = second.refused("run", {"benchmarks": [quick()], "deadline_seconds": 0.3})
@@ -118,13 +118,13 @@ def test_a_detached_run_goes_on_and_can_be_fetched(server: RunningServer) -> Non
         assert any(each["method"] == "progress" for each in later.notifications)
 
 
-def test_who_only_watches_does_not_hold_a_run(server: RunningServer) -> None:
+def test_a_request_for_the_result_does_not_keep_a_run_alive(server: RunningServer) -> None:
     with server.connect() as watcher:
         with server.connect() as owner:
             run_id = owner.begin_measuring(long())
             watcher.request("result", {"run_id": run_id})
             watcher.notified("progress", lambda _: True)
-        document = watcher.response()["result"]  # a fetched document is a result, however it ended
+        document = watcher.response()["result"]  # a fetched document is a result, however the run ended
         assert (document["run_id"], document["outcome"]) == (run_id, "cancelled")
 
 
@@ -136,11 +136,11 @@ def test_a_second_request_with_the_same_key_joins_the_run(server: RunningServer)
             second.request("run", request)
             accepted = second.notified("accepted", lambda _: True)
             assert (accepted["run_id"], accepted["replayed"]) == (run_id, True)
-        # The first client is gone; the second one still wants the run.
+        # The first client is gone; the second one still holds the run.
         assert second.response()["result"]["run_id"] == run_id
 
 
-def test_a_cancelled_run_gives_its_key_free(server: RunningServer) -> None:
+def test_the_key_of_a_cancelled_run_can_be_used_again(server: RunningServer) -> None:
     with server.connect() as client:
         lost = client.begin_measuring(long(), key="again")
     assert within(PATIENCE_SECONDS, lambda: server.running() is None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from pathlib import Path
 
+from gpubench.atomic_files import replaces, write_file
 from gpubench.errors import InvalidDocument, InvalidParameters, UnsupportedDocument
 from gpubench.results.document import RunDocument, decode_document
 
@@ -36,9 +36,9 @@ def read_documents(name: str) -> list[RunDocument]:
 
 
 class OutFile:
-    """A file that will be there whole or not at all.
+    """A file to be written at the end of a run, completely or not at all.
 
-    What stands in the way of writing is found when this is made, before minutes of measuring.
+    Whatever prevents writing is reported when this is made, before minutes of measuring.
     """
 
     def __init__(self, name: str) -> None:
@@ -48,28 +48,19 @@ class OutFile:
             raise self._refused("it is a folder")
         if not folder.is_dir():
             raise self._refused(f"there is no folder {folder}")
-        if not os.access(self._path if self._path.exists() else folder, os.W_OK):
+        needed = [folder] if replaces(self._path) else []
+        if self._path.exists():
+            needed.append(self._path)
+        if not all(os.access(each, os.W_OK) for each in needed):
             raise self._refused("permission denied")
 
     def __str__(self) -> str:
         return str(self._path)
 
     def write(self, data: bytes) -> None:
-        """Raises ``InvalidParameters`` where the disk is full, or was taken away meanwhile."""
+        """Raises ``InvalidParameters`` if the disk is full, or the folder has been removed meanwhile."""
         try:
-            if self._path.exists() and not self._path.is_file():
-                self._path.write_bytes(data)  # a pipe or a device: nothing may take its place
-                return
-            aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-            try:
-                with aside.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                aside.replace(self._path)
-            finally:
-                with contextlib.suppress(OSError):
-                    aside.unlink()
+            write_file(self._path, data)
         except OSError as error:
             raise self._refused(error.strerror or str(error)) from None
 

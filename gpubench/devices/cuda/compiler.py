@@ -24,6 +24,7 @@ from typing import Protocol
 
 import platformdirs
 
+from gpubench.atomic_files import write_file
 from gpubench.errors import BenchmarkFailed, MissingDependency
 
 STANDARD = "c++17"
@@ -90,7 +91,8 @@ def compile_cubin(
             return cubin
     cubin = compiler.compile(text, architecture)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not figures
-        _write_whole(path, hashlib.sha256(cubin).digest() + cubin)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(path, hashlib.sha256(cubin).digest() + cubin)
     return cubin
 
 
@@ -246,17 +248,3 @@ def nvrtc_libraries() -> list[Path]:
     folders = (spec.submodule_search_locations or []) if spec else []
     found = [library for folder in folders for library in Path(folder).glob("*/lib/libnvrtc.so.*")]
     return sorted(found, key=lambda library: [int(n) for n in re.findall(r"\d+", library.name)], reverse=True)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Never half a file, also where two processes write the same one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        written = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            written.replace(path)
-        except OSError:
-            written.unlink(missing_ok=True)
-            raise

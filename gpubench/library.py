@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, overload
 
+from gpubench.atomic_files import write_file
 from gpubench.benchmarks.registry import STREAM
 from gpubench.comparison.compare import Comparison, compare_runs
 from gpubench.comparison.compare import compare as compare_document
@@ -76,13 +77,7 @@ class RunDocument(stored.RunDocument, frozen=True, kw_only=True):
 
         The file is there whole or not at all, and one that was there before stays until then.
         """
-        target = Path(path)
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            aside.write_bytes(stored.encode_document(self) + b"\n")
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_file(Path(path), stored.encode_document(self) + b"\n")
 
     def _repr_markdown_(self) -> str:
         return render_markdown([self])
@@ -172,6 +167,8 @@ def run(
     from gpubench.executor.in_process import RecordingReporter, run_in_process
 
     named = [benchmarks] if isinstance(benchmarks, str) else benchmarks
+    if not named:
+        raise InvalidParameters("there is nothing to run: name a benchmark or a suite, such as stream")
     requested = RequestedRun([_with(parameters or {}, each) for each in named], device, memory=memory)
     prepared = prepare_run(requested)
     devices, runtimes = survey(list(RUNTIMES))

@@ -20,6 +20,7 @@ from gpubench.errors import (
     Cancelled,
     CatalogError,
     DeviceLost,
+    InvalidDocument,
     InvalidParameters,
     MissingDependency,
     NoSuchDevice,
@@ -159,11 +160,11 @@ def test_a_file_that_cannot_be_written_whole_is_left_as_it_was(
 def test_what_is_no_document_is_refused_by_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(text)
-    with pytest.raises(InvalidParameters, match=r"run\.json is no run document"):
+    with pytest.raises(InvalidDocument, match=r"run\.json is not a run document"):
         gpubench.load(path)
-    with pytest.raises(InvalidParameters, match="the data is no run document"):
+    with pytest.raises(InvalidDocument, match="the data is not a run document"):
         gpubench.load(text.encode())
-    with pytest.raises(InvalidParameters, match="the file is no run document"):
+    with pytest.raises(InvalidDocument, match="the file is not a run document"):
         gpubench.load(io.StringIO(text))
     with pytest.raises(FileNotFoundError):
         gpubench.load(tmp_path / "nope.json")
@@ -249,7 +250,7 @@ def test_a_callback_that_fails_ends_the_run_with_its_own_error() -> None:
         ("triad", {"device": "nope"}, NoSuchDevice, "allowed: opencl:"),
         ("triad", {"memory": gpubench.StatedMemory("ddr9-1", 128)}, CatalogError, "ddr9-1"),
         ("triad", {"memory": gpubench.StatedMemory("ddr5-4800", 1)}, InvalidParameters, "bus_width_bits"),
-        ("triad", {"parameters": {"footprint_bytes": 1 << 46}}, OutOfDeviceMemory, "more than the"),
+        ("triad", {"parameters": {"footprint_bytes": 1 << 46}}, OutOfDeviceMemory, "is too large"),
     ],
 )
 def test_mistakes_end_a_run_before_anything_is_measured(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpubench.errors import LineTooLong
@@ -39,10 +39,12 @@ def fed_in_pieces(
     return lines, False, buffer.peek(maximum_bytes)
 
 
+unhurried = settings(deadline=None)  # a busy machine is not a failure
 texts = st.text("ab\n", max_size=200).map(str.encode)
 cuts = st.lists(st.integers(0, 200), max_size=20)
 
 
+@unhurried
 @given(data=texts, cuts=cuts, maximum_bytes=st.integers(1, 40), take_all=st.booleans())
 def test_every_split_gives_the_same_lines(
     data: bytes, cuts: list[int], maximum_bytes: int, take_all: bool
@@ -50,6 +52,7 @@ def test_every_split_gives_the_same_lines(
     assert fed_in_pieces(data, cuts, maximum_bytes, take_all) == fed_in_pieces(data, [], maximum_bytes)
 
 
+@unhurried
 @given(data=texts, cuts=cuts)
 def test_nothing_is_lost_and_nothing_added(data: bytes, cuts: list[int]) -> None:
     lines, too_long, rest = fed_in_pieces(data, cuts, maximum_bytes=1000)
@@ -58,6 +61,7 @@ def test_nothing_is_lost_and_nothing_added(data: bytes, cuts: list[int]) -> None
     assert not any(b"\n" in part for part in (*lines, rest))
 
 
+@unhurried
 @given(data=texts, cuts=cuts, count=st.integers(0, 30))
 def test_peek_shows_the_first_bytes_that_wait(data: bytes, cuts: list[int], count: int) -> None:
     buffer = LineBuffer(1000)

@@ -108,16 +108,21 @@ class ClientConnection:
             if self._sending or not self._outbox.empty:
                 self._send()
             more = more and not self._congested()
-        if not self._sending and self._outbox.empty:
-            self._settle()
+        if self._state not in LISTENING:
+            self._finish()
 
-    def _settle(self) -> None:
-        """Nothing is waiting to be sent, and no answer is still to come."""
-        if self._state in FINISHING:
+    def _finish(self) -> None:
+        """Of a connection that serves no more lines: the next step to its end, if it is time for that."""
+        if self._state in FINISHING and not self._sending and self._outbox.empty:
             self._on(Event.ALL_SENT)
             if self._state is State.LINGERING:
                 self._client.shutdown(socket.SHUT_WR)
-        elif time.monotonic() >= self._ends_at() and self._state in OPEN:
+        elif self._state is State.LINGERING:  # checked also while the client keeps sending
+            self._check_time()
+
+    def _check_time(self) -> None:
+        """With nothing to send, whether the client has been idle, or we have lingered, for too long."""
+        if not self._sending and self._outbox.empty and time.monotonic() >= self._ends_at():
             self._on(Event.TIME_OVER)
 
     def _on(self, event: Event) -> None:
@@ -133,7 +138,10 @@ class ClientConnection:
         self._watch()
         # A millisecond more, or the loop would spin just before the deadline.
         wait_ms = max(0.0, self._next_deadline() - time.monotonic()) * 1000 + 1
-        for descriptor, event in self._poll.poll(wait_ms):
+        happened = self._poll.poll(wait_ms)
+        if not happened and self._state in LISTENING:
+            self._check_time()
+        for descriptor, event in happened:
             if descriptor == self._wake_read:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, 64)

@@ -44,13 +44,14 @@ version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2]); sys.e
 if [ "$maker" != setup ] && [ -n "$(ls -A "$venv" 2>/dev/null)" ]; then
     # Somebody else's: it is used, and never cleared.
     works || stop "$venv has no working pip: remove it, or name another folder with make VENV="
+    wanted_python || stop "$venv has another Python than PYTHON=$PYTHON; name another folder with make VENV="
     maker=user
 elif [ -z "$present" ] || [ "${place% * *}" != "$PWD" ] || ! works || ! wanted_python; then
     say "making $venv with Python $version"
     maker=setup
     mkdir -p "$venv"
     echo "$maker" >"$record"
-    find "$venv" -mindepth 1 -maxdepth 1 ! -path "$record" ! -name wheels -exec rm -rf {} +
+    find -H "$venv" -mindepth 1 -maxdepth 1 ! -name .gpubench-setup ! -name wheels -exec rm -rf {} +
     "$python" -m venv "$venv"
     all=$extras
 fi

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from typing import Literal, Self, Unpack
 
@@ -43,6 +44,7 @@ class LocalClient:
 
     def run(self, benchmarks: BenchmarkNames, **options: Unpack[RunOptions]) -> RunDocument:
         """As ``Client.run``; ``key`` is kept in the document and has no other effect."""
+        started_at = time.monotonic()
         asked, callbacks = split_options(benchmarks, options)
         prepared = prepare_run(asked)
         with workers_for(self._runtimes) as workers:
@@ -57,7 +59,7 @@ class LocalClient:
             callbacks.on_accepted(
                 Accepted(request_id=None, run_id=prepared.run_id, position=0, eta_seconds=0.0)
             )
-            with _deadline(asked.deadline_seconds, stop):
+            with _deadline(asked.deadline_seconds, time.monotonic() - started_at, stop):
                 run = prepared.on(chosen)
                 document = supervise(worker, run, prepared.recorder, stop, callbacks.on_progress)
         if document.error is not None:
@@ -80,12 +82,12 @@ def _ending(worker: WorkerProcess) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _deadline(seconds: float | None, stop: StopRequest) -> Iterator[None]:
+def _deadline(seconds: float | None, passed_seconds: float, stop: StopRequest) -> Iterator[None]:
     if seconds is None:
         yield
         return
     reason = DeadlineExceeded(f"the run was not finished within its deadline of {seconds:g} s")
-    timer = threading.Timer(seconds, stop.set, (reason,))
+    timer = threading.Timer(max(0.0, seconds - passed_seconds), stop.set, (reason,))
     timer.daemon = True
     timer.start()
     try:

@@ -23,6 +23,7 @@ from gpubench.comparison.references import (
     technology_references,
 )
 from gpubench.comparison.verdicts import Verdict, compare_runs, why_unusable
+from gpubench.devices.profile import profile_of
 from gpubench.flags import Flag, ordered
 from gpubench.results.document import Measurement, RunDocument, Summary
 from gpubench.results.machine import Theory
@@ -122,7 +123,7 @@ def compare(document: RunDocument, *, references: bool | None = None) -> Compari
     others = published(theory)
     apart = told_apart(document.measurements)
     if references is None:
-        references = document.device is None or document.device.kind != "cpu"
+        references = document.device is None or profile_of(document.device.kind).compared_with_boards
     results: list[Result] = []
     points: list[Measurement] = []
     excluded: list[Excluded] = []

@@ -45,17 +45,17 @@ class ControlGroup:
         return min((quota for quota in quotas if quota is not None), default=None)
 
     @property
-    def throttled_seconds(self) -> float | None:
-        """For how long a quota held the group's threads back so far, added up; null if not counted."""
-        found = []
+    def throttled_seconds(self) -> dict[Path, float]:
+        """For how long the quota of each group held threads back since the group exists, added up."""
+        found = {}
         for folder in self._folders("cpu"):
             microseconds = _field(folder / "cpu.stat", "throttled_usec")
             nanoseconds = _field(folder / "cpu.stat", "throttled_time")
             if microseconds is not None:
-                found.append(microseconds / 1e6)
+                found[folder] = microseconds / 1e6
             elif nanoseconds is not None:
-                found.append(nanoseconds / 1e9)
-        return max(found, default=None)
+                found[folder] = nanoseconds / 1e9
+        return found
 
     @property
     def out_of_memory_kills(self) -> int | None:

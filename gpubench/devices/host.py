@@ -116,10 +116,12 @@ class HostWatch:
         )
 
     def _throttled(self) -> float | None:
-        now = _GROUP.throttled_seconds
-        if now is None or self._throttled_seconds is None or _GROUP.quota_cores is None:
+        """The most that any group's quota did; a group counts what is below it as well."""
+        begin, end = self._throttled_seconds, _GROUP.throttled_seconds
+        if _GROUP.quota_cores is None:
             return None
-        return round(now - self._throttled_seconds, 6)
+        added = [seconds - begin[group] for group, seconds in end.items() if group in begin]
+        return round(max(added), 6) if added else None
 
 
 def _others_share(begin: tuple[float, float], end: tuple[float, float], own: float) -> float | None:

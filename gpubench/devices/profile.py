@@ -36,6 +36,9 @@ class DeviceProfile:
     is_preferred: bool
     """Chosen if no device is named and there is only one of its kind: most machines have a single GPU."""
 
+    compared_with_boards: bool
+    """Graphics boards and GDDR memories stand beside its figures without being asked for."""
+
     enqueueing_may_copy: bool
     """A GPU's driver may copy pageable memory during the call that enqueues the copy: in a queue that is held
     back until all is enqueued, the call would wait for itself."""
@@ -186,6 +189,7 @@ class DeviceProfile:
 _PROCESSOR = DeviceProfile(
     is_host_processor=True,
     is_preferred=False,
+    compared_with_boards=False,
     enqueueing_may_copy=False,
     reports_power=False,
     other_programs_contend=False,
@@ -234,6 +238,7 @@ _PROCESSOR = DeviceProfile(
 _GPU = DeviceProfile(
     is_host_processor=False,
     is_preferred=True,
+    compared_with_boards=True,
     enqueueing_may_copy=True,
     reports_power=True,
     other_programs_contend=True,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from gpubench.devices.base import Device
-from gpubench.errors import Cancelled, GpubenchError
+from gpubench.errors import Cancelled, GpubenchError, InternalError
 from gpubench.executor.messages import Event, Progressed, Run
 from gpubench.executor.recorder import Recorder
 from gpubench.executor.run_executor import RunExecutor
@@ -51,12 +51,19 @@ class RecordingReporter:
 
 
 def run_in_process(device: Device, run: Run, reporter: RecordingReporter) -> RunDocument:
-    """Run it to its end and return the document; never raises for what became of the run."""
+    """Run it to its end and return the document; never raises for what became of the run.
+
+    An interrupt (^C) ends the run as a cancel does, and so does an error in ``on_progress``, as a failure.
+    """
     recorder = reporter.recorder
     recorder.started()
     try:
         finished = RunExecutor(device, reporter, run.memory).run(run)
     except GpubenchError as error:
         return recorder.finish(error)
+    except KeyboardInterrupt:
+        return recorder.finish(Cancelled("the run was interrupted"))
+    except Exception as error:
+        return recorder.finish(InternalError(f"the run failed: {type(error).__name__}: {error}"))
     recorder.take(finished)
     return recorder.finish(reporter.cancelled)

@@ -14,7 +14,7 @@ import msgspec
 
 from gpubench.benchmarks.plan import plan
 from gpubench.catalog.lookup import find_technology
-from gpubench.errors import CatalogError
+from gpubench.errors import CatalogError, InvalidParameters
 from gpubench.executor.messages import Run
 from gpubench.executor.recorder import Recorder
 from gpubench.requests import BenchmarkRequest, PlannedBenchmark, RequestedRun, StatedMemory
@@ -49,7 +49,11 @@ def prepare_run(requested: RequestedRun) -> PreparedRun:
     not in the catalogue); each names the field as ``path`` and says what is allowed.
     """
     # A request made in Python has not been checked yet: constructors of structs accept any type.
-    checked = convert(msgspec.to_builtins(requested), type(requested), "$.params")
+    try:
+        plain = msgspec.to_builtins(requested)
+    except TypeError as error:
+        raise InvalidParameters(f"a parameter has no place in JSON: {error}", path="$.params") from None
+    checked = convert(plain, type(requested), "$.params")
     benchmarks = plan(checked.benchmarks)
     if checked.memory is not None:
         _check_technology(checked.memory)

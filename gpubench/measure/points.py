@@ -66,7 +66,15 @@ def measure_points(
             _sample_alone(context, running[0], time_limit_seconds)
         else:
             _sample_in_turns(context, running, time_limit_seconds, cold)
-    return [measurement_of(context, planned, each) for each in series]
+    return [_measured_or_failed(context, planned, each) for each in series]
+
+
+def _measured_or_failed(context: RunContext, planned: PlannedBenchmark, series: SampleSeries) -> Measurement:
+    """One point that has no figure does not discard the others of its curve."""
+    try:
+        return measurement_of(context, planned, series)
+    except BenchmarkFailed as error:
+        return without_figure(planned, "failed", error.message, series.point.axes)
 
 
 def verify(context: RunContext, series: SampleSeries) -> VerificationResult | None:

@@ -187,7 +187,7 @@ def _clock_limited(run: RunDocument, m: Measurement) -> _Seen | None:
     if own and live and run.theory and run.theory.source == "device":
         clock = nominal * own / live  # both are of one figure: their ratio is that of the clocks
     elif clocks:
-        clock = min(clocks)
+        clock = median(clocks)
     else:
         return None
     share = format_percent(clock / nominal)

@@ -21,10 +21,10 @@ Status = Literal["ok", "failed", "cancelled", "timeout", "skipped", "unverified"
 
 
 class Shape(Record, frozen=True):
-    """How a kernel walks through memory (design: kernels).
+    """How a kernel walks through memory.
 
     ``order``: ``tile`` gives each group one contiguous tile, ``halves`` too, of which it walks both halves
-    side by side; ``grid`` lets all groups stride together. ``groups`` is null where there is one group for
+    side by side; ``grid`` lets all groups stride together. ``groups`` is null if there is one group for
     each chunk.
     """
 

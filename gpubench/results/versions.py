@@ -1,7 +1,8 @@
 """Versions of the run document, and how an older document becomes one of today's version.
 
 A new field with a default makes no new version: older documents are read without it, and older programs
-ignore it. A field that is renamed, removed or changes its meaning does make one: add a function to
+ignore it. A field that is renamed, removed or changes its meaning does make one, and so does a new value of a
+field whose values are listed, such as a flag or a status, which older programs refuse: add a function to
 ``MIGRATIONS``, which raises ``SCHEMA``, and keep a recorded document of the old version as a test.
 """
 

@@ -18,7 +18,7 @@ import platformdirs
 
 import gpubench
 from gpubench.atomic_files import replaces, write_file
-from gpubench.errors import CannotListen, Forbidden, GpubenchError, InvalidParameters, MissingDependency
+from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
 from gpubench_server.device_registry import Runtime
@@ -44,6 +44,7 @@ def _command(arguments: Sequence[str] | None) -> int:
         code = _serve(options)
     except GpubenchError as error:
         _say(error.message)
+        code = 2 if isinstance(error, InvalidParameters) else 1
     finally:
         if not log.end(_LOG_SECONDS):
             os._exit(code)  # the interpreter would wait for the stream when it ends
@@ -90,9 +91,11 @@ def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None
         write_file(path, json.dumps(addresses).encode() + b"\n")
     except OSError as error:
         raise InvalidParameters(f"the address file {path} cannot be written: {error.strerror}") from None
-    yield
-    if replaces(path):  # a pipe or a device is not ours to remove
-        path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        if replaces(path):  # a pipe or a device is not ours to remove
+            path.unlink(missing_ok=True)
 
 
 def _say(line: str) -> None:
@@ -164,14 +167,14 @@ def _address(url: str, insecure: bool) -> Address:
     try:
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise CannotListen(f"{url} is not a valid address: {error}") from None
+        raise InvalidParameters(f"{url} is not a valid address: {error}") from None
     if parts.scheme not in ("tcp", "http") or port is None or parts.path not in ("", "/"):
-        raise CannotListen(
+        raise InvalidParameters(
             f"{url} is not a valid address; use tcp://HOST:PORT for --listen, HOST:PORT for --http"
         )
     address = resolve(host or "", port)
     if not address.loopback and not insecure:
-        raise Forbidden(
+        raise InvalidParameters(
             f"{url} can be reached from other machines, and this server has no encryption and no "
             "authentication: anybody there could read all traffic and start runs. Listen on 127.0.0.1 and "
             "forward the port (ssh -L), or pass --insecure if you trust the network"

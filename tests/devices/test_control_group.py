@@ -51,7 +51,7 @@ def test_version_2_takes_the_least_limit_of_all_ancestors(tmp_path: Path) -> Non
     assert group.memory_limit_bytes == 4 * GIB
     assert group.memory_left_bytes == 3 * GIB
     assert group.quota_cores == 0.5
-    assert group.throttled_seconds == 2.5
+    assert group.throttled_seconds == {tmp_path / "sys/fs/cgroup/slice/job": 2.5}
     assert group.out_of_memory_kills == 2
 
 
@@ -73,7 +73,7 @@ def test_version_1_has_a_tree_for_each_controller(tmp_path: Path) -> None:
     assert group.memory_limit_bytes == 2 * GIB
     assert group.memory_left_bytes == GIB + 512 * MIB
     assert group.quota_cores == 2.0
-    assert group.throttled_seconds == 1.5
+    assert list(group.throttled_seconds.values()) == [1.5]
     assert group.out_of_memory_kills == 1
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_no_limit(tmp_path: Path, text: str) -> None:
         cpu_dot_stat=text,
     )
     assert (group.memory_limit_bytes, group.memory_left_bytes, group.quota_cores) == (None, None, None)
-    assert (group.throttled_seconds, group.out_of_memory_kills) == (None, None)
+    assert (group.throttled_seconds, group.out_of_memory_kills) == ({}, None)
 
 
 def test_a_process_without_control_groups_has_no_limits(tmp_path: Path) -> None:
@@ -133,3 +133,20 @@ def test_others_count_by_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPa
     busy = host.HostWatch().stop().others_busy_ratio
     assert busy is not None
     assert busy > 0.9
+
+
+def test_throttling_is_seen_below_a_group_that_was_throttled_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = system(
+        tmp_path,
+        "0::/slice/job",
+        V2_MOUNT,
+        slice__cpu_dot_stat="throttled_usec 100000000",
+        slice__job__cpu_dot_stat="throttled_usec 0",
+        slice__job__cpu_dot_max="50000 100000",
+    )
+    monkeypatch.setattr(host, "_GROUP", group)
+    watch = host.HostWatch()
+    (tmp_path / "sys/fs/cgroup/slice/job/cpu.stat").write_text("throttled_usec 5000000\n")
+    assert watch.stop().throttled_seconds == 5.0

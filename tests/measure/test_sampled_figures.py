@@ -71,7 +71,7 @@ def test_a_steady_series_lasts_a_fifth_of_the_limit(simulated: SimulatedDevice) 
     """20, 30, 45 and 68 samples of 21 ms are less than 2 s; the next look is after 102."""
     m = copied(simulated, time_limit_seconds=10.0)
     assert len(m.samples_seconds) == 102
-    assert m.stopped_because == "interval ±0 % is within ±0.5 % after 102 samples"
+    assert (m.stop_code, m.stop_values["samples"]) == ("precision_reached", 102)
 
 
 def test_a_noisy_series_ends_at_the_limit(simulated: SimulatedDevice) -> None:
@@ -79,7 +79,7 @@ def test_a_noisy_series_ends_at_the_limit(simulated: SimulatedDevice) -> None:
     simulated.pace = only_streams(lambda seconds: PACE * noise.uniform(0.8, 1.2))
     m = copied(simulated, time_limit_seconds=2.0)
     assert 2.0 <= sum(m.samples_seconds) < 2.0 + 1.3 * PASS_SECONDS
-    assert m.stopped_because and m.stopped_because.startswith("time limit of 2 s: interval ±")
+    assert (m.stop_code, m.stop_unmet_code) == ("time_limit", "wide_interval")
     assert "unstable" in m.flags
 
 
@@ -87,7 +87,7 @@ def test_a_count_and_a_time_are_kept_to(simulated: SimulatedDevice) -> None:
     assert len(copied(simulated, stop="count", samples=7, time_limit_seconds=None).samples_seconds) == 7
     timed = copied(simulated, stop="time", time_limit_seconds=1.0)
     assert 1.0 <= sum(timed.samples_seconds) < 1.0 + PASS_SECONDS
-    assert timed.stopped_because == "1 s are over, after 48 samples"
+    assert (timed.stop_code, timed.stop_values["samples"]) == ("duration_reached", 48)
 
 
 def test_the_limit_is_of_samples_and_not_of_what_surrounds_them(simulated: SimulatedDevice) -> None:
@@ -95,7 +95,7 @@ def test_the_limit_is_of_samples_and_not_of_what_surrounds_them(simulated: Simul
     simulated.launch_seconds = 0.1
     m = copied(simulated, time_limit_seconds=0.6)
     assert m.samples_seconds == pytest.approx([0.1 + PASS_SECONDS] * 5)
-    assert m.stopped_because == "time limit of 0.6 s: 5 samples are fewer than 20"
+    assert (m.stop_code, m.stop_unmet_code, m.stop_values["samples"]) == ("time_limit", "few_samples", 5)
 
 
 def test_a_device_that_speeds_up_is_warmed_until_it_does_not(simulated: SimulatedDevice) -> None:

@@ -49,7 +49,7 @@ class Task:
 def made_on(device: Device, name: str, dtype: str, shape: Shape) -> Iterator[Task]:
     arena, row = Arena(device), STREAM[name]
     segments = arena.cut(MIB, row.arrays, ELEMENT_BYTES[dtype], chunk_bytes(shape))
-    task = StreamTask(device, Programs(device), row, dtype, segments, seed=7)
+    task = StreamTask(Programs(device), row, dtype, segments, seed=7)
     task.fill()
     yield Task(device, task, segments)
     task.release()

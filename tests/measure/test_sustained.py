@@ -41,7 +41,7 @@ def test_windows_follow_one_another_and_are_verified(simulated: SimulatedDevice)
         assert m.payload_bytes and m.bus_bytes == 3 * m.payload_bytes
         assert m.bandwidth_bytes_per_second
         assert m.bandwidth_bytes_per_second.median == pytest.approx(1e9)
-        assert m.stopped_because == "window of 0.05 s"
+        assert (m.stop_code, m.stop_values) == ("window_ended", {"window_seconds": 0.05})
         assert float(m.places["begin_seconds"]) == pytest.approx(begin, abs=1e-4)
         assert 0.05 <= sum(m.samples_seconds) < 0.05 + m.samples_seconds[0]
         begin += sum(m.samples_seconds)
@@ -55,7 +55,7 @@ def test_without_more_a_window_lasts_the_time_limit(simulated: SimulatedDevice) 
         simulated.info = info
         _, told = run_on(simulated, "sustained", footprint_bytes=MIB, time_limit_seconds=0.02, **GPU_PINNED)
         assert len(told.measurements) == count
-        assert {m.stopped_because for m in told.measurements} == {"window of 0.02 s"}
+        assert {m.stopped_because for m in told.measurements} == {"the window of 0.02 s is over"}
 
 
 def test_power_above_the_idle_boards_is_measured(simulated: SimulatedDevice) -> None:

@@ -27,7 +27,11 @@ def read_document(name: str) -> RunDocument:
 
 def read_documents(name: str) -> list[RunDocument]:
     """The run documents of a folder, its ``*.json``, by name; or the one of a file."""
-    if not Path(name).is_dir():
+    try:
+        is_folder = Path(name).is_dir()
+    except OSError as error:
+        raise InvalidParameters(f"{name} cannot be read: {error.strerror}") from None
+    if not is_folder:
         return [read_document(name)]
     found = [read_document(str(path)) for path in sorted(Path(name).glob("*.json"))]
     if not found:
@@ -43,16 +47,23 @@ class OutFile:
 
     def __init__(self, name: str) -> None:
         self._path = Path(name)
-        folder = self._path.parent
-        if self._path.is_dir():
-            raise self._refused("it is a folder")
-        if not folder.is_dir():
-            raise self._refused(f"there is no folder {folder}")
-        needed = [folder] if replaces(self._path) else []
-        if self._path.exists():
-            needed.append(self._path)
-        if not all(os.access(each, os.W_OK) for each in needed):
-            raise self._refused("permission denied")
+        try:
+            reason = self._why_not()
+        except OSError as error:  # a name that is too long, a folder that may not be searched
+            reason = error.strerror or str(error)
+        if reason:
+            raise self._refused(reason)
+
+    def _why_not(self) -> str | None:
+        target = self._path.resolve()  # what a link points to is what is written
+        if target.is_dir():
+            return "it is a folder"
+        if not target.parent.is_dir():
+            return f"there is no folder {target.parent}"
+        needed = [target.parent] if replaces(self._path) else []
+        if target.exists():
+            needed.append(target)
+        return None if all(os.access(each, os.W_OK) for each in needed) else "permission denied"
 
     def __str__(self) -> str:
         return str(self._path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -87,7 +88,8 @@ class LineDisplay(NoDisplay):
             self._write(f"{activity(progress)}: {figure or format_percent(progress.done_ratio)}")
 
     def cancelling(self) -> None:
-        os.write(sys.stderr.fileno(), f"{CANCELLING}\n".encode())
+        with contextlib.suppress(OSError):  # a reader that is gone must not end what is kept
+            os.write(sys.stderr.fileno(), f"{CANCELLING}\n".encode())
 
     def _finish_benchmark(self) -> None:
         if self._benchmark:

@@ -19,6 +19,7 @@ SETS_THE_KIND = {
 }
 OTHER_MEANINGS = {
     "catalog/lookup.py",  # a word of board names
+    "devices/control_group.py",  # a controller of control groups
     "devices/host.py",  # a line of /proc/stat
 }
 

@@ -75,7 +75,7 @@ def test_the_same_launches_leave_the_same_bytes(
             ours, theirs = (np.array(each.words(array), np.uint64) for each in (simulated, real))
             assert np.minimum(ours - theirs, theirs - ours).max() <= last_bits
         if name == "read":
-            assert simulated.task.summed(shape) == real.task.summed(shape)
+            assert simulated.task.sum_of_groups(shape) == real.task.sum_of_groups(shape)
 
 
 @pytest.mark.parametrize("name", ["triad", "read"])

@@ -99,7 +99,7 @@ def test_a_benchmark_that_was_not_run_is_a_key_error() -> None:
         document()["copy"]
 
 
-def test_records_have_a_row_for_each_point_with_units_in_the_keys() -> None:
+def test_records_have_a_row_for_each_point_and_units_in_keys() -> None:
     run = document(measurement(1600.0, "triad", "drifting", "contended"), *points(4096, 8192))
     triad, first, second = rows = run.to_records()
     assert (triad["run_id"], triad["device"], triad["benchmark"]) == (

@@ -1,7 +1,7 @@
-"""Versions of the run document, and how an older document becomes one of today's version.
+"""Versions of the run document, and the migration of older documents to the current one.
 
-A new field with a default makes no new version: older documents are read without it, and older programs
-ignore it. A field that is renamed, removed or changes its meaning does make one: add a function to
+A new field with a default needs no new version: older documents are read without it, and older programs
+ignore it. A field that is renamed, removed or changes its meaning needs one: add a function to
 ``MIGRATIONS``, which raises ``SCHEMA``, and keep a recorded document of the old version as a test.
 """
 

@@ -1,4 +1,4 @@
-"""What may be asked for: a run, its benchmarks with their parameters, and the memory that a user states."""
+"""Requests: a run, its benchmarks with their parameters, and the memory stated by the user."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class BenchmarkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StatedMemory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the user says the memory is, for devices that cannot tell."""
+    """The memory as stated by the user, for devices that do not report it."""
 
     technology: Identifier
     bus_width_bits: Annotated[int, Meta(ge=8, le=65_536)]
 
 
 class RequestedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A run as it is asked for, from a server or on this machine.
+    """A requested run, on a server or on this machine.
 
-    ``device`` is an id or an alias; without it the only GPU is meant, else the only device. ``key``
+    ``device`` is an id or an alias; without it the only GPU is used, else the only device. ``key``
     identifies the request when it is sent again.
     """
 

@@ -1,7 +1,7 @@
 """Units: the only place that formats or converts them.
 
-Inside the program everything is in base units (byte, second, bit/s, hertz) and says so in its
-name. Bandwidth is shown in GB/s, which is decimal (10^9 byte/s), because that is what vendors
+Inside the program everything is in base units (byte, second, bit/s, hertz) and its name
+includes the unit. Bandwidth is shown in GB/s, which is decimal (10^9 byte/s), because that is what vendors
 print; sizes are shown in KiB, MiB and GiB, which are binary, because memory is built that way.
 """
 
@@ -96,12 +96,12 @@ def to_gib(size_bytes: float) -> float:
 
 
 def format_bandwidth(bytes_per_second: float) -> str:
-    """``1605.3 GB/s``; below 100 GB/s a further digit."""
+    """``1605.3 GB/s``; below 100 GB/s with one more decimal."""
     return f"{number(to_gb_per_second(bytes_per_second))} GB/s"
 
 
 def format_data_rate(bits_per_second: float) -> str:
-    """Of one pin: ``28.00 Gbit/s``."""
+    """The data rate of one pin: ``28.00 Gbit/s``."""
     return f"{to_gbit_per_second(bits_per_second):.2f} Gbit/s"
 
 
@@ -118,7 +118,7 @@ def format_bytes(size_bytes: float) -> str:
 
 
 def size_argument(size_bytes: int) -> str:
-    """A size as ``parse_bytes`` takes it, rounded up to whole MiB: ``2600MiB``, ``3GiB``."""
+    """A size in the form that ``parse_bytes`` accepts, rounded up to whole MiB: ``2600MiB``, ``3GiB``."""
     mebibytes = -(-size_bytes // MIB)
     return f"{mebibytes // 1024}GiB" if mebibytes % 1024 == 0 else f"{mebibytes}MiB"
 
@@ -128,7 +128,7 @@ def format_seconds(seconds: float) -> str:
     if seconds == 0:
         return "0 s"
     for unit, factor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if abs(seconds) >= 0.9995 * factor:  # what three digits round up
+        if abs(seconds) >= 0.9995 * factor:  # three digits round this up to the unit
             return f"{seconds / factor:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
 
@@ -139,18 +139,18 @@ def format_percent(ratio: float) -> str:
 
 
 def format_ratio(ratio: float) -> str:
-    """How many times: ``2.08x``, below 1 ``0.078x``."""
+    """A factor: ``2.08x``, below 1 ``0.078x``."""
     return f"{ratio:.2f}x" if ratio >= 1 else f"{ratio:.3f}x"
 
 
 def number(value: float) -> str:
-    """With as many decimals as carry meaning: 1605.3, 34.21, 0.412."""
+    """With as many decimals as are meaningful: 1605.3, 34.21, 0.412."""
     decimals = 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
     return f"{value:.{decimals}f}"
 
 
 def fill(template: str, values: Mapping[str, int | float | str]) -> str:
-    """A sentence with its values in place of ``{name}``, each in the unit that its name ends with.
+    """A sentence with its values in place of ``{name}``, each in the unit at the end of its name.
 
     ``{target_ratio}`` is shown as ``0.5 %``, ``{window_seconds}`` as ``2.5 s``; counts and texts as they
     are, other numbers with one decimal. Raises KeyError if a value is missing.

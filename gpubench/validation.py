@@ -1,7 +1,7 @@
 """Plain data from outside into typed structs, with errors that a person can act on.
 
-msgspec names an unknown field but not the allowed ones; that is put right here, for requests and for
-the parameters of benchmarks.
+msgspec names an unknown field but not the allowed ones; they are added here, for requests and for the
+parameters of benchmarks.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def convert(data: Any, struct: type[Struct], at: str) -> Struct:
 
 
 def split_error(error: msgspec.ValidationError) -> tuple[str, str]:
-    """The words of an error and the path in it, which begins after ``$``."""
+    """The message of an error and the path in it, which begins after ``$``."""
     text = str(error)
     found = _AT.search(text)
     return (text[: found.start()], found["path"]) if found else (text, "")
 
 
 def _allowed(struct: type[msgspec.Struct], path: str) -> list[Any]:
-    """What may stand at ``path`` below ``struct``: field names for an unknown field, or values."""
+    """What is allowed at ``path`` below ``struct``: field names for an unknown field, or values."""
     here = struct
     annotation: Any = struct
     for name in re.findall(r"\.([A-Za-z_]\w*)", path):
@@ -58,7 +58,7 @@ def _allowed(struct: type[msgspec.Struct], path: str) -> list[Any]:
 
 
 def _within(annotation: Any) -> list[Any]:
-    """An annotation and all that stand inside it: ``X | None``, ``list[X | str]``, ``Annotated``."""
+    """An annotation and all annotations nested in it: ``X | None``, ``list[X | str]``, ``Annotated``."""
     return [annotation, *(found for inner in get_args(annotation) for found in _within(inner))]
 
 

@@ -15,7 +15,7 @@ from gpubench.report.flag_page import flag_page
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_type_the_table_and_all_that_reads_it_have_the_same_flags() -> None:
+def test_the_type_the_table_and_its_users_have_the_same_flags() -> None:
     assert get_args(Flag) == tuple(FLAGS)
     assert set(CONDITIONS) == set(NUMBERS) == set(FLAGS)
     assert get_args(Effect) == tuple(EFFECTS)

@@ -99,7 +99,7 @@ def test_a_benchmark_that_was_not_run_is_a_key_error() -> None:
         document()["copy"]
 
 
-def test_records_have_a_row_for_each_point_with_units_in_the_keys() -> None:
+def test_records_have_a_row_for_each_point_and_units_in_keys() -> None:
     run = document(measurement(1600.0, "triad", "drifting", "contended"), *points(4096, 8192))
     triad, first, second = rows = run.to_records()
     assert (triad["run_id"], triad["device"], triad["benchmark"]) == (
@@ -236,8 +236,10 @@ def test_a_callback_may_end_a_run_and_what_was_finished_is_kept() -> None:
 
 
 def test_a_callback_that_fails_ends_the_run_with_its_own_error() -> None:
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as caught:
         gpubench.run("triad", parameters=QUICK, on_progress=lambda progress: 1 / 0)  # type: ignore[arg-type]
+    assert isinstance(caught.value.__cause__, Cancelled)
+    assert caught.value.__cause__.document.outcome == "cancelled"
     assert gpubench.run("triad", parameters=QUICK).outcome == "ok"
 
 

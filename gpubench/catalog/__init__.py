@@ -1,4 +1,4 @@
-"""What memory should reach: technologies, boards, others' measurements, and the arithmetic."""
+"""Theoretical peaks: technologies, boards, published measurements, and the arithmetic."""
 
 from gpubench.catalog.links import pcie_bytes_per_second
 from gpubench.catalog.load import (

@@ -81,7 +81,7 @@ class Board(_Row, frozen=True):
 
     @property
     def cache_bytes(self) -> int | None:
-        """The largest cache in front of the memory, in bytes; null where it is not known."""
+        """The largest cache in front of the memory, in bytes; null if it is not known."""
         known = [size for size in (self.l2_cache_mib, self.last_level_cache_mib) if size]
         return round(max(known) * MIB) if known else None
 
@@ -96,7 +96,7 @@ class Figure(_Row, frozen=True):
 
 
 class PublishedSeries(_Row, frozen=True):
-    """Figures that somebody else measured on one board with one tool; grades: ``published.toml``."""
+    """Figures published by others for one board and one tool; grades: ``published.toml``."""
 
     board: str
     tool: str
@@ -111,7 +111,7 @@ class PublishedSeries(_Row, frozen=True):
 
 
 class Claim(_Row, frozen=True):
-    """What a vendor says of its memory: dated, with its source, never mixed with measurements."""
+    """A vendor's claim about its memory: dated, with its source, never mixed with measurements."""
 
     vendor: str
     date: str
@@ -148,7 +148,7 @@ def families() -> dict[str, Family]:
 
 @functools.cache
 def technologies() -> tuple[Technology, ...]:
-    """Every speed grade, its sources spelt out."""
+    """Every speed grade, with its sources in full."""
     file = _technology_file()
     return tuple(_with_sources(row, file.sources) for row in file.technology)
 
@@ -159,7 +159,7 @@ def claims() -> tuple[Claim, ...]:
 
 @functools.cache
 def boards() -> tuple[Board, ...]:
-    """Every board, its sources spelt out."""
+    """Every board, with its sources in full."""
     file = _read("boards.toml", _BoardFile)
     return tuple(_with_sources(row, file.sources) for row in file.board)
 
@@ -180,9 +180,9 @@ def _read(name: str, model: type[_File]) -> _File:
 
 
 def _with_sources(row: _Sourced, table: dict[str, str]) -> _Sourced:
-    """Rows name a source that many share by its key: ``fluidx3d: line 1235``."""
-    spelt = []
+    """Rows refer to a shared source by its key: ``fluidx3d: line 1235``."""
+    full = []
     for source in row.sources:
         key, colon, place = source.partition(": ")
-        spelt.append(f"{table[key]}: {place}" if colon and key in table else source)
-    return msgspec.structs.replace(row, sources=tuple(spelt))
+        full.append(f"{table[key]}: {place}" if colon and key in table else source)
+    return msgspec.structs.replace(row, sources=tuple(full))

@@ -1,4 +1,4 @@
-"""Find a board or a technology by what people and runtimes call it."""
+"""Find a board or a technology by the names that people and runtimes use."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _OPTIONAL = frozenset(
         *("graphics", "gpu", "edition", "generation"),
     ]
 )
-"""Words of names that people leave out and that tell no two boards apart by themselves."""
+"""Words that people leave out of names; no two boards differ only in them."""
 _OPTIONAL_INSIDE = re.compile("|".join(sorted(_OPTIONAL, key=len, reverse=True)))
 _NOT, _PARTLY, _BUT_FOR_CAPACITY, _EXACTLY = range(4)
-"""How well a spelling fits a name."""
+"""How well a spelling matches a name."""
 _LAPTOP = {"mobile": "laptop", "notebook": "laptop"}
 _TECHNOLOGY = re.compile(
     r"(?P<family>[a-z]+[0-9][a-z]*)[ _-]+(?P<rate>[0-9]{1,5}(?:[.p][0-9]{1,4})?)"
@@ -50,9 +50,9 @@ _SLOWEST_MT, _FASTEST_MT = 200, 20_000
 def find_technology(text: str) -> Technology:
     """A speed grade by its name: ``gddr7-32``, ``GDDR7 32 Gbps``, ``gddr6x-19.5``, ``ddr5-4800``.
 
-    The name says the rate, so grades that have no row are computed from it: of GDDR and HBM those
-    between the slowest and the fastest known, of DDR and LPDDR any (4800 MT/s is 4.8 Gbit/s on each
-    pin). Raises ``CatalogError`` for what is not known; the message names what is close.
+    The name includes the rate, so grades without a row are computed from it: for GDDR and HBM those
+    between the slowest and the fastest known, for DDR and LPDDR any (4800 MT/s is 4.8 Gbit/s on each
+    pin). Raises ``CatalogError`` for an unknown name; the message suggests similar ones.
     """
     lower = text.strip().lower()
     match = _TECHNOLOGY.fullmatch(lower)
@@ -83,7 +83,7 @@ def find_technology(text: str) -> Technology:
 
 
 def _is_plausible(family: str, gbit_per_second: float) -> bool:
-    """Whether a grade without a row lies between the family's; DDR and LPDDR go up to 20000 MT/s."""
+    """Whether a grade without a row is between the family's grades; DDR and LPDDR go up to 20000 MT/s."""
     grades = [row.data_rate_gbit_per_second for row in technologies() if row.family == family]
     if not family.startswith(("GDDR", "HBM")):
         return _SLOWEST_MT <= gbit_per_second * 1000 <= _FASTEST_MT
@@ -102,10 +102,10 @@ def technology_for(family: str, data_rate_bits_per_second: float) -> Technology 
 def find_board(text: str) -> Board:
     """The board that a person means: its id, or its name in any usual spelling.
 
-    ``5090``, ``rtx5090``, ``RTX 4070 Ti SUPER 16GB`` and ``h100-pcie`` are understood. A name that is exactly
-    one board's is that board, also if others' names go on from there (``RTX 5090 D``); of two capacities with
-    the same memory the first row counts. Raises ``CatalogError`` if there is none, or more than one; the
-    message names the close ones.
+    ``5090``, ``rtx5090``, ``RTX 4070 Ti SUPER 16GB`` and ``h100-pcie`` are understood. A name that matches
+    one board exactly is that board, even if longer names begin with it (``RTX 5090 D``); of two capacities
+    with the same memory the first row counts. Raises ``CatalogError`` if there is none, or more than one; the
+    message suggests similar ones.
     """
     asked = _Spelling.of(text)
     found = [row for row in boards() if text.strip().lower() == row.id]
@@ -143,9 +143,9 @@ def variants_of(board: Board) -> list[Board]:
 def board_for_device(info: DeviceInfo) -> Board | None:
     """The row of a device, by the name that its runtime reports, else by its PCI id.
 
-    Boards that share a name are told apart by PCI id, bus width, memory size and memory clock, in this order.
-    If these leave boards of different bandwidth, the answer is null: never a guess. A slice of a board (MIG,
-    vGPU) has the board's PCI id and not its memory, so it has no row.
+    Boards that share a name are distinguished by PCI id, bus width, memory size and memory clock, in this
+    order. If these leave boards of different bandwidth, the answer is null: never a guess. A slice of a
+    board (MIG, vGPU) has the board's PCI id but not its memory, so it has no row.
     """
     name = _Spelling.of(info.name)
     found = [row for row in boards() if any(name == _Spelling.of(each) for each in (row.name, *row.aliases))]
@@ -163,7 +163,7 @@ def board_for_device(info: DeviceInfo) -> Board | None:
 
 
 def published_for(board: Board) -> list[PublishedSeries]:
-    """What others measured on this board, grades A and B: only those may stand beside a figure."""
+    """Published measurements of this board, grades A and B: only those may be shown beside a figure."""
     return [row for row in published() if row.board == board.id and row.grade in ("A", "B")]
 
 
@@ -178,12 +178,12 @@ def _peaks(rows: Sequence[Board]) -> set[tuple[float, int]]:
 
 @dataclass(frozen=True)
 class _Spelling:
-    """A name as the words that count: lower case, letters and digits apart, capacities by themselves."""
+    """A name as the words that count: lower case, letters and digits separated, capacities kept apart."""
 
     words: tuple[str, ...]
     capacities_gib: tuple[int, ...]
     joined: str
-    """All of it without spaces and optional words, for what was written in one: ``radeonprow6600``."""
+    """All of it without spaces and optional words, for names written as one word: ``radeonprow6600``."""
 
     @classmethod
     @functools.cache
@@ -196,12 +196,12 @@ class _Spelling:
 
     @property
     def models(self) -> set[str]:
-        """Numbers, alone and with the word before them: ``100`` and ``h100``."""
+        """Numbers, by themselves and with the word before them: ``100`` and ``h100``."""
         pairs = zip(("", *self.words), self.words, strict=False)
         return {each for before, word in pairs if word[0].isdigit() for each in (word, before + word)}
 
     def fit(self, name: _Spelling, row: Board) -> int:
-        """How well what was written fits a name of the row, which may also be called by its capacity."""
+        """How well this spelling matches a name of the row, which may also include its capacity."""
         if self.joined == name.joined:
             return _EXACTLY
         if ("laptop" in self.words) != ("laptop" in name.words) and not _only_for_laptops(row):
@@ -217,13 +217,13 @@ class _Spelling:
         return name.words[: len(self.words)] == self.words
 
     def closeness(self, name: _Spelling) -> tuple[int, float]:
-        """Names with the same model number first, then by likeness."""
+        """Names with the same model number first, then by similarity."""
         ratio = difflib.SequenceMatcher(None, "".join(self.words), "".join(name.words)).ratio()
         return len(self.models & name.models), ratio
 
 
 def _only_for_laptops(row: Board) -> bool:
-    """Whether the name without ``Laptop`` is no desktop board's."""
+    """Whether no desktop board has the name without ``Laptop``."""
     name = _Spelling.of(row.name)
     desktop = tuple(word for word in name.words if word != "laptop")
     return "laptop" in name.words and not any(_Spelling.of(each.name).words == desktop for each in boards())
@@ -231,7 +231,7 @@ def _only_for_laptops(row: Board) -> bool:
 
 @functools.cache
 def _spellings(row: Board) -> tuple[_Spelling, ...]:
-    """Of its name and its aliases, each also with the variant."""
+    """Spellings of its name and its aliases, each also with the variant."""
     names = (row.name, *row.aliases)
     variants = tuple(f"{name} {row.variant}" for name in names) if row.variant else ()
     return tuple(_Spelling.of(name) for name in (*names, *variants))
@@ -243,7 +243,7 @@ def _listed(rows: Sequence[Board]) -> str:
 
 
 def _close_boards(asked: _Spelling, text: str) -> str:
-    """The boards whose names are like what was written, and grades, for ``gdr7-32`` is no board either."""
+    """Boards with similar names, else similar speed grades, since ``gdr7-32`` is not a board."""
     laptop = "laptop" in asked.words
     ranked = sorted(
         (max(asked.closeness(name) for name in _spellings(row)), row.label)

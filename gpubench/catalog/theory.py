@@ -1,12 +1,12 @@
-"""What a memory should reach: the arithmetic, and which of several statements is taken.
+"""Theoretical peaks: the arithmetic, and which of several sources is used.
 
 peak [byte/s] = data rate [bit/s per pin] x bus width [bit] / 8. The data rate is nominal: GDDR7's
-line coding and CRC are outside of it and nothing is subtracted (JESD239). A module carries 32 of
+line coding and CRC are not part of it and nothing is subtracted (JESD239). A module carries 32 of
 the bus's bits, so 28 Gbit/s is 112 GB/s per module and 32 Gbit/s is 128 GB/s.
 
 NVIDIA's runtimes report half of the data rate as the memory clock, for GDDR5 to GDDR7 and HBM
 alike: 9001 MHz is 18 Gbit/s, 10501 is 21, 14001 is 28. Other vendors' clocks need a factor for
-each kind of memory, so for those only the catalogue counts.
+each kind of memory, so for those only the catalogue is used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from gpubench.results.machine import DeviceInfo, Theory
 from gpubench.units import GB, format_bandwidth, format_percent
 
 MODULE_BITS = 32
-"""The width of one GDDR module; two that share their bits (clamshell) count as one."""
+"""The width of one GDDR module; two modules that share their bits (clamshell) count as one."""
 
 TOLERANCE = 0.005
-"""Two statements of one peak that differ by more are both shown."""
+"""Two values of one peak that differ by more are both shown."""
 
 
 def peak_bytes_per_second(data_rate_bits_per_second: float, bus_width_bits: int) -> float:
@@ -53,7 +53,7 @@ def clock_from_data_rate(data_rate_bits_per_second: float) -> float:
 
 
 def board_peak_bytes_per_second(board: Board) -> float:
-    """Of one device: a board that the runtime shows as two devices gives each half."""
+    """For one device: a board that the runtime shows as two devices gives each half."""
     return peak_bytes_per_second(board.data_rate_bits_per_second, device_bus_width_bits(board))
 
 
@@ -62,12 +62,12 @@ def device_bus_width_bits(board: Board) -> int:
 
 
 def theory_for_device(info: DeviceInfo, stated: StatedMemory | None = None) -> Theory | None:
-    """The peak to hold a device's figures against, and where it comes from.
+    """The peak with which a device's figures are compared, and its source.
 
     In this order: what the user states; the device's own memory clock and bus width (NVIDIA), with
-    the catalogue's row of the board beside it; that row alone. The clock and width of integrated memory
-    are no measure of it (a GB10 reports twice its data rate, an Orin a clock of the processor's), so
-    there only the row counts. Null if none of these is known, as for a processor. Raises
+    the catalogue's row of the board as a check; that row alone. The reported clock and width of integrated
+    memory are not reliable (a GB10 reports twice its data rate, an Orin a clock of the processor), so there
+    only the row is used. Null if none of these is known, as for a processor. Raises
     ``CatalogError`` if the stated technology is not known.
     """
     if stated is not None:
@@ -82,8 +82,8 @@ def live_clock_peak(theory: Theory, memory_hz: float | None) -> float | None:
     """The peak at the clock that the memory ran at, in byte/s.
 
     GeForce boards clock their memory down while CUDA work runs (14001 to 13801 MHz), so a figure
-    is also held against this. Null where the clock is absent or 0, and where its relation to the
-    data rate is not known: stated memory, and boards that are not NVIDIA's.
+    is also compared with this. Null if the clock is absent or 0, or if its relation to the data rate is
+    not known: stated memory, and boards that are not NVIDIA's.
     """
     if not memory_hz or memory_hz < 0 or not _clock_is_half_of_data_rate(theory):
         return None
@@ -121,7 +121,7 @@ def _from_device(info: DeviceInfo, board: Board | None) -> Theory | None:
     rate = data_rate_from_clock(clock)
     peak = peak_bytes_per_second(rate, width)
     if board is None:
-        notes = ["the board is not in the catalogue: its kind of memory is not known"]
+        notes = ["the board is not in the catalogue: its memory technology is not known"]
         return Theory("device", peak, rate, width, notes=notes)
     row_peak = board_peak_bytes_per_second(board)
     notes = []
@@ -146,7 +146,7 @@ def _from_catalog(info: DeviceInfo, board: Board) -> Theory:
 
 
 def _with_row(theory: Theory, board: Board) -> Theory:
-    """What the board's row adds: its names, its own peak, and what the data sheet says."""
+    """Add the board's row: its names, its own peak, and the data sheet's bandwidth."""
     published = board.published_gb_per_second * GB / board.runtime_devices
     grade = technology_for(board.family, theory.data_rate_bits_per_second)
     notes = list(theory.notes)
@@ -154,8 +154,9 @@ def _with_row(theory: Theory, board: Board) -> Theory:
     if abs(difference) > TOLERANCE:
         side = "above" if difference > 0 else "below"
         notes.append(
-            f"the data sheet says {format_bandwidth(published)}; rate x width is "
-            f"{format_percent(abs(difference))} {side} it, and no fraction of either is better than that"
+            f"the data sheet states {format_bandwidth(published)}; rate x width is "
+            f"{format_percent(abs(difference))} {side} it, so a fraction of either peak is "
+            "no more exact than that"
         )
     return msgspec.structs.replace(
         theory,

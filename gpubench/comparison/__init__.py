@@ -1,4 +1,4 @@
-"""What a figure means: against theory, references, and other runs."""
+"""Comparison of figures with theory, references, and other runs."""
 
 from gpubench.comparison.compare import Comparison, Excluded, Result, compare
 from gpubench.comparison.curves import Curve, CurveSeries

@@ -1,4 +1,4 @@
-"""A run held against what its memory should reach, and against other runs. Figures only."""
+"""A run compared with the theory of its memory and with references. Figures only."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ NOT_ALLOWED_HBM = (
 )
 
 NO_THEORY = (
-    "There is no theory to hold these figures against: the device does not report its memory's data rate and "
+    "There is no theory to compare these figures with: the device does not report its memory's data rate and "
     "bus width. State the technology and the bus width with the run, such as ddr5-4800 and 128 bit."
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """One figure and everything it is held against; null where that is not known."""
+    """One figure and everything it is compared with; null if that is not known."""
 
     measurement: Measurement
     bandwidth: Summary
@@ -91,13 +91,13 @@ class Excluded:
 
     @property
     def skipped(self) -> bool:
-        """The device or the runtime cannot do it, which is nobody's fault."""
+        """Whether the device or the runtime does not support it, which is not an error."""
         return self.measurement.status == "skipped"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``results`` are of the memory as a whole; ``curves`` are of caches and links too."""
+    """``results`` describe the memory as a whole; ``curves`` also caches and links."""
 
     document: RunDocument
     theory: Theory | None
@@ -111,12 +111,12 @@ class Comparison:
 
 
 def compare(document: RunDocument, *, references: bool | None = None) -> Comparison:
-    """Hold each verified bandwidth of a run against theory, references and published figures.
+    """Compare each verified bandwidth of a run with theory, references and published figures.
 
-    ``references`` says whether graphics boards and GDDR memories are among them; by default they are for
-    all devices but processors, whose DDR memory nobody compares with a graphics board's unasked.
-    Latencies and points of curves are held against nothing: a cache is no memory, and neither is a
-    link. Never raises for what a document holds: what cannot be compared is listed with its reason.
+    ``references`` decides whether graphics boards and GDDR memories are included; by default they are, except
+    for processors, whose DDR memory is compared with a graphics board only on request. Latencies and points
+    of curves are not compared: they may describe a cache or a link. Never raises because of a document's
+    contents: what cannot be compared is listed with its reason.
     """
     theory = document.theory if document.theory and _sound(document.theory) else None
     family = theory.family if theory else None
@@ -152,7 +152,7 @@ def compare(document: RunDocument, *, references: bool | None = None) -> Compari
 
 
 def flags_of(measurement: Measurement, nominal_ratio: float | None) -> tuple[Flag, ...]:
-    """The measurement's flags, and ``over_theory`` where the figure is above it all the same."""
+    """The measurement's flags, and ``over_theory`` if the figure is above theory without having the flag."""
     over: tuple[Flag, ...] = ("over_theory",) if nominal_ratio and nominal_ratio > 1 else ()
     return ordered((*measurement.flags, *over))
 
@@ -164,7 +164,7 @@ def _result(
     others: tuple[PublishedFigure, ...],
 ) -> Result:
     summary = measurement.bandwidth_bytes_per_second
-    assert summary is not None  # noqa: S101  (why_unusable has seen it)
+    assert summary is not None  # noqa: S101  (why_unusable checked it)
     median = summary.median
     capacity = document.device.memory_bytes if document.device else None
     nominal = median / theory.peak_bytes_per_second if theory else None
@@ -198,7 +198,7 @@ def _sound(theory: Theory) -> bool:
 
 
 def _live_clock_ratio(measurement: Measurement, theory: Theory | None) -> float | None:
-    told = measurement.efficiency_ratio.live_clock
+    recorded = measurement.efficiency_ratio.live_clock
     summary = measurement.bandwidth_bytes_per_second
     peak = theory.live_clock_peak_bytes_per_second if theory else None
-    return told or (summary.median / peak if summary and peak and peak > 0 else None)
+    return recorded or (summary.median / peak if summary and peak and peak > 0 else None)

@@ -1,4 +1,4 @@
-"""Measurements that are points of a curve, put together: one curve for each benchmark and its parameters."""
+"""Points grouped into curves: one curve for each benchmark and set of parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Axis = int | float | str
 
 @dataclass(frozen=True)
 class Curve:
-    """``points`` are in the order in which they were measured; ``apart`` tells it from its like."""
+    """``points`` are in measured order; ``apart`` distinguishes it from other curves of the benchmark."""
 
     benchmark: str
     apart: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Curve:
 
     @property
     def along(self) -> str | None:
-        """The axis that it is drawn along: the one with most numbers on it."""
+        """The axis that it is drawn along: the one with the most different numbers."""
         counts = {name: len(set(values)) for name in self.axes if (values := self._numbers(name))}
         return max(counts, key=lambda name: counts[name]) if counts else None
 
@@ -45,7 +45,7 @@ class Curve:
         return [value for value in values if isinstance(value, int | float)]
 
     def series(self) -> list[CurveSeries]:
-        """The points of equal places on all other axes, along ``along``."""
+        """The points with equal positions on all other axes, along ``along``."""
         found: dict[tuple[tuple[str, Axis], ...], list[Measurement]] = {}
         others = self.others
         for point in self.points:
@@ -55,11 +55,11 @@ class Curve:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The axes beside ``along``, without those that only say the same in other units."""
+        """The axes other than ``along``, without those that only repeat it in other units."""
         return tuple(name for name in self.axes if name != self.along and not self._follows(name))
 
     def _follows(self, axis: str) -> bool:
-        """Whether the place on ``along`` tells the place on this axis, which is not always the same."""
+        """Whether the position on ``along`` determines the position on this axis, which is not constant."""
         if self.along is None:
             return False
         places = {(placed(point).get(self.along), placed(point).get(axis)) for point in self.points}
@@ -69,7 +69,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurveSeries:
-    """A line of a curve; ``fixed`` are the axes on which its points are all at one place."""
+    """A line of a curve; ``fixed`` are the axes on which all its points have one position."""
 
     fixed: Mapping[str, Axis]
     along: str | None
@@ -80,7 +80,7 @@ class CurveSeries:
 
 
 def placed(point: Measurement) -> Mapping[str, Axis]:
-    """Where a point is on all axes, and what is another in each run."""
+    """A point's position on all axes, including those that differ between runs."""
     return {**point.axes, **point.places}
 
 

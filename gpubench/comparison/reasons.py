@@ -1,4 +1,4 @@
-"""Why a verdict is what it is, and why a figure cannot be compared: codes with their sentences."""
+"""Reasons of verdicts, and why a figure cannot be compared: codes with their sentences."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ JUDGED = {
     "few_runs": "a verdict needs at least {minimum_runs} runs on each side",
     "contended": "other programs used a device during a run, which is flagged contended",
 }
-"""What the figures of two sides say; ``few_runs`` and ``contended`` weaken another of these."""
+"""Results of comparing two sides; ``few_runs`` and ``contended`` weaken another of these."""
 
 REASON_CODES: Mapping[str, str] = {**NOT_COMPARABLE, **UNUSABLE, **JUDGED}
 """Every code of a reason, with its sentence; a name in braces is one of its values."""
@@ -50,5 +50,5 @@ class Reason:
 
 
 def reason(code: str, *, before: str = "", **values: int | float | str) -> Reason:
-    """The reason of this code; ``before`` is put before its sentence."""
+    """The reason of this code; ``before`` is prepended to its sentence."""
     return Reason(code, before + fill(REASON_CODES[code], values), values)

@@ -1,7 +1,7 @@
-"""What a figure is set against: peaks of other memories and boards, projections, others' measurements.
+"""What a figure is compared with: peaks of other memories and boards, projections, published measurements.
 
-A reference is a theoretical peak, so ``measured_ratio`` is a measured figure over somebody else's
-theory and ``theory_ratio`` is theory over theory; which is which is said wherever they are shown.
+A reference is a theoretical peak, so ``measured_ratio`` is a measured figure over another memory's theory,
+and ``theory_ratio`` is theory over theory; wherever they are shown, they are labelled.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class Projection:
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """What somebody else measured on the same board; ``measured_ratio`` is ours over theirs.
+    """A published figure of the same board; ``measured_ratio`` is the figure measured here over it.
 
-    The ratio stands only where a benchmark here has the same kernel.
+    The ratio is set only if a benchmark here has the same kernel.
     """
 
     tool: str
@@ -85,7 +85,7 @@ def _reference(label: str, width: int, peak: float, measured: float, theory: The
 
 
 def technology_references(measured: float, theory: Theory | None) -> tuple[Reference, ...]:
-    """GDDR6 to GDDR7 at the device's bus width, or at three widths where it has no GDDR."""
+    """GDDR6 to GDDR7 at the device's bus width, or at three widths if it has no GDDR."""
     widths = (theory.bus_width_bits,) if theory and is_of(theory, "GDDR") else REFERENCE_WIDTHS_BITS
     return tuple(
         _reference(
@@ -97,7 +97,7 @@ def technology_references(measured: float, theory: Theory | None) -> tuple[Refer
 
 
 def board_references(measured: float, theory: Theory | None) -> tuple[Reference, ...]:
-    """A few known boards, without the device's own: that one is its efficiency."""
+    """A few known boards, without the device's own: that ratio is its efficiency."""
     ids = REFERENCE_BOARDS + ((REFERENCE_HBM_BOARD,) if is_of(theory, "HBM") else ())
     return tuple(
         _reference(row.label, device_bus_width_bits(row), board_peak_bytes_per_second(row), measured, theory)
@@ -107,7 +107,7 @@ def board_references(measured: float, theory: Theory | None) -> tuple[Reference,
 
 
 def no_projection(theory: Theory | None, flags: tuple[Flag, ...]) -> str | None:
-    """Why a figure is not projected on another memory; null where it is."""
+    """Why a figure is not projected on another memory; null if it is."""
     if not is_of(theory, "GDDR"):
         return "only a board with GDDR memory has a bus to project another GDDR memory on"
     blocking = flags_with("no_projection", flags)
@@ -126,7 +126,7 @@ def projections(summary: Summary, theory: Theory) -> tuple[Projection, ...]:
 
 
 def published(theory: Theory | None) -> tuple[PublishedFigure, ...]:
-    """What others measured on the board of this theory."""
+    """Published figures of the board of this theory."""
     try:
         series = published_for(find_board(theory.board)) if theory and theory.board else []
     except CatalogError:  # a document of a program with another catalogue
@@ -158,7 +158,7 @@ def _figures(series: PublishedSeries) -> list[PublishedFigure]:
 
 
 def _same_kernel(figure: PublishedFigure, benchmark: str) -> bool:
-    """``init (write)`` is a write, ``coalesced read`` a read; ``scale (copy-like)`` is no copy."""
+    """``init (write)`` is a write, ``coalesced read`` a read; ``scale (copy-like)`` is not a copy."""
     return benchmark in re.split(r"[^a-z-]+", figure.kernel.lower())
 
 

@@ -1,4 +1,4 @@
-"""Whether a figure may be compared at all, and what two sets of runs say of each other."""
+"""Whether a figure may be compared at all, and verdicts on two sets of runs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gpubench.results.document import Measurement, RunDocument, Summary
 Word = Literal["SAME", "FASTER", "SLOWER", "AMBIGUOUS", "NOT COMPARABLE"]
 
 MINIMUM_EFFECT = 0.005
-"""A smaller difference is none, however narrow the intervals."""
+"""A smaller difference does not count, however narrow the intervals are."""
 
 SAME_WITHIN = 0.02
-"""Two sides are the same only where their intervals exclude a difference larger than this."""
+"""Two sides are the same only if their intervals exclude a difference larger than this."""
 
 MINIMUM_RUNS = 5
-"""A side. One program gave 38.2, 36.2 and 34.2 GB/s in three runs, each with a narrow interval of
-its own: only the spread between runs shows how far a figure repeats. All of one side above all of the
-other comes by chance in 2 of C(2n, n) cases: 10 % of three runs a side, 0.8 % of five."""
+"""Per side. One program gave 38.2, 36.2 and 34.2 GB/s in three runs, each with a narrow interval of
+its own: only the spread between runs shows how far a figure repeats. By chance, all runs of one side are
+above all of the other in 2 of C(2n, n) cases: 10 % of three runs a side, 0.8 % of five."""
 
 NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples"})
 """Parameters that change how long is measured and with which data, not what a figure means."""
@@ -36,10 +36,10 @@ NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "
 class Verdict:
     """Side b against side a: ``ratio`` is b's speed over a's, with its interval.
 
-    The speed is the bandwidth, or of a latency its inverse. ``axes`` are the place on a curve.
+    The speed is the bandwidth, or the inverse of a latency. ``axes`` are the position on a curve.
     ``differences`` name the settings that differ, as "name: a's value, b's value"; ``flags`` are those
     of the figures of both sides. ``reason`` is a sentence; ``reason_code``, a key of ``REASON_CODES``, and
-    ``reason_values`` say the same to programs.
+    ``reason_values`` are the same for programs.
     """
 
     benchmark: str
@@ -71,7 +71,7 @@ class _Side:
 
 
 def figure_of(measurement: Measurement) -> Summary | None:
-    """The figure in the measurement's own quantity: byte/s, or seconds of a latency."""
+    """The figure in the measurement's own quantity: byte/s, or seconds for a latency."""
     return {
         "bandwidth": measurement.bandwidth_bytes_per_second,
         "latency": measurement.latency_seconds,
@@ -93,13 +93,13 @@ def why_unusable(measurement: Measurement) -> Reason | None:
 
 
 def compare_runs(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> list[Verdict]:
-    """What the runs of side b say against those of side a, for each benchmark at each of its settings.
+    """Verdicts on the runs of side b against those of side a, for each benchmark at each of its settings.
 
-    A side's interval spans the intervals of its runs. All need ``MINIMUM_RUNS`` a side, none of which
-    others disturbed: FASTER and SLOWER also intervals that do not meet and an effect of 0.5 %, SAME an
-    effect below 0.5 % and intervals that exclude one above 2 %; what is neither is AMBIGUOUS. The sides'
-    devices may differ, those of one side and the settings may not. Points that only one side has are
-    NOT COMPARABLE.
+    A side's interval spans the intervals of its runs. Every verdict needs ``MINIMUM_RUNS`` runs on each side,
+    none of them contended. FASTER and SLOWER need intervals that do not overlap and an effect of at least
+    0.5 %; SAME needs an effect below 0.5 % and intervals that exclude one above 2 %; anything else is
+    AMBIGUOUS. The two sides may have different devices, but one side may not, and the settings must be
+    equal. Points that only one side has are NOT COMPARABLE.
     """
     ours, theirs = _by_settings(a), _by_settings(b)
     verdicts: list[Verdict] = []
@@ -120,7 +120,7 @@ _Figure = tuple[RunDocument, Measurement]
 
 
 def _by_settings(documents: Sequence[RunDocument]) -> dict[tuple[str, str, str], list[_Figure]]:
-    """A suite may hold one benchmark at several settings; each is compared with its like."""
+    """A suite may hold one benchmark at several settings; each is compared at equal settings."""
     grouped: dict[tuple[str, str, str], list[_Figure]] = {}
     for document in documents:
         for m in document.measurements:
@@ -165,7 +165,7 @@ def _runs(figures: list[_Figure]) -> int:
 
 
 def _judge(ratio: float, low: float, high: float) -> tuple[Word, Reason]:
-    """What the figures say by themselves, however many runs they are of."""
+    """The verdict of the figures alone, regardless of the number of runs."""
     if abs(ratio - 1) < MINIMUM_EFFECT:
         if max(high - 1, 1 - low) > SAME_WITHIN:
             return "AMBIGUOUS", reason(
@@ -177,21 +177,21 @@ def _judge(ratio: float, low: float, high: float) -> tuple[Word, Reason]:
     return "AMBIGUOUS", reason("intervals_overlap")
 
 
-def _weakened(found: Verdict, said: str) -> Reason | None:
-    """Why what the figures say is not enough for a verdict."""
+def _weakened(found: Verdict, judged: str) -> Reason | None:
+    """Why the figures are not enough for a verdict; ``judged`` is what they show."""
     if min(found.runs_a, found.runs_b) < MINIMUM_RUNS:
         return reason(
             "few_runs",
-            before=f"{said}, but ",
+            before=f"{judged}, but ",
             minimum_runs=MINIMUM_RUNS,
             runs_a=found.runs_a,
             runs_b=found.runs_b,
         )
-    return reason("contended", before=f"{said}, but ") if flags_with("no_verdict", found.flags) else None
+    return reason("contended", before=f"{judged}, but ") if flags_with("no_verdict", found.flags) else None
 
 
 def _mixed(figures: list[_Figure]) -> str:
-    """The devices of one side, by name; empty where it is one. Two boards of one model are the same."""
+    """The devices of one side, by name; empty if there is only one. Two boards of one model are the same."""
     names = dict.fromkeys(document.device.name for document, _ in figures if document.device)
     return ", ".join(names) if len(names) > 1 else ""
 
@@ -202,9 +202,9 @@ def _side(figures: list[_Figure]) -> _Side:
 
 
 def _speed(measurement: Measurement) -> tuple[float, float, float]:
-    """Median, low and high, of which more is better: a latency is turned into accesses per second."""
+    """Median, low and high, for which higher is better: a latency becomes accesses per second."""
     found = figure_of(measurement)
-    assert found is not None  # noqa: S101  (why_unusable has seen it)
+    assert found is not None  # noqa: S101  (why_unusable checked it)
     if measurement.quantity == "latency":
         return 1 / found.median, 1 / found.high, 1 / found.low
     return found.median, found.low, found.high
@@ -227,7 +227,7 @@ def _differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:
 
 
 def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]:
-    """What must be equal for two figures to be of the same thing, each as text."""
+    """What must be equal for two figures to be comparable, each as text."""
     return {
         **{f"parameters.{name}": _text(value) for name, value in meant(measurement.parameters).items()},
         "axes": _text(measurement.axes),
@@ -238,7 +238,7 @@ def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]
 
 
 def meant(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that say what a figure is of."""
+    """The parameters that decide what a figure describes."""
     return {name: value for name, value in parameters.items() if name not in NO_SETTINGS}
 
 

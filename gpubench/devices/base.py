@@ -1,4 +1,4 @@
-"""The seam between what is measured and where: a device, its memory, its programs, its clock."""
+"""The interface between benchmarks and devices: a device, its memory, its programs, its clock."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Protocol
 from gpubench.results.machine import Clocks, DeviceInfo, Telemetry, Usage
 
 Buffer = Any
-"""A part of an allocation, as a kernel's argument: whatever the runtime takes for one."""
+"""A part of an allocation as a kernel's argument, of the type that the runtime accepts."""
 
 Kernel = Any
-"""A kernel of a compiled program, as its runtime holds it."""
+"""A kernel of a compiled program, as an object of its runtime."""
 
 
 class Allocation(Protocol):
@@ -22,7 +22,7 @@ class Allocation(Protocol):
     def nbytes(self) -> int: ...
 
     def view(self, offset_bytes: int, nbytes: int) -> Buffer:
-        """A part of it. Offsets are multiples of 4096, so that every runtime can make it."""
+        """A part of it. Offsets are multiples of 4096, which every runtime supports."""
         ...
 
     def release(self) -> None: ...
@@ -32,8 +32,8 @@ class HostMemory(Protocol):
     """Memory of the host, until it is released.
 
     ``array`` is a numpy array of bytes over all of it, not to be touched after ``release``. ``pinned``
-    memory stays where it is, so that the device reaches it by itself; a transfer of pageable memory
-    goes through the driver's own and keeps the calling thread busy.
+    memory is page-locked, so that the device accesses it directly; a transfer of pageable memory goes
+    through the driver's buffers and keeps the calling thread busy.
     """
 
     @property
@@ -78,9 +78,9 @@ class Copy:
 
 @dataclass(frozen=True)
 class Together:
-    """Two rows of work that begin together, each in its order; it ends when both have ended.
+    """Two sequences of work that begin at the same time, each in its order; it ends when both have ended.
 
-    Memory of the host must be pinned here: other transfers keep the only thread busy.
+    Host memory must be pinned here: other transfers keep the only thread busy.
     """
 
     first: tuple[Launch | Copy, ...]
@@ -88,22 +88,22 @@ class Together:
 
 
 Operation = Launch | Copy | Together
-"""What a device can be told to do, and times."""
+"""What a device can run and time."""
 
 MAX_HELD_ENTRIES = 256
-"""What a device is given before the first of it begins: a driver's queue holds some 1000 entries, and where
-it is full, a launch waits for the device."""
+"""The most entries that are enqueued before the first of them begins: a driver's queue holds some 1000, and
+if it is full, a launch waits for the device."""
 
 
 def entries(operation: Operation) -> int:
-    """In a driver's queues: of two rows, also the two events and the two waits for them."""
+    """Entries in a driver's queues: for two sequences, also the two events and the two waits for them."""
     if isinstance(operation, Together):
         return len(operation.first) + len(operation.second) + 4
     return 1
 
 
 class Watch(Protocol):
-    """Watches a device from its making until ``stop``."""
+    """Watches a device from construction until ``stop``."""
 
     def stop(self) -> Telemetry: ...
 
@@ -119,11 +119,11 @@ class Device(Protocol):
 
     @property
     def compiler(self) -> str:
-        """What compiles the kernels, with its version."""
+        """The compiler of the kernels, with its version."""
         ...
 
     def free_bytes(self) -> int:
-        """Memory that can be allocated now, in all."""
+        """Memory that can be allocated now, in total."""
         ...
 
     def allocate(self, nbytes: int) -> Allocation:
@@ -131,17 +131,17 @@ class Device(Protocol):
         ...
 
     def host_memory(self, nbytes: int, *, pinned: bool) -> HostMemory:
-        """Raises ``BenchmarkFailed`` where the host gives none."""
+        """Raises ``BenchmarkFailed`` if the host cannot allocate it."""
         ...
 
     def peers(self) -> list[DeviceInfo]:
-        """The other devices of its runtime; ``unavailable`` says of one why no copy goes between them."""
+        """The other devices of its runtime; ``unavailable`` is the reason if no copy to it is possible."""
         ...
 
     def peer_memory(self, peer_id: str, nbytes: int) -> Allocation:
-        """Of a peer, for copies and for this device's kernels.
+        """Memory of a peer, for copies and for this device's kernels.
 
-        Raises ``OutOfDeviceMemory``, and ``BenchmarkFailed`` where it cannot be reached.
+        Raises ``OutOfDeviceMemory``, and ``BenchmarkFailed`` if the peer cannot be reached.
         """
         ...
 
@@ -152,7 +152,7 @@ class Device(Protocol):
     def run(self, operations: Sequence[Operation]) -> float:
         """Run them back to back and wait.
 
-        Returns seconds on the device's clock, from the begin of the first to the end of the last.
+        Returns seconds on the device's clock, from the start of the first to the end of the last.
         """
         ...
 
@@ -163,11 +163,11 @@ class Device(Protocol):
     def write_zeros(self, buffer: Buffer) -> None: ...
 
     def clocks(self) -> Clocks:
-        """The live clocks, null where they cannot be known."""
+        """The live clocks, null if they are not known."""
         ...
 
     def usage(self, window_seconds: float) -> Usage:
-        """How much others use it, told after a look of at most ``window_seconds``."""
+        """How much other programs use it, observed for at most ``window_seconds``."""
         ...
 
     def watch(self) -> Watch: ...

@@ -1,6 +1,6 @@
-"""What the control groups around this process allow: memory, processor time, and what they took away.
+"""The limits of this process's control groups: memory, processor time, throttling and kills.
 
-Versions 1 and 2, mixed as systems mix them. A limit may stand on any ancestor, and the least one counts
+Versions 1 and 2, also both on one system. Any ancestor may have a limit, and the lowest one counts
 (Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
 """
 
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _NO_LIMIT_BYTES = 1 << 60
-"""Version 1 writes no limit as the largest multiple of a page below 2^63."""
+"""Version 1 reports "no limit" as the largest multiple of a page below 2^63."""
 
 
 @dataclass(frozen=True)
 class ControlGroup:
-    """The groups of one process; every property is read anew. ``root`` is ``/``, or a copy of it in tests."""
+    """The groups of one process; every property is read anew. ``root`` is ``/``, or a copy in tests."""
 
     root: Path = Path("/")
 
     @property
     def memory_limit_bytes(self) -> int | None:
-        """The least limit of the process's group and its ancestors; null without any."""
+        """The lowest limit of the process's group and its ancestors; null without any."""
         limits = (_memory_limit(folder) for folder in self._folders("memory"))
         return min((limit for limit in limits if limit is not None), default=None)
 
     @property
     def memory_left_bytes(self) -> int | None:
-        """The least room below a limit; null without any. Page cache that is not in use counts as room."""
+        """The least memory left below a limit; null without any. Inactive page cache counts as free."""
         left = []
         for folder in self._folders("memory"):
             limit = _memory_limit(folder)
@@ -69,7 +69,7 @@ class ControlGroup:
         return max(found, default=None)
 
     def _folders(self, controller: str) -> Iterator[Path]:
-        """The group's folder and those of its ancestors, as far as they can be seen from here."""
+        """The group's folder and those of its ancestors, as far as this process can see them."""
         mounts = self._mounts()
         for line in (_text(self.root / "proc/self/cgroup") or "").splitlines():
             _, controllers, path = line.split(":", 2)
@@ -79,7 +79,7 @@ class ControlGroup:
             for mount_version, names, inside, mounted in mounts:
                 if mount_version != version or (version == 1 and controller not in names):
                     continue
-                # In a container the mount shows a part of the tree, which the path may begin with or not.
+                # In a container the mount shows a subtree; the path may or may not begin with its root.
                 below = path.removeprefix(inside) if inside != "/" else path
                 folder = self.root / mounted.lstrip("/")
                 parts = [part for part in below.split("/") if part not in ("", "..")]
@@ -116,7 +116,7 @@ def _ratio(quota: int | None, period: int | None) -> float | None:
 
 
 def _number(*paths: Path) -> int | None:
-    """The number in the first file that holds one; ``max`` and -1 are none."""
+    """The number in the first file that holds one; ``max`` and -1 are not numbers."""
     for path in paths:
         text = _text(path)
         if text and text.isdigit():

@@ -1,7 +1,7 @@
-"""The machine itself: its processor, memory, caches, and who else is using it.
+"""The host: its processor, memory, caches, and their use by other programs.
 
-OpenCL on a processor tells less and worse: PoCL's sizes move with free memory, and ignore the
-control group that may bound this process.
+OpenCL on a processor reports less, and less reliably: PoCL's sizes change with free memory and ignore the
+control group that may limit this process.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class DataCache:
 
 
 def data_caches(root: Path = Path("/sys/devices/system/cpu")) -> list[DataCache]:
-    """The processor's caches that hold data, nearest first; empty where the system does not tell."""
+    """The processor's caches that hold data, nearest first; empty if the system does not report them."""
     sizes: dict[tuple[int, str], int] = {}
     for index in root.glob("cpu[0-9]*/cache/index[0-9]*"):
         level, kind, size = (_read(index / name) for name in ("level", "type", "size"))
@@ -78,14 +78,14 @@ def data_caches(root: Path = Path("/sys/devices/system/cpu")) -> list[DataCache]
 
 
 def last_level_cache_bytes(root: Path = Path("/sys/devices/system/cpu")) -> int | None:
-    """The largest cache level, all its instances together: a footprint spreads over all of them."""
+    """The size of the last cache level, summed over its instances: a footprint spreads over all of them."""
     caches = data_caches(root)
     return caches[-1].nbytes * caches[-1].instances if caches else None
 
 
 @dataclass(frozen=True)
 class _ProcessorTime:
-    """Seconds since boot: busy and idle, of the machine and of the cores we may use, and our own."""
+    """Seconds since boot: busy and idle, of the machine and of the usable cores, and of this process."""
 
     machine: tuple[float, float]
     cores: tuple[float, float]
@@ -93,10 +93,10 @@ class _ProcessorTime:
 
 
 class HostWatch:
-    """Reports afterwards how much of the processor others used, and for how long a quota held us back.
+    """Reports how much of the processor other programs used, and how long a quota throttled this process.
 
-    Others count by the cores that this process may use, and by the whole machine, whose memory they share;
-    the greater share is reported.
+    Their share is taken of the cores that this process may use, and of the whole machine, whose memory they
+    share; the greater one is reported.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def _others_share(begin: tuple[float, float], end: tuple[float, float], own: flo
 
 
 def usage(window_seconds: float) -> Usage:
-    """What others use of the processor in the next ``window_seconds``."""
+    """How much other programs use the processor in the next ``window_seconds``."""
     watch = HostWatch()
     time.sleep(window_seconds)
     return Usage(others_busy_ratio=watch.stop().others_busy_ratio)
@@ -162,7 +162,7 @@ def _processor_name() -> str | None:
 
 
 def processor_flags() -> set[str]:
-    """What the processor can do, as Linux calls it; empty where that is not told."""
+    """The processor's feature flags by their Linux names; empty if they are not reported."""
     found = re.search(r"^flags\s*:(.*)$", _read(Path("/proc/cpuinfo")) or "", re.M)
     return set(found[1].split()) if found else set()
 

@@ -1,4 +1,4 @@
-"""Pageable memory of the host, which is the same for every runtime."""
+"""Pageable host memory, which is the same for every runtime."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gpubench.devices.base import Copy, Operation, Together
 
 
 class PageableMemory:
-    """What programs usually have."""
+    """Ordinary host memory, as programs usually have it."""
 
     pinned = False
 
@@ -21,7 +21,7 @@ class PageableMemory:
 
 
 def moves_pageable(operation: Operation) -> bool:
-    """Whether a driver may keep the calling thread until it is done."""
+    """Whether a driver may block the calling thread until it is done."""
     if isinstance(operation, Together):
         return any(map(moves_pageable, (*operation.first, *operation.second)))
     if isinstance(operation, Copy):

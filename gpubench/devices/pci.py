@@ -1,15 +1,15 @@
-"""PCI addresses in one spelling, so that two runtimes' views of one GPU can be told to be one."""
+"""PCI addresses in one format, so that two runtimes' views of one GPU are recognised as the same GPU."""
 
 from __future__ import annotations
 
 
 def format_address(domain: int, bus: int, device: int, function: int) -> str:
-    """As NVML spells it: ``00000000:41:00.0``."""
+    """In NVML's format: ``00000000:41:00.0``."""
     return f"{domain:08x}:{bus:02x}:{device:02x}.{function:x}"
 
 
 def parse_address(text: str) -> str:
-    """Any spelling, such as CUDA's ``0000:41:00.0``, in ours; raises ValueError where it is none."""
+    """Any format, such as CUDA's ``0000:41:00.0``, in ours; raises ValueError if it is not an address."""
     domain, bus, rest = text.strip().split(":")
     device, function = rest.split(".")
     return format_address(*(int(part, 16) for part in (domain, bus, device, function)))

@@ -28,7 +28,7 @@ class UntunedShape:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceProfile:
-    """What is decided by the kind of a device. Time limits hold unless the user sets another one."""
+    """What depends on the kind of a device. Time limits apply unless the user sets another one."""
 
     is_host_processor: bool
     """Its memory, caches and load are the host's, which the system reports better than OpenCL."""
@@ -41,55 +41,55 @@ class DeviceProfile:
 
     enqueueing_may_copy: bool
     """A GPU's driver may copy pageable memory during the call that enqueues the copy: in a queue that is held
-    back until all is enqueued, the call would wait for itself."""
+    until everything is enqueued, the call would wait for itself."""
 
     reports_power: bool
     """NVML reports a GPU's power, so the idle device is worth watching; nothing reports a processor's."""
 
     other_programs_contend: bool
     """Any other program that computes on it makes a figure contended. A processor always runs others: there
-    their share of its time decides. OpenCL reports no programs of an accelerator."""
+    their share of its time decides. OpenCL does not report the programs on an accelerator."""
 
     events_include_launch: bool
-    """Some microseconds lie between the events on a GPU's stream and the kernel between them: of a pass of
-    40 us they are a tenth."""
+    """The events on a GPU's stream add some microseconds to the kernel between them: a tenth of a pass of
+    40 us."""
 
     private_caches: bool
-    """A group stays on one core, whose caches no other group uses at that time."""
+    """A group runs on one core, whose caches no other group uses at that time."""
 
     sector_bytes: int
-    """What crosses the bus for a single element: a processor's line, a sector of a GPU's line."""
+    """The bytes that cross the bus for a single element: a processor's line, a sector of a GPU's line."""
 
     line_bytes: int
-    """From one node of a pointer chase to the next: a cache line."""
+    """The distance between two nodes of a pointer chase: a cache line."""
 
     # Waiting for an idle device.
 
     max_idle_wait_seconds: float
-    """A program that is still there after that stays for longer than anybody waits."""
+    """A program that still runs after that is expected to run for much longer."""
 
     min_idle_wait_seconds: float
-    """NVML's utilization of a GPU covers the last second: that a program has ended shows only after it."""
+    """NVML's utilization of a GPU covers the last second: only then does it show that a program has ended."""
 
     # Memory.
 
     footprint_cache_multiple: int
-    """Last-level caches in the least footprint that measures memory. On a processor with 260 MiB of cache,
-    STREAM's triad falls from 27 to 15 GB/s between 256 MiB and 1.1 GB."""
+    """The smallest footprint that measures memory, in multiples of the last-level cache. On a processor with
+    260 MiB of cache, STREAM's triad falls from 27 to 15 GB/s between 256 MiB and 1.1 GB."""
 
     preferred_footprint_bytes: int
-    """Used if caches would allow less, so that a pass over a GPU's memory is long."""
+    """Used if the caches would allow a smaller one, so that a pass over a GPU's memory is long."""
 
     unknown_cache_footprint_bytes: int
-    """The least footprint that measures memory if the size of the cache is not known."""
+    """The smallest footprint that measures memory if the size of the cache is not known."""
 
     memory_share_ratio: float
-    """Of free memory, what whole-memory benchmarks use by default: a processor's belongs to other programs
-    too."""
+    """The share of free memory that whole-memory benchmarks use by default: other programs need a processor's
+    memory too."""
 
     max_default_memory_bytes: int | None
-    """The most that whole-memory benchmarks use by default, if that keeps caches out. The first touch of
-    memory runs at 0.5 GB/s on some virtual machines: all memory of a server would take minutes."""
+    """The most that whole-memory benchmarks use by default, if that is large enough for the caches. The first
+    touch of memory runs at 0.5 GB/s on some virtual machines: all memory of a server would take minutes."""
 
     keeps_whole_memory: bool
     """Memory of a whole-memory benchmark stays allocated for the next one, since the first touch is slow. A
@@ -102,7 +102,7 @@ class DeviceProfile:
     # Sampling and tuning.
 
     time_limit_seconds: float
-    """For a single figure. Series on a processor that others share are noisier, and correlated."""
+    """For a single figure. Series on a shared processor are noisier, and correlated."""
 
     point_time_limit_seconds: float
     """For each point of a curve."""
@@ -112,7 +112,7 @@ class DeviceProfile:
     hide the microseconds of ``events_include_launch``."""
 
     warm_window_seconds: float
-    """A window of the warm-up after another benchmark; passes on a GPU last about a millisecond."""
+    """One window of a warm-up after another benchmark; passes on a GPU last about a millisecond."""
 
     warms_up_before_trials: bool
     """A processor's trials of shapes last longer than its clock needs to rise; a GPU's do not."""
@@ -127,29 +127,30 @@ class DeviceProfile:
 
     helper_group_size: int
     helper_groups_per_unit: int
-    """Kernels that fill and verify: never timed, so never tuned."""
+    """For kernels that fill and verify: they are never timed, so never tuned."""
 
     strided_shape: UntunedShape
     """Elements of 4 bytes are loaded one by one, many of them at once."""
 
     random_shape: UntunedShape
     """The vector is the largest access of one item; neighbouring items of a GPU share a larger piece. A GPU
-    has so many groups that none waits long for the last ones. A processor computes a row of addresses and
-    then makes a row of accesses: the more of them a core sees at once, the better."""
+    gets so many groups that the last ones add little time. A processor computes a row of addresses and then
+    makes a row of accesses: the more of them a core has in flight, the better."""
 
     reader_shape: UntunedShape
-    """Groups that read while another one chases pointers. On a processor one for each core: more would wait
-    for the one that chases. On a GPU as many as run at once."""
+    """Groups that read while another one chases pointers. On a processor one for each core: more would have
+    to wait for the chasing group. On a GPU as many as run at the same time."""
 
     reader_rounds: int
     """Rounds of its unrolled loop in a chunk of a reader."""
 
     sweep_shape: UntunedShape | None
     """Groups that pass over a cache many times in one launch: 2048 threads on each multiprocessor of a GPU,
-    in groups so small that small footprints have whole chunks. None: the tuned shape, one group a core."""
+    in groups small enough for small footprints to have whole chunks. None: the tuned
+    shape, one group a core."""
 
     integrity_pins: Mapping[str, int | str]
-    """What is pinned of the shape of a copy for the memory test; whole lines on a processor."""
+    """The fixed parts of the memory test's copy shape; whole lines on a processor."""
 
     threads_per_unit: int
     """The most threads that run at once on a compute unit: a processor's core has one group of one."""
@@ -157,27 +158,27 @@ class DeviceProfile:
     latency_point_limit_seconds: float
     loaded_latency_point_limit_seconds: float
     sweep_point_limit_seconds: float
-    """On a GPU the 20 samples of a sweep after which a rule looks for the first time last 0.1 s."""
+    """On a GPU the 20 samples of a sweep before the stopping rule is first applied take 0.1 s."""
 
     sweep_launch_seconds: float
-    """Long enough that the cost of the launch is little beside it."""
+    """Long enough that the cost of the launch is small in comparison."""
 
     latency_cache_multiple: int | None
     """The curve ends at this multiple of the last-level cache, since memory is slow to allocate; None: at a
     share of free memory."""
 
     loaded_latency_pass_seconds: float
-    """Of an idle chase: long enough that groups which start later than others do not matter."""
+    """Duration of an idle chase: long enough that groups which start late do not matter."""
 
     min_sectors_per_piece: int
     """Sectors of memory for each piece of a pass of random accesses: one for each would take a processor too
     long for more than a few samples."""
 
     max_pieces_per_unit: int | None
-    """Of random accesses in one pass, so that it ends in time for a run to be cancelled."""
+    """The most random accesses in one pass, so that a run can be cancelled soon."""
 
     sustained_windows: int
-    """Of one second each by default."""
+    """Their default number, of one second each."""
 
     integrity_part_bytes: int
     """The most for one launch of the memory test. Large: a processor is slower in short launches."""

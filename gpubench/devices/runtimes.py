@@ -1,4 +1,4 @@
-"""The table of runtimes, and what to do where one is missing."""
+"""The table of runtimes, and what to do if one is missing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ RuntimeName = Literal["cuda", "opencl"]
 RUNTIMES: tuple[RuntimeName, ...] = ("cuda", "opencl")
 
 
-# From the checkout: the registry's package of the name gpubench is somebody else's.
-# PyCUDA comes as source only, and building it fails in unhelpful words where there is no toolkit.
+# From the checkout: the package named gpubench in the registry is another project.
+# PyCUDA is published as source only, and without a CUDA toolkit its build fails with an unclear error.
 _HOW_TO_GET_CUDA = (
     "in the checkout: make cuda; with a CUDA toolkit also pip install '.[cuda]'; without make: "
     "python -m gpubench.devices.cuda.build_pycuda wheels && pip install --find-links wheels '.[cuda]'"
@@ -25,8 +25,7 @@ def load_runtime(name: RuntimeName) -> Runtime:
     """Import a runtime and look for its devices.
 
     Only worker processes call this: what it loads can crash the process. Raises
-    ``MissingDependency`` where the extra is not installed, and ``GpubenchError`` where the driver
-    has nothing to offer.
+    ``MissingDependency`` if the extra is not installed, and ``GpubenchError`` if the driver has no devices.
     """
     try:
         if name == "cuda":

@@ -15,11 +15,11 @@ def choose(
     """The device with the id or alias ``wanted``; else the only GPU, else the only device.
 
     Two runtimes' views of one piece of hardware count as one, and the first of them is taken.
-    Raises ``NoSuchDevice``, which lists the devices, or says why ``runtimes`` have none.
+    Raises ``NoSuchDevice``, which lists the devices, or the reasons why ``runtimes`` have none.
     """
     ids = [device.id for device in devices]
     if wanted is not None:
-        # An id is unique; an alias is for people, and two devices may come to the same.
+        # An id is unique; an alias is for people, and two devices may share one.
         named = [d for d in devices if d.id == wanted] or [d for d in devices if d.alias == wanted]
         if len(named) != 1:
             raise NoSuchDevice(f"no device {wanted!r}; {_listed(devices, runtimes)}", devices=ids)
@@ -33,7 +33,7 @@ def choose(
         if len(candidates) == 1:
             return candidates[0]
     if usable:
-        raise NoSuchDevice(f"there are several devices, say which; {_listed(usable, runtimes)}", devices=ids)
+        raise NoSuchDevice(f"there are several devices, name one; {_listed(usable, runtimes)}", devices=ids)
     raise NoSuchDevice(f"there is no device to measure; {_listed(devices, runtimes)}", devices=ids)
 
 
@@ -48,4 +48,4 @@ def _listed(devices: Sequence[DeviceInfo], runtimes: Sequence[RuntimeStatus]) ->
     if devices:
         return "allowed: " + "; ".join(f"{d.id} ({d.alias}: {d.unavailable or d.name})" for d in devices)
     reasons = [f"{runtime.name}: {runtime.reason or 'no devices'}" for runtime in runtimes]
-    return "; ".join(reasons) or "no runtime was looked at"
+    return "; ".join(reasons) or "no runtime was checked"

@@ -1,8 +1,8 @@
-"""What NVML tells of a GPU while it is measured: clocks, power, temperature, limits.
+"""What NVML reports about a GPU while it is measured: clocks, power, temperature, limits.
 
-Every call may be missing on some card, driver or permission: each is asked alone, and what is not
-answered is null. Names and units are those of nvml.h; not yet seen on a GPU, nor what a look costs
-the timed section.
+Any call may be unsupported by a card or driver, or not permitted: each is made by itself, and a value that
+is not available is null. Names and units are those of nvml.h. Not yet tested on a GPU; the cost of a
+reading to the timed section is not known either.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gpubench.results.machine import Clocks, Telemetry, TelemetrySample, Usage
 PERIOD_SECONDS = 0.05
 
 MIN_ENERGY_SECONDS = 1.0
-"""The energy counter moves in coarse steps; over less than this its difference says little."""
+"""The energy counter moves in coarse steps; over a shorter time its difference is too inaccurate."""
 
 UTILISATION_SECONDS = 1.0
-"""Of its sampling period, which is 1/6 s to 1 s long (nvml.h at ``nvmlUtilization_t``)."""
+"""The longest sampling period of the utilisation, which is 1/6 s to 1 s (nvml.h at ``nvmlUtilization_t``)."""
 
 _IDLE = "nvmlClocksEventReasonGpuIdle"
 _LIMITS = {
@@ -29,7 +29,7 @@ _LIMITS = {
     "nvmlClocksThrottleReasonHwPowerBrakeSlowdown": "power",
     "nvmlClocksEventReasonSwThermalSlowdown": "thermal",
     "nvmlClocksThrottleReasonHwThermalSlowdown": "thermal",
-    # Heat, power or a hand on a switch: NVML does not tell which.
+    # Heat, power, or an external signal: NVML does not report which.
     "nvmlClocksThrottleReasonHwSlowdown": "hardware_slowdown",
     "nvmlClocksEventReasonApplicationsClocksSetting": "application_clocks",
     "nvmlClocksEventReasonSyncBoost": "sync_boost",
@@ -38,9 +38,9 @@ _LIMITS = {
 
 
 class Nvml:
-    """NVML's view of one GPU; all null where the library or the module is missing (``absent``).
+    """NVML's view of one GPU; all null if the library or the module is missing (``absent``).
 
-    May be used from several threads, as NVML itself.
+    May be used from several threads, like NVML itself.
     """
 
     def __init__(self, pci_bus_id: str) -> None:
@@ -81,9 +81,9 @@ class Nvml:
         return self._hertz("nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_MEM")
 
     def pcie_link(self) -> tuple[int | None, int | None]:
-        """Generation and lanes, as the GPU and its slot allow at most: an idle link is slowed down.
+        """The highest generation and lanes that the GPU and its slot allow: an idle link is slowed down.
 
-        Null where copies from and to the host go another way, the NVLink between two chips of one module.
+        Null if copies from and to the host use NVLink between two chips of one module instead.
         """
         between_chips = self._ask("nvmlDeviceGetC2cModeInfoV")
         if between_chips is not None and between_chips.isC2cEnabled:
@@ -97,7 +97,7 @@ class Nvml:
         )
 
     def sample(self, seconds: float) -> TelemetrySample | None:
-        """One look; null where the GPU idles, which says nothing of what is measured."""
+        """One reading; null if the GPU idles, because that is not a state of the measurement."""
         reasons = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
         if reasons is None:  # the name before R535
             reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
@@ -120,18 +120,18 @@ class Nvml:
         return millijoules / 1000 if millijoules is not None else None
 
     def other_processes(self) -> int | None:
-        """Programs beside this one, which holds a context, that compute on the GPU.
+        """Other programs that compute on the GPU; this one holds a context there.
 
-        One is taken off the count and not its own number off the list: in a container NVML may tell
-        the numbers of the host. An empty list does not know us, and so tells nothing of others.
+        One is subtracted from the count, rather than this process id from the list: in a container NVML may
+        report process ids of the host. An empty list lacks this process, so it may lack others too.
         """
         found = self._ask("nvmlDeviceGetComputeRunningProcesses")
         return len({each.pid for each in found}) - 1 if found else None
 
     def usage(self, idle_seconds: float = math.inf) -> Usage:
-        """How much others use the GPU, to which we gave no work for ``idle_seconds``.
+        """How much other programs use the GPU, to which this one gave no work for ``idle_seconds``.
 
-        Its utilisation covers its last second at most: where we worked in that, it says nothing of others.
+        The utilisation covers the last second at most: if this program worked then, it is unknown for others.
         """
         rates = self._ask("nvmlDeviceGetUtilizationRates")
         busy = rates.gpu / 100 if rates is not None and idle_seconds >= UTILISATION_SECONDS else None
@@ -144,7 +144,7 @@ class Nvml:
         return int(count) if count is not None else None
 
     def _at_most(self, what: str) -> int | None:
-        """What it runs at is more where a virtual machine shows the GPU a slot that it is not in."""
+        """Maximum or current, the higher: a virtual machine may report a maximum below the current value."""
         return max(self._ask(f"nvmlDeviceGet{which}{what}") or 0 for which in ("Max", "Curr")) or None
 
     def _temperature(self) -> float | None:
@@ -172,10 +172,10 @@ class Nvml:
 
 
 class NvmlWatch:
-    """Looks at a GPU on a timer, from its making until ``stop``, and once more then.
+    """Reads a GPU's state periodically, from construction until ``stop``, and once more then.
 
-    A benchmark may be over before the timer's first turn; the last look is taken while the clocks
-    still stand where the kernels had them.
+    A benchmark may end before the first period; the last reading is taken while the clocks are still those
+    of the kernels.
     """
 
     def __init__(self, nvml: Nvml) -> None:

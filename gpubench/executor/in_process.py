@@ -30,6 +30,7 @@ class RecordingReporter:
     ) -> None:
         self.recorder = recorder or Recorder(uuid4().hex, key=None, created_at=now(), requested=[])
         self.cancelled: Cancelled | None = None
+        self.callback_error: Exception | None = None
         self._on_progress = on_progress
 
     @property
@@ -48,12 +49,16 @@ class RecordingReporter:
             except Cancelled as cancelled:
                 self.cancelled = cancelled
                 raise
+            except Exception as error:
+                self.callback_error = error
+                self.cancelled = Cancelled("the progress callback raised an error")
+                raise self.cancelled from error
 
 
 def run_in_process(device: Device, run: Run, reporter: RecordingReporter) -> RunDocument:
     """Run it to its end and return the document; never raises for what became of the run.
 
-    An interrupt (^C) ends the run as a cancel does, and so does an error in ``on_progress``, as a failure.
+    An interrupt (^C) and an error that ``on_progress`` raises end the run as a cancel does.
     """
     recorder = reporter.recorder
     recorder.started()

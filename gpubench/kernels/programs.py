@@ -11,7 +11,7 @@ from gpubench.results.document import Shape
 ELEMENT_BYTES = {"float": 4, "double": 8}
 
 MAX_REPORTS = 8
-"""So many mismatches are told with index, expected and actual bits; all are counted."""
+"""The most mismatches reported with index, expected and actual bits; all are counted."""
 
 
 class Programs:
@@ -44,7 +44,7 @@ class Programs:
     def program(self, family: str, dtype: str, *, group_size: int, **definitions: int) -> Program:
         """The program of ``kernels/<family>.cl``; ``definitions`` are its own constants.
 
-        It, or what asks it for a kernel, raises ``BenchmarkFailed`` where it does not compile.
+        It, or ``Program.kernel``, raises ``BenchmarkFailed`` if it does not compile.
         """
         key = (family, dtype, group_size, *sorted(definitions.items()))
         if key not in self._programs:

@@ -1,7 +1,7 @@
-"""The text of a kernel program: a runtime's prelude, the data, the ways through memory, and one family.
+"""The text of a kernel program: a runtime's prelude, the data, the access orders, and one family.
 
-The definitions stand in the text itself and not among compiler options, so that a hash of the text
-is all that a cache of compiled kernels needs.
+Definitions are in the text itself, not in compiler options, so that a cache of compiled kernels needs only
+a hash of the text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FILES = (
 
 
 def read_source(name: str) -> str:
-    """One file of device code, as it was shipped."""
+    """One file of device code, as shipped."""
     return files("gpubench.kernels").joinpath(name).read_text("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The wire, without I/O. A client's side of it is ``session``, which loads the library."""
+"""The wire protocol, without I/O. The client's side is ``session``, which imports the library."""
 
 from gpubench.protocol.messages import (
     DEFAULT_HTTP_PORT,

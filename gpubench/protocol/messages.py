@@ -1,6 +1,6 @@
-"""The messages of the wire: newline-delimited JSON-RPC 2.0, as typed structs.
+"""The messages of the protocol: newline-delimited JSON-RPC 2.0, as typed structs.
 
-Requests refuse fields that they do not know; results ignore them, so that an old client can talk
+Requests reject unknown fields; results ignore them, so that an old client can talk
 to a new server. Equal program versions are never required, only an equal ``PROTOCOL``.
 """
 
@@ -16,26 +16,26 @@ from gpubench.results.machine import DeviceInfo, RuntimeStatus
 from gpubench.results.run_state import RunState
 
 PROTOCOL = 1
-"""Raised when an old client could misread a new server."""
+"""Incremented when an old client could misread a new server."""
 
 DEFAULT_PORT = 7707
 DEFAULT_HTTP_PORT = 9707
 
 MAX_REQUEST_BYTES = 64 * 1024
-"""A request line with its newline. Requests are small; what is larger is an accident or an attack."""
+"""A request line with its newline. Requests are small; a larger one is a mistake or an attack."""
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-"""What a client takes: a run document with all samples of a long suite stays well below."""
+"""The most that a client accepts: a run document with all samples of a long suite is well below."""
 
 Method = Literal["hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results"]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a peer asks for: an unknown field is a mistake that must be told."""
+    """Part of a request: an unknown field is a mistake that must be reported."""
 
 
 class _Tolerant(msgspec.Struct, frozen=True):
-    """What a peer tells: unknown fields come from a newer program."""
+    """Part of a response: unknown fields come from a newer program."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class HelloParams(_Strict, frozen=True):
 
 
 class RunParams(RequestedRun, frozen=True, forbid_unknown_fields=True):
-    """With ``detach`` the run goes on without the client that asked for it."""
+    """With ``detach`` the run continues without the client that requested it."""
 
     detach: bool = False
 
@@ -72,7 +72,7 @@ class ResultsParams(_Strict, frozen=True):
 
 
 class Limits(_Tolerant, frozen=True):
-    """What the server allows; each is told in ``hello``."""
+    """The server's limits; all are sent in ``hello``."""
 
     max_request_bytes: int
     line_deadline_seconds: float
@@ -112,7 +112,7 @@ class Accepted(_Tolerant, frozen=True):
 
 
 class Cancelling(_Tolerant, frozen=True):
-    """``cancelled`` is false where the run had ended already."""
+    """``cancelled`` is false if the run had already ended."""
 
     run_id: str
     cancelled: bool
@@ -170,4 +170,4 @@ PARAMETERS: dict[str, type[msgspec.Struct]] = {
     "result": RunIdParams,
     "results": ResultsParams,
 }
-"""Every method and what it takes; the server serves exactly these."""
+"""Every method and its parameters; the server has exactly these methods."""

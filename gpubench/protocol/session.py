@@ -1,8 +1,8 @@
-"""The client's side of the wire, without I/O: requests into bytes, bytes into events.
+"""The client's side of the protocol, without I/O: requests into bytes, bytes into events.
 
-The same session serves a client that blocks and one that does not: they differ in how bytes move,
-and this file moves none. Every request ends with exactly one ``Result`` or ``Failure`` of its id;
-a run is ``Accepted`` first and may tell its ``Progress``. A ``Failure`` without an id is about the
+The same session serves a blocking client and an asynchronous one: they differ only in how bytes are sent
+and received, which is not done here. Every request ends with exactly one ``Result`` or ``Failure`` of its id;
+a run is ``Accepted`` first and may report ``Progress``. A ``Failure`` without an id is about the
 connection (too many of them, a line that could not be read), which the server then closes.
 """
 
@@ -40,7 +40,7 @@ RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
     "result": RunDocument,
     "results": messages.Results,
 }
-"""Every method and what it gives; what it takes is ``messages.PARAMETERS``."""
+"""Every method and its result; its parameters are in ``messages.PARAMETERS``."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Result:
 class Failure:
     """The answer is an error.
 
-    A run's holds its ``document``, unless a newer program wrote it: then the message says so.
+    A run's error has its ``document``, unless a newer program wrote it: then the message states that.
     """
 
     request_id: int | None
@@ -63,11 +63,11 @@ class Failure:
 
 
 Event = messages.Accepted | Progress | Result | Failure
-"""What can happen: the two notifications are the wire's own structs."""
+"""The two notifications are the structs of the protocol itself."""
 
 
 class ClientSession:
-    """One connection's requests and answers. After an exception from ``feed`` it is of no use."""
+    """One connection's requests and answers. It cannot be used after an exception from ``feed``."""
 
     def __init__(self) -> None:
         self._lines = LineBuffer(messages.MAX_RESPONSE_BYTES)
@@ -88,11 +88,11 @@ class ClientSession:
         return request_id, line
 
     def feed(self, data: bytes) -> list[Event]:
-        """What these bytes complete, in order.
+        """The events that these bytes complete, in order.
 
-        Raises ``ProtocolError`` where they are not what a gpubench server says, and
-        ``UnsupportedDocument`` for a result that a newer program wrote; what is unknown but well formed
-        (a notification of a newer server) is passed over.
+        Raises ``ProtocolError`` if they are not a gpubench server's messages, and ``UnsupportedDocument``
+        for a result that a newer program wrote; an unknown but well-formed notification, as from a newer
+        server, is ignored.
         """
         self._lines.feed(data)
         events: list[Event] = []
@@ -101,7 +101,7 @@ class ClientSession:
                 event = self._event(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidDocument) as error:
                 raise ProtocolError(
-                    f"the peer sent what cannot be read ({error}): {line[:60]!r}; "
+                    f"the peer sent data that cannot be read ({error}): {line[:60]!r}; "
                     "is it a gpubench server, and its benchmark port?"
                 ) from None
             if event is not None:
@@ -124,7 +124,7 @@ class ClientSession:
         if struct is None:
             return None
         notification = msgspec.json.decode(params, type=struct)
-        # Progress may be overtaken by its run's end.
+        # A run may end before its progress arrives.
         return notification if notification.request_id in self._pending else None
 
     def _failure(self, request_id: int | None, body: messages.ErrorBody) -> Failure:
@@ -154,7 +154,7 @@ _NOTIFICATIONS: dict[str, type[messages.Accepted | Progress]] = {
 
 
 class _Message(msgspec.Struct, frozen=True):
-    """Whatever a server may send; which of the two shapes it is shows in its fields."""
+    """Any message from a server; its fields show whether it is a response or a notification."""
 
     jsonrpc: Literal["2.0"]
     id: int | None = None

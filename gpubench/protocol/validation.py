@@ -14,15 +14,15 @@ from gpubench.validation import Struct, convert, split_error
 def decode_request(line: bytes) -> Request:
     """One line as a request.
 
-    Raises ``ParseError`` where it is no JSON (NaN is none), ``InvalidRequest`` where it is JSON
-    and no JSON-RPC 2.0 request. Inside ``params`` only ``decode_params`` looks.
+    Raises ``ParseError`` if it is not JSON (NaN is not), ``InvalidRequest`` if it is JSON but not a
+    JSON-RPC 2.0 request. ``params`` is checked by ``decode_params`` only.
     """
     try:
         return msgspec.json.decode(line, type=Request)
     except msgspec.ValidationError as error:
-        # A wrong field may stand before broken text, and broken text is the worse of the two.
+        # A wrong field may come before malformed text, which is the more serious error.
         if isinstance(_parse(line), list):
-            raise InvalidRequest("batches are not taken: send one request per line") from None
+            raise InvalidRequest("batches are not supported: send one request per line") from None
         message, path = split_error(error)
         raise InvalidRequest(
             f"not a JSON-RPC 2.0 request: {message} at ${path}; "
@@ -49,7 +49,7 @@ def _parse(text: bytes | msgspec.Raw) -> Any:
 
 
 def _parse_error(error: Exception) -> ParseError:
-    """All that msgspec raises for text that is no JSON."""
+    """A ``ParseError`` from any exception that msgspec raises for text that is not JSON."""
     if isinstance(error, UnicodeDecodeError):
         return ParseError(f"the line is not UTF-8: {error.reason} at byte {error.start}")
     if isinstance(error, RecursionError):

@@ -1,4 +1,4 @@
-"""One comparison, in several renderings. Those for a terminal, in ``terminal``, need rich."""
+"""Comparisons in several formats. Those for a terminal, in ``terminal``, need rich."""
 
 from gpubench.report.markdown import render_markdown
 from gpubench.report.text_table import Table

@@ -9,7 +9,7 @@ from gpubench.report.markdown import escape
 
 
 def code_tables() -> str:
-    """Every code with its sentence; what stands in braces are the names of its values."""
+    """Every code with its sentence; names in braces are those of its values."""
     stops = [
         (_code(code), "yes" if row.reached else "no", escape(row.sentence))
         for code, row in STOP_REASONS.items()
@@ -18,7 +18,7 @@ def code_tables() -> str:
     reasons = [(_code(code), escape(sentence)) for code, sentence in REASON_CODES.items()]
     return "\n\n".join(
         (
-            markdown_rows(("`stop_code`", "has what was asked for", "sentence"), stops),
+            markdown_rows(("`stop_code`", "goal reached", "sentence"), stops),
             markdown_rows(("`stop_unmet_code`", "sentence"), unmet),
             markdown_rows(("`reason_code` of a verdict", "sentence"), reasons),
         )

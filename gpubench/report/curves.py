@@ -1,4 +1,4 @@
-"""Curves as tables: every point of a short one, a line for each series of a long one, and what was found."""
+"""Curves as tables: every point of a short one, a row for each series of a long one, and the findings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpubench.results.document import Measurement
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH = 16
-"""Characters; of more points than that each character is the mean of its neighbours."""
+"""In characters; if there are more points, each character is the mean of several neighbours."""
 
 _AXIS_UNITS: dict[str, Callable[[float], str]] = {
     "_bytes": units.format_bytes,
@@ -27,18 +27,18 @@ _AXIS_UNITS: dict[str, Callable[[float], str]] = {
 
 
 def curve_table(curve: Curve, max_rows: int) -> Table:
-    """A row for each point, or where there are more than ``max_rows`` one for each series of them."""
+    """A row for each point, or if there are more than ``max_rows``, one for each series of them."""
     return _summary(curve) if _is_shortened(curve, max_rows) else _points(curve)
 
 
 def _is_shortened(curve: Curve, max_rows: int) -> bool:
-    """Where a line for each series is much shorter; of series of two points it would only tell less."""
+    """Whether a row for each series is much shorter; for series of two points it would only lose detail."""
     return len(curve.points) > max_rows and len(curve.points) >= 3 * len(curve.series())
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A benchmark's curves and what its points say together; ``shortened`` where points are left out."""
+    """A benchmark's curves and findings; ``shortened`` if points are left out."""
 
     benchmark: str
     tables: tuple[Table, ...]
@@ -66,11 +66,11 @@ def _shown(benchmark: str, comparison: Comparison, max_rows: int) -> Shown:
 
 
 def _flagged(points: Sequence[Measurement]) -> list[str]:
-    """The flags of the points from which findings were made, in a line; none if they have none."""
+    """The flags of the points from which findings were made, in one line; empty if there are none."""
     made_from = [point for point in points if not why_unusable(point)]
     counts = {flag: sum(flag in point.flags for point in made_from) for flag in FLAGS}
     listed = ", ".join(f"{flag} ({count} of {len(made_from)})" for flag, count in counts.items() if count)
-    return [f"flags of the points behind this: {listed}"] if listed else []
+    return [f"flags of the points used: {listed}"] if listed else []
 
 
 def title(curve: Curve) -> str:
@@ -147,7 +147,7 @@ def _sparkline(values: Sequence[float]) -> str:
 
 
 def _bar(share: float) -> str:
-    """Of 8 characters at most."""
+    """A bar of at most 8 characters."""
     return "█" * int(8 * share) + ("▌" if 8 * share % 1 >= 0.5 else "")
 
 
@@ -188,7 +188,7 @@ def _has_theory(curve: Curve) -> bool:
 
 
 def _payload_differs(curve: Curve) -> bool:
-    """Whether one kernel makes the bus move more for some points than for others: a memory's granularity."""
+    """Whether one kernel moves more bus bytes per payload byte at some points, due to access granularity."""
     shares: dict[tuple[str, ...], list[float]] = {}
     for point in curve.points:
         if (share := _payload_share(point)) is not None:
@@ -202,7 +202,7 @@ _ALSO: tuple[tuple[str, Callable[[Measurement], str | None], Callable[[Curve], b
     ("payload GB/s", _payload, _payload_differs),
     ("of theory", _of_theory, _has_theory),
 )
-"""Columns that only some curves have: the heading, the cell, and whether a curve wants it."""
+"""Columns that only some curves have: the heading, the cell, and whether a curve has the column."""
 
 
 def _axis_name(axis: str) -> str:

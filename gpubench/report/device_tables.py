@@ -1,4 +1,4 @@
-"""What a run was made on and with: devices and environment, as tables."""
+"""Devices and environment of a run, as tables."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What each flag of a run says, in the run's own numbers, and what to do about it.
+"""What each flag of a run means, in the run's own numbers, and what to do about it.
 
-One text a flag, for the measurement on which it is worst: of the figures of the memory as a whole, or of
-the points of curves if only those have it. A number that is not in the document leaves the general sentences
-of ``gpubench/flags.py``.
+One text for each flag, for the measurement on which it is worst: among the figures of the memory as a whole,
+or the points of curves if only those have it. If a number is not in the document, the general sentences of
+``gpubench/flags.py`` are used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from gpubench.units import (
 
 @dataclass(frozen=True)
 class FlagNote:
-    """A flag that occurs in a run, with a text of at most 200 characters together with its name."""
+    """A flag that occurs in a run, and its text; name and text have at most 200 characters in total."""
 
     flag: Flag
     text: str
@@ -43,8 +43,8 @@ class FlagNote:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A flag on one measurement: a sentence without its full stop, how bad it is beside others, and what to
-    type on the command line; null if nothing is sure to help."""
+    """A flag on one measurement: a sentence without its full stop, its severity compared with others, and an
+    option for the command line; null if no option is sure to help."""
 
     text: str
     severity: float = 0.0
@@ -95,7 +95,7 @@ def _cached_footprint(run: RunDocument, m: Measurement) -> _Seen | None:
     if cache:
         text = f"{used} is less than {needed // cache} x the {format_bytes(cache)} last-level cache"
     else:
-        text = f"{used} is less than the {format_bytes(needed)} that an unknown cache asks for"
+        text = f"{used} is less than the {format_bytes(needed)} required for an unknown cache size"
     return _Seen(text, -m.footprint_bytes, options.footprint(run, m, needed))
 
 
@@ -125,7 +125,7 @@ def _over_theory(run: RunDocument, m: Measurement) -> _Seen | None:
 
 
 def _peaks(run: RunDocument, m: Measurement) -> dict[float, str]:
-    """What the figure may not be above, in byte/s, each with its name."""
+    """Upper limits of the figure, in byte/s, each with its name."""
     direction = str(m.axes.get("direction", "local"))
     if m.benchmark == "transfer" and not direction.startswith("local"):
         link = run.device and pcie_bytes_per_second(run.device.pcie_generation, run.device.pcie_lanes)
@@ -161,9 +161,9 @@ def _unstable(run: RunDocument, m: Measurement) -> _Seen | None:
 
 
 def _shown_width_ratio(m: Measurement) -> float | None:
-    """The farther end of the interval from the figure, over the figure, as a reader sees both.
+    """The distance from the figure to the farther end of the interval, over the figure, as both are shown.
 
-    Of a bandwidth that is less than of its samples' durations: twice as long is half as fast.
+    For a bandwidth it is smaller than for the samples' durations: twice the time is half the bandwidth.
     """
     figure = figure_of(m)
     if figure is None or not 0 < figure.median < math.inf:
@@ -185,7 +185,7 @@ def _clock_limited(run: RunDocument, m: Measurement) -> _Seen | None:
         return None
     own, live = m.efficiency_ratio.nominal, m.efficiency_ratio.live_clock
     if own and live and run.theory and run.theory.source == "device":
-        clock = nominal * own / live  # both are of one figure: their ratio is that of the clocks
+        clock = nominal * own / live  # both belong to one figure: their ratio is that of the clocks
     elif clocks:
         clock = median(clocks)
     else:
@@ -202,10 +202,10 @@ def _power_limited(run: RunDocument, m: Measurement) -> _Seen | None:
     limited = by_power or by_hardware
     if not limited:
         return None
-    what = "The power limit" if by_power else "The hardware, with no reason given,"
+    what = "The power limit" if by_power else "The hardware, reason unknown,"
     watts = [look.power_watts for look in limited if look.power_watts is not None]
     at = f", at {median(watts):.0f} W" if watts else ""
-    return _Seen(f"{what} lowered clocks in {_share(limited, looks)} of all looks{at}")
+    return _Seen(f"{what} lowered clocks in {_share(limited, looks)} of all readings{at}")
 
 
 def _thermal_limited(run: RunDocument, m: Measurement) -> _Seen | None:
@@ -215,7 +215,7 @@ def _thermal_limited(run: RunDocument, m: Measurement) -> _Seen | None:
         return None
     warm = [look.temperature_celsius for look in limited if look.temperature_celsius is not None]
     at = f", at up to {max(warm):.0f} °C" if warm else ""
-    return _Seen(f"Heat lowered clocks in {_share(limited, looks)} of all looks{at}")
+    return _Seen(f"Heat lowered clocks in {_share(limited, looks)} of all readings{at}")
 
 
 def _share(some: Sequence[TelemetrySample], of: Sequence[TelemetrySample]) -> str:
@@ -253,4 +253,4 @@ NUMBERS: dict[Flag, Callable[[RunDocument, Measurement], _Seen | None]] = {
     "contended": _contended,
     "unverified": _unverified,
 }
-"""What a run's document says of a flag on one of its measurements; null if it has no numbers for it."""
+"""The note on a flag of one measurement of a run; null if the document has no numbers for it."""

@@ -1,4 +1,4 @@
-"""Runs as a Markdown report: for a reader who wants the figures, what they mean, and what they do not."""
+"""Runs as a Markdown report: the figures, what they mean, and what they do not mean."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ADDRESS = re.compile(r"https?://[\w./:?=&%+,-]+", re.ASCII)
 _MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
 
 MAX_ROWS = 64
-"""Of a curve; a longer one is a line for each of its series."""
+"""The most rows for a curve; a longer one has a row for each of its series."""
 
 _HOW_TO_READ = (
     "Bandwidth is what must cross the memory bus; of caches and links, what was moved; in GB/s = 10^9 "
@@ -31,8 +31,8 @@ _HOW_TO_READ = (
 )
 _REFERENCES = (
     "References are theoretical peaks. The column *own theory* is this device's theory over the "
-    "reference's; the others are the measured figure over the reference's theory, so a board of the same "
-    "memory stays below 1."
+    "reference's; the others are the measured figure over the reference's theory, so for a board with the "
+    "same memory they are below 1."
 )
 _PROJECTION = (
     "Not measured: the theory of another memory on this bus, times the efficiency measured here. It assumes "
@@ -42,14 +42,14 @@ _PUBLISHED = (
     "Measured by others with other programs, drivers and clocks. Grade A is a complete log, B a partial one. "
     "The same test on one kind of board differs by 7 to 8 % between hosts."
 )
-_SKIPPED = "This device, or its runtime, cannot do these; nothing is wrong with it."
-_CLAIMS = "What vendors said, on the day they said it. None of it was measured here."
+_SKIPPED = "This device, or its runtime, does not support these; that is not an error."
+_CLAIMS = "Statements by vendors, with their dates. None of them was measured here."
 
 
 def render_markdown(documents: Sequence[RunDocument], *, references: bool | None = None) -> str:
     """The report on these runs, in their order; ends with a newline.
 
-    Whatever text a document holds is escaped, so that it stays text. ``references`` is for ``compare``.
+    All text from a document is escaped, so that it is shown literally. ``references`` is for ``compare``.
     """
     comparisons = [compare(document, references=references) for document in documents]
     parts = ["# Memory bandwidth"]
@@ -61,7 +61,7 @@ def render_markdown(documents: Sequence[RunDocument], *, references: bool | None
         parts.append(markdown_table(_overview(comparisons)))
     for comparison in comparisons:
         parts += _run(comparison)
-    parts += ["## What these figures do not allow one to say", _bullets(_not_allowed(comparisons))]
+    parts += ["## What cannot be concluded from these figures", _bullets(_not_allowed(comparisons))]
     claims = tables.claims(comparisons)
     if claims.rows:
         parts += [f"## {claims.title}", _CLAIMS, markdown_table(claims)]
@@ -103,7 +103,7 @@ def _curves(comparison: Comparison) -> list[str]:
 
 
 def _explanations(document: RunDocument) -> list[str]:
-    """What the program that measured said of its benchmarks."""
+    """The benchmarks' explanations, from the program that measured."""
     lines = [
         f"**{escape(text_table.clean(name))}**: {escape(text_table.clean(text))}"
         for name, text in document.explanations.items()
@@ -195,7 +195,7 @@ def _escaped(cells: Iterable[str]) -> list[str]:
 
 
 def escape(text: str) -> str:
-    """As it stands, whatever it is; an address stays one."""
+    """Text that is shown literally; a web address stays a link."""
     return " ".join(
         word if _ADDRESS.fullmatch(word) else _MARKS.sub(r"\\\1", word) for word in text.split(" ")
     )

@@ -1,4 +1,4 @@
-"""Options of ``gpubench run`` that would rid a figure of a flag; none is named that would not do."""
+"""Options of ``gpubench run`` that would remove a flag from a figure; only those expected to succeed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAMPLES_MARGIN = 2
 """The interval of one series is up to 1.4 times as wide as that of another from the same noise."""
 
 _FREE_MEMORY_RATIO = 0.9
-"""More of what is free is not asked for: the runtime and other programs need some."""
+"""The most of the free memory that is suggested: the runtime and other programs need some."""
 
 
 def target_ratio(m: Measurement) -> float:
@@ -32,7 +32,7 @@ def target_ratio(m: Measurement) -> float:
 
 
 def footprint(run: RunDocument, m: Measurement, needed_bytes: int) -> str | None:
-    """``--footprint 2600MiB``; null if the device has not so much free, or the benchmark might use less."""
+    """``--footprint 2600MiB``; null if the device has less free memory, or the benchmark might use less."""
     info, parameters = run.device, _parameters(m)
     if parameters is None or not parameters.keeps_footprint or info is None or info.memory_bytes is None:
         return None
@@ -43,10 +43,10 @@ def footprint(run: RunDocument, m: Measurement, needed_bytes: int) -> str | None
 
 
 def narrower_interval(run: RunDocument, m: Measurement, width_ratio: float) -> str | None:
-    """What makes an interval of +- ``width_ratio`` narrow enough, if the noise stays as it is.
+    """The option that makes an interval of +- ``width_ratio`` narrow enough, if the noise does not change.
 
-    The width of an interval goes with 1 / sqrt(samples). Null if that says nothing, for samples that drift
-    or fall into two groups, or if the run would take too long.
+    The width of an interval goes with 1 / sqrt(samples). Null if that does not apply, as for samples that
+    drift or fall into two groups, or if the run would take too long.
     """
     if m.bimodal or "drifting" in m.flags:
         return None
@@ -59,12 +59,12 @@ def narrower_interval(run: RunDocument, m: Measurement, width_ratio: float) -> s
 
 
 def enough_samples(run: RunDocument, m: Measurement) -> str | None:
-    """What gives the fewest samples that the usual stopping rule takes."""
+    """The option for the fewest samples that the default stopping rule needs."""
     return _samples(run, m, MIN_SAMPLES)
 
 
 def _samples(run: RunDocument, m: Measurement, wanted: float) -> str | None:
-    """So many samples, by the time limit, or by their number if that ends the series."""
+    """The option for ``wanted`` samples: the time limit, or their number if that ends the series."""
     parameters, stop = _parameters(m), m.parameters.get("stop")
     figures = sum(each.benchmark == m.benchmark for each in run.measurements)
     if parameters is None or not parameters.takes_more_samples or wanted > _most_samples(figures):
@@ -81,9 +81,9 @@ def _samples(run: RunDocument, m: Measurement, wanted: float) -> str | None:
 
 
 def _most_samples(figures: int) -> int:
-    """Of each of so many figures of a benchmark, which share ``MAX_SAMPLES``.
+    """The most samples for each of ``figures`` figures of a benchmark, which share ``MAX_SAMPLES``.
 
-    They share them by parts, which the document does not show: half of an equal share is safe.
+    The shares are not in the document and may be unequal: half of an equal share is safe.
     """
     return min(MAX_SERIES_SAMPLES, MAX_COUNTED_SAMPLES, MAX_SAMPLES // (2 * figures))
 

@@ -1,4 +1,4 @@
-"""The tables of a report, as text in cells: what every rendering shows, before it looks like anything."""
+"""The tables of a report, as text in cells, for every output format."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def measurements(comparison: Comparison) -> Table:
 
 
 def excluded(comparison: Comparison) -> Table:
-    """What should have given a figure and did not."""
+    """Measurements that should have given a figure and did not."""
     rows = tuple(
         (point_label(each.measurement), clean(each.measurement.status), clean(each.reason))
         for each in comparison.excluded
@@ -63,7 +63,7 @@ def excluded(comparison: Comparison) -> Table:
 
 
 def skipped(comparison: Comparison) -> Table:
-    """What this device or runtime cannot do."""
+    """What this device or runtime does not support."""
     rows = tuple(
         (point_label(each.measurement), clean(each.reason)) for each in comparison.excluded if each.skipped
     )
@@ -71,10 +71,10 @@ def skipped(comparison: Comparison) -> Table:
 
 
 def references(comparison: Comparison, results: Sequence[Result], *, brief: bool = False) -> Table:
-    """A row for each reference, a column for each of these results; flags stand in the heading.
+    """A row for each reference, a column for each of these results; flags are in the heading.
 
-    ``brief`` is of one result, which the title names, and leaves out all but the narrowest bus, where the
-    device has no width of its own.
+    ``brief`` is for one result, which the title names; if there are several bus widths, it has only the
+    narrowest.
     """
     title = "Against references"
     if not results:
@@ -107,7 +107,7 @@ def projections(comparison: Comparison) -> Table:
 
 
 def published(comparison: Comparison) -> Table:
-    """Others' figures of the same board; the ratio is ours over theirs where the kernel is the same."""
+    """Published figures of the same board; the ratio is the figure here over theirs, for the same kernel."""
     ratios = defaultdict(list)
     for result in comparison.results:
         for figure in result.published:
@@ -133,7 +133,7 @@ def published(comparison: Comparison) -> Table:
 def claims(comparisons: Sequence[Comparison]) -> Table:
     found = dict.fromkeys(claim for comparison in comparisons for claim in comparison.claims)
     rows = tuple((claim.date, claim.vendor, claim.text, claim.baseline, claim.source) for claim in found)
-    return Table("What vendors say", ("date", "vendor", "claim", "against", "source"), rows, 5)
+    return Table("Claims of vendors", ("date", "vendor", "claim", "against", "source"), rows, 5)
 
 
 def verdicts(found: Sequence[Verdict]) -> Table:
@@ -157,10 +157,10 @@ def verdicts(found: Sequence[Verdict]) -> Table:
 
 
 def best(results: Sequence[Result]) -> Result | None:
-    """The one figure that may stand for a run: of those without a flag the one with the highest low end.
+    """The one figure that represents a run: among those without a flag, the one with the highest low end.
 
-    A flagged one only where there is no other, and one that is of a cache last of all. By the low end,
-    because the median of a series in two groups may lie in the upper one by chance.
+    A flagged one is taken only if there is no other, and one of a cache only as the last choice. The low end
+    decides because the median of a series in two groups may be in the upper one by chance.
     """
 
     def standing(result: Result) -> tuple[bool, bool, float]:

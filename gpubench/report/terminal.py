@@ -1,4 +1,4 @@
-"""Tables for a terminal, with rich; the text in them is text, never markup."""
+"""Tables for a terminal, with rich; their text is never read as markup."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpubench.results.machine import DeviceInfo
 _COLORS = {"FASTER": "green", "SLOWER": "red", "AMBIGUOUS": "yellow", "NOT COMPARABLE": "yellow"}
 
 MAX_ROWS = 12
-"""Of a curve; a longer one is a line for each of its series."""
+"""The most rows for a curve; a longer one has a row for each of its series."""
 
 _FIGURES = ("benchmark", "GB/s", "95 % interval", "of theory", "at live clock", "flags")
 _SHARES = ("benchmark", "Gbit/s per pin", "GB/s per module", "whole memory", "samples", "flags")
@@ -33,7 +33,7 @@ def device_table(infos: Iterable[DeviceInfo]) -> RenderableType:
 
 
 def measurement_table(comparison: Comparison) -> RenderableType:
-    """The figures and curves of a run, what gave none, and what marks and flags mean."""
+    """The figures and curves of a run, measurements without one, and the meaning of marks and flags."""
     figures = _with(tables.measurements(comparison), _FIGURES)
     curves = shown_curves(comparison, MAX_ROWS)
     parts: list[RenderableType] = [
@@ -60,7 +60,7 @@ def _curves(shown: Shown) -> list[RenderableType]:
 
 def comparison_tables(comparison: Comparison) -> RenderableType:
     """The shares of each figure, then the best one against references, projections, others' figures."""
-    # One column of figures is what a terminal has room for.
+    # A terminal has room for one column of figures.
     best = tables.best(comparison.results)
     references = tables.references(comparison, [best] if best else [], brief=True)
     projections = tables.projections(comparison)
@@ -89,7 +89,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
 
 
 def table(found: text_table.Table, style: str = "") -> Table:
-    """One table of the report's model, without the columns of figures of which none is known."""
+    """One table of the report's model, without columns in which no figure is known."""
     shown = Table(
         title=found.title, title_justify="left", box=box.SIMPLE, style=style, show_header=any(found.columns)
     )
@@ -104,7 +104,7 @@ def table(found: text_table.Table, style: str = "") -> Table:
             Text(found.columns[number]),
             justify="left" if text else "right",
             overflow="fold" if text else "ellipsis",
-            no_wrap=not text,  # a figure that is broken into lines is read as another figure
+            no_wrap=not text,  # a figure broken across lines is misread
         )
     for row in found.rows:
         shown.add_row(*(Text(row[number]) for number in known))
@@ -112,7 +112,7 @@ def table(found: text_table.Table, style: str = "") -> Table:
 
 
 def _with(found: text_table.Table, names: Sequence[str], title: str | None = None) -> text_table.Table:
-    """These columns alone: a line of a terminal has room for few; the Markdown report has them all."""
+    """Only these columns: a terminal has room for few; the Markdown report has them all."""
     kept = [number for number, name in enumerate(found.columns) if name in names]
     return text_table.Table(
         found.title if title is None else title,

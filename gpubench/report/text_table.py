@@ -1,4 +1,4 @@
-"""A table of text cells, and how figures and names are written in them; – stands for what is not known."""
+"""A table of text cells, and the format of figures and names in them; – means unknown."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def clean(text: object) -> str:
 
 
 def label(result: Result) -> str:
-    """The benchmark, with what tells it from the run's other figures of the same."""
+    """The benchmark, with what distinguishes it from the run's other figures of the same benchmark."""
     return clean(f"{result.benchmark}{in_brackets(result.apart)}")
 
 
 def interval_of(result: Result) -> str:
-    """Of the figure, in GB/s; marked if it is only a range."""
+    """The interval of the figure, in GB/s; marked if it is only a range."""
     return interval_cell(result.measurement, result.bandwidth.low, result.bandwidth.high)
 
 
@@ -56,7 +56,7 @@ def point_label(measurement: Measurement) -> str:
 
 
 def in_brackets(named: Mapping[str, object]) -> str:
-    """`` (dtype float, unroll 4)``; nothing where there is nothing to name."""
+    """`` (dtype float, unroll 4)``; empty if there is nothing to name."""
     words = ", ".join(f"{name} {value}" for name, value in named.items())
     return f" ({words})" if words else ""
 
@@ -70,7 +70,7 @@ def interval_cell(measurement: Measurement, low: float, high: float) -> str:
 
 
 def interval(measurement: Measurement, low: str, high: str) -> str:
-    """``25.25 to 44.02``, marked if too few independent samples are behind it for an interval."""
+    """``25.25 to 44.02``, marked if there are too few independent samples for an interval."""
     effective = measurement.effective_samples
     holds = effective is None or effective >= MIN_EFFECTIVE_SAMPLES
     return f"{low} to {high}" if holds else f"{low} to {high} {RANGE_MARK}"

@@ -1,4 +1,4 @@
-"""What a board's or a technology's memory should reach, without measuring: ``gpubench theory``."""
+"""Theoretical peaks of boards and technologies, without measuring: ``gpubench theory``."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 MODULE_BYTES = 2 * units.GIB
-"""The 16 Gbit module that GDDR6 and GDDR7 boards are built from, sold as 2 GB."""
+"""The 16 Gbit module of GDDR6 and GDDR7 boards, sold as 2 GB."""
 
 MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
 
 
 @dataclass(frozen=True)
 class TheoryReport:
-    """What is known without measuring; null where it is not known or has no meaning.
+    """What is known without measuring; null if it is not known or has no meaning.
 
     ``module_count`` and ``capacity_bytes`` are the board's own, or for a GDDR technology those of
-    2 GB modules on the whole bus. ``expected_clock_hz`` is what an NVIDIA runtime reports, and
-    ``compute_clock_hz`` what it falls to while CUDA work runs, where that was seen.
+    2 GB modules on the whole bus. ``expected_clock_hz`` is the clock that an NVIDIA runtime reports, and
+    ``compute_clock_hz`` the lower one while CUDA work runs, if it was observed.
     """
 
     label: str
@@ -64,8 +64,8 @@ class TheoryReport:
 def describe_theory(text: str, bus_width_bits: int | None = None) -> TheoryReport:
     """The theory of a board (``RTX 5090``) or of a technology on a bus (``gddr7-32``, 256).
 
-    Raises ``CatalogError`` for what the catalogue does not know, for a technology without a bus
-    width, for a width outside 8 to 65536 bit, and for a board with one: it has its own.
+    Raises ``CatalogError`` for a name that is not in the catalogue, for a technology without a bus width, for
+    a width outside 8 to 65536 bit, and for a board with a width: it has its own.
     """
     if _is_technology(text):
         return _of_technology(find_technology(text), bus_width_bits)
@@ -131,8 +131,8 @@ def _of_technology(row: Technology, width: int | None) -> TheoryReport:
         )
     if not MIN_BUS_WIDTH_BITS <= width <= MAX_BUS_WIDTH_BITS:
         raise CatalogError(
-            f"no bus is {width} bit wide; allowed: {MIN_BUS_WIDTH_BITS} to {MAX_BUS_WIDTH_BITS} bit, "
-            "such as 128, 256 or 512"
+            f"{width} bit is not a valid bus width; allowed: {MIN_BUS_WIDTH_BITS} to {MAX_BUS_WIDTH_BITS} "
+            "bit, such as 128, 256 or 512"
         )
     family = families()[row.family]
     is_gddr = row.family.startswith("GDDR")
@@ -140,7 +140,7 @@ def _of_technology(row: Technology, width: int | None) -> TheoryReport:
     modules = width // family.module_width_bits if whole else None
     notes = [family.note] if family.note else []
     if not whole:
-        notes.append(f"{width} bit is no whole number of {family.module_width_bits}-bit modules")
+        notes.append(f"{width} bit is not a whole number of {family.module_width_bits}-bit modules")
     theory = Theory(
         source="catalog",
         peak_bytes_per_second=peak_bytes_per_second(row.data_rate_bits_per_second, width),
@@ -163,7 +163,7 @@ def _of_technology(row: Technology, width: int | None) -> TheoryReport:
 def _of_board(row: Board) -> TheoryReport:
     rate = row.data_rate_bits_per_second
     grade = technology_for(row.family, rate)
-    told = row.memory_clock_mhz * 1e6 if row.memory_clock_mhz else None
+    reported = row.memory_clock_mhz * 1e6 if row.memory_clock_mhz else None
     theory = Theory(
         source="catalog",
         peak_bytes_per_second=board_peak_bytes_per_second(row),
@@ -179,7 +179,7 @@ def _of_board(row: Board) -> TheoryReport:
         label=row.label,
         module_count=row.modules,
         capacity_bytes=row.capacity_gib * units.GIB,
-        expected_clock_hz=told or (clock_from_data_rate(rate) if row.vendor == "NVIDIA" else None),
+        expected_clock_hz=reported or (clock_from_data_rate(rate) if row.vendor == "NVIDIA" else None),
         compute_clock_hz=row.compute_memory_clock_mhz * 1e6 if row.compute_memory_clock_mhz else None,
         sources=row.sources,
         notes=tuple(note for note in (row.note, _variants(row)) if note),

@@ -1,4 +1,4 @@
-"""What is kept of a run: the run document. Its store, for servers, is ``store``, which needs SQLite."""
+"""What is kept of a run: the run document. The server's store of documents is ``store``; it needs SQLite."""
 
 from gpubench.results.document import (
     ErrorInfo,

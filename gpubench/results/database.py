@@ -1,4 +1,4 @@
-"""The data directory and the tables in it: who may use them, and how old ones become new ones."""
+"""The data directory and the tables in it: locking, and migration of older tables."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _MIGRATIONS = (
 
 
 def hold(directory: Path) -> int:
-    """Take the directory for this process alone; the lock ends with the process, however it ends.
+    """Lock the directory for this process; the lock ends with the process, however it ends.
 
-    Raises ``StoreError`` where it cannot be used, or another process has it.
+    Raises ``StoreError`` if the directory cannot be used or another process has locked it.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -56,15 +56,15 @@ def hold(directory: Path) -> int:
             f"the data directory {directory} is in use by another server (process {owner}); "
             "stop that one, or pass another directory with --data-dir"
         ) from None
-    with contextlib.suppress(OSError):  # on a full disk nobody learns who holds it
+    with contextlib.suppress(OSError):  # on a full disk the process id of the owner is missing
         os.truncate(held, 0)
         os.write(held, f"{os.getpid()}\n".encode())
     return held
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Raises ``StoreError`` where a newer program wrote it, and ``sqlite3.Error``."""
-    # autocommit is off: every use stands in a `with connection`, which commits or rolls back.
+    """Raises ``StoreError`` if a newer program wrote it, and ``sqlite3.Error``."""
+    # autocommit is off: every use is inside a `with connection`, which commits or rolls back.
     database = sqlite3.connect(path, check_same_thread=False, timeout=10)
     try:
         database.execute("PRAGMA journal_mode = WAL")

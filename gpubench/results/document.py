@@ -1,6 +1,6 @@
 """The run document: what is kept of a run, the same for every outcome.
 
-Units stand in the names. What is not known is null, never 0 and never a guess. One document is
+Names include the unit. What is not known is null, never 0 and never a guess. One document is
 one JSON object; ``schema`` is its version (``versions.py``).
 """
 
@@ -23,9 +23,9 @@ Status = Literal["ok", "failed", "cancelled", "timeout", "skipped", "unverified"
 class Shape(Record, frozen=True):
     """How a kernel walks through memory.
 
-    ``order``: ``tile`` gives each group one contiguous tile, ``halves`` too, of which it walks both halves
-    side by side; ``grid`` lets all groups stride together. ``groups`` is null if there is one group for
-    each chunk.
+    ``order``: ``tile`` gives each group one contiguous tile; so does ``halves``, but each group walks both
+    halves of its tile side by side; in ``grid`` order all groups stride through memory together. ``groups``
+    is null if there is one group for each chunk.
     """
 
     vector_bytes: int
@@ -44,7 +44,7 @@ class Trial(Record, frozen=True):
 
 
 class Tuning(Record, frozen=True):
-    """The table of trials for one kernel, and what was chosen from it."""
+    """The table of trials for one kernel, and the shape chosen from it."""
 
     access: Literal["read", "write", "copy", "mix"]
     benchmark: str
@@ -74,9 +74,9 @@ class Efficiency(Record, frozen=True):
 
 
 class Mismatch(Record, frozen=True):
-    """An element that is not what it should be; the bits are hexadecimal.
+    """An element with a wrong value; the bits are hexadecimal.
 
-    ``reread`` is what a second read gave, null where there was none.
+    ``reread`` is the result of a second read, null if there was none.
     """
 
     index: int
@@ -89,13 +89,13 @@ class Measurement(Record, frozen=True):
     """One benchmark at one set of parameters.
 
     ``payload_bytes`` and ``bus_bytes`` are those of one sample: what the user moved, and what
-    must cross the memory bus; of a footprint that a cache holds, the way to that cache, and of a
-    transfer the link. Bandwidth is ``bus_bytes`` over the sample's seconds. ``accesses`` are
-    those of one sample, where they are counted: dependent ones give ``latency_seconds``, the time of
+    must cross the memory bus, or for a footprint that fits into a cache, the connection to that cache, or
+    for a transfer, the link. Bandwidth is ``bus_bytes`` over the sample's seconds. ``accesses`` is
+    their number in one sample, if they are counted: dependent ones give ``latency_seconds``, the time of
     one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
-    the place on a curve, by which runs are compared; ``places`` say what is another in each run, such as
-    when a window began. ``stopped_because`` is why the series of samples ended, as a sentence;
-    ``stop_code``, ``stop_unmet_code`` and ``stop_values`` say the same to programs (docs/run-document.md
+    the position on a curve, by which runs are compared; ``places`` are positions that differ between runs,
+    such as when a window began. ``stopped_because`` is why the series of samples ended, as a sentence;
+    ``stop_code``, ``stop_unmet_code`` and ``stop_values`` are the same for programs (docs/run-document.md
     lists the codes).
     """
 
@@ -134,9 +134,9 @@ class Measurement(Record, frozen=True):
 
 
 class Finding(Record, frozen=True):
-    """What the points of a benchmark say together, such as where a curve has a step.
+    """A result derived from all points of a benchmark, such as where a curve has a step.
 
-    ``name`` is for programs, ``text`` for people; ``value`` is in ``unit``, null where it is no number.
+    ``name`` is for programs, ``text`` for people; ``value`` is in ``unit``, null if it is not a number.
     """
 
     benchmark: str
@@ -158,7 +158,7 @@ class ErrorInfo(Record, frozen=True):
 
 
 class RunDocument(Record, frozen=True, kw_only=True):
-    """Everything that is kept of a run. ``explanations`` say what each of its benchmarks does."""
+    """Everything that is kept of a run. ``explanations`` describe what each of its benchmarks does."""
 
     schema: Annotated[int, Meta(extra_json_schema={"const": versions.SCHEMA})] = versions.SCHEMA
     run_id: str
@@ -187,7 +187,7 @@ def encode_document(document: RunDocument) -> bytes:
 def decode_document(data: bytes | str | msgspec.Raw, source: str = "the data") -> RunDocument:
     """Read a run document of this program's version or an older one; errors call it ``source``.
 
-    Raises ``InvalidDocument`` if it is damaged or no run document, and ``UnsupportedDocument`` if a newer
+    Raises ``InvalidDocument`` if it is damaged or not a run document, and ``UnsupportedDocument`` if a newer
     program wrote it.
     """
     try:
@@ -200,7 +200,7 @@ def decode_document(data: bytes | str | msgspec.Raw, source: str = "the data") -
 
 
 def convert_document(fields: versions.Fields, source: str) -> RunDocument:
-    """As ``decode_document``, for JSON that is decoded already."""
+    """As ``decode_document``, for JSON that is already decoded."""
     try:
         found = msgspec.convert(fields, _Version).schema
         return msgspec.convert(versions.migrate(fields, found, source), RunDocument)
@@ -209,6 +209,6 @@ def convert_document(fields: versions.Fields, source: str) -> RunDocument:
 
 
 class _Version(msgspec.Struct):
-    """The part of a document that says how to read the rest."""
+    """The part of a document that decides how the rest is read."""
 
     schema: Annotated[int, Meta(ge=versions.FIRST)] = versions.FIRST

@@ -1,4 +1,4 @@
-"""What the run document says of the machine: its devices, what they did meanwhile, and who else used them."""
+"""The machine in the run document: its devices, their telemetry, and their use by other programs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class DeviceInfo(Record, frozen=True):
-    """A place where bytes move, and what is known of it.
+    """A device and what is known of it.
 
     ``hardware_id`` is equal for two runtimes' views of one piece of hardware (PCI address, or
-    ``host``). ``unavailable`` says why a device that exists cannot be opened. Without ``has_double``
+    ``host``). ``unavailable`` is the reason why a device that exists cannot be opened. Without ``has_double``
     kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
     vendor and device, such as ``10de:2b85``.
     """
@@ -48,7 +48,7 @@ class DeviceInfo(Record, frozen=True):
 
 
 class RuntimeStatus(Record, frozen=True):
-    """Whether a runtime works here, and if not, why and what to do."""
+    """Whether a runtime works on this machine, and if not, why and what to do."""
 
     name: Literal["cuda", "opencl"]
     available: bool
@@ -56,9 +56,9 @@ class RuntimeStatus(Record, frozen=True):
 
 
 class Host(Record, frozen=True):
-    """``cores`` are those that the process may use; a quota of processor time may allow fewer.
+    """``cores`` is how many the process may use; a quota of processor time may allow fewer.
 
-    ``memory_bytes`` is within ``memory_limit_bytes``, that of the control groups, if there is one.
+    ``memory_bytes`` is at most ``memory_limit_bytes``, the limit of the control groups, if there is one.
     """
 
     processor: str | None = None
@@ -113,7 +113,7 @@ class Theory(Record, frozen=True):
 
 
 class TelemetrySample(Record, frozen=True):
-    """One look at the device; ``seconds`` since the run began."""
+    """One reading of the device; ``seconds`` since the run began."""
 
     seconds: float
     memory_clock_hz: int | None = None
@@ -124,10 +124,10 @@ class TelemetrySample(Record, frozen=True):
 
 
 class Usage(Record, frozen=True):
-    """How much others use a device while we do not; null where its runtime cannot tell.
+    """How much other programs use a device while this one does not; null if its runtime does not report it.
 
-    ``others_busy_ratio`` is of the host's processor time, ``kernels_busy_ratio`` of the time in
-    which a GPU ran any kernel; both 0 to 1.
+    ``others_busy_ratio`` is the share of the host's processor time, ``kernels_busy_ratio`` the share of the
+    time in which a GPU ran any kernel; both 0 to 1.
     """
 
     others_busy_ratio: float | None = None
@@ -136,7 +136,7 @@ class Usage(Record, frozen=True):
 
 
 class IdleGate(Record, frozen=True):
-    """Whether the device was idle before the run, how long that took, and the last look at it."""
+    """Whether the device was idle before the run, how long the run waited for it, and the last reading."""
 
     idle: bool
     waited_seconds: float
@@ -147,9 +147,9 @@ class Telemetry(Record, frozen=True):
     """What was watched while measuring, and before it.
 
     ``others_busy_ratio`` is the share of the host's processor time that other programs (and, on
-    a virtual machine, the host below) used meanwhile, 0 to 1; of a run, the most in any of the parts
-    that were watched. ``throttled_seconds`` is for how long a quota of processor time held threads
-    back, added up over them; null without a quota.
+    a virtual machine, the host below) used meanwhile, 0 to 1; for a run, the highest of all parts that were
+    watched. ``throttled_seconds`` is how long a quota of processor time throttled threads, summed over
+    them; null without a quota.
     """
 
     samples: list[TelemetrySample] = msgspec.field(default_factory=list)

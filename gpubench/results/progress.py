@@ -10,7 +10,7 @@ Phase = Literal["queued", "starting", "tuning", "warming_up", "measuring", "veri
 
 
 class Progress(Record, frozen=True, kw_only=True):
-    """``done_ratio`` only rises. The figure is of the samples so far, null before the first."""
+    """``done_ratio`` only rises. The bandwidth is that of the samples so far, null before the first."""
 
     request_id: int | str | None = None
     run_id: str | None = None

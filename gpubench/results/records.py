@@ -21,9 +21,9 @@ def records(document: RunDocument) -> list[dict[str, Any]]:
     """One row for each measurement, in their order.
 
     A key is the path of a field below the measurement, with dots, such as ``parameters.dtype``,
-    ``axes.footprint_bytes`` or ``bandwidth_bytes_per_second.median``, so its unit is in it; ``run_id``,
-    ``created_at`` and ``device`` (its name) stand first. ``samples`` is how many there are, ``flags`` are
-    joined by commas; the samples and the first mismatches themselves are left out.
+    ``axes.footprint_bytes`` or ``bandwidth_bytes_per_second.median``, so it includes the unit;
+    ``run_id``, ``created_at`` and ``device`` (its name) come first. ``samples`` is their number, ``flags``
+    are joined by commas; the samples and the first mismatches themselves are left out.
     """
     run = {
         "run_id": document.run_id,

@@ -1,4 +1,4 @@
-"""What is known of a run without its document."""
+"""The state of a run, without its document."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The store: every run as one JSON document in SQLite, safe before anybody is told of it.
+"""The store: every run as one JSON document in SQLite, committed before a client hears of it.
 
 A run is recorded when it is accepted, checkpointed at each finished measurement, and finished before
-its result is sent. WAL with ``synchronous=FULL``: what was committed outlives ``kill -9`` and a power
+its result is sent. WAL with ``synchronous=FULL``: what was committed survives ``kill -9`` and a power
 cut. One connection behind a lock: a commit takes milliseconds and there are few writers.
 """
 
@@ -41,8 +41,8 @@ class Known:
 class Store:
     """The runs of one data directory; safe to use from any thread.
 
-    Opening it takes the directory for this process alone and ends the runs that an earlier process
-    left unfinished. Raises ``StoreError`` where the directory cannot be used, saying why.
+    Opening it locks the directory for this process and ends the runs that an earlier process left
+    unfinished. Raises ``StoreError`` with the reason if the directory cannot be used.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -76,7 +76,7 @@ class Store:
             os.close(self._held)
 
     def accept(self, document: RunDocument, request: str, device: str, benchmarks: list[str]) -> None:
-        """Record a run before its client is told that it was accepted."""
+        """Record a run before its client receives ``accepted``."""
         names = msgspec.json.encode(benchmarks).decode()
         with self._transaction() as database:
             database.execute(
@@ -102,9 +102,9 @@ class Store:
             )
 
     def finish(self, document: RunDocument) -> bytes:
-        """Store a finished run and return its JSON; only then may anybody be told of it.
+        """Store a finished run and return its JSON; only then may it be sent.
 
-        Where that fails, the run is kept in memory until it can be stored.
+        If that fails, the run is kept in memory until it can be stored.
         """
         data = encode_document(document)
         try:
@@ -117,7 +117,7 @@ class Store:
         return data
 
     def find_key(self, key: str, request: str) -> Known | None:
-        """The run that this key stands for; raises ``KeyConflict`` if that was another request."""
+        """The run of this key; raises ``KeyConflict`` if it belongs to another request."""
         with self._transaction() as database:
             row = database.execute(
                 "SELECT run_id, finished, request FROM runs WHERE key = ?", (key,)
@@ -144,7 +144,7 @@ class Store:
         return None if row is None else bytes(row[0])
 
     def latest(self, limit: int, device: str | None = None) -> list[RunState]:
-        """The newest runs, newest first; an unfinished one stands as running."""
+        """The newest runs, newest first; an unfinished one is listed as running."""
         with self._transaction() as database:
             rows = database.execute(
                 "SELECT run_id, finished, outcome, device, created_at, finished_at, benchmarks FROM runs "
@@ -169,7 +169,7 @@ class Store:
     def recent_documents(self, limit: int) -> Iterator[RunDocument]:
         """The newest finished runs, oldest of them first, one at a time: documents can be large.
 
-        One that cannot be read, damaged or of a newer program, is logged and left out.
+        A document that cannot be read (damaged, or of a newer program) is logged and left out.
         """
         with self._transaction() as database:
             rows = database.execute(
@@ -187,7 +187,7 @@ class Store:
             yield document
 
     def _end_interrupted(self) -> None:
-        """Runs that were live when the last process died end here, with what they had measured."""
+        """End the runs that were active when the last process died; their measurements are kept."""
         with self._transaction() as database:
             rows = database.execute(
                 "SELECT run_id, CAST(document AS BLOB) FROM runs WHERE finished = 0"
@@ -195,7 +195,7 @@ class Store:
             for run_id, data in rows:
                 try:
                     document = decode_document(bytes(data), f"run {run_id}")
-                except DocumentError as unreadable:  # kept as it is, and the others go on
+                except DocumentError as unreadable:  # kept as it is; the others are still processed
                     log.warning("ended with its server, and kept as it is: %s", unreadable)
                     database.execute(
                         "UPDATE runs SET finished = 1, outcome = 'failed', key = NULL WHERE run_id = ?",
@@ -219,7 +219,7 @@ class Store:
                 yield database
 
     def _store_late(self) -> None:
-        """Store what could not be stored when it ended, if that works by now."""
+        """Try again to store the runs that could not be stored when they ended."""
         if not self._unstored:
             return
         with contextlib.suppress(sqlite3.Error):
@@ -238,7 +238,7 @@ class Store:
 
 
 def _as_ended(state: RunState, document: RunDocument | None) -> RunState:
-    """The state of a run of which only memory knows that it has ended."""
+    """The state of a run whose end is not stored yet."""
     if document is None:
         return state
     ended = document.finished_at
@@ -246,7 +246,7 @@ def _as_ended(state: RunState, document: RunDocument | None) -> RunState:
 
 
 def _finish(database: sqlite3.Connection, document: RunDocument, data: bytes) -> None:
-    # A key stays with its run unless trying again can help: then the retry must run anew.
+    # A key is released if the error is retryable, so that the retry makes a new run.
     released = document.error is not None and document.error.retryable
     database.execute(
         "UPDATE runs SET finished = 1, document = ?, outcome = ?, finished_at = ?, "

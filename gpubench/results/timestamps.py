@@ -1,4 +1,4 @@
-"""Times as documents hold them."""
+"""Timestamps of run documents."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def now() -> str:
-    """The time as documents hold it: UTC, ISO 8601, milliseconds."""
+    """The current time in the format of run documents: UTC, ISO 8601, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

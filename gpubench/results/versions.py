@@ -1,7 +1,7 @@
-"""Versions of the run document, and how an older document becomes one of today's version.
+"""Versions of the run document, and the migration of older documents to the current one.
 
-A new field with a default makes no new version: older documents are read without it, and older programs
-ignore it. A field that is renamed, removed or changes its meaning does make one, and so does a new value of a
+A new field with a default needs no new version: older documents are read without it, and older programs
+ignore it. A field that is renamed, removed or changes its meaning needs one, and so does a new value of a
 field whose values are listed, such as a flag or a status, which older programs refuse: add a function to
 ``MIGRATIONS``, which raises ``SCHEMA``, and keep a recorded document of the old version as a test.
 """

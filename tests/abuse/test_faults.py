@@ -26,7 +26,7 @@ from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, w
 FULL_DISK = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
 
 
-def failed_start(*options: str, before: tuple[str, ...] = ()) -> str:
+def failed_start(*options: str, before: tuple[str, ...] = (), code: int = 1) -> str:
     """The error output of a server that must not start."""
     ended = subprocess.run(
         [*before, sys.executable, "-m", "gpubench_server", *options],
@@ -35,7 +35,7 @@ def failed_start(*options: str, before: tuple[str, ...] = ()) -> str:
         timeout=PATIENCE_SECONDS,
         check=False,
     )
-    assert ended.returncode == 1, ended.stderr
+    assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
     return ended.stderr
 
@@ -262,7 +262,7 @@ def test_a_data_directory_in_use_is_named(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("url", ["tcp://0.0.0.0:0", "tcp://[::]:0", "tcp://:0"])
 def test_other_machines_are_served_only_with_insecure(tmp_path: Path, url: str) -> None:
-    error = failed_start("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
+    error = failed_start("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path), code=2)
     assert "--insecure" in error
     options = ("--insecure", "--listen", url)
     with RunningServer(tmp_path, *options) as server:
@@ -274,19 +274,19 @@ def test_other_machines_are_served_only_with_insecure(tmp_path: Path, url: str) 
     "url", ["udp://127.0.0.1:1", "127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:99999"]
 )
 def test_addresses_that_are_not_valid(tmp_path: Path, url: str) -> None:
-    error = failed_start("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
+    error = failed_start("--listen", url, "--http", "127.0.0.1:0", "--data-dir", str(tmp_path), code=2)
     assert url in error
 
 
 def test_an_address_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "addresses.json"
     options = ("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--address-file", str(path))
-    error = failed_start(*options, "--data-dir", str(tmp_path / "data"))
+    error = failed_start(*options, "--data-dir", str(tmp_path / "data"), code=2)
     assert f"{path} cannot be written: No such file" in error
 
 
 def test_an_unknown_limit_names_the_known_ones(tmp_path: Path) -> None:
-    error = failed_start("--limit", "max_fun=1", "--data-dir", str(tmp_path))
+    error = failed_start("--limit", "max_fun=1", "--data-dir", str(tmp_path), code=2)
     assert "max_connections" in error
 
 

@@ -94,7 +94,7 @@ def test_a_latency_under_load_within_the_noise_has_no_ratio(run: RunDocument) ->
     )
 
 
-def test_groups_and_pieces_that_noise_does_not_tell_apart_are_named(run: RunDocument) -> None:
+def test_findings_name_groups_and_pieces_equal_within_noise(run: RunDocument) -> None:
     found = texts(occupancy.findings("occupancy", "copy", of(run, "occupancy", kernel="copy"), 2))
     assert "the fewest with no measurable loss against 95 % of the highest" in found["enough_groups_copy"]
     found = texts(random_access.findings(of(run, "gather")))

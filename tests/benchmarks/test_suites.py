@@ -49,7 +49,7 @@ def test_no_suite_has_the_name_of_a_benchmark() -> None:
     assert not suites().keys() & BENCHMARKS.keys()
 
 
-def test_a_suite_gives_its_members_parameters_and_a_request_wins_over_them() -> None:
+def test_a_request_overrides_the_parameters_of_a_suite() -> None:
     assert {planned.parameters["time_limit_seconds"] for planned in plan(["quick"])} == {0.2}
     asked = plan([BenchmarkRequest("quick", {"time_limit_seconds": 7.0, "seed": 3})])
     assert {planned.parameters["time_limit_seconds"] for planned in asked} == {7.0}
@@ -57,7 +57,7 @@ def test_a_suite_gives_its_members_parameters_and_a_request_wins_over_them() -> 
     assert not any(planned.default_parameters for planned in plan(["quick"]))
 
 
-def test_a_parameter_that_a_member_does_not_know_names_the_member() -> None:
+def test_an_unknown_parameter_of_a_suite_names_the_member() -> None:
     with pytest.raises(InvalidParameters, match="copy: unknown field 'nope'") as caught:
         plan([BenchmarkRequest("stream", {"nope": 1})])
     assert caught.value.details["path"] == "$.params.benchmarks[0].parameters.nope"

@@ -97,7 +97,7 @@ def test_an_unknown_technology_is_refused_briefly(text: str) -> None:
     assert len(caught.value.message) < 400
 
 
-def test_boards_of_one_name_are_told_apart_by_width_size_and_clock() -> None:
+def test_boards_of_one_name_differ_by_width_size_and_clock() -> None:
     def found(name: str, **known: object) -> str | None:
         board = board_for_device(device(name, **known))
         return board.id if board else None

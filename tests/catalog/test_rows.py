@@ -59,7 +59,7 @@ def test_ids_are_unique_and_boards_of_one_name_have_a_variant() -> None:
         assert (row.variant is not None) or names.count(row.name) == 1, row.id
 
 
-def test_pci_ids_are_of_the_vendor_and_shared_by_boards_of_one_chip_only() -> None:
+def test_pci_ids_match_the_vendor_and_one_chip_only() -> None:
     vendors = {"NVIDIA": "10de", "AMD": "1002", "Intel": "8086"}
     for row in boards():
         for each in row.pci_device_ids:
@@ -73,7 +73,8 @@ def test_modules_carry_32_bits_each_or_share_them_in_pairs() -> None:
             assert row.modules * 32 / row.bus_width_bits in (1, 2), row.id
 
 
-def test_only_complete_or_partial_logs_below_the_peak_stand_beside_a_measurement() -> None:
+def test_published_series_are_graded_a_or_b_and_below_the_peak() -> None:
+    """Only complete (A) or partial (B) logs are shown beside a measurement."""
     by_id = {row.id: row for row in boards()}
     shown = [series for board in boards() for series in published_for(board)]
     assert {series.grade for series in shown} == {"A", "B"}

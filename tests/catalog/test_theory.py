@@ -47,7 +47,8 @@ def test_a_512_bit_board_and_its_modules(gbit: float, board: float, module: floa
     assert per_pin_bits_per_second(peak, 512) == gbit * 1e9
 
 
-def test_the_device_itself_comes_first_and_the_row_stands_beside_it() -> None:
+def test_device_values_win_over_the_catalogue_row() -> None:
+    """The row's own peak is kept as a second value."""
     found = theory(memory_clock_hz=14_001_000_000, bus_width_bits=512)
     assert found.source == "device"
     assert found.peak_bytes_per_second == pytest.approx(1792.1e9, abs=0.1e9)
@@ -92,7 +93,7 @@ def test_without_row_and_clock_there_is_no_theory() -> None:
     assert theory_for_device(device("Some GPU", memory_clock_hz=0, bus_width_bits=256), None) is None
 
 
-def test_an_unknown_board_that_tells_its_clock_has_a_peak_without_a_family() -> None:
+def test_an_unknown_board_with_a_clock_has_a_peak_but_no_family() -> None:
     found = theory("NVIDIA Next GPU", memory_clock_hz=16_001_000_000, bus_width_bits=512)
     assert found.peak_bytes_per_second == pytest.approx(2048e9, rel=1e-3)
     assert (found.family, found.board) == (None, None)

@@ -91,7 +91,7 @@ def test_compare_two_folders_of_runs(tmp_path: Path) -> None:
     assert "AMBIGUOUS" in gpubench("compare", f"{before}/0.json", after).stdout
 
 
-def test_theory_of_several_boards_their_sources_and_the_whole_list() -> None:
+def test_theory_of_several_boards_with_sources_and_the_full_list() -> None:
     several = gpubench("theory", "5090", "rtx4090")
     assert several.returncode == 0
     assert "1792.0 GB/s" in several.stdout and "1008.0 GB/s" in several.stdout

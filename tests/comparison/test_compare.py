@@ -25,7 +25,7 @@ def test_a_gddr7_board_against_theory_pins_and_modules() -> None:
     assert result.flags == ()
 
 
-def test_references_stand_at_the_same_bus_width_and_their_boards_beside_them() -> None:
+def test_references_have_the_same_bus_width_and_boards_their_own() -> None:
     result = only(compare(document(measurement(1612.8))))
     peaks = {ref.label: ref.peak_bytes_per_second / 1e9 for ref in result.references}
     assert peaks == {
@@ -46,7 +46,7 @@ def test_references_stand_at_the_same_bus_width_and_their_boards_beside_them() -
     assert "NVIDIA GeForce RTX 5090" not in labels  # the board itself: that is its efficiency
 
 
-def test_a_projection_is_theory_times_the_efficiency_measured_here() -> None:
+def test_a_projection_is_theory_times_the_measured_efficiency() -> None:
     at_28, at_32 = only(compare(document(measurement(1612.8, spread=0.01)))).projections
     assert (at_28.peak_bytes_per_second, at_32.peak_bytes_per_second) == (1792e9, 2048e9)
     assert at_32.median_bytes_per_second == pytest.approx(0.9 * 2048e9, rel=1e-3)
@@ -54,7 +54,7 @@ def test_a_projection_is_theory_times_the_efficiency_measured_here() -> None:
     assert at_32.high_bytes_per_second == pytest.approx(1.01 * at_32.median_bytes_per_second)
 
 
-def test_a_figure_above_theory_is_flagged_and_gives_no_projection() -> None:
+def test_a_figure_above_theory_is_flagged_and_not_projected() -> None:
     for flags in ((), ("over_theory",)):
         result = only(compare(document(measurement(1867.0, "read", *flags))))
         assert result.flags == ("over_theory",)
@@ -65,7 +65,7 @@ def test_a_figure_above_theory_is_flagged_and_gives_no_projection() -> None:
 @pytest.mark.parametrize(
     "flag", ["cached_footprint", "cache_unknown", "contended", "thermal_limited", "unstable"]
 )
-def test_a_flagged_figure_carries_its_flag_and_gives_no_projection(flag: str) -> None:
+def test_a_flagged_figure_keeps_its_flag_and_is_not_projected(flag: str) -> None:
     result = only(compare(document(measurement(1600.0, "triad", flag))))  # type: ignore[arg-type]
     assert result.flags == (flag,)
     assert result.projections == ()
@@ -88,7 +88,7 @@ def test_the_fraction_at_the_live_clock() -> None:
     assert only(compare(run)).live_clock_ratio is None
 
 
-def test_hbm_is_held_against_gddr_of_three_widths_without_projection() -> None:
+def test_hbm_is_compared_with_gddr_of_three_widths_not_projected() -> None:
     comparison = compare(document(measurement(4378.0), device=h200()))
     result = only(comparison)
     assert sorted({ref.bus_width_bits for ref in result.references}) == [256, 384, 512]
@@ -98,7 +98,7 @@ def test_hbm_is_held_against_gddr_of_three_widths_without_projection() -> None:
     assert any("4800.0 GB/s" in note for note in comparison.notes)
 
 
-def test_host_memory_without_a_stated_theory_says_so_and_still_has_its_figure() -> None:
+def test_host_memory_without_theory_has_a_note_and_its_figure() -> None:
     run = document(measurement(34.2), device=processor())
     assert only(compare(run)).references == only(compare(run)).boards == ()
     comparison = compare(run, references=True)
@@ -124,7 +124,7 @@ def test_host_memory_with_stated_theory() -> None:
     assert "stated by the user" in comparison.notes[0]
 
 
-def test_published_figures_of_the_same_board_stand_beside_the_same_kernel() -> None:
+def test_published_figures_are_matched_by_board_and_kernel() -> None:
     comparison = compare(document(measurement(4000.0, "read"), measurement(4000.0, "dot"), device=h200()))
     assert {figure.grade for figure in comparison.published} <= {"A", "B"}
     run = document(measurement(1500.0, "copy"), measurement(1500.0, "dot"))

@@ -120,7 +120,7 @@ def test_how_long_was_measured_is_no_setting() -> None:
     assert verdict(a, b).verdict == "SAME"
 
 
-def test_a_benchmark_at_several_settings_is_compared_with_its_like() -> None:
+def test_a_benchmark_is_compared_only_at_equal_settings() -> None:
     small, large = {"footprint_bytes": 1}, {"footprint_bytes": 2}
     runs_of_both = five(measurement(100, parameters=small), measurement(200, parameters=large))
     found = compare_runs(runs_of_both, runs_of_both)
@@ -137,7 +137,9 @@ def test_what_one_side_lacks_is_said() -> None:
     assert compare_runs([document()], [document()]) == []
 
 
-def test_points_that_one_side_lacks_are_said_and_when_they_were_measured_is_no_setting() -> None:
+def test_points_that_one_side_lacks_are_not_comparable() -> None:
+    """When a point was measured is not a setting."""
+
     def side(windows: int, begin: float) -> list[RunDocument]:
         return five(
             *(
@@ -172,13 +174,15 @@ def test_a_side_is_of_one_device() -> None:
 
 
 @pytest.mark.parametrize("flag", ["over_theory", "cached_footprint", "unverified"])
-def test_figures_of_something_else_than_the_memory_get_no_verdict(flag: Flag) -> None:
+def test_figures_that_do_not_describe_the_memory_get_no_verdict(flag: Flag) -> None:
     found = verdict(runs(*[1500] * 5), runs(*[1900] * 5, flag=flag))
     assert found.verdict == "NOT COMPARABLE"
     assert found.ratio is None
 
 
-def test_a_shorter_latency_is_faster_and_each_place_on_a_curve_is_judged_alone() -> None:
+def test_a_shorter_latency_is_faster() -> None:
+    """Each point of a curve has a verdict of its own."""
+
     def side(name: str, seconds: float) -> list[RunDocument]:
         return [
             document(

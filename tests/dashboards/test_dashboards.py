@@ -116,7 +116,7 @@ def test_a_dashboard_can_be_imported_unedited(path: Path) -> None:
     assert loaded["uid"] and re.search(r"^[\w-]{1,40}$", loaded["uid"])
 
 
-def test_the_help_and_the_panel_of_stability_name_every_flag_that_makes_it_zero() -> None:
+def test_stability_help_and_panel_name_every_flag_that_zeroes_it() -> None:
     snapshot = ServiceSnapshot(Counts(), (), (), open_connections=0, max_connections=1, max_queue_length=1)
     families = {family.name: family for family in SnapshotCollector(lambda: snapshot).collect()}
     panels = [

@@ -315,7 +315,8 @@ def test_both_compilers_of_the_wheels_are_found() -> None:
         assert (target.compiler.cuda_version[0], target.exact) == (major, True)
 
 
-def test_a_program_is_compiled_once_for_each_text_architecture_and_compiler(tmp_path: Path) -> None:
+def test_the_cache_key_is_text_architecture_and_compiler(tmp_path: Path) -> None:
+    """A program is compiled once for each."""
     compiler = Known()
     first = compile_cubin("text", "sm_90", compiler, tmp_path)
     assert compile_cubin("text", "sm_90", compiler, tmp_path) == first

@@ -105,7 +105,7 @@ def test_a_peer_is_held_no_longer_than_its_memory(in_place: Place, fault: str, h
     assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, held, "")
 
 
-def test_a_peer_that_cannot_be_reached_is_skipped_with_the_reason(start: Start) -> None:
+def test_an_unreachable_peer_is_skipped_with_the_reason(start: Start) -> None:
     document = transfer(start(STANDIN_DEVICES="2", STANDIN_NO_PEERS="1"))
     [m] = [m for m in document.measurements if m.axes.get("memory") == PEER]
     assert m.status == "skipped"
@@ -151,9 +151,7 @@ def test_a_transfer_that_ends_the_context_is_a_lost_device(start: Start) -> None
     assert not worker.alive
 
 
-def test_copies_between_devices_wait_until_both_are_free_and_keep_them(
-    in_place: Place, tmp_path: Path
-) -> None:
+def test_copies_between_devices_wait_for_both_and_hold_both(in_place: Place, tmp_path: Path) -> None:
     in_place(STANDIN_DEVICES="2")
     copy = {"name": "copy", "parameters": {**QUICK, **PINNED}}
     copies = {"name": "transfer", "parameters": QUICK}

@@ -59,9 +59,10 @@ def test_a_busy_process_is_seen_and_waited_for_up_to_the_limit(device: Device) -
     assert told and "of the processors" in told[0]
 
 
-def test_what_is_measured_beside_others_is_flagged_and_the_document_says_why(
+def test_figures_measured_beside_other_programs_are_flagged(
     simulated: SimulatedDevice,
 ) -> None:
+    """The document has the reason."""
     simulated.info = PROCESSOR
     simulated.conditions = lambda seconds: Conditions(others_busy_ratio=0.63)
     finished, told = run_on(simulated, "read", time_limit_seconds=0.2, **SMALL)
@@ -96,7 +97,8 @@ def test_who_asks_for_little_waits_little(simulated: SimulatedDevice) -> None:
     assert finished.telemetry.before.waited_seconds == pytest.approx(4 * WINDOW_SECONDS)
 
 
-def test_a_gpu_is_waited_for_until_a_look_can_show_that_it_is_free() -> None:
+def test_the_wait_for_a_gpu_covers_its_utilisation_window() -> None:
+    """NVML's utilisation covers the last second: only later can a reading show that the GPU is idle."""
     gpu, processor = profile_of("gpu"), profile_of("cpu")
     assert wait_limit_seconds(gpu, [0.1, 2.0]) > 1.0
     assert wait_limit_seconds(gpu, [60.0]) == wait_limit_seconds(gpu, [120.0, 60.0]) == 5.0
@@ -133,7 +135,7 @@ def test_a_quiet_device_costs_one_look(simulated: SimulatedDevice) -> None:
     assert simulated.clock.seconds == begin
 
 
-def test_a_device_that_becomes_quiet_is_waited_for_with_fresh_looks(simulated: SimulatedDevice) -> None:
+def test_the_wait_for_an_idle_device_takes_fresh_readings(simulated: SimulatedDevice) -> None:
     simulated.conditions, told = until(0.08), list[str]()
     found = gate(simulated, told=told)
     assert found.idle

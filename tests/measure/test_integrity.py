@@ -230,7 +230,7 @@ def test_bits_that_flip_in_a_pause(measure: Measure, before_check: Callable[[int
     assert (counts(told)["errors"], counts(told)["retention_errors"]) == (2, 2)
 
 
-def test_what_was_wrong_before_the_pause_is_no_matter_of_retention(
+def test_errors_before_the_pause_are_not_retention_errors(
     measure: Measure, before_check: Callable[[int, Spoil], None]
 ) -> None:
     before_check(0, flip)

@@ -72,7 +72,7 @@ def test_all_nodes_are_one_cycle(context: RunContext, nodes: int, order: Order, 
     assert [(table[each][1] - table[0][1]) % nodes for each in seen] == list(range(nodes))
 
 
-def test_a_random_order_goes_everywhere_and_a_paged_one_stays_in_its_page(context: RunContext) -> None:
+def test_a_random_order_visits_all_and_a_paged_one_page_by_page(context: RunContext) -> None:
     nodes, page_nodes = 8192, 64
     lines: dict[Order, list[int]] = {}
     orders: tuple[Order, ...] = ("random", "paged")
@@ -119,7 +119,7 @@ def test_a_walk_ends_where_its_steps_lead_and_goes_on_from_there(context: RunCon
     reports.release()
 
 
-def test_a_walk_begins_where_it_was_and_not_in_what_it_left_in_caches(context: RunContext) -> None:
+def test_a_walk_continues_where_it_stopped_not_in_cached_nodes(context: RunContext) -> None:
     [segment] = context.arena.cut(MIB, 1, 8, LINE)
     chase, reports = Chase(context, segment.arrays[0], 6144, line_bytes=LINE), MismatchReports(context.device)
     chase.link(reports)
@@ -223,7 +223,7 @@ def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
     assert told.findings == []
 
 
-def test_an_order_that_is_right_is_measured_beside_one_that_is_not(measure: Measure) -> None:
+def test_a_wrong_order_does_not_stop_a_correct_one(measure: Measure) -> None:
     fault = ("latency.cl", "WORDS_OF(node)[1] = k;", "WORDS_OF(node)[1] = word ? k ^ 1 : k;")
     _, told = measure(
         "latency", faults=(fault,), footprint_bytes=MIB, time_limit_seconds=0.001, page_bytes=65536
@@ -236,7 +236,7 @@ def test_an_order_that_is_right_is_measured_beside_one_that_is_not(measure: Meas
     assert {m.axes["order"] for m in told.measurements} == {"random", "paged"}
 
 
-def test_memory_is_what_a_walk_at_random_costs_far_beyond_the_caches(device: Device) -> None:
+def test_memory_latency_is_of_a_random_walk_far_above_the_caches(device: Device) -> None:
     """Not what a walk page by page does, whose lines a processor may fetch in pairs."""
     info = msgspec.structs.replace(device.info, last_level_cache_bytes=8 * MIB)
     sizes = ladder(4 * KIB, 64 * MIB)

@@ -108,7 +108,7 @@ def test_no_points_have_no_levels() -> None:
     assert said([]) == {}
 
 
-def test_a_cache_without_a_step_and_a_step_without_a_cache_are_told() -> None:
+def test_caches_without_a_step_and_steps_without_a_cache() -> None:
     two = curve((48 * KIB, 1.0), (256 * MIB, 50.0))
     found = said(two, of="p")
     assert set(found) == {"p_l1", "p_l1_end", "p_memory", "p_l2_unseen", "p_l3_unseen"}
@@ -143,7 +143,7 @@ def test_a_lone_point_beyond_the_caches_is_no_level_of_memory() -> None:
     )
 
 
-def test_where_no_cache_is_known_memory_is_said_with_what_it_rests_on() -> None:
+def test_memory_without_known_caches_is_reported_with_its_basis() -> None:
     two = curve((48 * KIB, 1.0), (256 * MIB, 50.0))
     near = said(two, known=[])
     assert set(near) == {"level_1", "level_1_end", "level_2"}
@@ -160,7 +160,7 @@ def test_a_flat_curves_memory_is_of_what_lies_beyond_the_caches() -> None:
     assert found["memory"].text == "memory: 110 s from 96 MiB to 256 MiB"
 
 
-def test_steps_are_those_of_the_fastest_samples_and_figures_the_median_of_all() -> None:
+def test_steps_use_the_fastest_samples_and_figures_the_median() -> None:
     """Most of L1 is disturbed so much that the medians show no step there."""
     three = curve((48 * KIB, 1.0), (2 * MIB, 4.0), (32 * MIB, 20.0), (256 * MIB, 100.0))
     found = said(three, disturbed=lambda size: 6.0 if 8 * KIB <= size <= 48 * KIB else 1.25)

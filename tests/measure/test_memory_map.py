@@ -51,7 +51,7 @@ def test_slices_lie_in_several_allocations(simulated: SimulatedDevice) -> None:
     assert [m.footprint_bytes for m in told.measurements] == [8 * MIB] * 16
 
 
-def test_slices_much_larger_than_the_caches_are_passed_for_a_while(simulated: SimulatedDevice) -> None:
+def test_slices_much_larger_than_the_caches_get_several_passes(simulated: SimulatedDevice) -> None:
     """On a GPU for 5 ms; what all memory takes is that of one pass."""
     simulated.info = msgspec.structs.replace(GPU, last_level_cache_bytes=CACHE_MULTIPLE << 10)
     simulated.pace = lambda work: 500e6
@@ -167,7 +167,8 @@ def slice_of(number: int, rate: float, best: float) -> Measurement:
     )
 
 
-def test_neighbours_make_one_region_and_one_fast_sample_clears_a_slice() -> None:
+def test_neighbours_form_a_region_and_a_fast_sample_clears_one() -> None:
+    """One fast sample clears a slice."""
     rates = [100.0] * 32
     rates[7], rates[20:23], rates[31] = 50.0, [60.0, 70.0, 80.0], 25.0
     slices = [slice_of(k, rate, 100.0 if k == 7 else rate) for k, rate in enumerate(rates)]
@@ -205,9 +206,7 @@ def test_a_slice_slower_within_the_noise_is_a_bound(best: float, text: str) -> N
     ("gibibytes", "slices"),
     [(126, 132), (60, 62), (36, 37), (1, 4), (0.5, 4)],
 )
-def test_a_gpus_slices_are_so_large_that_a_sample_may_be_several_passes(
-    gibibytes: float, slices: int
-) -> None:
+def test_gpu_slices_are_large_enough_for_samples_of_more_passes(gibibytes: float, slices: int) -> None:
     h200 = DeviceInfo("a", "a", "cuda", "gpu", "NVIDIA H200", "a", last_level_cache_bytes=60 * MIB)
     wanted, step = int(gibibytes * 1024 * MIB), 16 * MIB
     found = slices_of(h200, 256, wanted, step)

@@ -103,7 +103,7 @@ def test_enough_is_the_fewest_groups_near_the_peak() -> None:
 GB = 1e9
 
 
-def test_of_noisy_points_only_those_that_surely_lie_below_are_too_few() -> None:
+def test_noisy_points_are_too_few_groups_only_if_surely_below() -> None:
     """One group surely; the highest point's own lower end would let it pass. Two by their median only."""
     measured = [
         point(1, 20 * GB, 14 * GB, 22 * GB),

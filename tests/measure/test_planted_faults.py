@@ -100,7 +100,7 @@ def test_other_benchmarks_of_the_run_keep_their_figures(measure: Measure) -> Non
 
 
 @pytest.mark.parametrize("benchmark", ["copy", "write", "read", "dot", "mix", "strided", "update", "map"])
-def test_timed_passes_of_which_only_the_first_does_all_its_work_are_found(
+def test_incomplete_timed_passes_after_the_first_are_detected(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, benchmark: str
 ) -> None:
     """What they leave behind together is right."""

@@ -64,7 +64,7 @@ class LastGoesOn:
         return StopDecision("count_reached", {"samples": wanted}) if len(samples_seconds) >= wanted else None
 
 
-def test_the_last_open_point_finds_nothing_of_its_own_in_the_caches(
+def test_the_last_open_point_finds_no_own_data_in_the_caches(
     device: Device, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Strides, which are timed cold: between two passes of one there is always one of another."""

@@ -79,7 +79,7 @@ SERIES = {
 }
 
 
-def test_every_recorded_series_is_looked_at_and_says_where_it_is_from() -> None:
+def test_every_recorded_series_is_tested_and_has_its_origin() -> None:
     assert {path.stem for path in FOLDER.glob("*.json")} == set(SERIES)
     for name in SERIES:
         series = recorded(name)
@@ -107,7 +107,7 @@ def test_what_is_said_of_a_series(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, said in SERIES.items() if not said.drifting])
-def test_where_an_interval_holds_the_whole_series_agrees_with_its_first_half(name: str) -> None:
+def test_valid_intervals_of_half_a_series_agree_with_all_of_it(name: str) -> None:
     samples = recorded(name).samples_seconds
     half = summarize(samples[: len(samples) // 2])
     if half.interval_holds:

@@ -27,7 +27,7 @@ FOUR: Operation = Together((), ())
         ([], 1e-6, 256),
     ],
 )
-def test_a_sample_lasts_long_enough_and_a_device_is_given_all_of_it_before_it_begins(
+def test_a_sample_is_long_enough_and_enqueued_before_it_begins(
     operations: list[Operation], pass_seconds: float, passes: int
 ) -> None:
     assert passes_for(operations, pass_seconds, 5e-2) == passes

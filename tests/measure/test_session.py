@@ -58,7 +58,7 @@ def test_large_footprints_come_in_segments(open_as: Callable[..., Device]) -> No
     assert all(m.footprint_bytes and m.footprint_bytes >= 8 * MIB for m in told.measurements)
 
 
-def test_each_kernel_is_tuned_once_whatever_was_measured_before_it(measure: Measure) -> None:
+def test_each_kernel_is_tuned_once_whatever_ran_before_it(measure: Measure) -> None:
     """With another kernel's shape a figure would depend on its place in the run."""
     _, told = measure("dot", "read", "cache_sweep", time_limit_seconds=0.05)
     assert [(t.access, t.benchmark) for t in told.tunings] == [
@@ -86,7 +86,7 @@ def test_an_impossible_shape_fails_its_benchmark_and_no_other(measure: Measure) 
     assert "ask for 12 MiB or more" in (told.measurements[0].reason or "")
 
 
-def test_a_footprint_over_free_memory_is_refused_before_anything_runs(measure: Measure) -> None:
+def test_a_footprint_above_free_memory_is_refused_at_once(measure: Measure) -> None:
     told = Collected()
     with pytest.raises(OutOfDeviceMemory, match=r"copy: a footprint of .* is too large; a run may use"):
         measure("copy", "triad", footprint_bytes=1 << 46, reporter=told)
@@ -107,7 +107,8 @@ class Greedy(SimulatedDevice):
         return super().allocate(nbytes)
 
 
-def test_one_that_finds_no_memory_is_skipped_and_the_others_have_it_all(simulated: SimulatedDevice) -> None:
+def test_a_benchmark_without_memory_is_skipped_and_others_run(simulated: SimulatedDevice) -> None:
+    """The others have all of the memory."""
     device = Greedy(simulated.clock)
     _, told = run_on(device, "triad", "copy", "triad", footprint_bytes=2 * MIB, **GPU_PINNED)
     first, *others = told.measurements
@@ -117,7 +118,7 @@ def test_one_that_finds_no_memory_is_skipped_and_the_others_have_it_all(simulate
     assert device.allocations == []
 
 
-def test_a_lost_device_ends_the_run_and_what_was_measured_is_kept(simulated: SimulatedDevice) -> None:
+def test_a_lost_device_ends_the_run_and_keeps_measurements(simulated: SimulatedDevice) -> None:
     reporter = Collected()
     begin = simulated.clock.seconds
     run_on(simulated, "copy", footprint_bytes=2 * MIB, **GPU_PINNED)

@@ -117,7 +117,7 @@ def test_at_the_time_limit_it_names_the_unmet_condition(
     assert MedianPrecision().decide(samples, 2.5) == expected
 
 
-def test_the_time_limit_waits_for_as_many_samples_as_a_range_needs() -> None:
+def test_the_time_limit_waits_for_the_samples_that_a_range_needs() -> None:
     count, decision = stop(MedianPrecision(samples_in_any_case=5), [0.01] * 100, sample_seconds=2.0)
     assert count == 5
     assert (decision.code, decision.unmet, decision.values["samples"]) == ("time_limit", "few_samples", 5)
@@ -188,7 +188,7 @@ class TestRelativeDeviation:
         assert stop(RelativeDeviation(), [0.1] * 100)[0] == 10
         assert stop(RelativeDeviation(time_limit_seconds=0.2), [0.01] * 100, 0.01)[0] == 20
 
-    def test_the_spread_of_the_samples_decides_and_not_how_well_the_median_is_known(self) -> None:
+    def test_the_spread_of_samples_decides_not_the_medians_interval(self) -> None:
         samples = noisy(0.03, 1000)
         count, decision = stop(RelativeDeviation(), samples)
         assert not decision.reached  # more samples do not make them less noisy: it gives up

@@ -31,7 +31,7 @@ def touched(m: Measurement) -> np.ndarray:
     return np.concatenate([start + stride * np.arange(elements) for start in walks])
 
 
-def test_payload_is_what_was_asked_for_and_bus_bytes_are_whole_sectors(measure: Measure) -> None:
+def test_payload_is_requested_bytes_and_bus_bytes_whole_sectors(measure: Measure) -> None:
     _, told = measure("strided", footprint_bytes=MIB)
     assert [(m.axes["stride_elements"], m.axes["offset_elements"]) for m in told.measurements] == [
         *((stride, 0) for stride in STRIDES),

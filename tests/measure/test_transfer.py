@@ -60,7 +60,7 @@ def end(device: Device, request: pytest.FixtureRequest) -> Iterator[HostEnd]:
     made.release()
 
 
-def test_every_direction_memory_and_size_is_measured_and_verified(measure: Measure) -> None:
+def test_every_direction_memory_and_size_is_verified(measure: Measure) -> None:
     _, told = measure("transfer", **QUICK)
     curves: dict[tuple[object, object], list[object]] = defaultdict(list)
     for m in told.measurements:
@@ -304,7 +304,7 @@ def test_findings_beside_the_link(linked: DeviceInfo) -> None:
     assert found["latency_both_pinned"] == pytest.approx(4.096e-6)
 
 
-def test_half_that_is_lost_again_is_told_and_no_finding_rests_on_a_mistake(linked: DeviceInfo) -> None:
+def test_findings_report_a_later_loss_and_ignore_mistakes(linked: DeviceInfo) -> None:
     sizes = {4096: 2e9, 1 << 16: 10e9, 1 << 20: 20e9, 1 << 24: 9e9, 1 << 28: 8e9, 1 << 30: 40e9}
     measured = [point("host to device", size, rate) for size, rate in sizes.items()]
     [half] = [

@@ -55,7 +55,7 @@ def by_unroll(paces: dict[int, float]) -> Callable[[Work], float]:
     return lambda work: paces.get(work.kernel.defined("UNROLL"), 100e6) if work.kernel else 100e6
 
 
-def test_the_device_is_warmed_once_when_all_shapes_have_run_and_before_any_trial(
+def test_one_warm_up_after_all_shapes_ran_and_before_any_trial(
     simulated: SimulatedDevice, task: StreamTask
 ) -> None:
     """A GPU idles while shapes are compiled, and would be tried at the clock of an idle one."""

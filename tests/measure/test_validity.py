@@ -104,7 +104,7 @@ def test_flags(change: dict[str, Any], expected: list[Flag]) -> None:
     assert flags(replace(GOOD, **change)) == expected
 
 
-def test_every_flag_can_be_given_and_keeps_the_order_of_the_document() -> None:
+def test_every_flag_can_be_set_and_order_is_that_of_the_document() -> None:
     worst = replace(
         GOOD,
         samples_seconds=[0.001] * 20 + [0.0005] * 20,
@@ -140,7 +140,7 @@ def test_required_footprint(kind: Kind, cache: int | None, free: int | None, exp
 
 
 @pytest.mark.parametrize(("cache_mib", "free_gib"), [(32, 7), (48, 11), (64, 14), (96, 30)])
-def test_a_card_with_little_memory_keeps_its_cache_out_all_the_same(cache_mib: int, free_gib: int) -> None:
+def test_a_card_with_little_memory_still_exceeds_its_cache(cache_mib: int, free_gib: int) -> None:
     """The RTX 5060 Ti with 8 GB, 5070, 5080 and 5090: a quarter of free memory is less than 4 GiB."""
     footprint = required_footprint_bytes("gpu", cache_mib * MIB, free_gib * GIB)
     assert flags(replace(GOOD, last_level_cache_bytes=cache_mib * MIB, footprint_bytes=footprint)) == []

@@ -12,7 +12,7 @@ from tests.report.test_markdown import section
 from tests.report.test_terminal import shown
 
 
-def test_every_benchmark_and_suite_is_on_the_page_with_its_parameters() -> None:
+def test_the_page_has_every_benchmark_suite_and_parameter() -> None:
     text = page(describe())
     for row in BENCHMARKS.values():
         assert f"| `{row.name}` |" in text

@@ -98,7 +98,7 @@ def test_what_was_found_stands_under_its_benchmark() -> None:
     assert "integrity: no error in 20 GiB" in text
 
 
-def test_findings_bear_the_flags_of_the_points_that_they_are_made_from() -> None:
+def test_findings_carry_the_flags_of_their_points() -> None:
     points = [
         latency(2e-9, 4 * KIB, "contended", "unstable"),
         latency(2e-9, 8 * KIB, "unstable"),
@@ -108,17 +108,17 @@ def test_findings_bear_the_flags_of_the_points_that_they_are_made_from() -> None
         "latency", {"dtype": "float64"}, "unverified", flags=["unverified"], axes={"footprint_bytes": 1}
     )
     run = document(*points, wrong, measurement(1600.0, "triad", "drifting"), findings=findings())
-    line = "flags of the points behind this: unstable (2 of 3), contended (1 of 3)"
+    line = "flags of the points used: unstable (2 of 3), contended (1 of 3)"
     report = render_markdown([run])
     assert section(report, "latency").endswith(f"- L1 ends at 32 KiB\n- {line}\n")
     assert "flagged" not in section(report, "integrity")
     text = shown(measurement_table(compare(run)))
     assert f"latency: L1 ends at 32 KiB\nlatency: {line}\n" in text
     without = shown(measurement_table(compare(document(*points))))
-    assert "points behind" not in without
+    assert "points used" not in without
 
 
-def test_an_interval_of_a_point_that_does_not_hold_is_called_a_range() -> None:
+def test_an_invalid_interval_of_a_point_is_called_a_range() -> None:
     points = [
         latency(2e-9, size * KIB, effective_samples=effective) for size, effective in ((4, 1.0), (8, 20.0))
     ]
@@ -180,7 +180,7 @@ def test_many_series_of_few_points_are_shown_point_by_point() -> None:
     assert len(found.tables[0].rows) == 19
 
 
-def test_payload_stands_beside_what_the_bus_moves_where_they_part() -> None:
+def test_payload_has_a_column_if_it_differs_from_bus_bytes() -> None:
     points = [
         measurement(64.0, "strided", axes={"stride": stride}, payload_bytes=6400 // stride, bus_bytes=6400)
         for stride in (1, 2, 4)
@@ -216,7 +216,7 @@ def test_axes_have_their_units_and_names_cannot_steer_a_terminal() -> None:
     assert found.tables[0].rows[0][:3] == ("50.0 %", "2 ms", "[2Jpinned")
 
 
-def test_points_of_memory_have_their_share_of_theory_and_load_its_bandwidth() -> None:
+def test_points_show_their_share_of_theory_and_load_bandwidth() -> None:
     mix = measurement(1000.0, "mix", axes={"reads": 3, "writes": 1}, efficiency_ratio=Efficiency(0.558))
     loaded = latency(400e-9, KIB, bandwidth_bytes_per_second=summary(800e9))
     theory, load = shown_curves(compare(document(mix, loaded)), max_rows=12)

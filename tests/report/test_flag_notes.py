@@ -47,7 +47,7 @@ def test_a_small_footprint_names_the_cache() -> None:
         "256 MiB is less than 10 x the 260 MiB last-level cache (triad). Try --footprint 2600MiB."
     )
     assert only(document(m, device=epyc(cache_bytes=None))) == (
-        "256 MiB is less than the 1 GiB that an unknown cache asks for (triad). Try --footprint 1GiB."
+        "256 MiB is less than the 1 GiB required for an unknown cache size (triad). Try --footprint 1GiB."
     )
     assert "less than 32 x the 96 MiB last-level cache (triad). Try --footprint 3GiB." in only(document(m))
 
@@ -96,7 +96,7 @@ def test_a_width_is_that_of_the_interval_beside_it() -> None:
     assert "±100.0 %" in only(run)
 
 
-def test_few_samples_dependent_ones_and_two_groups_are_named_as_such() -> None:
+def test_notes_name_few_samples_dependent_samples_and_two_groups() -> None:
     few = unstable(noisy(0.1, 3), parameters=usual(time_limit_seconds=0.02))
     assert only(document(few, device=epyc())) == (
         "3 samples in 31.9 ms are too few for an interval (triad). Try --time-limit 0.5."
@@ -130,20 +130,20 @@ def test_a_low_clock_is_named_beside_the_nominal_one() -> None:
     clocks = 14_001_000_000, 10_501_000_000
     watched = Telemetry(samples=[TelemetrySample(0.0, memory_clock_hz=clock) for clock in clocks])
     bare = measurement(1400.0, "triad", "clock_limited")
-    assert "ran at 10501 MHz, 75.0 % of" in only(document(bare, telemetry=watched))
+    assert "ran at 12251 MHz, 87.5 % of" in only(document(bare, telemetry=watched))
 
 
 def test_limits_are_named_with_their_share_of_the_telemetry() -> None:
     m = measurement(1400.0, "triad", "power_limited")
     assert only(document(m, telemetry=looks(8, "power", power_watts=575.0))).startswith(
-        "The power limit lowered clocks in 80.0 % of all looks, at 575 W (triad). "
+        "The power limit lowered clocks in 80.0 % of all readings, at 575 W (triad). "
     )
     assert only(document(m, telemetry=looks(1, "hardware_slowdown"))).startswith(
-        "The hardware, with no reason given, lowered clocks in 10.0 % of all looks (triad). "
+        "The hardware, reason unknown, lowered clocks in 10.0 % of all readings (triad). "
     )
     hot = measurement(1400.0, "triad", "thermal_limited"), measurement(1400.0, "copy", "thermal_limited")
     assert only(document(*hot, telemetry=looks(5, "thermal", temperature_celsius=88.0))).startswith(
-        "Heat lowered clocks in 50.0 % of all looks, at up to 88 °C (2 figures). "
+        "Heat lowered clocks in 50.0 % of all readings, at up to 88 °C (2 figures). "
     )
 
 

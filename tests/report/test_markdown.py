@@ -34,8 +34,8 @@ def test_a_report_on_a_gddr7_board() -> None:
     assert "GDDR7 32 Gbit/s (projected) | 2048.0 | 1843.1 |" in section(report, "Projected, not measured")
     assert "p2pBandwidthLatencyTest" in section(report, "What others measured on this board")
     assert "595.10" in section(report, "Environment")
-    assert "projection was measured" in section(report, "What these figures do not allow one to say")
-    claims = section(report, "What vendors say")
+    assert "projection was measured" in section(report, "What cannot be concluded from these figures")
+    claims = section(report, "Claims of vendors")
     assert "| 2023-07-19 | Samsung |" in claims
     assert "https://www.eenewseurope.com" in claims
 
@@ -50,7 +50,7 @@ def test_a_figure_above_theory_is_no_headline_and_no_projection() -> None:
     assert "of the nominal peak. Flagged: over_theory." in alone
 
 
-def test_the_headline_is_the_figure_that_is_highest_at_its_low_end() -> None:
+def test_the_headline_is_the_figure_with_the_highest_low_end() -> None:
     two_moded = measurement(44.86, "write", "unstable", spread=0.5)
     steady = measurement(38.65, "add", "unstable", spread=0.1)
     cached = measurement(90.0, "copy", "cached_footprint")
@@ -72,7 +72,7 @@ def test_an_interval_that_does_not_hold_is_called_a_range() -> None:
     assert RANGE in report.split("## ")[0]
 
 
-def test_the_head_of_a_report_says_what_bandwidth_is_of_a_cache_too() -> None:
+def test_the_introduction_defines_bandwidth_of_caches_too() -> None:
     head = render_markdown([document()]).split("## ")[0]
     assert "what must cross the memory bus; of caches and links, what was moved" in head
 
@@ -95,7 +95,7 @@ def test_figures_beside_those_of_others_bear_their_flags() -> None:
     assert projected.count(r"| read \[clock\_limited\] |") == 2
 
 
-def test_what_others_took_of_the_processors_is_of_the_busiest_part() -> None:
+def test_processor_time_of_others_is_that_of_the_busiest_part() -> None:
     run = document(measurement(34.2), device=processor(), telemetry=Telemetry(others_busy_ratio=0.323))
     facts = section(render_markdown([run]), "Environment")
     assert "| Processor time of others | 32.3 %, in the busiest benchmark or part of one |" in facts
@@ -103,7 +103,7 @@ def test_what_others_took_of_the_processors_is_of_the_busiest_part() -> None:
 
 def test_a_host_without_theory_says_that_there_is_none() -> None:
     report = render_markdown([document(measurement(34.2), device=processor())])
-    assert "There is no theory to hold these figures against" in report
+    assert "There is no theory to compare these figures with" in report
     assert "of the nominal peak." not in report.split("## ")[1]
     assert "(projected)" not in report
     stated = StatedMemory(technology="ddr5-4800", bus_width_bits=128)
@@ -116,15 +116,15 @@ def test_a_data_sheet_that_disagrees_is_shown_beside_the_theory() -> None:
     report = render_markdown([document(measurement(4378.0), device=h200())])
     assert "4916.7 GB/s" in report
     assert "4800.0 GB/s" in report
-    assert "from HBM" in section(report, "What these figures do not allow one to say")
+    assert "from HBM" in section(report, "What cannot be concluded from these figures")
 
 
-def test_several_runs_have_an_overview_and_the_closing_words_once() -> None:
+def test_several_runs_have_one_overview_and_one_closing_section() -> None:
     runs = [document(measurement(1600.0), run_id="one"), document(run_id="two", outcome="failed")]
     report = render_markdown(runs)
     assert "| NVIDIA GeForce RTX 5090 | one | ok | triad | 1600.0 GB/s | 1596.8 to 1603.2 | none |" in report
     assert "| NVIDIA GeForce RTX 5090 | two | failed | – | no figure | – | – |" in report
-    assert report.count("What vendors say") == 1
+    assert report.count("Claims of vendors") == 1
 
 
 def failed(name: str) -> Measurement:

@@ -44,7 +44,7 @@ def test_the_comparison_is_of_the_best_figure_without_a_flag() -> None:
     assert "projected)" not in host
 
 
-def test_shares_bear_their_flags_and_only_what_is_shown_is_spoken_of() -> None:
+def test_shares_carry_flags_and_notes_cover_only_what_is_shown() -> None:
     text = shown(comparison_tables(compare(document(measurement(1612.8), measurement(1867.0, "read")))))
     shares = text.split("Against references")[0]
     assert "Per pin, per module (32 bits of the bus), and time for the whole memory" in " ".join(
@@ -61,7 +61,8 @@ def test_shares_bear_their_flags_and_only_what_is_shown_is_spoken_of() -> None:
     assert "projection" not in host
 
 
-def test_the_terminals_references_are_of_the_figure_that_is_highest_at_its_low_end() -> None:
+def test_terminal_references_are_of_the_best_low_end() -> None:
+    """The highest low end of an interval decides, not the highest median."""
     wide, narrow = measurement(44.86, "write", spread=0.5), measurement(38.65, "add")
     text = shown(comparison_tables(compare(document(wide, narrow, device=processor()), references=True)))
     heading = next(line for line in text.splitlines() if "peak GB/s" in line)

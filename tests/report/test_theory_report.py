@@ -38,7 +38,7 @@ def test_memory_that_is_not_gddr_has_no_2_gb_modules() -> None:
 def test_a_width_that_no_modules_fill_is_told() -> None:
     report = describe_theory("gddr7-28", 100)
     assert report.module_count is None
-    assert any("no whole number" in note for note in report.notes)
+    assert any("not a whole number" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from gpubench.errors import BenchmarkFailed, MissingDependency
 STANDARD = "c++17"
 NVCC_LIMIT_SECONDS = 120.0
 _OLDEST_OF_CUDA_13 = 75
-"""CUDA 13 no longer compiles for what was before Turing."""
+"""CUDA 13 no longer compiles for architectures before Turing."""
 
 _PACKAGES = {12: "'nvidia-cuda-nvrtc-cu12>=12.8'", 13: "'nvidia-cuda-nvrtc>=13'"}
 
@@ -78,7 +78,7 @@ def compile_cubin(
 ) -> bytes:
     """The code of ``text`` for an architecture such as ``sm_90``, compiled once for this user.
 
-    The name of a file is a hash over text, architecture and compiler; in it the code stands behind
+    The name of a file is a hash over text, architecture and compiler; in it the code follows
     its own hash, and one that does not match is made again. Raises ``BenchmarkFailed``.
     """
     folder = cache_folder or Path(platformdirs.user_cache_dir("gpubench"), "kernels")
@@ -101,7 +101,7 @@ def find_target(architecture: str, driver_cuda: tuple[int, int]) -> Target:
 
     NVRTC comes first, the newest first, then nvcc: one that knows the architecture itself, else the latest
     earlier one of the same major, else PTX for the latest earlier one. Raises ``MissingDependency``, which
-    says what was found and what to install.
+    names what was found and what to install.
     """
     number = int(architecture.removeprefix("sm_"))
     found = list(_compilers())
@@ -153,7 +153,7 @@ def _what_to_install(number: int, driver_cuda: tuple[int, int], loadable: Sequen
 
 
 class Nvcc:
-    """The toolkit's compiler, as a process; raises ``OSError`` where it does not run."""
+    """The toolkit's compiler, as a process; raises ``OSError`` if it does not run."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -184,10 +184,10 @@ class Nvcc:
 
 
 class Nvrtc:
-    """The run-time compilation library of CUDA 11.2 or newer; raises ``OSError`` where it does not load."""
+    """The run-time compilation library of CUDA 11.2 or newer; raises ``OSError`` if it does not load."""
 
     def __init__(self, library: Path) -> None:
-        # The compiler looks for its built-in functions by name, where the loader does not find them.
+        # The compiler looks for its built-in functions by name, which the loader may not find.
         for builtins in sorted(library.parent.glob("libnvrtc-builtins.so*")):
             ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
         self._nvrtc = ctypes.CDLL(str(library))
@@ -232,7 +232,7 @@ class Nvrtc:
 
 
 def _compilers() -> Iterator[Compiler]:
-    """All that are here and run, the preferred one first; one that is broken is passed over."""
+    """All that are here and run, the preferred one first; a broken one is skipped."""
     for library in nvrtc_libraries():
         with contextlib.suppress(OSError, AttributeError, BenchmarkFailed):
             yield Nvrtc(library)

@@ -1,4 +1,4 @@
-"""Hold a stream's work back until all of it is queued.
+"""Hold a stream's work until all of it is queued.
 
 A launch costs the host some microseconds, and a short kernel as much on the device: without a hold
 the device's clock would count the host's work. A kernel of one thread waits in front of the queue for

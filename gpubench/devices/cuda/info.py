@@ -1,4 +1,4 @@
-"""What the driver and NVML tell of a CUDA device before it is opened."""
+"""What the driver and NVML report about a CUDA device before it is opened."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gpubench.errors import GpubenchError
 from gpubench.results.machine import DeviceInfo
 
 _PROHIBITED = 2
-"""Of CUDA's compute modes, the one in which nobody may use the device."""
+"""The compute mode of CUDA in which no program may use the device."""
 
 
 def describe(index: int) -> DeviceInfo:
-    """The GPU of this number, with why it cannot be opened where it cannot; after ``cuda.init``."""
+    """The GPU of this number, with the reason if it cannot be opened; after ``cuda.init``."""
     device = cuda.Device(index)
     attribute = cuda.device_attribute
 
@@ -29,7 +29,7 @@ def describe(index: int) -> DeviceInfo:
             return None
 
     def known(name: str) -> int | None:
-        """Of a size or a rate; drivers say 0 where they do not know."""
+        """A size or a rate; drivers report 0 if they do not know it."""
         return asked(name) or None
 
     address = pci.parse_address(device.pci_bus_id())
@@ -53,7 +53,7 @@ def describe(index: int) -> DeviceInfo:
         compute_units=known("MULTIPROCESSOR_COUNT"),
         compute_capability=".".join(str(part) for part in device.compute_capability()),
         memory_bytes=total,
-        # Of a part of a GPU (MIG), NVML may tell the use of the whole.
+        # Of a part of a GPU (MIG), NVML may report the use of the whole.
         memory_used_bytes=used if used is not None and used <= total else None,
         last_level_cache_bytes=known("L2_CACHE_SIZE"),
         bus_width_bits=known("GLOBAL_MEMORY_BUS_WIDTH") or nvml.bus_width_bits(),
@@ -78,7 +78,7 @@ def _uuid(index: int) -> str | None:
     """``GPU-`` and the UUID; PyCUDA has no call for it."""
     driver = ctypes.CDLL("libcuda.so.1")
     handle, uuid = ctypes.c_int(), (ctypes.c_ubyte * 16)()
-    # The second version tells the parts of a GPU (MIG) apart; it is of CUDA 11.4.
+    # The second version distinguishes the parts of a GPU (MIG); it is from CUDA 11.4.
     ask = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
     if driver.cuDeviceGet(ctypes.byref(handle), index) or ask(uuid, handle):
         return None

@@ -1,4 +1,4 @@
-"""Other GPUs of this machine, as places of copies. Nobody has seen this on two GPUs yet.
+"""Other GPUs of this machine, as places of copies. This is not tested on two GPUs yet.
 
 PyCUDA's own ``memcpy_peer`` passes the current context for both ends, so copies go by addresses alone:
 under unified addressing, which every 64-bit system has, an address tells its device.
@@ -17,7 +17,7 @@ from gpubench.devices.cuda.memory import Allocation
 from gpubench.results.machine import DeviceInfo
 
 _ALREADY_ENABLED = "already enabled"
-"""What the driver says of a second time in one process; PyCUDA tells errors by their text alone."""
+"""The driver's error for a second time in one process; PyCUDA distinguishes errors by their text only."""
 
 
 class PeerAllocation(Allocation):
@@ -45,7 +45,7 @@ class Peers:
         self._others = others
 
     def describe(self) -> list[DeviceInfo]:
-        """All others; ``unavailable`` says of one why no copy goes between it and this one."""
+        """All others; ``unavailable`` is the reason if no copy between it and this one is possible."""
         return [self._described(index, info) for index, info in self._others.items()]
 
     def allocate(self, peer_id: str, nbytes: int) -> PeerAllocation:
@@ -74,7 +74,7 @@ class Peers:
 
 
 def _enable(context: Any) -> None:
-    """Lets the current context reach another one's memory."""
+    """Lets the current context access another one's memory."""
     try:
         cuda.Context.enable_peer_access(context)
     except cuda.Error as error:

@@ -36,7 +36,7 @@ from gpubench.errors import (
 from gpubench.results.machine import Clocks, DeviceInfo, Usage
 
 _NON_BLOCKING = 1
-"""Of a stream's flags; PyCUDA has no name for it."""
+"""A flag of streams; PyCUDA has no name for it."""
 
 _COMPILING_AT_ONCE = 8
 """As many shapes as are tried, and more; the compilers leave Python's lock while they work."""
@@ -90,7 +90,7 @@ class CudaDevice:
         except GpubenchError:
             cuda.Context.pop()
             raise
-        # PyCUDA aborts the process where a context is left at its end.
+        # PyCUDA aborts the process if a context still exists at its end.
         atexit.register(self.close)
 
     @property
@@ -162,14 +162,14 @@ class CudaDevice:
         return self._nvml.clocks()
 
     def usage(self, window_seconds: float) -> Usage:
-        """What NVML tells at once, of its own last sampling period of 1/6 to 1 s."""
+        """What NVML reports at once, for its last sampling period of 1/6 to 1 s."""
         return self._nvml.usage(time.monotonic() - self._worked_at)
 
     def watch(self) -> NvmlWatch:
         return NvmlWatch(self._nvml)
 
     def close(self) -> None:
-        """May be called again; the process does it at its end where nobody did."""
+        """May be called again; it is called at the end of the process otherwise."""
         if self._closed:
             return
         self._closed = True
@@ -244,7 +244,7 @@ class _Program:
         return self._device._load(self._cubin.result())
 
     def kernel(self, name: str) -> _Kernel:
-        """Raises ``BenchmarkFailed`` where the program does not compile."""
+        """Raises ``BenchmarkFailed`` if the program does not compile."""
         module = self._module
         with self._device._calls(f"asked for the kernel {name}"):
             return _Kernel(module.get_function(name))

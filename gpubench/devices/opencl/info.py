@@ -1,4 +1,4 @@
-"""What OpenCL's platforms tell of their devices before these are opened."""
+"""What OpenCL's platforms report about their devices before these are opened."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLATFORM_NAMES = {"portable computing language": "pocl", "nvidia cuda": "nvidia
 
 
 def find_devices() -> Iterator[tuple[Any, DeviceInfo]]:
-    """Each device of each installed platform, and what it tells."""
+    """Each device of each installed platform, with its reported properties."""
     counts: Counter[str] = Counter()
     for platform in _platforms():
         slug = _slug(platform.name)
@@ -87,7 +87,7 @@ def _kind(device: Any) -> Kind:
 
 
 def _pci_address(device: Any) -> str | None:
-    """Of NVIDIA's and AMD's devices, which have extensions that tell it."""
+    """For NVIDIA's and AMD's devices, whose extensions report it."""
     try:
         bus, slot, domain = device.pci_bus_id_nv, device.pci_slot_id_nv, device.pci_domain_id_nv
         return pci.format_address(domain, bus, slot >> 3, slot & 7)

@@ -29,11 +29,11 @@ class DeviceAllocation:
 class HostAllocation(DeviceAllocation):
     """Host memory, used in place: on huge pages, unless it is smaller than one.
 
-    Buffers that PoCL allocates itself lie on small pages, whose addresses take longer to translate.
+    Buffers that PoCL allocates itself are on small pages, whose addresses take longer to translate.
     """
 
     def __init__(self, context: Any, nbytes: int) -> None:
-        # Private: what is shared, as by default, gets no huge pages on most systems.
+        # Private: a shared mapping, the default, gets no huge pages on most systems.
         is_large = nbytes >= HUGE_PAGE_BYTES
         room = nbytes + HUGE_PAGE_BYTES if is_large else nbytes
         self._pages = mmap.mmap(-1, room, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -45,14 +45,14 @@ class HostAllocation(DeviceAllocation):
         super().__init__(context, nbytes, flags=cl.mem_flags.USE_HOST_PTR, hostbuf=self._memory)
 
     def release(self) -> None:
-        """At once, also while a view is held: its addresses stay, and nobody's access can fail."""
+        """Released at once, even while a view exists: its addresses stay valid, so no access can fail."""
         super().release()
         if hasattr(mmap, "MADV_DONTNEED"):
             self._pages.madvise(mmap.MADV_DONTNEED)
 
 
 class PinnedMemory:
-    """A buffer in the host's memory, mapped from its making to its release."""
+    """A buffer in the host's memory, mapped from construction to release."""
 
     pinned = True
 

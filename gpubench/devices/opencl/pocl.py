@@ -1,4 +1,4 @@
-"""What PoCL needs of the system: it links every kernel, and aborts its process where it cannot.
+"""What PoCL needs of the system: it links every kernel, and aborts its process if it cannot.
 
 Only the standard library is used here, so that set-up can run this file before anything is
 installed.
@@ -33,7 +33,7 @@ def how_to_get(machine: str | None = None) -> str:
 
 
 def missing(roots: Iterable[Path] = _ROOTS) -> str | None:
-    """What is missing for PoCL, with the command that mends it; null where nothing is."""
+    """What is missing for PoCL, with the command that installs it; null if nothing is."""
     absent = [] if shutil.which("ld") else ["the linker ld"]
     roots = list(roots)
     for name, patterns in _NEEDED:

@@ -41,10 +41,10 @@ def nearest_known(flags: set[str]) -> str:
 
 
 def name_unknown_processor() -> str | None:
-    """Tells every PoCL in this process what to compile for where it does not know; null if they all do then.
+    """Set the target for every PoCL in this process that does not know its own; null if all have one then.
 
     To be called when PoCL is loaded, before its devices are asked for, and while no other thread uses it.
-    Otherwise it returns why nothing will compile, and what to do.
+    Otherwise it returns why nothing will compile, and the remedy.
     """
     if platform.machine() != "x86_64":  # elsewhere the compiler takes "generic"
         return None
@@ -61,7 +61,7 @@ def name_unknown_processor() -> str | None:
 
 
 def loaded_libraries() -> list[ctypes.CDLL]:
-    """The PoCLs that the OpenCL loader found, without those that choose by themselves."""
+    """The PoCLs that the OpenCL loader found, without those that choose a target themselves."""
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:
@@ -93,8 +93,8 @@ def target(library: ctypes.CDLL) -> str:
 def answer_with(library: ctypes.CDLL, name: str) -> None:
     """Makes ``pocl_get_llvm_cpu_name`` return a copy of ``name``, which its caller frees, as it did before.
 
-    Machine code and no Python: PoCL may ask while this process ends. Raises OSError where the system lets no
-    code be written.
+    Machine code, not Python: PoCL may call it while this process ends. Raises OSError if the system does
+    not allow code to be written.
     """
     c = ctypes.CDLL(None, use_errno=True)
     c.strdup.restype = ctypes.c_void_p

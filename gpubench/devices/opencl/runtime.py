@@ -60,7 +60,7 @@ class OpenClDevice:
         return f"{self._device.platform.name} {self._device.platform.version}"
 
     def free_bytes(self) -> int:
-        """On a processor what is free; elsewhere all memory, since OpenCL cannot tell."""
+        """On a processor the free memory; elsewhere all memory, since OpenCL does not report what is free."""
         if self._profile.is_host_processor:
             return host.available_memory_bytes() or 0
         return int(self._device.global_mem_size)
@@ -76,7 +76,7 @@ class OpenClDevice:
             ) from None
 
     def host_memory(self, nbytes: int, *, pinned: bool) -> PinnedMemory | PageableMemory:
-        """Pinned is what the driver itself allocates on the host, as NVIDIA's and AMD's guides say."""
+        """Pinned memory is allocated by the driver, as NVIDIA's and AMD's guides recommend."""
         try:
             return PinnedMemory(self._context, self._queue, nbytes) if pinned else PageableMemory(nbytes)
         except (cl.Error, MemoryError) as error:
@@ -84,7 +84,7 @@ class OpenClDevice:
             raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
 
     def peers(self) -> list[DeviceInfo]:
-        """OpenCL has no copies between the devices of two contexts, but through the host."""
+        """Empty: OpenCL copies between the devices of two contexts only through the host."""
         return []
 
     def peer_memory(self, peer_id: str, nbytes: int) -> Allocation:
@@ -93,7 +93,7 @@ class OpenClDevice:
     def compile(self, text: str) -> _Program:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # compilers talk; failures are raised
+                warnings.simplefilter("ignore")  # compilers print warnings; failures are raised
                 return _Program(cl.Program(self._context, text).build())
         except cl.Error as error:
             raise BenchmarkFailed(f"the kernels do not compile with {self.compiler}: {error}") from None
@@ -129,11 +129,11 @@ class OpenClDevice:
             self._lost(error)
 
     def clocks(self) -> Clocks:
-        """OpenCL tells no live clock."""
+        """OpenCL does not report live clocks."""
         return Clocks()
 
     def usage(self, window_seconds: float) -> Usage:
-        """Of a processor; of other devices OpenCL tells nothing."""
+        """For a processor; OpenCL reports nothing for other devices."""
         return host.usage(window_seconds) if self._profile.is_host_processor else Usage()
 
     def watch(self) -> Watch:
@@ -144,7 +144,7 @@ class OpenClDevice:
         self._second.finish()
 
     def _start_all(self, operations: Sequence[Operation]) -> list[tuple[list[Any], list[Any]]]:
-        """Held back until all is queued: a launch costs the host more than a short kernel the device.
+        """Held until everything is queued: a launch costs the host more than a short kernel the device.
 
         Seen with PoCL: an empty kernel in a batch takes 15 us without, and 1 us with it.
         """
@@ -177,7 +177,7 @@ class OpenClDevice:
             [_enqueue(each, queue) for each in row]
             for row, queue in zip((both.first, both.second), queues, strict=True)
         ]
-        for queue in queues:  # one waits for the other, which must have been sent off
+        for queue in queues:  # one waits for the other, which must have been flushed
             queue.flush()
         cl.enqueue_barrier(self._queue, wait_for=[rows[1][-1]])
         return [row[0] for row in rows], [row[-1] for row in rows]

@@ -26,15 +26,15 @@ Flag = Literal[
 Effect = Literal["no_gauge", "not_comparable", "no_verdict", "no_projection", "unsteady", "slows"]
 
 EFFECTS: dict[Effect, str] = {
-    "no_gauge": "The figure moves no gauge of the service: the last valid one stays.",
+    "no_gauge": "The figure does not change the service's gauges: they keep the last valid one.",
     "not_comparable": (
         "The figure is not the memory's own: compared with other runs it is NOT COMPARABLE, and it heads "
         "a report only if there is no other."
     ),
     "no_verdict": "Compared with other runs it gets no FASTER, SLOWER or SAME, only AMBIGUOUS.",
     "no_projection": "The efficiency is not projected onto GDDR7.",
-    "unsteady": "The next run may well give another figure: the gauge `gpubench_last_run_stable` is 0.",
-    "slows": "It may be why a window of `sustained` is slow: the finding of such a window names it.",
+    "unsteady": "The next run may well give a different figure: the gauge `gpubench_last_run_stable` is 0.",
+    "slows": "It may explain a slow window of `sustained`: the finding on that window names it.",
 }
 """What a flag does, in the order of the columns of docs/flags.md."""
 
@@ -50,18 +50,18 @@ class FlagInfo:
 
 FLAGS: dict[Flag, FlagInfo] = {
     "cached_footprint": FlagInfo(
-        "The footprint is too small to keep the cache out: part of the figure is the cache's.",
-        "Free memory, or ask for a larger footprint; compare nothing with this figure.",
+        "The footprint is too small to keep the caches out: part of the figure is cache bandwidth.",
+        "Free memory, or ask for a larger footprint; do not compare this figure with others.",
         frozenset({"no_gauge", "not_comparable", "no_projection"}),
     ),
     "cache_unknown": FlagInfo(
-        "The size of the last-level cache is unknown, so it may be part of the figure.",
+        "The size of the last-level cache is unknown, so the cache may be part of the figure.",
         "Repeat with twice the footprint; a figure that stays the same is the memory's.",
         frozenset({"no_projection"}),
     ),
     "over_theory": FlagInfo(
         "The figure is above the theoretical peak: a cache is part of it, or the peak is wrong.",
-        "Treat it as an error: enlarge the footprint, check bus width and data rate.",
+        "Treat it as an error: enlarge the footprint, and check the bus width and the data rate.",
         frozenset({"no_gauge", "not_comparable", "no_projection"}),
     ),
     "unstable": FlagInfo(
@@ -81,13 +81,13 @@ FLAGS: dict[Flag, FlagInfo] = {
         frozenset({"slows"}),
     ),
     "power_limited": FlagInfo(
-        "Clocks were lowered to hold the power limit, or by the hardware without a reason given.",
+        "Clocks were lowered to stay within the power limit, or by the hardware for no stated reason.",
         "Check power limit, supply and cooling; compare only runs under the same limit.",
         frozenset({"no_projection", "unsteady", "slows"}),
     ),
     "thermal_limited": FlagInfo(
         "The driver lowered clocks because the device was hot.",
-        "Check fans, dust and air flow, let it cool, and repeat.",
+        "Check fans, dust and airflow, let the device cool, and repeat.",
         frozenset({"no_projection", "unsteady", "slows"}),
     ),
     "contended": FlagInfo(
@@ -97,7 +97,7 @@ FLAGS: dict[Flag, FlagInfo] = {
     ),
     "unverified": FlagInfo(
         "The data were wrong after the benchmark: there is no figure.",
-        "Repeat; if it stays, suspect the memory, its clock or the driver before the program.",
+        "Repeat; if it happens again, suspect the memory, its clock or the driver before the program.",
         frozenset({"no_gauge", "not_comparable", "no_projection"}),
     ),
 }

@@ -39,5 +39,5 @@ def parse_url(text: str) -> Address:
         raise InvalidParameters(f"{text!r}: {match['scheme']} is not supported; allowed: {ALLOWED}")
     port = int(match["port"] or DEFAULT_PORT)
     if not 1 <= port <= 65_535:
-        raise InvalidParameters(f"{text!r}: no port has the number {port}; allowed: 1 to 65535")
+        raise InvalidParameters(f"{text!r}: port {port} is not valid; allowed: 1 to 65535")
     return Address(match["ipv6"] or match["host"], port)

@@ -78,9 +78,9 @@ def findings(
     }
     names = {1: "floor", BATCHES[-1]: "queued", LONG_BATCH: "unqueued"}
     texts = {
-        1: "one launch by itself, between two looks at the device's clock: what any sample usually costs",
-        BATCHES[-1]: f"a launch among {BATCHES[-1]} that are queued before the first begins",
-        LONG_BATCH: f"a launch among {LONG_BATCH}, most of them as the host comes to launch them",
+        1: "one launch by itself, between two readings of the device's clock: the usual cost of any sample",
+        BATCHES[-1]: f"each of {BATCHES[-1]} launches that are queued before the first begins",
+        LONG_BATCH: f"each of {LONG_BATCH} launches, most of them as fast as the host can launch",
     }
     for launches, name in names.items():
         if each := latencies.get((1, launches)):
@@ -93,9 +93,9 @@ def findings(
         yield Finding(
             benchmark,
             "sound_footprint",
-            f"a pass over less than {size}, read at some {format_bandwidth(bytes_per_second)}, lasts less "
-            f"than {FLOORS_OF_A_SOUND_PASS} times the floor: alone in a sample, more than "
-            f"{100 / FLOORS_OF_A_SOUND_PASS:.0f} % of it would be its launch",
+            f"a pass over less than {size}, read at about {format_bandwidth(bytes_per_second)}, takes less "
+            f"than {FLOORS_OF_A_SOUND_PASS} times the floor: if a sample has no other pass, more than "
+            f"{100 / FLOORS_OF_A_SOUND_PASS:.0f} % of that time is the launch",
             floor.median * bytes_per_floor_second,
             "byte",
         )

@@ -89,8 +89,8 @@ def findings(
             benchmark,
             "slow_region",
             f"slices {begin} to {end - 1}, from {format_bytes(begin * slice_bytes)} to "
-            f"{format_bytes(end * slice_bytes)} of the memory taken, reach {format_percent(ratio)} of the "
-            "median slice",
+            f"{format_bytes(end * slice_bytes)} of the allocated memory, reach {format_percent(ratio)} of "
+            "the median slice",
             ratio,
             "ratio",
         )
@@ -120,7 +120,7 @@ def findings(
     yield Finding(
         benchmark,
         "sweep_time",
-        f"all {format_bytes(memory_bytes)} once at the pace of these slices: {format_seconds(sweep)}",
+        f"one pass over all {format_bytes(memory_bytes)} at this bandwidth: {format_seconds(sweep)}",
         sweep,
         "s",
     )

@@ -162,13 +162,13 @@ _WHOLE_MEMORY_ROWS = (
     ),
     Benchmark(
         name="integrity",
-        summary="patterns over free memory, every wrong word found",
+        summary="test patterns over free memory, which find every wrong word",
         family="integrity",
         parameters=IntegrityParameters,
     ),
     Benchmark(
         name="sustained",
-        summary="triad over seconds to minutes, as a time series with power and heat",
+        summary="triad over seconds to minutes, as a time series with power and temperature",
         family="sustained",
         parameters=SustainedParameters,
     ),
@@ -177,13 +177,13 @@ _WHOLE_MEMORY_ROWS = (
 _DEVICE_ROWS = (
     Benchmark(
         name="occupancy",
-        summary="bandwidth over the number of groups of threads in flight",
+        summary="bandwidth by the number of thread groups in flight",
         family="occupancy",
         parameters=OccupancyParameters,
     ),
     Benchmark(
         name="launch",
-        summary="time of a kernel that does next to nothing",
+        summary="time of a kernel that does almost nothing",
         family="launch",
     ),
 )
@@ -191,7 +191,7 @@ _DEVICE_ROWS = (
 _TRANSFER_ROWS = (
     Benchmark(
         name="transfer",
-        summary="between host and device, and within the device by its copy engine",
+        summary="bandwidth between host and device, and within the device by its copy engine",
         family="transfer",
         parameters=TransferParameters,
     ),
@@ -205,7 +205,7 @@ _ACCESS_ROWS = (
     ),
     Benchmark(
         name="pattern",
-        summary="bandwidth by what the data hold: zeros, ones, checkerboard, walking bit, random",
+        summary="bandwidth by data pattern: zeros, ones, checkerboard, walking bit, random",
         family="pattern",
     ),
     Benchmark(
@@ -236,7 +236,7 @@ _ACCESS_ROWS = (
 _LATENCY_ROWS = (
     Benchmark(
         name="latency",
-        summary="time of one access that waits for the one before, over the footprint",
+        summary="time of one access that waits for the previous one, by footprint",
         family="latency",
         parameters=LatencyParameters,
     ),
@@ -248,7 +248,7 @@ _LATENCY_ROWS = (
     ),
     Benchmark(
         name="cache_sweep",
-        summary="read and copy bandwidth over the footprint, and the caches that it shows",
+        summary="read and copy bandwidth by footprint, and the caches that it reveals",
         family="cache_sweep",
         parameters=CacheSweepParameters,
     ),

@@ -55,7 +55,7 @@ def parse_suites(text: str) -> dict[str, Suite]:
     for index, row in enumerate(rows):
         suite = convert(row, Suite, f"suite[{index}]")
         if suite.name in found:
-            raise InvalidParameters(f"suite[{index}].name: there is a suite {suite.name!r} above it already")
+            raise InvalidParameters(f"suite[{index}].name: an earlier suite is also called {suite.name!r}")
         if suite.all == bool(suite.benchmarks):
             raise InvalidParameters(f"suite[{index}]: {suite.name!r} needs either benchmarks or `all = true`")
         found[suite.name] = suite

@@ -121,7 +121,7 @@ def find_board(text: str) -> Board:
         return found[0]
     if found:
         raise CatalogError(
-            f"{text[:60]!r} may be {len(found)} boards: {_listed(found)}; write more of the name, or the id"
+            f"{text[:60]!r} matches {len(found)} boards: {_listed(found)}; write more of the name, or the id"
         )
     raise CatalogError(f"no board {text[:60]!r} in the catalogue; {_close_boards(asked, text)}")
 

@@ -42,8 +42,8 @@ NOT_ALLOWED = (
     "That a link without wrong data is a clean link: GDDR7 detects errors and sends again, which shows as "
     "lost bandwidth only.",
     "That the board is slow because it is below the nominal peak while its memory clock was lower: the "
-    "fraction at the live clock speaks about the access.",
-    "Anything from tools that count otherwise: a copy counted once is half of a copy counted twice.",
+    "fraction at the live clock shows how well the memory was used.",
+    "Anything from tools that count differently: a copy counted once is half of a copy counted twice.",
     "That a projection was measured: it assumes that another memory would reach the same fraction.",
 )
 NOT_ALLOWED_HBM = (

@@ -127,9 +127,7 @@ class Arena:
             except OutOfDeviceMemory:
                 piece = size // 2 if size // 2 >= _MIN_PIECE_BYTES else 0
         if not self._allocations:
-            raise OutOfDeviceMemory(
-                f"the device has not {format_bytes(step_bytes)} free in one piece of {format_bytes(nbytes)}"
-            )
+            raise OutOfDeviceMemory(f"the device cannot allocate {format_bytes(step_bytes)} in one piece")
         return list(self._allocations)
 
     def _add(self, nbytes: int) -> None:

@@ -85,7 +85,7 @@ def environment_facts(document: RunDocument) -> Table:
         facts.append(("Not watched", telemetry.absent))
     if telemetry.others_busy_ratio is not None:
         share = units.format_percent(telemetry.others_busy_ratio)
-        facts.append(("Processor time of others", f"{share}, in the busiest benchmark or part of one"))
+        facts.append(("Processor time used by others", f"{share}, in the busiest benchmark or part of one"))
     if telemetry.before is not None:
         facts.append(("Before the run", _idle(telemetry.before)))
     return _facts("Environment", facts)

@@ -21,13 +21,13 @@ MAX_ROWS = 64
 """The most rows for a curve; a longer one has a row for each of its series."""
 
 _HOW_TO_READ = (
-    "Bandwidth is what must cross the memory bus; of caches and links, what was moved; in GB/s = 10^9 "
-    "byte/s. Every figure is the median of its samples, with the interval that holds it with 95 % "
-    f"confidence. {RANGE} A figure whose data were not verified is not shown. A fraction of theory is of "
-    "the nominal peak, data rate x bus width / 8; at the live clock, of the peak at the memory clock that "
-    "was seen while measuring. A module is 32 bits of the bus; whole memory is the time to go through all "
-    "of it once at that pace; payload is the part of the bytes that was asked for. Bars are shares of the "
-    "highest figure of their table."
+    "Bandwidth counts the bytes that must cross the memory bus; for caches and links, the bytes that were "
+    "moved. 1 GB/s is 10^9 byte/s. Every figure is the median of its samples, with the 95 % confidence "
+    f"interval of that median. {RANGE} A figure whose data were not verified is not shown. *of theory* is "
+    "the fraction of the nominal peak, data rate x bus width / 8; *at live clock* is the fraction of the "
+    "peak at the memory clock that was seen while measuring. A module is 32 bits of the bus. *whole memory* "
+    "is the time of one pass over all of it at that bandwidth. Payload is the part of the bytes that was "
+    "asked for. Bars are shares of the highest figure of their table."
 )
 _REFERENCES = (
     "References are theoretical peaks. The column *own theory* is this device's theory over the "

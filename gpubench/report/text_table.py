@@ -16,7 +16,7 @@ UNKNOWN = "–"
 RANGE_MARK = "(range)"
 RANGE = (
     f"{RANGE_MARK}: not a 95 % interval but the lowest to the highest sample, because the samples are too "
-    "few or depend too much on each other. Another run's median may lie outside."
+    "few, or depend too much on each other. The median of another run may lie outside it."
 )
 
 

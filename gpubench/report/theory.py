@@ -188,7 +188,7 @@ def _of_board(row: Board) -> TheoryReport:
 
 def _variants(row: Board) -> str | None:
     others = [f"{each.label} ({each.id})" for each in variants_of(row)]
-    return f"other boards of this name: {', '.join(others)}" if others else None
+    return f"other boards with this name: {', '.join(others)}" if others else None
 
 
 def _report(

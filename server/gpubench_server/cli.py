@@ -132,13 +132,13 @@ def _parser() -> argparse.ArgumentParser:
         "--address-file",
         type=Path,
         metavar="FILE",
-        help="once the server listens, write its addresses to this file as JSON; it is removed at the end",
+        help="once the server listens, write its addresses to this JSON file; removed when the server stops",
     )
     parser.add_argument(
         "--runtime",
         choices=list(_RUNTIMES),
         default="auto",
-        help="which devices to offer (default: auto, which is all)",
+        help="which devices to offer (default: auto, all that are installed)",
     )
     parser.add_argument(
         "--insecure",

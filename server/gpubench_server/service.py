@@ -133,7 +133,7 @@ class Service:
 
     def _run(self, params: RunParams, request: Request, outbox: Outbox) -> None:
         if request.id is msgspec.UNSET:
-            raise InvalidRequest("a run needs an id: without one nobody would be told what became of it")
+            raise InvalidRequest("a run needs an id: without one, no answer could be sent")
         check_runs_of_client(outbox.open_tickets, self._limits)
         begun = time.monotonic()
         ticket = Ticket(outbox, request.id, holds=True, fetches=False)

@@ -86,7 +86,7 @@ def test_a_users_own() -> None:
         ("[[suite]]\nname = 'Not A Name'\nall = true\n", r"at suite\[0\]\.name"),
         ("[[suite]]\nname = 'a'\n", r"suite\[0\]: 'a' needs either benchmarks or `all = true`"),
         ("[[suite]]\nname = 'a'\nall = true\nbenchmarks = [{name = 'triad'}]\n", "needs either"),
-        ("[[suite]]\nname = 'a'\nall = true\n" * 2, r"suite\[1\]\.name: there is a suite 'a'"),
+        ("[[suite]]\nname = 'a'\nall = true\n" * 2, r"suite\[1\]\.name: an earlier suite is also called 'a'"),
         ("[[suite]]\nname = 'a'\nbenchmark = 1\n", r"'benchmark' at suite\[0\]\.benchmark; allowed: name"),
         (
             "[[suite]]\nname = 'a'\n[[suite.benchmarks]]\nname = 'triad'\nparams = 1\n",

@@ -128,7 +128,7 @@ def test_memory_that_is_wrong_everywhere_is_counted_whole(measure: Measure) -> N
     assert counts(told)["storage_errors"] == 2 * MAX_ROWS
     assert counts(told)["flipped_bit_0"] == 2 * MAX_ROWS
     [text] = [f.text for f in told.findings if f.name == "flipped_bit_0"]
-    assert f"bit 0 was wrong in {2 * MAX_ROWS} of {2 * MAX_ROWS} wrong reads looked at" in text
+    assert f"bit 0 was wrong in {2 * MAX_ROWS} of {2 * MAX_ROWS} wrong reads examined" in text
 
 
 CHUNK = "CHECK_CHUNK\n    }\n"
@@ -148,7 +148,7 @@ def test_a_check_that_misses_errors_is_found_out(measure: Measure, fault: str) -
     _, told = measure("integrity", faults=(planted,), patterns=["random"], **QUICK)
     [m] = told.measurements
     assert m.status == "failed"
-    assert "words spoiled on purpose" in (m.reason or "")
+    assert "words corrupted on purpose" in (m.reason or "")
 
 
 def test_a_word_that_is_not_written_is_found(measure: Measure) -> None:

@@ -108,9 +108,9 @@ def test_a_floor_that_is_hardly_known_is_told_with_its_interval() -> None:
     floor, sound = findings("launch", [point(1, 1, 1.27e-6, 0.74e-6, 5.5e-6)], 2**30 * 10)
     assert (floor.value, sound.value) == (1.27e-6, pytest.approx(1.27e-4 * 2**30 * 10))
     assert floor.text.startswith("1.27 µs (740 ns to 5.5 µs): ")
-    assert floor.text.endswith("usually costs")
+    assert floor.text.endswith("the usual cost of any sample")
     assert sound.text.startswith(
-        "a pass over less than 1.3 MiB (775.9 KiB to 5.632 MiB), read at some 10.74 GB/s, lasts less than "
+        "a pass over less than 1.3 MiB (775.9 KiB to 5.632 MiB), read at about 10.74 GB/s, takes less than "
     )
     floor, sound = findings("launch", [point(1, 1, 1e-6, 0.99e-6, 1.01e-6)], 1e12)
     assert floor.text.startswith("1 µs: ")

@@ -221,7 +221,7 @@ def test_one_core_is_skipped(simulated: SimulatedDevice) -> None:
     simulated.info = msgspec.structs.replace(PROCESSOR, compute_units=1)
     _, told = run_on(simulated, "loaded_latency", footprint_bytes=MIB)
     [m] = told.measurements
-    assert (m.status, m.reason) == ("skipped", "one core cannot walk and read at once")
+    assert (m.status, m.reason) == ("skipped", "one core cannot follow pointers and read at the same time")
 
 
 def test_groups_that_do_not_run_beside_each_other_are_skipped(measure: Measure) -> None:
@@ -230,7 +230,7 @@ def test_groups_that_do_not_run_beside_each_other_are_skipped(measure: Measure) 
     _, told = measure("loaded_latency", faults=(late,))
     [m] = told.measurements
     assert m.status == "skipped"
-    assert "do not run beside each other" in (m.reason or "")
+    assert "does not run its groups at the same time" in (m.reason or "")
 
 
 def test_a_walk_that_never_begins_holds_nobody(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,4 +257,4 @@ def test_heat_clocks_and_limits() -> None:
     assert found["heating"].value == pytest.approx(0.1)
     assert found["memory_clock_last_to_first"].value == pytest.approx(0.95)
     assert "compute_clock_last_to_first" not in found
-    assert found["limited"].text == "limited by power in 75.0 % of the looks"
+    assert found["limited"].text == "limited by power in 75.0 % of the readings"

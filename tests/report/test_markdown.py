@@ -74,7 +74,7 @@ def test_an_interval_that_does_not_hold_is_called_a_range() -> None:
 
 def test_the_introduction_defines_bandwidth_of_caches_too() -> None:
     head = render_markdown([document()]).split("## ")[0]
-    assert "what must cross the memory bus; of caches and links, what was moved" in head
+    assert "for caches and links, the bytes that were moved" in head
 
 
 def test_figures_beside_those_of_others_bear_their_flags() -> None:
@@ -98,7 +98,7 @@ def test_figures_beside_those_of_others_bear_their_flags() -> None:
 def test_processor_time_of_others_is_that_of_the_busiest_part() -> None:
     run = document(measurement(34.2), device=processor(), telemetry=Telemetry(others_busy_ratio=0.323))
     facts = section(render_markdown([run]), "Environment")
-    assert "| Processor time of others | 32.3 %, in the busiest benchmark or part of one |" in facts
+    assert "| Processor time used by others | 32.3 %, in the busiest benchmark or part of one |" in facts
 
 
 def test_a_host_without_theory_says_that_there_is_none() -> None:

@@ -142,7 +142,9 @@ class SimulatedDevice:
 
     def allocate(self, nbytes: int) -> SimulatedAllocation:
         if nbytes > min(self.free_bytes(), self.info.max_allocation_bytes or nbytes):
-            raise OutOfDeviceMemory(f"{self.info.name} gives no {nbytes} bytes in one piece; ask for less")
+            raise OutOfDeviceMemory(
+                f"{self.info.name} cannot allocate {nbytes} bytes in one piece; ask for less"
+            )
         self.allocations.append(SimulatedAllocation(nbytes, self.allocations.remove))
         return self.allocations[-1]
 

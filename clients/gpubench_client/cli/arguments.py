@@ -23,7 +23,7 @@ def add_references(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--references",
         action=argparse.BooleanOptionalAction,
-        help="compare with graphics boards and GDDR memories (default: for all devices but processors)",
+        help="compare with graphics boards and GDDR memories (default: yes, except for processors)",
     )
 
 

@@ -11,7 +11,7 @@ from gpubench_client.cli.output import Output
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--markdown", action="store_true", help="print docs/benchmarks.md, with all parameters, instead"
+        "--markdown", action="store_true", help="print docs/benchmarks.md instead, which has all parameters"
     )
     add_backend(parser)
     add_json(parser)

@@ -12,7 +12,9 @@ from gpubench_client.cli.output import Output
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="FIRST", help="a folder of run documents, or one document")
     parser.add_argument(
-        "second", metavar="SECOND", help="the same; a verdict needs at least five runs on each side"
+        "second",
+        metavar="SECOND",
+        help="the other folder or document; a verdict needs at least five runs on each side",
     )
     add_json(parser)
 

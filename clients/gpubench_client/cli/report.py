@@ -11,7 +11,10 @@ from gpubench_client.cli.output import Output
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "documents", nargs="+", metavar="RUN.JSON", help="run documents, of `gpubench run --out`; - is stdin"
+        "documents",
+        nargs="+",
+        metavar="RUN.JSON",
+        help="run documents, as written by `gpubench run --out`; - is stdin",
     )
     add_references(parser)
     add_out(parser, "write the report to FILE instead of stdout")

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN_ID", help="the id that `gpubench run` printed")
     add_out(parser, "write the run document to FILE")
     add_references(parser)
-    add_server(parser, "needed: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
+    add_server(parser, "required: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
     add_json(parser)
 
 

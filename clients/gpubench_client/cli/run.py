@@ -70,16 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=bus_width,
         help="width of that memory's bus, all channels together (8 to 65536)",
     )
-    add_out(parser, "write the run document to FILE, also if the run fails or is interrupted")
+    add_out(parser, "write the run document to FILE, even if the run fails or is interrupted")
     parser.add_argument(
         "--deadline",
         metavar="TIME",
         type=deadline,
-        help="of the whole run, its time in the queue included: seconds, or with a unit such as 30m or 2h "
+        help="time limit of the whole run, including the queue: seconds, or with a unit such as 30m or 2h "
         "(up to 1d)",
     )
     parser.add_argument(
-        "--key", help="with a server: a run with the same key is not run twice, but answered again"
+        "--key", help="with a server: a key that was used before returns that run instead of a new one"
     )
     parser.add_argument(
         "--detach",

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=bus_width,
         help="width of the whole memory bus, for a technology (8 to 65536)",
     )
-    parser.add_argument("--list", action="store_true", help="list all boards and technologies that are known")
+    parser.add_argument("--list", action="store_true", help="list all known boards and technologies")
     parser.add_argument("--sources", action="store_true", help="show where each figure comes from")
     add_json(parser)
 

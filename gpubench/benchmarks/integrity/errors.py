@@ -18,7 +18,7 @@ Kind = Literal["transfer", "addressing", "retention", "storage"]
 Words = npt.NDArray[np.uint64]
 
 KINDS: dict[Kind, str] = {
-    "transfer": "right when read again: lost on the way",
+    "transfer": "right when read again: corrupted on the way",
     "addressing": "the value of another address",
     "retention": "right before the pause and wrong after it",
     "storage": "wrong when read again too",
@@ -123,12 +123,12 @@ def findings(
     looked_at = errors.kinds.total()
     for kind, meaning in KINDS.items():
         if count := errors.kinds[kind]:
-            text = f"{count} of {looked_at} wrong reads looked at: {kind}, {meaning}"
+            text = f"{count} of {looked_at} wrong reads examined: {kind}, {meaning}"
             yield Finding(benchmark, f"{kind}_errors", text, count, "reads")
     for bit in sorted({*errors.risen, *errors.fallen}):
         risen, fallen = errors.risen[bit], errors.fallen[bit]
         text = (
-            f"bit {bit} was wrong in {risen + fallen} of {looked_at} wrong reads looked at: "
+            f"bit {bit} was wrong in {risen + fallen} of {looked_at} wrong reads examined: "
             f"{risen} times 1 for 0, {fallen} times 0 for 1"
         )
         yield Finding(benchmark, f"flipped_bit_{bit}", text, risen + fallen, "reads")

@@ -110,7 +110,7 @@ class MemoryUnderTest:
             # A bad word may happen to be right when it is corrupted.
             if (count := self._count()) < words - wrong_anyway:
                 raise BenchmarkFailed(
-                    f"{kernel} of {pattern.name} found {count} of {words} words spoiled on purpose"
+                    f"{kernel} of {pattern.name} found {count} of {words} words corrupted on purpose"
                 )
 
     def _launch(self, pattern: Pattern, step: Step, salt: int, number: int, found: int) -> Launch:

@@ -161,14 +161,14 @@ def findings(
     cache_bytes, known = info.last_level_cache_bytes, known_caches(info, together=False)
     for each in level_findings(benchmark, "", [*within, *paged], known, cache_bytes, _figure):
         if paged and each.name == "memory":
-            text = f"{each.text}, page by page: with few translations of addresses"
+            text = f"{each.text}, page by page, with few address translations"
             each = structs.replace(each, name="memory_paged", text=text)
         yield each
     beyond = [each for each in random if each.footprint_bytes >= memory_from_bytes(cache_bytes)]
     if paged and beyond:
         value, unit, words = figure_of(beyond, _figure)
         words += memory_proviso(cache_bytes)
-        text = f"memory: {words}, at random over all: with translations of addresses"
+        text = f"memory: {words}, at random over the whole footprint, with address translations"
         yield Finding(benchmark, "memory", text, value, unit)
 
 

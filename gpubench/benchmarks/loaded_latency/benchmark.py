@@ -25,7 +25,7 @@ WAITING_RATIO = 1.5
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
     """A figure with latency and bandwidth for each load, and findings on all."""
     if (context.device.info.compute_units or 1) < 2:
-        raise Skipped("one core cannot walk and read at once")
+        raise Skipped("one core cannot follow pointers and read at the same time")
     parameters = LoadedLatencyParameters(**planned.parameters)
     line_bytes = parameters.line_bytes or context.profile.line_bytes
     limit = context.device.info.max_allocation_bytes

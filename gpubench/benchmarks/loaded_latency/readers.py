@@ -36,7 +36,7 @@ class Readers:
         self.count = (shape.groups or 1) - 1
         self._chunks = nbytes // self._chunk_bytes // self.count
         if not self._chunks:
-            raise Skipped(f"{self.count} groups need {self.count * self._chunk_bytes} bytes to read, or more")
+            raise Skipped(f"{self.count} groups need at least {self.count * self._chunk_bytes} bytes to read")
         self._limit = _TRIAL_CHUNKS
         self._cut = 0
         self._program = context.programs.program(
@@ -121,7 +121,7 @@ class Readers:
             seconds = self._context.device.run([self.launch(steps << number // 5, delay)])
             if read := sum(self._words(_CHUNKS)):
                 return seconds * self.count / read
-        raise Skipped("groups of this device do not run beside each other")
+        raise Skipped("this device does not run its groups at the same time")
 
     def _words(self, number: int) -> list[int]:
         """The word of that number of each group."""

@@ -144,7 +144,7 @@ def _clocks(windows: Sequence[Window]) -> _Found:
 def _limits(looks: Sequence[TelemetrySample]) -> _Found:
     for reason in sorted({reason for look in looks for reason in look.limits}):
         ratio = sum(reason in look.limits for look in looks) / len(looks)
-        yield "limited", f"limited by {reason} in {format_percent(ratio)} of the looks", ratio, "ratio"
+        yield "limited", f"limited by {reason} in {format_percent(ratio)} of the readings", ratio, "ratio"
 
 
 def _energy(windows: Sequence[Window], looks: Sequence[TelemetrySample], idle_watts: float | None) -> _Found:

@@ -114,7 +114,9 @@ class CudaDevice:
             return PinnedMemory(nbytes) if pinned else PageableMemory(nbytes)
         except (cuda.Error, MemoryError) as error:
             kind = "pinned" if pinned else "pageable"
-            raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
+            raise BenchmarkFailed(
+                f"the host cannot allocate {nbytes} bytes of {kind} memory: {error}"
+            ) from None
 
     def peers(self) -> list[DeviceInfo]:
         with self._calls("asked for its peers"):

@@ -72,7 +72,7 @@ class OpenClDevice:
             return DeviceAllocation(self._context, nbytes)
         except (cl.Error, OSError) as error:
             raise OutOfDeviceMemory(
-                f"{self._info.name} gives no {nbytes} bytes in one piece ({error}); ask for less"
+                f"{self._info.name} cannot allocate {nbytes} bytes in one piece ({error}); ask for less"
             ) from None
 
     def host_memory(self, nbytes: int, *, pinned: bool) -> PinnedMemory | PageableMemory:
@@ -81,7 +81,9 @@ class OpenClDevice:
             return PinnedMemory(self._context, self._queue, nbytes) if pinned else PageableMemory(nbytes)
         except (cl.Error, MemoryError) as error:
             kind = "pinned" if pinned else "pageable"
-            raise BenchmarkFailed(f"the host gives no {nbytes} bytes of {kind} memory: {error}") from None
+            raise BenchmarkFailed(
+                f"the host cannot allocate {nbytes} bytes of {kind} memory: {error}"
+            ) from None
 
     def peers(self) -> list[DeviceInfo]:
         """Empty: OpenCL copies between the devices of two contexts only through the host."""
@@ -109,7 +111,7 @@ class OpenClDevice:
                 f"{self._info.name} has too little memory free ({error}); ask for less"
             ) from None
         except cl.LogicError as error:  # this launch is not possible, such as for its group size
-            raise BenchmarkFailed(f"{self._info.name} refused it: {error}") from None
+            raise BenchmarkFailed(f"{self._info.name} refused the operation: {error}") from None
         except cl.Error as error:
             self._lost(error)
         return float(nanoseconds) * 1e-9

@@ -40,6 +40,6 @@ def verify_device_data(device: Device, programs: Programs, dtype: str) -> None:
         wrong[:, _ELEMENT_COLUMN] = False
     if wrong.any():
         raise BenchmarkFailed(
-            f"the device makes {int(wrong.sum())} of {wrong.size} {dtype} values otherwise than the host, so "
-            "that no check would mean anything: its compiler or its arithmetic is wrong; try another driver"
+            f"the device computes {int(wrong.sum())} of {wrong.size} {dtype} values differently from the "
+            "host, so no check would mean anything: its compiler or arithmetic is wrong; try another driver"
         )

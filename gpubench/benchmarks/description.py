@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gpubench.benchmarks.registry import BENCHMARKS, StreamBenchmark
 from gpubench.benchmarks.suites import suites
 from gpubench.results.machine import Record
+from gpubench.results.schema import json_schema
 
 
 class BenchmarkInfo(Record, frozen=True):
@@ -48,7 +47,7 @@ def describe() -> Benchmarks:
                 explanation=row.explanation,
                 payload_arrays=row.payload_arrays if isinstance(row, StreamBenchmark) else None,
                 bus_arrays=row.bus_arrays if isinstance(row, StreamBenchmark) else None,
-                parameters=msgspec.json.schema(row.parameters),
+                parameters=json_schema(row.parameters),
             )
             for row in BENCHMARKS.values()
         ],

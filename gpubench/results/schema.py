@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -12,11 +13,22 @@ from gpubench.results.versions import SCHEMA
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+def json_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON Schema of a struct, the same under every Python.
+
+    Descriptions are docstrings, which Python before 3.13 leaves indented as they are in the source.
+    """
+    schema: dict[str, Any] = msgspec.json.schema(struct)
+    for definition in schema["$defs"].values():
+        if "description" in definition:
+            definition["description"] = cleandoc(definition["description"])
+    return schema
+
+
 def document_schema() -> dict[str, Any]:
     """Made from the structs that documents are read into; allows unknown fields, as reading does."""
-    return {"$schema": DIALECT, "title": f"gpubench run document, version {SCHEMA}"} | msgspec.json.schema(
-        RunDocument
-    )
+    title = f"gpubench run document, version {SCHEMA}"
+    return {"$schema": DIALECT, "title": title} | json_schema(RunDocument)
 
 
 def render_schema() -> str:

@@ -15,7 +15,7 @@ from gpubench.errors import DeadlineExceeded, from_wire
 from gpubench.executor.prepare import prepare_run
 from gpubench.executor.probe import devices_of, probe, workers_for
 from gpubench.executor.supervisor import StopRequest, supervise
-from gpubench.executor.worker_process import WorkerProcess
+from gpubench.executor.worker_slot import WorkerSlot
 from gpubench.library import RunDocument
 from gpubench.protocol.messages import Accepted, Devices
 from gpubench_client.backend import BenchmarkNames, RunOptions, split_options
@@ -51,8 +51,8 @@ class LocalClient:
             probed = devices_of(workers)
             chosen = choose(probed.devices, asked.device, probed.runtimes)
             # The worker that found the device has loaded its runtime already; the others end here.
-            worker = workers.pop(chosen.runtime)
-        with _ending(worker):
+            slot = WorkerSlot(workers.pop(chosen.runtime), chosen.id)
+        with _ending(slot):
             stop = callbacks.stop or StopRequest()
             if stop.reason is not None:
                 raise stop.reason
@@ -61,24 +61,32 @@ class LocalClient:
             )
             with _deadline(asked.deadline_seconds, time.monotonic() - started_at, stop):
                 run = prepared.on(chosen)
-                document = supervise(worker, run, prepared.recorder, stop, callbacks.on_progress)
+                document = supervise(
+                    slot.worker_for(chosen.id),
+                    run,
+                    prepared.recorder,
+                    stop,
+                    callbacks.on_progress,
+                    replace=slot.replace,
+                )
         if document.error is not None:
-            error, data = document.error, {"kind": document.error.kind, "document": RunDocument.of(document)}
+            error = document.error
+            data = {"kind": error.kind, "retryable": error.retryable, "document": RunDocument.of(document)}
             raise from_wire(error.code, error.message, data)
         return RunDocument.of(document)
 
 
 @contextlib.contextmanager
-def _ending(worker: WorkerProcess) -> Iterator[None]:
+def _ending(slot: WorkerSlot) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        worker.release()  # a user who interrupts does not want to wait until a driver's call returns
+        slot.release()  # a user who interrupts does not want to wait until a driver's call returns
         raise
     except BaseException:
-        worker.end()
+        slot.end()
         raise
-    worker.end()
+    slot.end()
 
 
 @contextlib.contextmanager

@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import msgspec
 
+from gpubench.devices.cache_folder import CacheFolder, open_folder
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import DeviceLost, LineTooLong
-from gpubench.executor.messages import Command, Event
+from gpubench.executor.loss import CRASHES, Counters, reason_of
+from gpubench.executor.messages import Command, Event, Run
 from gpubench.framing import LineBuffer
+
+log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 3.0
 """From closing the connection to SIGKILL: killing a process that uses a GPU has frozen GPUs."""
 
 _MAX_EVENT_BYTES = 64 * 1024 * 1024
+_KEPT_OUTPUT_BYTES = 4096
 
 
 class WorkerProcess:
     """A worker process and the socket pair that connects it to its owner.
 
-    ``send`` may be called from any thread; ``receive`` from one.
+    It has a folder for compiled kernels that was proved to be usable; with ``empty_cache`` a new one. What it
+    prints to stderr is logged. ``send`` may be called from any thread; ``receive`` from one.
+
+    Raises ``LimitReached`` if the process or its folder cannot be made.
     """
 
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603
-                # -P: files in the current folder must not shadow our modules.
-                [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
-                start_new_session=True,
-            )
-        self._socket = ours
+    def __init__(self, *, empty_cache: bool = False) -> None:
+        self.cache = open_folder(empty=empty_cache)
+        self.is_used = False
+        """Whether it has been given a run."""
+        self._before = Counters.now()
+        try:
+            self._socket, self._process = _start(self.cache)
+        except (OSError, MemoryError) as error:
+            self.cache.remove()
+            reached = limit_reached(error)
+            if reached is None:
+                raise
+            raise reached from None
+        self._output = _Output(self._process)
+        self._remove_cache = weakref.finalize(self, self.cache.remove)
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
         self._send_lock = threading.Lock()
         self._decoder = msgspec.json.Decoder(Event)
@@ -54,9 +68,15 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended itself by a signal, as over a damaged cache of compiled kernels."""
+        return -(self._process.poll() or 0) in CRASHES
+
     def send(self, command: Command) -> None:
         """Raises ``DeviceLost`` if the process is gone."""
         line = msgspec.json.encode(command) + b"\n"
+        self.is_used = self.is_used or isinstance(command, Run)
         with self._send_lock:
             try:
                 self._socket.sendall(line)
@@ -71,43 +91,106 @@ class WorkerProcess:
         deadline = time.monotonic() + timeout_seconds
         try:
             while (line := self._lines.next_line()) is None:
-                self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+                left_seconds = deadline - time.monotonic()
+                if not self._wait_for_input(left_seconds):
+                    if left_seconds <= 0:
+                        return None
+                    continue
                 chunk = self._socket.recv(1 << 20)
                 if not chunk:
                     raise self._lost()
                 self._lines.feed(chunk)
             event: Event = self._decoder.decode(line)
-        except TimeoutError:
-            return None
         except OSError:
             raise self._lost() from None
         except (LineTooLong, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DeviceLost(f"the worker process sent an invalid message: {error}") from None
         return event
 
+    def _wait_for_input(self, seconds: float) -> bool:
+        """Whether the socket can be read; takes what was printed, lest the process wait for that."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        if not self._output.ended:
+            poll.register(self._output.descriptor, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll(max(0.0, seconds) * 1000)]
+        if not self._output.ended and self._output.descriptor in ready:
+            self._output.take()
+        return self._socket.fileno() in ready
+
     def _lost(self) -> DeviceLost:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5)
-        code = self._process.returncode
-        if code is None:
-            how = "closed its connection"
-        elif code < 0:
-            how = f"was ended by {signal.Signals(-code).name}"
-        else:
-            how = f"ended with exit code {code}"
-        return DeviceLost(f"the worker process {how}; the next run starts a new one")
+        self._output.take()
+        return reason_of(self._process.returncode, self._before, self._output.text)
 
     def release(self) -> None:
         """Close the connection without waiting; the worker ends on its own."""
         self._socket.close()
+        self._output.close()
 
     def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Close the connection, which ends the worker; if it does not, SIGTERM, then SIGKILL."""
-        self._socket.close()
+        self.release()
         for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
             if signal_number is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._process.pid, signal_number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace_seconds / 2)
+                break
+        self._remove_cache()
+
+
+class _Output:
+    """What a process prints to stderr: logged, and the end of it kept."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None  # noqa: S101
+        self._stream = process.stderr
+        self._pid = process.pid
+        self._kept = b""
+        self.descriptor = self._stream.fileno()
+        self.ended = False
+        os.set_blocking(self.descriptor, False)
+
+    @property
+    def text(self) -> str:
+        return self._kept.decode(errors="replace")
+
+    def take(self) -> None:
+        """All that can be read without waiting."""
+        while not self.ended:
+            try:
+                chunk = os.read(self.descriptor, 1 << 16)
+            except BlockingIOError:
                 return
+            self.ended = not chunk
+            self._kept = (self._kept + chunk)[-_KEPT_OUTPUT_BYTES:]
+            for line in chunk.decode(errors="replace").splitlines():
+                log.info("worker %d: %s", self._pid, line)
+
+    def close(self) -> None:
+        self.ended = True
+        self._stream.close()
+
+
+def _start(cache: CacheFolder) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            process = subprocess.Popen(  # noqa: S603
+                # -P: files in the current folder must not shadow our modules.
+                [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **cache.environment},
+                # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return ours, process

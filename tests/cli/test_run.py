@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -33,6 +34,22 @@ def test_json_prints_only_the_document_on_stdout(tmp_path: Path) -> None:
     assert accepted == f"run {document.run_id}: accepted"
     assert others == ["triad: started", "triad: finished", "copy: started", "copy: finished", f"wrote {out}"]
     assert ran.stderr.count("GB/s") == 2
+
+
+def test_labels_and_the_host_are_in_the_document(url: str) -> None:
+    """Through a server too; and they belong to the request that a key names."""
+    common = [*QUICK, "--server", url, "--json", "--label=node=rack7", "--key=labelled"]
+    ran = gpubench("run", "triad", *common, "--label", "team=a b")
+    assert ran.returncode == 0, ran.stderr
+    document = decode_document(ran.stdout)
+    assert document.labels == {"node": "rack7", "team": "a b"}
+    assert document.environment is not None
+    assert document.environment.host.name == platform.node()
+    [m] = document.measurements
+    assert m.huge_page_ratio is not None
+    ran = gpubench("run", "triad", *common, "--label=team=other")
+    assert ran.returncode == 2
+    assert "--key: the key 'labelled' belongs to run" in ran.stderr
 
 
 def test_a_curve_has_its_own_table(url: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
+MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
 MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
 
 
@@ -108,6 +109,22 @@ def footprint(text: str) -> int:
             f"{format_bytes(MAX_FOOTPRINT_BYTES)}"
         )
     return size
+
+
+def label(text: str) -> tuple[str, str]:
+    """A type for ``KEY=VALUE``, the user's own words about a run."""
+    key, equals, value = text.partition("=")
+    valid = key.isascii() and key.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    if not equals or not valid or key[0] in "0123456789.-" or len(key) > MAX_LABEL_KEY:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a label; write KEY=VALUE, such as node=rack7-n12; a key has letters, "
+            f"digits, _, . and -, begins with a letter or _, and has at most {MAX_LABEL_KEY} characters"
+        )
+    if len(value) > MAX_LABEL_VALUE:
+        raise argparse.ArgumentTypeError(
+            f"the value of {key} has {len(value)} characters; allowed: {MAX_LABEL_VALUE}"
+        )
+    return key, value
 
 
 def bus_width(text: str) -> int:

@@ -13,6 +13,7 @@ from gpubench_client.cli.arguments import (
     bus_width,
     deadline,
     footprint,
+    label,
     time_limit,
 )
 from gpubench_client.cli.command import Command
@@ -80,6 +81,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--key", help="with a server: a key that was used before returns that run instead of a new one"
+    )
+    parser.add_argument(
+        "--label",
+        dest="labels",
+        metavar="KEY=VALUE",
+        action="append",
+        type=label,
+        default=[],
+        help="keep your own words in the run document, such as node=rack7-n12; may be repeated",
     )
     parser.add_argument(
         "--detach",

@@ -166,7 +166,7 @@ class RunDocument(Record, frozen=True, kw_only=True):
     ``labels`` are the user's own, such as ``node``.
     """
 
-    schema: Annotated[int, Meta(extra_json_schema={"const": versions.SCHEMA})] = versions.SCHEMA
+    schema: Annotated[int, Meta(extra_json_schema={"enum": list(versions.DESCRIBED)})] = versions.SCHEMA
     run_id: str
     outcome: Outcome
     error: ErrorInfo | None = None

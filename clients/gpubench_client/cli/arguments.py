@@ -7,6 +7,7 @@ argparse is imported for every command line: help must be quick.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
@@ -114,8 +115,7 @@ def footprint(text: str) -> int:
 def label(text: str) -> tuple[str, str]:
     """A type for ``KEY=VALUE``, the user's own words about a run."""
     key, equals, value = text.partition("=")
-    valid = key.isascii() and key.replace("-", "").replace("_", "").replace(".", "").isalnum()
-    if not equals or not valid or key[0] in "0123456789.-" or len(key) > MAX_LABEL_KEY:
+    if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) or len(key) > MAX_LABEL_KEY:
         raise argparse.ArgumentTypeError(
             f"{text[:40]!r} is not a label; write KEY=VALUE, such as node=rack7-n12; a key has letters, "
             f"digits, _, . and -, begins with a letter or _, and has at most {MAX_LABEL_KEY} characters"

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gpubench.comparison.compare import Comparison
-from gpubench.comparison.verdicts import Verdict
-from gpubench.report import device_tables, tables, text_table
+from gpubench.comparison.sides import SidesComparison
+from gpubench.report import device_tables, sides, tables, text_table
 from gpubench.report.curves import Shown, shown_curves
 from gpubench.report.flag_notes import flag_notes
 from gpubench.report.text_table import RANGE, RANGE_MARK
@@ -80,12 +80,21 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     return Group(*(each for each in shown if each.row_count), *notes)
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
-    """The second side against the first."""
-    shown = table(tables.verdicts(verdicts))
-    for row, verdict in zip(shown.rows, verdicts, strict=True):
-        row.style = _COLORS.get(verdict.verdict, "")
-    return shown
+def side_tables(comparison: SidesComparison) -> RenderableType:
+    """The sides, what is not the same about them, their figures with verdicts, and why."""
+    results, lines = sides.results_table(comparison)
+    shown = table(results)
+    for row, line in zip(shown.rows, lines, strict=True):
+        row.style = _COLORS.get(line.verdict.verdict, "") if line.verdict else ""
+    others = [
+        table(sides.sides_table(comparison)),
+        table(sides.differences_table(comparison), style="yellow"),
+        shown,
+        table(sides.shares_table(comparison)),
+        table(sides.means_table(comparison)),
+        table(sides.published_table(comparison)),
+    ]
+    return Group(*(each for each in others if each.row_count), *map(Text, sides.reasons(comparison)))
 
 
 def table(found: text_table.Table, style: str = "") -> Table:

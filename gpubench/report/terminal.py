@@ -60,13 +60,14 @@ def _curves(shown: Shown) -> list[RenderableType]:
 
 
 def comparison_tables(comparison: Comparison) -> RenderableType:
-    """The shares of each figure, then the best one against references, projections, others' figures."""
+    """The shares of each figure, then one of them against references, projections, others' figures."""
     # A terminal has room for one column of figures.
-    best = tables.best(comparison.results)
-    references = tables.references(comparison, [best] if best else [], brief=True)
+    shown = tables.headline(comparison.results)
+    against = [shown] if shown and tables.is_comparable(shown) else []
+    references = tables.references(comparison, against, brief=True)
     projections = tables.projections(comparison)
     title = "Per pin, per module (32 bits of the bus), and time" if comparison.theory else "Time"
-    shown = [
+    parts = [
         table(_with(tables.measurements(comparison), _SHARES, f"{title} for the whole memory")),
         table(references),
         table(projections),
@@ -78,7 +79,7 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     if projections.rows:
         limits.append("A projection assumes the efficiency measured here.")
     notes = [Text(" ".join(limits), "dim")] if limits else []
-    return Group(*(each for each in shown if each.row_count), *notes)
+    return Group(*(each for each in parts if each.row_count), *notes)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from gpubench_client.cli.arguments import add_json, add_server, one_of
+from gpubench.command_line import one_of
+from gpubench_client.cli.arguments import add_json, add_server
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 

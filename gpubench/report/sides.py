@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -72,6 +72,27 @@ def shares_table(comparison: SidesComparison) -> Table:
                 rows.append((row_label(row), letter(number), *_shares(figure)))
     title = "Spread between runs, and shares of theory, pins and modules (32 bits of the bus)"
     return Table(title, columns, tuple(rows), 2, last_text=1)
+
+
+def pooled_tables(comparison: SidesComparison) -> tuple[Table, Table]:
+    """Of a comparison with a single side: its figures and its shares, without what needs a second."""
+    lines = [line for row in comparison.rows for line in _result_lines(row)]
+    figures = tuple((line.cells[0], line.cells[2], line.cells[3]) for line in lines)
+    shares = shares_table(comparison)
+    return (
+        Table(
+            f"All {len(comparison.sides[0].documents)} runs together",
+            ("benchmark", "figure", "lowest to highest"),
+            figures,
+        ),
+        replace(
+            shares,
+            title="From run to run",
+            columns=(shares.columns[0], *shares.columns[2:]),
+            rows=tuple((row[0], *row[2:]) for row in shares.rows),
+            text_columns=1,
+        ),
+    )
 
 
 def means_table(comparison: SidesComparison) -> Table:

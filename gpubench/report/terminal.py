@@ -99,6 +99,11 @@ def side_tables(comparison: SidesComparison) -> RenderableType:
     return Group(*(each for each in others if each.row_count), *map(Text, sides.reasons(comparison)))
 
 
+def pooled_tables(comparison: SidesComparison) -> RenderableType:
+    """The runs of one side taken together: their figures, and the spread between them."""
+    return Group(*(table(each) for each in sides.pooled_tables(comparison) if each.rows))
+
+
 def table(found: text_table.Table, style: str = "") -> FittingTable:
     """One table of the report's model, without columns in which no figure is known."""
     shown = FittingTable(

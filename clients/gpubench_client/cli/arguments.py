@@ -15,6 +15,7 @@ from gpubench.command_line import one_of
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
+MAX_REPEAT = 1000
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
 MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
 
@@ -98,6 +99,16 @@ def footprint(text: str) -> int:
             f"{format_bytes(MAX_FOOTPRINT_BYTES)}"
         )
     return size
+
+
+def count(text: str) -> int:
+    """A type for a number of runs."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and 1 <= int(digits) <= MAX_REPEAT):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a valid count; allowed: 1 to {MAX_REPEAT}; write 5"
+        )
+    return int(digits)
 
 
 def label(text: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from gpubench_client.cli.arguments import (
     add_out,
     add_references,
     bus_width,
+    count,
     deadline,
     footprint,
     label,
@@ -20,6 +21,7 @@ from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
 if TYPE_CHECKING:
+    from gpubench.results.document import RunDocument
     from gpubench_client.cli.request import RunRequest
 
 
@@ -71,7 +73,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=bus_width,
         help="width of that memory's bus, all channels together (8 to 65536)",
     )
-    add_out(parser, "write the run document to FILE, even if the run fails or is interrupted")
+    add_out(
+        parser,
+        "write the run document to FILE, even if the run fails or is interrupted; a folder, such as runs/, "
+        "gets a file for each run",
+    )
+    parser.add_argument(
+        "--repeat",
+        metavar="COUNT",
+        type=count,
+        default=1,
+        help="run all of it so many times (1 to 1000), one after the other; a verdict of `gpubench compare` "
+        "needs five runs on each side",
+    )
     parser.add_argument(
         "--deadline",
         metavar="TIME",
@@ -102,22 +116,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace, output: Output) -> None:
+    from gpubench_client.cli.repeat import run_repeatedly
+    from gpubench_client.cli.request import run_request
+
+    request = run_request(args)
+    if args.detach and args.repeat == 1:
+        _submit(args, request, output)
+        return
+    run_repeatedly(args, lambda out: _measure(args, request, out, output), output)
+
+
+def _measure(
+    args: argparse.Namespace, request: RunRequest, out_name: str | None, output: Output
+) -> RunDocument | None:
     """However the run ends, write and show what it finished; then raise the error."""
     from gpubench.errors import Cancelled, GpubenchError
     from gpubench.executor.supervisor import StopRequest
-    from gpubench.results.document import RunDocument
     from gpubench_client.cli.backend import open_backend
     from gpubench_client.cli.delivery import deliver
     from gpubench_client.cli.files import out_file
     from gpubench_client.cli.interrupts import cancel_on_interrupt
     from gpubench_client.cli.progress import progress_display
-    from gpubench_client.cli.request import run_request
 
-    request = run_request(args)
-    if args.detach:
-        _submit(args, request, output)
-        return
-    out = out_file(args.out)
+    out = out_file(out_name)
     stop = StopRequest()
     error: GpubenchError | None = None
     document: RunDocument | None
@@ -142,6 +163,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
         raise KeyboardInterrupt
     if error is not None:
         raise error
+    return document
 
 
 def _submit(args: argparse.Namespace, request: RunRequest, output: Output) -> None:

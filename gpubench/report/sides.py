@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from gpubench import units
+from gpubench.comparison.generations import Generations
 from gpubench.comparison.sides import Pooled, Row, Side, SidesComparison, published_beside, whole_memory_row
 from gpubench.comparison.verdicts import Verdict
 from gpubench.report.text_table import UNKNOWN, Table, clean, in_brackets, or_unknown, percent_cell
@@ -46,7 +47,7 @@ def differences_table(comparison: SidesComparison) -> Table:
     """Everything that is recorded and not the same on all sides: each may be why the figures differ."""
     columns = ("what differs", *map(letter, range(len(comparison.sides))))
     rows = [
-        (name, *(clean(value or UNKNOWN) for value in values))
+        tuple(map(clean, (name, *(value or UNKNOWN for value in values))))
         for name, values in comparison.environment.items()
     ]
     pages = _huge_pages(comparison)
@@ -145,8 +146,15 @@ def reasons(comparison: SidesComparison) -> list[str]:
     ]
 
 
-def sides_json(comparison: SidesComparison, skipped: Sequence[tuple[str, str]] = ()) -> bytes:
-    """The same as one JSON object, UTF-8; ``skipped`` are files that could not be read, with the reason."""
+def sides_json(
+    comparison: SidesComparison,
+    skipped: Sequence[tuple[str, str]] = (),
+    generations: Sequence[Generations] | None = None,
+) -> bytes:
+    """The same as one JSON object, UTF-8; ``skipped`` are files that could not be read, with the reason.
+
+    ``generations`` are left out unless they were asked for.
+    """
     return msgspec.json.encode(
         {
             "sides": [
@@ -168,6 +176,7 @@ def sides_json(comparison: SidesComparison, skipped: Sequence[tuple[str, str]] =
             "means": comparison.means,
             "environment": comparison.environment,
             "skipped": [{"file": name, "reason": why} for name, why in skipped],
+            **({} if generations is None else {"generations": generations}),
         }
     )
 

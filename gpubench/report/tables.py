@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gpubench import units
 from gpubench.comparison.compare import Comparison, Result
-from gpubench.comparison.references import Reference
+from gpubench.comparison.references import HEADLINES, Reference
 from gpubench.flags import flags_with
 from gpubench.report.text_table import (
     UNKNOWN,
@@ -132,10 +132,6 @@ def claims(comparisons: Sequence[Comparison]) -> Table:
     found = dict.fromkeys(claim for comparison in comparisons for claim in comparison.claims)
     rows = tuple((claim.date, claim.vendor, claim.text, claim.baseline, claim.source) for claim in found)
     return Table("Claims of vendors", ("date", "vendor", "claim", "against", "source"), rows, 5)
-
-
-HEADLINES = ("triad", "copy", "add", "scale", "read", "write", "dot")
-"""The benchmark that represents a run: the first of these that it has, so that runs show the same one."""
 
 
 def headline(results: Sequence[Result]) -> Result | None:

@@ -10,11 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gpubench.comparison.compare import Comparison
+from gpubench.comparison.generations import Generations
 from gpubench.comparison.sides import SidesComparison
 from gpubench.report import device_tables, sides, tables, text_table
 from gpubench.report.curves import Shown, shown_curves
 from gpubench.report.fitting_table import FittingTable
 from gpubench.report.flag_notes import flag_notes
+from gpubench.report.generations import claims_table, generations_table
+from gpubench.report.generations import notes as generation_notes
 from gpubench.report.text_table import RANGE, RANGE_MARK
 from gpubench.results.machine import DeviceInfo
 
@@ -97,6 +100,12 @@ def side_tables(comparison: SidesComparison) -> RenderableType:
         table(sides.published_table(comparison)),
     ]
     return Group(*(each for each in others if each.row_count), *map(Text, sides.reasons(comparison)))
+
+
+def generation_tables(found: Sequence[Generations]) -> RenderableType:
+    """Each device against generations of GDDR, vendors' claims, and what nothing of it proves."""
+    parts = [part for each in found for part in (generations_table(each), claims_table(each))]
+    return Group(*map(table, parts), *(Text(line, "dim") for line in generation_notes(found)))
 
 
 def pooled_tables(comparison: SidesComparison) -> RenderableType:

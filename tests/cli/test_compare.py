@@ -56,6 +56,23 @@ def test_the_json_names_sides_figures_and_verdicts(
     ]
 
 
+def test_generations_of_one_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = folder(tmp_path, "runs", 1612.8)
+    assert main(["compare", runs, "--generations"]) == 0
+    out, _ = words(capsys)
+    [row] = [line.split() for line in out.splitlines() if line.strip().startswith("GDDR7 32 Gbit/s")]
+    assert row[3:] == [
+        *("512", "bit", "2048.0", "0.875x", "0.787x", "1843.1", "1839.4", "to", "1846.8"),
+        *("32", "GiB", "48", "GiB"),
+    ]
+    assert "25.20 Gbit/s per pin" in out
+    assert "What cannot be concluded from this:" in out
+    assert main(["compare", "RTX 5090", "--generations", "--json"]) == 0
+    found = json.loads(words(capsys)[0])
+    assert found["rows"] == []
+    assert [each["measured_ratio"] for each in found["generations"][0]["generations"]] == [None] * 7
+
+
 def test_fail_on_is_an_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = folder(tmp_path, "before", 1500), folder(tmp_path, "after", 1400)
     assert main(["compare", before, after, "--fail-on", "slower"]) == 3

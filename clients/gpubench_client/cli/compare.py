@@ -39,27 +39,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=f"end with exit code 3 if any benchmark has this verdict: {', '.join(FAIL_ON)}; may be repeated",
     )
+    parser.add_argument(
+        "--generations",
+        action="store_true",
+        help="each device against GDDR6, GDDR6X and GDDR7 at its bus width: theory, projection, capacity, "
+        "and vendors' claims beside what was measured; one side is enough",
+    )
     add_server(parser, "where run ids are looked up: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
     add_json(parser)
 
 
 def execute(args: argparse.Namespace, output: Output) -> None:
+    from gpubench.comparison.generations import generations_of
     from gpubench.comparison.sides import compare_sides
     from gpubench.errors import InvalidParameters
     from gpubench_client.cli.sides import read_sides
 
-    if len(args.sides) < 2:
+    if len(args.sides) < 2 and not args.generations:
         raise InvalidParameters("SIDE: there is only one; name at least two, such as before/ after/")
     sides, baseline, skipped = read_sides(args, output)
+    if not args.generations and not any(side.documents for side in sides):
+        raise InvalidParameters(
+            "SIDE: none of the sides has a run; boards alone are compared by `gpubench theory`, or with "
+            "--generations"
+        )
     comparison = compare_sides(sides, baseline)
+    generations = (
+        [generations_of(side, number, comparison.rows) for number, side in enumerate(sides)]
+        if args.generations
+        else None
+    )
     if output.json:
         from gpubench.report.sides import sides_json
 
-        output.text(sides_json(comparison, skipped).decode())
+        output.text(sides_json(comparison, skipped, generations).decode())
     else:
-        from gpubench.report.terminal import side_tables
+        from gpubench.report.terminal import generation_tables, pooled_tables, side_tables
 
-        output.show(side_tables(comparison))
+        output.show(side_tables(comparison) if len(sides) > 1 else pooled_tables(comparison))
+        if generations is not None:
+            output.show(generation_tables(generations))
     _fail_on(comparison, args.fail_on)
 
 

@@ -125,6 +125,26 @@ def unlike(documents: Sequence[RunDocument]) -> dict[str, list[str]]:
     return {name: shown for name, shown in values.items() if len(shown) > 1}
 
 
+class Environments:
+    """``changes`` and ``unlike`` of the same runs again and again, as for each point of a curve."""
+
+    def __init__(self) -> None:
+        self._changes: dict[tuple[tuple[int, ...], ...], tuple[Change, ...]] = {}
+        self._unlike: dict[tuple[int, ...], dict[str, list[str]]] = {}
+
+    def changes(self, a: Sequence[RunDocument], b: Sequence[RunDocument]) -> tuple[Change, ...]:
+        key = (tuple(map(id, a)), tuple(map(id, b)))
+        if key not in self._changes:
+            self._changes[key] = changes(a, b)
+        return self._changes[key]
+
+    def unlike(self, documents: Sequence[RunDocument]) -> dict[str, list[str]]:
+        key = tuple(map(id, documents))
+        if key not in self._unlike:
+            self._unlike[key] = unlike(documents)
+        return self._unlike[key]
+
+
 def differing(sides: Sequence[Sequence[RunDocument]]) -> dict[str, tuple[str | None, ...]]:
     """What differs between any of these sides, or within one: by name, a text for each side.
 

@@ -125,7 +125,10 @@ def compare_sides(sides: Sequence[Side], baseline: int = 0) -> SidesComparison:
     if not 0 <= baseline < len(sides):
         raise InvalidParameters(f"the baseline must be one of the {len(sides)} sides")
     found = [by_settings(side.documents) for side in sides]
-    judged = [verdicts_by_settings(sides[baseline].documents, side.documents) for side in sides]
+    judged = [
+        {} if number == baseline else verdicts_by_settings(sides[baseline].documents, side.documents)
+        for number, side in enumerate(sides)
+    ]
     apart = told_apart(m for side in sides for document in side.documents for m in document.measurements)
     rows = []
     for key in dict.fromkeys(key for side in found for key in side):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gpubench.comparison.environment import Change, changes, huge_pages_change, unlike
+from gpubench.comparison.environment import Change, Environments, huge_pages_change
 from gpubench.comparison.reasons import Reason, Values, reason
 from gpubench.flags import Flag, flags_with, ordered
 from gpubench.results.document import Measurement, RunDocument, Summary
@@ -118,16 +118,18 @@ def verdicts_by_settings(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> 
     """As ``compare_runs``. A benchmark without common settings has one verdict for all of them."""
     ours, theirs = by_settings(a), by_settings(b)
     verdicts: dict[Settings, Verdict] = {}
+    known = Environments()
     for benchmark in dict.fromkeys(key[0] for key in (*ours, *theirs)):
         mine = {key: figures for key, figures in ours.items() if key[0] == benchmark}
         other = {key: figures for key, figures in theirs.items() if key[0] == benchmark}
         common = mine.keys() & other.keys()
         if common:
             keys = dict.fromkeys((*mine, *other))
-            verdicts |= {key: _verdict(benchmark, mine.get(key, []), other.get(key, [])) for key in keys}
+            for key in keys:
+                verdicts[key] = _verdict(benchmark, mine.get(key, []), other.get(key, []), known)
         else:
             a_all, b_all = (list(chain.from_iterable(side.values())) for side in (mine, other))
-            verdict = _verdict(benchmark, a_all, b_all)
+            verdict = _verdict(benchmark, a_all, b_all, known)
             verdicts |= dict.fromkeys((*mine, *other), verdict)
     return verdicts
 
@@ -142,7 +144,7 @@ def by_settings(documents: Sequence[RunDocument]) -> dict[Settings, list[Figure]
     return grouped
 
 
-def _verdict(benchmark: str, a: list[Figure], b: list[Figure]) -> Verdict:
+def _verdict(benchmark: str, a: list[Figure], b: list[Figure], known: Environments) -> Verdict:
     found = Verdict(
         benchmark=benchmark,
         parameters=(a or b)[0][1].parameters,
@@ -153,7 +155,7 @@ def _verdict(benchmark: str, a: list[Figure], b: list[Figure]) -> Verdict:
         runs_b=_runs(b),
         differences=_differences(a, b) if a and b else (),
         flags=ordered(flag for _, measurement in (*a, *b) for flag in measurement.flags),
-        changes=_changes(a, b) if a and b else (),
+        changes=_changes(a, b, known) if a and b else (),
     )
     if not a or not b:
         return found.because(reason("only_first_side" if a else "only_second_side"))
@@ -165,7 +167,7 @@ def _verdict(benchmark: str, a: list[Figure], b: list[Figure]) -> Verdict:
             return found.because(replace(wrong, text=f"a figure cannot be used: {wrong.text}"))
     if mixed := _mixed(a) or _mixed(b):
         return found.because(reason("devices_differ", devices=mixed))
-    if unlike_machines := _unlike(a) or _unlike(b):
+    if unlike_machines := _unlike(a, known) or _unlike(b, known):
         return found.because(reason("machines_differ", differences=unlike_machines))
     first, second = _side(a), _side(b)
     ratio, low, high = second.median / first.median, second.low / first.high, second.high / first.low
@@ -212,15 +214,15 @@ def _mixed(figures: list[Figure]) -> str:
     return ", ".join(names) if len(names) > 1 else ""
 
 
-def _unlike(figures: list[Figure]) -> str:
-    found = unlike([document for document, _ in figures])
+def _unlike(figures: list[Figure], known: Environments) -> str:
+    found = known.unlike([document for document, _ in figures])
     return "; ".join(f"{name}: {' and '.join(values)}" for name, values in found.items())
 
 
-def _changes(a: list[Figure], b: list[Figure]) -> tuple[Change, ...]:
+def _changes(a: list[Figure], b: list[Figure], known: Environments) -> tuple[Change, ...]:
     first, second = ([document for document, _ in side] for side in (a, b))
     pages = huge_pages_change([m for _, m in a], [m for _, m in b])
-    return (*changes(first, second), *([pages] if pages else []))
+    return (*known.changes(first, second), *([pages] if pages else []))
 
 
 def _side(figures: list[Figure]) -> _Side:

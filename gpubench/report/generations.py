@@ -37,7 +37,7 @@ def notes(found: Sequence[Generations]) -> list[str]:
         "Peaks are rate x width / 8. The column own theory is the device's own peak over that of the row, "
         "and the column of the benchmark the figure measured over it.",
         "A projection was not measured: it assumes the fraction of the peak that was measured here. "
-        "Capacities are those with one module on each 32 bits of the bus; boards with two have twice as much.",
+        "Capacities are those with one module on each 32 bits of the bus; boards with two have twice that.",
         "Energy and heat are measured by `gpubench run sustained` on devices that report power: of the whole "
         "board and by the GPU's sensor, so they neither confirm nor refute a claim about memory chips.",
     ]

@@ -10,6 +10,8 @@ from gpubench.report.text_table import UNKNOWN, Table, bandwidth_cell, bits_cell
 from gpubench.results.document import RunDocument
 from gpubench.results.machine import DeviceInfo, Host, IdleGate, Theory
 
+FEW_HUGE_PAGES_RATIO = 0.5
+
 
 def device_name(document: RunDocument) -> str:
     return clean(document.device.name) if document.device else "unknown device"
@@ -118,6 +120,18 @@ def _pages(document: RunDocument) -> str | None:
     ends = dict.fromkeys(units.format_percent(share) for share in (shares[0], shares[-1]))
     setting = document.environment.host.huge_pages if document.environment else None
     return f"{' to '.join(ends)} of the memory on huge pages (setting: {setting or UNKNOWN})"
+
+
+def small_pages_note(document: RunDocument) -> str | None:
+    """That most of the memory was on small pages, if it was; null on devices with memory of their own."""
+    shares = [m.huge_page_ratio for m in document.measurements if m.huge_page_ratio is not None]
+    if not shares or min(shares) >= FEW_HUGE_PAGES_RATIO:
+        return None
+    setting = document.environment.host.huge_pages if document.environment else None
+    return (
+        f"Only {units.format_percent(min(shares))} of the memory was on huge pages (the system's setting is "
+        f"{clean(setting or 'unknown')}): latencies are longer for that, and bandwidths may be lower."
+    )
 
 
 def _idle(before: IdleGate) -> str:

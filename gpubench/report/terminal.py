@@ -51,7 +51,13 @@ def measurement_table(comparison: Comparison) -> RenderableType:
         *_ranges([figures, *(each for shown in curves for each in shown.tables)]),
         *_flags(comparison),
         *(Text(text_table.clean(note), style="dim") for note in comparison.notes if comparison.results),
+        *_pages(comparison),
     )
+
+
+def _pages(comparison: Comparison) -> list[Text]:
+    note = device_tables.small_pages_note(comparison.document)
+    return [Text(note, style="yellow")] if note else []
 
 
 def _curves(shown: Shown) -> list[RenderableType]:

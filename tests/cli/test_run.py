@@ -53,6 +53,27 @@ def test_labels_and_the_host_are_in_the_document(url: str) -> None:
     assert "--key: the key 'labelled' belongs to run" in ran.stderr
 
 
+def test_memory_on_small_pages_is_said(tmp_path: Path) -> None:
+    """With huge pages switched off for the process, whatever the system's setting is."""
+    out = tmp_path / "run.json"
+    no_huge_pages = (
+        "import ctypes, os, sys; assert ctypes.CDLL(None).prctl(41, 1, 0, 0, 0) == 0; "  # PR_SET_THP_DISABLE
+        "os.execv(sys.executable, sys.argv[1:])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", no_huge_pages, *GPUBENCH, "run", "triad", *QUICK, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    [m] = decode_document(out.read_bytes()).measurements
+    assert m.huge_page_ratio == 0.0
+    assert "Only 0.0 % of the memory was on huge pages" in ran.stdout
+
+
 def test_a_curve_has_its_own_table(url: str) -> None:
     ran = gpubench("run", "mix", "--footprint=16MiB", "--time-limit=0.05", "--server", url)
     assert ran.returncode == 0, ran.stderr

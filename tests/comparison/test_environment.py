@@ -211,6 +211,8 @@ def test_equal_machines_differ_a_little_in_memory() -> None:
 def test_what_is_not_recorded_is_no_difference() -> None:
     older = side(100, host=dict.fromkeys(HOST.__struct_fields__), runtime=None, compiler=None, driver=None)
     assert changes(side(100), older) == ()
+    mixed = [*side(100), *side(100, driver="7.1")]
+    assert changes(mixed, older) == ()
     bare = RunDocument(run_id="r", outcome="failed", created_at="")
     assert changes([bare], side(100)) == ()
     assert unlike([bare, *side(100)]) == {}

@@ -119,6 +119,19 @@ def test_verdicts_with_both_figures_and_the_reason_in_a_code_and_in_words() -> N
     )
 
 
+def test_names_of_sides_and_labels_are_text_and_not_markup() -> None:
+    runs = [
+        document(measurement(1600.0), labels={"[red]x\x1b[2J": f"[bold]{n}[/oops]"}, run_id=str(n))
+        for n in range(2)
+    ]
+    text = shown(side_tables(compare_sides([Side("[b]a\x1b", (runs[0],)), Side("c\nd", (runs[1],))])))
+    assert "[b]a" in text
+    assert "c d" in text
+    assert "label [red]x [2J" in text
+    assert "[bold]1[/oops]" in text
+    assert "\x1b" not in text
+
+
 def test_names_are_text_and_not_markup() -> None:
     odd = msgspec.structs.replace(rtx_5090(), name="[bold red]GPU[/] \x1b[2J[/oops]")
     text = shown(device_table([odd]))

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 import gpubench
-from gpubench.atomic_files import replaces, write_file
+from gpubench.atomic_files import write_file
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
@@ -94,7 +94,7 @@ def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None
     try:
         yield
     finally:
-        if replaces(path):  # a pipe or a device is not ours to remove
+        if path.is_file() and not path.is_symlink():  # a pipe or a device is not ours to remove
             path.unlink(missing_ok=True)
 
 

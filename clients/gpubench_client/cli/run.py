@@ -70,7 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=bus_width,
         help="width of that memory's bus, all channels together (8 to 65536)",
     )
-    add_out(parser, "write the run document to FILE, even if the run fails or is interrupted")
+    add_out(
+        parser,
+        "write the run document to FILE, even if the run fails or is interrupted; with the ending .csv its "
+        "figures alone; - is stdout",
+    )
     parser.add_argument(
         "--deadline",
         metavar="TIME",
@@ -97,8 +101,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
     from gpubench.executor.supervisor import StopRequest
     from gpubench.results.document import RunDocument
     from gpubench_client.cli.backend import open_backend
-    from gpubench_client.cli.delivery import deliver
-    from gpubench_client.cli.files import out_file
+    from gpubench_client.cli.delivery import deliver, document_out
     from gpubench_client.cli.interrupts import cancel_on_interrupt
     from gpubench_client.cli.progress import progress_display
     from gpubench_client.cli.request import run_request
@@ -107,7 +110,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
     if args.detach:
         _submit(args, request, output)
         return
-    out = out_file(args.out)
+    out = document_out(args.out, output, [args.suite_file] if args.suite_file is not None else [])
     stop = StopRequest()
     error: GpubenchError | None = None
     document: RunDocument | None

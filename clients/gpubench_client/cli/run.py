@@ -75,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_out(
         parser,
-        "write the run document to FILE, even if the run fails or is interrupted; a folder, such as runs/, "
-        "gets a file for each run",
+        "write the run document to FILE, even if the run fails or a signal ends it; with the ending .csv its "
+        "figures alone; - is stdout; a folder, such as runs/, gets a file for each run",
     )
     parser.add_argument(
         "--repeat",
@@ -129,41 +129,48 @@ def execute(args: argparse.Namespace, output: Output) -> None:
 def _measure(
     args: argparse.Namespace, request: RunRequest, out_name: str | None, output: Output
 ) -> RunDocument | None:
-    """However the run ends, write and show what it finished; then raise the error."""
-    from gpubench.errors import Cancelled, GpubenchError
+    """However the run ends, write and show what it finished; then raise the error, or ``Ended``."""
+    from gpubench.errors import GpubenchError
     from gpubench.executor.supervisor import StopRequest
     from gpubench_client.cli.backend import open_backend
-    from gpubench_client.cli.delivery import deliver
-    from gpubench_client.cli.files import out_file
-    from gpubench_client.cli.interrupts import cancel_on_interrupt
+    from gpubench_client.cli.delivery import deliver, document_out
     from gpubench_client.cli.progress import progress_display
+    from gpubench_client.cli.run_signals import Ended, RunSignals
 
-    out = out_file(out_name)
+    out = document_out(out_name, output, [args.suite_file] if args.suite_file is not None else [])
     stop = StopRequest()
     error: GpubenchError | None = None
+    undelivered: GpubenchError | None = None
     document: RunDocument | None
-    with (
-        open_backend(args, output) as backend,
-        progress_display(output) as display,
-        cancel_on_interrupt(stop, display.cancelling),
-    ):
-        try:
-            document = backend.run(
-                request.benchmarks,
-                **request.options,
-                on_accepted=display.accepted,
-                on_progress=display.progress,
-                stop=stop,
-            )
-        except GpubenchError as raised:
-            error, document = request.explain(raised), raised.document
-    if document is not None:
-        deliver(document, out, output, references=args.references)
-    if isinstance(stop.reason, Cancelled):  # not a deadline, which sets it too
-        raise KeyboardInterrupt
-    if error is not None:
-        raise error
-    return document
+    with RunSignals(stop) as signals:
+        with (
+            open_backend(args, output) as backend,
+            progress_display(output) as display,
+            signals.during(display, backend.stopped),
+        ):
+            try:
+                document = backend.run(
+                    request.benchmarks,
+                    **request.options,
+                    on_accepted=display.accepted,
+                    on_progress=display.progress,
+                    stop=stop,
+                )
+            except GpubenchError as raised:
+                error, document = request.explain(raised), raised.document
+        if document is not None:
+            try:
+                deliver(document, out, output, references=args.references)
+            except GpubenchError as raised:
+                undelivered = raised
+    if signals.received is None:
+        failure = undelivered or error
+        if failure is not None:
+            raise failure
+        return document
+    if undelivered is not None:
+        output.error(f"gpubench: {undelivered.message}")
+    raise Ended(signals.received)
 
 
 def _submit(args: argparse.Namespace, request: RunRequest, output: Output) -> None:

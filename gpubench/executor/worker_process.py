@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -22,6 +23,7 @@ from gpubench.errors import DeviceLost, LineTooLong
 from gpubench.executor.loss import CRASHES, Counters, reason_of
 from gpubench.executor.messages import Command, Event, Run
 from gpubench.framing import LineBuffer
+from gpubench.signals import IGNORED_BY_WORKER
 
 log = logging.getLogger(__name__)
 
@@ -130,16 +132,21 @@ class WorkerProcess:
         self._output.close()
 
     def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Close the connection, which ends the worker; if it does not, SIGTERM, then SIGKILL."""
+        """Close the connection, which ends the worker; if it does not, SIGKILL."""
         self.release()
-        for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
-            if signal_number is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._process.pid, signal_number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_seconds)
+        if self.alive:
+            self.signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace_seconds / 2)
-                break
+                self._process.wait(grace_seconds)
         self._remove_cache()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the worker and to the compilers that it started, if it is alive."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)  # the leader of its session, and so of its group
 
 
 class _Output:
@@ -177,7 +184,7 @@ class _Output:
 
 def _start(cache: CacheFolder) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair()
-    with theirs:
+    with theirs, _blocked(IGNORED_BY_WORKER):
         try:
             process = subprocess.Popen(  # noqa: S603
                 # -P: files in the current folder must not shadow our modules.
@@ -194,3 +201,13 @@ def _start(cache: CacheFolder) -> tuple[socket.socket, subprocess.Popen[bytes]]:
             ours.close()
             raise
     return ours, process
+
+
+@contextlib.contextmanager
+def _blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Processes started inside, by this thread, begin with these signals blocked, until they ignore them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

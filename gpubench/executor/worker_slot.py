@@ -16,8 +16,8 @@ class WorkerSlot:
         self._device = device
 
     @property
-    def occupied(self) -> bool:
-        return self._worker is not None
+    def worker(self) -> WorkerProcess | None:
+        return self._worker
 
     def worker_for(self, device: str) -> WorkerProcess:
         """The worker that has this device open; another, or one that is gone, is ended first."""

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from gpubench import units
 from gpubench.comparison.compare import Comparison, Result
-from gpubench.comparison.references import Reference
-from gpubench.comparison.verdicts import Verdict
+from gpubench.comparison.references import HEADLINES, Reference
 from gpubench.flags import flags_with
 from gpubench.report.text_table import (
     UNKNOWN,
@@ -17,7 +16,6 @@ from gpubench.report.text_table import (
     bits_cell,
     clean,
     flagged,
-    in_brackets,
     interval_cell,
     interval_of,
     label,
@@ -136,38 +134,25 @@ def claims(comparisons: Sequence[Comparison]) -> Table:
     return Table("Claims of vendors", ("date", "vendor", "claim", "against", "source"), rows, 5)
 
 
-def verdicts(found: Sequence[Verdict]) -> Table:
-    """Side b over side a."""
-    rows = tuple(
-        (
-            clean(f"{each.benchmark}{in_brackets(each.axes)}"),
-            each.verdict,
-            clean(each.reason),
-            or_unknown(each.ratio, lambda ratio: f"{ratio:.4f}"),
-            f"{each.low:.4f} to {each.high:.4f}"
-            if each.low is not None and each.high is not None
-            else UNKNOWN,
-            f"{each.runs_a} and {each.runs_b}",
-            ", ".join(each.flags) or "none",
-        )
-        for each in found
-    )
-    columns = ("benchmark", "verdict", "why", "ratio", "interval", "runs", "flags")
-    return Table("Verdicts", columns, rows, 3, last_text=1)
+def headline(results: Sequence[Result]) -> Result | None:
+    """The one figure that represents a run; of several of one benchmark that with the highest low end.
 
-
-def best(results: Sequence[Result]) -> Result | None:
-    """The one figure that represents a run: among those without a flag, the one with the highest low end.
-
-    A flagged one is taken only if there is no other, and one of a cache only as the last choice. The low end
-    decides because the median of a series in two groups may be in the upper one by chance.
+    A flagged figure counts behind one of the same benchmark without a flag. One that is not comparable is
+    taken only if there is no other. The low end decides because the median of a series in two groups may be
+    in the upper one by chance.
     """
 
-    def standing(result: Result) -> tuple[bool, bool, float]:
-        own = not flags_with("not_comparable", result.flags)
-        return not result.flags, own, result.bandwidth.low
+    def standing(result: Result) -> tuple[bool, int, bool, float]:
+        name = result.benchmark
+        rank = HEADLINES.index(name) if name in HEADLINES else len(HEADLINES)
+        return is_comparable(result), -rank, not result.flags, result.bandwidth.low
 
     return max(results, key=standing, default=None)
+
+
+def is_comparable(result: Result) -> bool:
+    """Whether the figure is the memory's own."""
+    return not flags_with("not_comparable", result.flags)
 
 
 def _narrowest(found: Sequence[Reference], brief: bool) -> list[Reference]:

@@ -10,10 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gpubench.comparison.compare import Comparison
-from gpubench.comparison.verdicts import Verdict
-from gpubench.report import device_tables, tables, text_table
+from gpubench.comparison.generations import Generations
+from gpubench.comparison.sides import SidesComparison
+from gpubench.report import device_tables, sides, tables, text_table
 from gpubench.report.curves import Shown, shown_curves
+from gpubench.report.fitting_table import FittingTable
 from gpubench.report.flag_notes import flag_notes
+from gpubench.report.generations import claims_table, generations_table
+from gpubench.report.generations import notes as generation_notes
 from gpubench.report.text_table import RANGE, RANGE_MARK
 from gpubench.results.machine import DeviceInfo
 
@@ -47,7 +51,13 @@ def measurement_table(comparison: Comparison) -> RenderableType:
         *_ranges([figures, *(each for shown in curves for each in shown.tables)]),
         *_flags(comparison),
         *(Text(text_table.clean(note), style="dim") for note in comparison.notes if comparison.results),
+        *_pages(comparison),
     )
+
+
+def _pages(comparison: Comparison) -> list[Text]:
+    note = device_tables.small_pages_note(comparison.document)
+    return [Text(note, style="yellow")] if note else []
 
 
 def _curves(shown: Shown) -> list[RenderableType]:
@@ -59,13 +69,14 @@ def _curves(shown: Shown) -> list[RenderableType]:
 
 
 def comparison_tables(comparison: Comparison) -> RenderableType:
-    """The shares of each figure, then the best one against references, projections, others' figures."""
+    """The shares of each figure, then one of them against references, projections, others' figures."""
     # A terminal has room for one column of figures.
-    best = tables.best(comparison.results)
-    references = tables.references(comparison, [best] if best else [], brief=True)
+    shown = tables.headline(comparison.results)
+    against = [shown] if shown and tables.is_comparable(shown) else []
+    references = tables.references(comparison, against, brief=True)
     projections = tables.projections(comparison)
     title = "Per pin, per module (32 bits of the bus), and time" if comparison.theory else "Time"
-    shown = [
+    parts = [
         table(_with(tables.measurements(comparison), _SHARES, f"{title} for the whole memory")),
         table(references),
         table(projections),
@@ -77,20 +88,40 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     if projections.rows:
         limits.append("A projection assumes the efficiency measured here.")
     notes = [Text(" ".join(limits), "dim")] if limits else []
-    return Group(*(each for each in shown if each.row_count), *notes)
+    return Group(*(each for each in parts if each.row_count), *notes)
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
-    """The second side against the first."""
-    shown = table(tables.verdicts(verdicts))
-    for row, verdict in zip(shown.rows, verdicts, strict=True):
-        row.style = _COLORS.get(verdict.verdict, "")
-    return shown
+def side_tables(comparison: SidesComparison) -> RenderableType:
+    """The sides, what is not the same about them, their figures with verdicts, and why."""
+    results, lines = sides.results_table(comparison)
+    shown = table(results)
+    for row, line in zip(shown.rows, lines, strict=True):
+        row.style = _COLORS.get(line.verdict.verdict, "") if line.verdict else ""
+    others = [
+        table(sides.sides_table(comparison)),
+        table(sides.differences_table(comparison), style="yellow"),
+        shown,
+        table(sides.shares_table(comparison)),
+        table(sides.means_table(comparison)),
+        table(sides.published_table(comparison)),
+    ]
+    return Group(*(each for each in others if each.row_count), *map(Text, sides.reasons(comparison)))
 
 
-def table(found: text_table.Table, style: str = "") -> Table:
+def generation_tables(found: Sequence[Generations]) -> RenderableType:
+    """Each device against generations of GDDR, vendors' claims, and what nothing of it proves."""
+    parts = [part for each in found for part in (generations_table(each), claims_table(each))]
+    return Group(*map(table, parts), *(Text(line, "dim") for line in generation_notes(found)))
+
+
+def pooled_tables(comparison: SidesComparison) -> RenderableType:
+    """The runs of one side taken together: their figures, and the spread between them."""
+    return Group(*(table(each) for each in sides.pooled_tables(comparison) if each.rows))
+
+
+def table(found: text_table.Table, style: str = "") -> FittingTable:
     """One table of the report's model, without columns in which no figure is known."""
-    shown = Table(
+    shown = FittingTable(
         title=found.title, title_justify="left", box=box.SIMPLE, style=style, show_header=any(found.columns)
     )
     known = [
@@ -99,15 +130,11 @@ def table(found: text_table.Table, style: str = "") -> Table:
         if found.is_text(number) or any(row[number] != text_table.UNKNOWN for row in found.rows)
     ]
     for number in known:
-        text = found.is_text(number)
-        shown.add_column(
-            Text(found.columns[number]),
-            justify="left" if text else "right",
-            overflow="fold" if text else "ellipsis",
-            no_wrap=not text,  # a figure broken across lines is misread
-        )
+        add = shown.add_text_column if found.is_text(number) else shown.add_figure_column
+        add(found.columns[number])
     for row in found.rows:
         shown.add_row(*(Text(row[number]) for number in known))
+    shown.set_widths()
     return shown
 
 

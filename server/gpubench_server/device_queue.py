@@ -124,7 +124,7 @@ class DeviceQueue:
         """
         while True:
             with self._changed:
-                timeout = self._limits.worker_idle_seconds if self._slot.occupied else None
+                timeout = self._limits.worker_idle_seconds if self._slot.worker else None
                 if self._changed.wait_for(lambda: self._is_due() or self._ending, timeout):
                     return self._is_due()
             self._slot.end()

@@ -3,8 +3,9 @@ import io
 import msgspec
 from rich.console import Console, RenderableType
 
-from gpubench.comparison.compare import compare, compare_runs
-from gpubench.report.terminal import comparison_tables, device_table, measurement_table, verdict_table
+from gpubench.comparison.compare import compare
+from gpubench.comparison.sides import Side, compare_sides
+from gpubench.report.terminal import comparison_tables, device_table, measurement_table, side_tables
 from gpubench.results.document import Measurement
 from tests.documents import document, measurement, processor, rtx_5090
 
@@ -32,7 +33,7 @@ def test_figures_with_their_flags_in_words() -> None:
     assert "over_theory: 1867.0 GB/s is 4.2 % above the theoretical peak of 1792.1 GB/s (read)." in text
 
 
-def test_the_comparison_is_of_the_best_figure_without_a_flag() -> None:
+def test_a_figure_above_theory_is_not_compared() -> None:
     text = shown(comparison_tables(compare(document(measurement(1612.8), measurement(1867.0, "read")))))
     assert "1.80x" in text
     assert "GDDR7 32 Gbit/s (projected)" in text
@@ -61,12 +62,30 @@ def test_shares_carry_flags_and_notes_cover_only_what_is_shown() -> None:
     assert "projection" not in host
 
 
-def test_terminal_references_are_of_the_best_low_end() -> None:
-    """The highest low end of an interval decides, not the highest median."""
-    wide, narrow = measurement(44.86, "write", spread=0.5), measurement(38.65, "add")
+def heading(*measured: Measurement) -> str:
+    """The benchmark that is set against the references; empty if none is."""
+    run = document(*measured, device=processor())
+    lines = shown(comparison_tables(compare(run, references=True))).splitlines()
+    return next((line.split()[-1] for line in lines if "peak GB/s" in line), "")
+
+
+def test_references_always_stand_beside_the_same_benchmark() -> None:
+    """A faster one, or one without a flag, does not take the place of triad: runs would not be comparable."""
+    triad, write = measurement(38.65, "triad", "unstable"), measurement(44.86, "write")
+    assert heading(write, triad) == heading(triad, write) == heading(triad) == "triad"
+    assert heading(write, measurement(30, "copy")) == "copy"
+
+
+def test_of_one_benchmark_the_highest_low_end_is_shown() -> None:
+    wide, narrow = measurement(44.86, spread=0.5), measurement(38.65)
     text = shown(comparison_tables(compare(document(wide, narrow, device=processor()), references=True)))
-    heading = next(line for line in text.splitlines() if "peak GB/s" in line)
-    assert heading.split()[-1] == "add"
+    assert f"{38.65 / 448:.3f}x" in text
+    assert f"{44.86 / 448:.3f}x" not in text
+
+
+def test_a_figure_that_is_not_the_memory_s_own_is_set_against_nothing() -> None:
+    assert heading(measurement(1867.0, "triad", "cached_footprint")) == ""
+    assert heading(measurement(1867.0, "triad", "cached_footprint"), measurement(30, "read")) == "read"
 
 
 def test_a_range_keeps_its_figures_on_eighty_columns() -> None:
@@ -83,14 +102,34 @@ def test_a_run_without_figures_still_shows_why() -> None:
     assert shown(measurement_table(compare(document()))) is not None
 
 
-def test_verdicts_in_words() -> None:
-    a, b = document(measurement(1600.0), run_id="a"), document(measurement(1700.0), run_id="b")
-    text = shown(verdict_table(compare_runs([a], [b])))
-    assert "AMBIGUOUS" in text
-    assert "1.0625" in text
-    flagged = document(measurement(1700.0, "triad", "contended"), run_id="b")
-    text = shown(verdict_table(compare_runs([a], [flagged])))
-    assert any("1.0625" in line and line.rstrip().endswith("contended") for line in text.splitlines())
+def test_verdicts_with_both_figures_and_the_reason_in_a_code_and_in_words() -> None:
+    a = document(measurement(1600.0), run_id="a")
+    b = document(measurement(1700.0, "triad", "contended"), run_id="b")
+    text = shown(side_tables(compare_sides([Side("before", (a,)), Side("after", (b,))])))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["A", "(baseline)", "before", "NVIDIA", "GeForce", "RTX", "5090", "595.10", "–", "1"] in lines
+    assert any(line[:4] == ["triad", "A", "1600.0", "GB/s"] and line[-1] == "baseline" for line in lines)
+    assert any(
+        line[:4] == ["triad", "B", "1700.0", "GB/s"] and line[-1] == "AMBIGUOUS" and "1.0625" in line
+        for line in lines
+    )
+    assert any(line[:2] == ["triad", "B"] and line[-1] == "contended" for line in lines)
+    assert (
+        "B AMBIGUOUS (few_runs), triad: the intervals of the two sides do not overlap, but a verdict" in text
+    )
+
+
+def test_names_of_sides_and_labels_are_text_and_not_markup() -> None:
+    runs = [
+        document(measurement(1600.0), labels={"[red]x\x1b[2J": f"[bold]{n}[/oops]"}, run_id=str(n))
+        for n in range(2)
+    ]
+    text = shown(side_tables(compare_sides([Side("[b]a\x1b", (runs[0],)), Side("c\nd", (runs[1],))])))
+    assert "[b]a" in text
+    assert "c d" in text
+    assert "label [red]x [2J" in text
+    assert "[bold]1[/oops]" in text
+    assert "\x1b" not in text
 
 
 def test_names_are_text_and_not_markup() -> None:

@@ -7,11 +7,16 @@ argparse is imported for every command line: help must be quick.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
+
+from gpubench.command_line import one_of
 
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
+MAX_REPEAT = 1000
+MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
 MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
 
 
@@ -54,20 +59,6 @@ def add_server(parser: argparse.ArgumentParser, text: str) -> None:
     )
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    """A type for one of a few names, in upper or lower case."""
-
-    def parse(text: str) -> str:
-        from gpubench_client.cli.suggestions import did_you_mean
-
-        if text.lower() in choices:
-            return text.lower()
-        hint = did_you_mean(text, choices)
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed;{hint} allowed: {', '.join(choices)}")
-
-    return parse
-
-
 def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[str], float]:
     """A type for a duration, in seconds."""
 
@@ -108,6 +99,31 @@ def footprint(text: str) -> int:
             f"{format_bytes(MAX_FOOTPRINT_BYTES)}"
         )
     return size
+
+
+def count(text: str) -> int:
+    """A type for a number of runs."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and 1 <= int(digits) <= MAX_REPEAT):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a valid count; allowed: 1 to {MAX_REPEAT}; write 5"
+        )
+    return int(digits)
+
+
+def label(text: str) -> tuple[str, str]:
+    """A type for ``KEY=VALUE``, the user's own words about a run."""
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) or len(key) > MAX_LABEL_KEY:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a label; write KEY=VALUE, such as node=rack7-n12; a key has letters, "
+            f"digits, _, . and -, begins with a letter or _, and has at most {MAX_LABEL_KEY} characters"
+        )
+    if len(value) > MAX_LABEL_VALUE:
+        raise argparse.ArgumentTypeError(
+            f"the value of {key} has {len(value)} characters; allowed: {MAX_LABEL_VALUE}"
+        )
+    return key, value
 
 
 def bus_width(text: str) -> int:

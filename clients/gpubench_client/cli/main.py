@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from signal import Signals
 
 from gpubench import errors
 from gpubench.devices.process_limits import limit_reached
@@ -11,11 +12,12 @@ from gpubench.standard_streams import with_standard_streams
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.parser import parse
 
-OK, FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 4, 130
+OK, FAILED, USAGE, NOT_RIGHT, UNAVAILABLE = 0, 1, 2, 3, 4
 
 _EXIT_CODES: tuple[tuple[type[errors.GpubenchError], int], ...] = (
     (errors.InvalidParameters, USAGE),
     (errors.CatalogError, USAGE),
+    (errors.CheckFailed, NOT_RIGHT),
     (errors.Unreachable, UNAVAILABLE),
     (errors.QueueFull, UNAVAILABLE),
     (errors.TooManyConnections, UNAVAILABLE),
@@ -45,7 +47,8 @@ def _run(argv: Sequence[str]) -> int:
             raise
         output.error(f"gpubench: {reached.message}")
         return FAILED
-    except KeyboardInterrupt:
-        output.error("gpubench: interrupted")
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        number = getattr(interrupt, "number", Signals.SIGINT)  # Ended has one
+        output.error(f"gpubench: {'interrupted' if number is Signals.SIGINT else f'ended by {number.name}'}")
+        return 128 + int(number)
     return OK

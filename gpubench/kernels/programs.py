@@ -20,13 +20,9 @@ OnBuildFailed = Callable[[BenchmarkFailed], GpubenchError]
 """Makes the error to raise for a program that does not compile."""
 
 
-def _as_it_is(error: BenchmarkFailed) -> GpubenchError:
-    return error
-
-
 class Programs:
     def __init__(
-        self, device: Device, read: ReadSource = read_source, on_build_failed: OnBuildFailed = _as_it_is
+        self, device: Device, read: ReadSource = read_source, on_build_failed: OnBuildFailed | None = None
     ) -> None:
         self.device = device
         self._read = read
@@ -62,11 +58,16 @@ class Programs:
         key = (family, dtype, group_size, *sorted(definitions.items()))
         if key not in self._programs:
             text = self._text(family, dtype, group_size, definitions)
-            try:
-                self._programs[key] = _Built(self.device.compile(text), self._on_build_failed)
-            except BenchmarkFailed as error:
-                raise self._on_build_failed(error) from None
+            self._programs[key] = self._compile(text)
         return self._programs[key]
+
+    def _compile(self, text: str) -> Program:
+        if self._on_build_failed is None:
+            return self.device.compile(text)
+        try:
+            return _Built(self.device.compile(text), self._on_build_failed)
+        except BenchmarkFailed as error:
+            raise self._on_build_failed(error) from None
 
     def _text(self, family: str, dtype: str, group_size: int, definitions: Mapping[str, int]) -> str:
         element_bytes = ELEMENT_BYTES[dtype]

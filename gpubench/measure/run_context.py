@@ -55,7 +55,7 @@ class RunContext:
         *,
         raise_if_cancelled: Callable[[], None] = lambda: None,
         on_tuned: Callable[[Tuning], None] = lambda tuning: None,
-        on_build_failed: OnBuildFailed = lambda error: error,
+        on_build_failed: OnBuildFailed | None = None,
     ) -> None:
         self.device = device
         self.profile = profile_of(device.info.kind)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from gpubench.command_line import one_of
+from gpubench.command_line import file_name, one_of
 
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
@@ -30,7 +30,7 @@ def add_references(parser: argparse.ArgumentParser) -> None:
 
 
 def add_out(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("-o", "--out", metavar="FILE", help=text)
+    parser.add_argument("-o", "--out", metavar="FILE", type=file_name, help=text)
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:

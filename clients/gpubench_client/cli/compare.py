@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 
+from gpubench.command_line import file_name
 from gpubench_client.cli.arguments import add_json
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("first", metavar="FIRST", help="a folder of run documents, or one document")
+    parser.add_argument(
+        "first", metavar="FIRST", type=file_name, help="a folder of run documents, or one document"
+    )
     parser.add_argument(
         "second",
         metavar="SECOND",
+        type=file_name,
         help="the other folder or document; a verdict needs at least five runs on each side",
     )
     add_json(parser)

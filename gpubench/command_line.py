@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(prog, usage, description, epilog, formatter_class=formatter, allow_abbrev=False)
         # Of every argument that has no other type; those of files and folders have `file_name`.
-        self.register("type", None, _text)
+        self.register("type", None, text)
 
     def parse(self, words: Sequence[str] | None) -> argparse.Namespace:
         """Intermixed: options may stand between the names of benchmarks. None means ``sys.argv``."""
@@ -51,16 +51,17 @@ class Parser(argparse.ArgumentParser):
         return did_you_mean(option, (each for each in self._option_string_actions if each.startswith("--")))
 
 
-def file_name(text: str) -> str:
+def file_name(word: str) -> str:
     """A type for the name of a file or folder, which may be any bytes."""
-    return text
+    return word
 
 
-def _text(text: str) -> str:
-    problem = not_text(text)
+def text(word: str) -> str:
+    """A type for words that are kept, sent or looked up."""
+    problem = not_text(word)
     if problem:
-        raise argparse.ArgumentTypeError(f"{encodable(text)} is not text: {problem}")
-    return text
+        raise argparse.ArgumentTypeError(f"{encodable(word)} is not text: {problem}")
+    return word
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

@@ -33,6 +33,7 @@
     |   +-- InvalidDocument           it is damaged, or is something else
     |   +-- UnsupportedDocument       a newer program wrote it
     +-- Unreachable                   no server answers (client side only)
+    +-- CheckFailed                   what was measured is not as was asked for
     +-- MissingDependency             an extra is not installed
     +-- CatalogError                  unknown board or technology
     +-- StoreError                    the data directory cannot be used
@@ -197,6 +198,12 @@ class UnsupportedDocument(DocumentError):
 
 class Unreachable(GpubenchError):
     kind, retryable = "unreachable", True
+
+
+class CheckFailed(GpubenchError):
+    """Nothing went wrong, but the answer is the one that the caller wants to hear of by its exit code."""
+
+    kind = "check_failed"
 
 
 class MissingDependency(GpubenchError):

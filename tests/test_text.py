@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 from pathlib import Path
@@ -136,3 +137,19 @@ def test_an_error_can_always_be_sent_and_stored() -> None:
         answer = msgspec.json.decode(error_line(1, GpubenchError("why", **details)))
         assert answer["error"]["message"] == "why"
         assert answer["error"]["data"] == {"kind": "error", "retryable": False}
+
+
+def test_what_the_system_says_is_read_whatever_its_bytes() -> None:
+    """Looks for others: paths of libraries, names of control groups and of processors may be any bytes."""
+    strict = [
+        f"{path.name}:{call.lineno}"
+        for path in (Path(gpubench.__file__).parent / "devices").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and (
+            (call.func.attr == "read_text" and len(call.args) < 2)
+            or (call.func.attr == "decode" and not any(word.arg == "errors" for word in call.keywords))
+        )
+    ]
+    assert strict == []

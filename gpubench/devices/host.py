@@ -7,6 +7,7 @@ control group that may limit this process.
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import platform
 import re
@@ -34,10 +35,27 @@ def describe_host() -> Host:
         memory_bytes=total_memory_bytes(),
         memory_limit_bytes=_GROUP.memory_limit_bytes,
         huge_pages=_huge_pages(),
+        page_bytes=mmap.PAGESIZE,
+        numa_nodes=usable_numa_nodes(),
+        numa_nodes_online=_count(numbers(_read(Path("/sys/devices/system/node/online")) or "")),
         os=_os_name(),
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
     )
+
+
+def usable_numa_nodes() -> list[int] | None:
+    """The nodes whose memory this process may use; null if the system does not report them."""
+    found = re.search(r"^Mems_allowed_list:\s*(\S+)$", _read(Path("/proc/self/status")) or "", re.M)
+    return numbers(found[1]) if found else None
+
+
+def numbers(text: str) -> list[int] | None:
+    """The kernel's list format, such as ``0-2,5``; null if it is something else."""
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        return None
+    ranges = [part.partition("-") for part in text.split(",")]
+    return [n for first, _, last in ranges for n in range(int(first), int(last or first) + 1)]
 
 
 def total_memory_bytes() -> int | None:
@@ -191,6 +209,10 @@ def _read(path: Path) -> str | None:
         return path.read_text("utf-8", "replace").strip()
     except OSError:
         return None
+
+
+def _count(found: list[int] | None) -> int | None:
+    return None if found is None else len(found)
 
 
 def _least(*sizes: int | None) -> int | None:

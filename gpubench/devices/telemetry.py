@@ -80,6 +80,11 @@ class Nvml:
     def max_memory_clock_hz(self) -> int | None:
         return self._hertz("nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_MEM")
 
+    def power_limit_watts(self) -> float | None:
+        """The limit that is enforced now, which an administrator may have lowered."""
+        milliwatts = self._ask("nvmlDeviceGetEnforcedPowerLimit")
+        return milliwatts / 1000 if milliwatts is not None else None
+
     def pcie_link(self) -> tuple[int | None, int | None]:
         """The highest generation and lanes that the GPU and its slot allow: an idle link is slowed down.
 

@@ -63,6 +63,7 @@ def prepare_run(requested: RequestedRun) -> PreparedRun:
         key=checked.key,
         created_at=now(),
         requested=[msgspec.to_builtins(each) for each in _uniform(checked)],
+        labels=checked.labels,
     )
     return PreparedRun(benchmarks, checked.memory, recorder)
 
@@ -72,7 +73,9 @@ def canonical_request(requested: RequestedRun) -> str:
 
     The deadline is left out, and so is what a subclass adds: a retry may wait longer.
     """
-    what = (requested.device, _uniform(requested), requested.memory)
+    what: tuple[object, ...] = (requested.device, _uniform(requested), requested.memory)
+    if requested.labels:  # left out if empty, so that requests of earlier versions stay equal
+        what = (*what, requested.labels)
     return msgspec.json.encode(what, order="deterministic").decode()
 
 

@@ -95,7 +95,9 @@ class Measurement(Record, frozen=True):
     their number in one sample, if they are counted: dependent ones give ``latency_seconds``, the time of
     one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
     the position on a curve, by which runs are compared; ``places`` are positions that differ between runs,
-    such as when a window began. ``stopped_because`` is why the series of samples ended, as a sentence;
+    such as when a window began. ``huge_page_ratio`` is the share of the
+    run's memory that truly was on huge pages, 0 to 1; null if it was not the host's. ``stopped_because`` is
+    why the series of samples ended, as a sentence;
     ``stop_code``, ``stop_unmet_code`` and ``stop_values`` are the same for programs (docs/run-document.md
     lists the codes).
     """
@@ -131,6 +133,7 @@ class Measurement(Record, frozen=True):
     stop_unmet_code: str | None = None
     stop_values: dict[str, int | float | None] = msgspec.field(default_factory=dict)
     warm_up_seconds: float | None = None
+    huge_page_ratio: float | None = None
     default_parameters: bool = True
 
 
@@ -159,7 +162,10 @@ class ErrorInfo(Record, frozen=True):
 
 
 class RunDocument(Record, frozen=True, kw_only=True):
-    """Everything that is kept of a run. ``explanations`` describe what each of its benchmarks does."""
+    """Everything that is kept of a run. ``explanations`` describe what each of its benchmarks does.
+
+    ``labels`` are the user's own, such as ``node``.
+    """
 
     schema: Annotated[int, Meta(extra_json_schema={"enum": list(versions.DESCRIBED)})] = versions.SCHEMA
     run_id: str
@@ -178,6 +184,7 @@ class RunDocument(Record, frozen=True, kw_only=True):
     measurements: list[Measurement] = msgspec.field(default_factory=list)
     findings: list[Finding] = msgspec.field(default_factory=list)
     explanations: dict[str, str] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def encode_document(document: RunDocument) -> bytes:

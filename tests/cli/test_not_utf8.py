@@ -45,11 +45,14 @@ ARGUMENTS = [(command, action) for command in COMMANDS for action in actions(com
 @pytest.mark.parametrize(
     ("command", "action"), ARGUMENTS, ids=[f"{command.name}-{action.dest}" for command, action in ARGUMENTS]
 )
-def test_every_argument_is_checked_or_the_name_of_a_file(command: Command, action: argparse.Action) -> None:
-    line = words(command, action)
+@pytest.mark.parametrize("before", ["", "key="])
+def test_every_argument_is_checked_or_the_name_of_a_file(
+    command: Command, action: argparse.Action, before: str
+) -> None:
+    line = [word.replace(BYTE, before + BYTE) for word in words(command, action)]
     if action.type is file_name:
         found = getattr(parse(line)[1], action.dest)
-        assert BYTE in found
+        assert before + BYTE in found
         return
     with pytest.raises(InvalidParameters) as raised:
         parse(line)
@@ -66,6 +69,18 @@ def test_files_are_any_bytes(tmp_path: Path, url: str) -> None:
     assert decode_document(run.read_bytes()).outcome == "ok"
     assert gpubench("report", str(run), "-o", str(report)).returncode == 0
     assert report.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_sides_are_folders_of_any_bytes(more: list[str], tmp_path: Path) -> None:
+    sides = [tmp_path / os.fsdecode(name) for name in (b"before\xff", b"after\xff")]
+    for side in sides:
+        side.mkdir()
+        (side / "1.json").write_bytes(encode_document(document(measurement(1500.0))))
+        (side / os.fsdecode(b"\xff.json")).write_text("damaged")
+    ran = gpubench("compare", *map(str, sides), "--baseline", str(sides[1]), *more)
+    assert ran.returncode == 0, ran.stderr
+    assert "after\\xff" in ran.stdout + ran.stderr
 
 
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from gpubench.standard_streams import with_standard_streams
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.parser import parse
 
-OK, FAILED, USAGE, UNAVAILABLE = 0, 1, 2, 4
+OK, FAILED, USAGE, NOT_RIGHT, UNAVAILABLE = 0, 1, 2, 3, 4
 
 _EXIT_CODES: tuple[tuple[type[errors.GpubenchError], int], ...] = (
     (errors.InvalidParameters, USAGE),
     (errors.CatalogError, USAGE),
+    (errors.CheckFailed, NOT_RIGHT),
     (errors.Unreachable, UNAVAILABLE),
     (errors.QueueFull, UNAVAILABLE),
     (errors.TooManyConnections, UNAVAILABLE),

@@ -31,7 +31,8 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             self._process = subprocess.Popen(  # noqa: S603
                 # -P: files in the current folder must not shadow our modules.
                 [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
@@ -41,6 +42,7 @@ class WorkerProcess:
                 # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
                 start_new_session=True,
             )
+            undo.pop_all()
         self._socket = ours
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
         self._send_lock = threading.Lock()

@@ -10,7 +10,6 @@ import queue
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
 from gpubench_server.device_registry import Runtime
-from gpubench_server.limits import Limits, changed
+from gpubench_server.limits import Limits, changed, ranges
 from gpubench_server.logs import Log
 from gpubench_server.transports import Address, resolve
 
@@ -53,7 +52,7 @@ def _command(arguments: Sequence[str] | None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     try:
-        from gpubench_server.app import Server, Settings
+        from gpubench_server.app import Event, Server, Settings
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise
@@ -61,10 +60,10 @@ def _serve(options: argparse.Namespace) -> int:
             "the server needs prometheus-client, which is not installed; run pip install '.[server]' "
             "in the checkout"
         ) from None
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         # The handler does nothing else: `shutdown` called from it would wait for itself.
-        signal.signal(number, lambda received, frame: signals.put(received))
+        signal.signal(number, lambda received, frame: events.put(received))
     server = Server(
         Settings(
             tcp=_address(options.listen, options.insecure),
@@ -72,12 +71,14 @@ def _serve(options: argparse.Namespace) -> int:
             data_directory=options.data_dir,
             runtimes=_RUNTIMES[options.runtime],
             limits=changed(Limits(), options.limit),
-        )
+        ),
+        events,
     )
-    server.start()
-    _say(f"listening on {server.tcp_url} and {server.http_url}")
-    with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
-        server.run_until(signals)
+    with contextlib.closing(server):
+        server.start()
+        _say(f"listening on {server.tcp_url} and {server.http_url}")
+        with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
+            server.run()
     return 0
 
 
@@ -150,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"set a limit; may be repeated; names: {', '.join(field.name for field in fields(Limits))}",
+        help=f"set a limit; may be repeated; names: {', '.join(ranges())}",
     )
     parser.add_argument(
         "--log-level",

@@ -30,9 +30,12 @@ class WorkerProcess:
     """
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs, contextlib.ExitStack() as undo:
-            undo.callback(ours.close)
+        self._lines = LineBuffer(_MAX_EVENT_BYTES)
+        self._send_lock = threading.Lock()
+        self._decoder = msgspec.json.Decoder(Event)
+        with contextlib.ExitStack() as undo:
+            ours, theirs = (undo.enter_context(end) for end in socket.socketpair())
+            self._socket = ours
             self._process = subprocess.Popen(  # noqa: S603
                 # -P: files in the current folder must not shadow our modules.
                 [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
@@ -43,10 +46,7 @@ class WorkerProcess:
                 start_new_session=True,
             )
             undo.pop_all()
-        self._socket = ours
-        self._lines = LineBuffer(_MAX_EVENT_BYTES)
-        self._send_lock = threading.Lock()
-        self._decoder = msgspec.json.Decoder(Event)
+            theirs.close()
 
     @property
     def pid(self) -> int:

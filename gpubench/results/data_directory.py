@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from gpubench.errors import StoreError
 
@@ -44,6 +45,12 @@ class HeldDirectory:
             _write_owner(self._file)
             undo.pop_all()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         os.close(self._file)
         os.close(self._directory)
@@ -74,8 +81,9 @@ class HeldDirectory:
         """Raises ``StoreError`` if nothing can be written: the disk is full, or read-only."""
         try:
             # It has no name, and is gone before the system has written it to the disk.
-            with tempfile.TemporaryFile(dir=self.path, buffering=0) as file:
+            with tempfile.TemporaryFile(dir=self.path) as file:
                 file.write(bytes(_ROOM_BYTES))
+                file.flush()
         except OSError as error:
             raise StoreError(
                 f"nothing can be written into the data directory {self.path}: {error.strerror}"

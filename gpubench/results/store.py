@@ -63,11 +63,9 @@ class Store:
         self._unstored: dict[str, tuple[RunDocument, Sequence[LastOf]]] = {}
         """Finished runs that could not be stored; every use of the store tries again."""
         with contextlib.ExitStack() as undo:
-            self._directory = HeldDirectory(directory)
-            undo.callback(self._directory.close)
+            self._directory = undo.enter_context(HeldDirectory(directory))
             with self._explained("; if it is damaged, move it away, or pass another --data-dir"):
-                self._database = open_database(self._path)
-                undo.callback(self._database.close)
+                self._database = undo.enter_context(contextlib.closing(open_database(self._path)))
                 self._end_interrupted()
             # With the log: commits to one that was removed are lost with the process.
             self._directory.watch(self._path, self._path.with_name(f"{FILE_NAME}-wal"))

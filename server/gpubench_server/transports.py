@@ -133,10 +133,10 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             raise
         try:
             _tune(connection)
+            return connection, address
         except BaseException:  # some systems refuse options of a connection that was reset already
             connection.close()
             raise
-        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):

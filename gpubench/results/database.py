@@ -43,9 +43,9 @@ def open_database(path: Path) -> sqlite3.Connection:
     """Raises ``StoreError`` if a newer program wrote it, and ``sqlite3.Error``."""
     # autocommit is off: every use is inside a `with connection`, which commits or rolls back.
     database = sqlite3.connect(path, check_same_thread=False, timeout=10)
-    # One damaged text must not hide the rows that are read with it.
-    database.text_factory = lambda data: data.decode(errors="replace")
     try:
+        # One damaged text must not hide the rows that are read with it.
+        database.text_factory = lambda data: data.decode(errors="replace")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         _migrate(database, path)

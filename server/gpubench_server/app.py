@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import queue
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from gpubench_server.metrics_state import MetricsState
 from gpubench_server.readiness import Readiness
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
+from gpubench_server.signals import ServerSignals
 from gpubench_server.storage_watch import StorageWatch
 from gpubench_server.transports import POLL_SECONDS, Address, LineServer, host_port
 from gpubench_server.vital import VitalThreads
@@ -38,9 +39,6 @@ _CANCEL_SECONDS = 10.0
 _FLUSH_SECONDS = 2.0
 """For the last responses to reach their clients."""
 
-Event = int | InternalError
-"""A signal, or the failure of a thread that serves every client."""
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -54,13 +52,12 @@ class Settings:
 class Server:
     """The service; it listens once constructed. Raises ``StoreError`` and ``CannotListen``.
 
-    ``events`` are the signals that ask it to stop; it adds the failure of a thread that serves every client.
+    ``failed`` is called if a thread that serves every client fails.
     """
 
-    def __init__(self, settings: Settings, events: queue.SimpleQueue[Event]) -> None:
+    def __init__(self, settings: Settings, failed: Callable[[InternalError], object]) -> None:
         self._limits = limits = settings.limits
-        self._events = events
-        self._threads = VitalThreads(events.put)
+        self._threads = VitalThreads(failed)
         self._serving: list[LineServer | WebServer] = []
         with contextlib.ExitStack() as undo:
             self._store = undo.enter_context(Store(settings.data_directory))
@@ -83,18 +80,19 @@ class Server:
                 f"this server has its maximum of {limits.max_connections} connections; try again in a moment",
                 retry_after_seconds=1,
             )
-            self._tcp = LineServer(
-                settings.tcp,
-                self._serve,
-                max_connections=limits.max_connections,
-                linger_seconds=limits.linger_seconds,
-                refusal=error_line(None, full),
-                metrics=self._metrics,
+            self._tcp = undo.enter_context(
+                LineServer(
+                    settings.tcp,
+                    self._serve,
+                    max_connections=limits.max_connections,
+                    linger_seconds=limits.linger_seconds,
+                    refusal=error_line(None, full),
+                    metrics=self._metrics,
+                )
             )
-            undo.callback(self._tcp.server_close)
             self.tcp_url = f"tcp://{_host_port(self._tcp)}"
             pages = make_application(self._snapshot, lambda: self._readiness.why_not, self.tcp_url)
-            self._web = WebServer(settings.http, pages, limits, self.tcp_url)
+            self._web = undo.enter_context(WebServer(settings.http, pages, limits, self.tcp_url))
             self.http_url = f"http://{_host_port(self._web)}"
             undo.pop_all()
 
@@ -111,20 +109,12 @@ class Server:
             client, self._service.respond, self._scheduler.abandon, self._limits, self.http_url
         ).serve()
 
-    def run(self) -> None:
-        """Serve until the first signal; then drain, until a second signal cancels all runs.
+    def run_until(self, signals: ServerSignals) -> None:
+        """Serve until a signal; then drain, until a second signal asks to cancel all runs.
 
         Raises ``InternalError`` if a thread that serves every client has failed: then nothing is drained.
         """
-        event: Event | None = _wait_for(self._events)
-        if isinstance(event, int):
-            event = self._drain()
-        if isinstance(event, InternalError):
-            log.critical("%s: the server stops", event)
-            raise event
-
-    def _drain(self) -> Event | None:
-        """Wait for the runs that are measuring; returns what ended the wait before they did."""
+        signals.wait_for_drain()
         log.info("draining: no new runs; current runs have %g s to end", self._limits.drain_seconds)
         # Connected clients are still served, and the HTTP port reports `draining`.
         self._stop_serving(self._tcp)
@@ -132,9 +122,8 @@ class Server:
         self._scheduler.drain()
         until = time.monotonic() + self._limits.drain_seconds
         while not self._scheduler.wait_until_idle(POLL_SECONDS) and time.monotonic() < until:
-            with contextlib.suppress(queue.Empty):
-                return self._events.get_nowait()
-        return None
+            if signals.asks_to_cancel():
+                break
 
     def close(self) -> None:
         """End all runs and connections, and every thread and process."""
@@ -167,17 +156,6 @@ class Server:
             max_queue_length=self._limits.max_queue_length,
             storable=self._storage.problem is None,
         )
-
-
-def _wait_for(events: queue.SimpleQueue[Event]) -> Event:
-    """Wait for an event, and wake up twice a second.
-
-    A signal that arrives between the interpreter's last check and the wait for a lock does not end the
-    wait: its handler runs when the main thread runs next.
-    """
-    while True:
-        with contextlib.suppress(queue.Empty):
-            return events.get(timeout=0.5)
 
 
 def _host_port(server: LineServer | WebServer) -> str:

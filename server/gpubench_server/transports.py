@@ -229,18 +229,19 @@ def listen(server: socketserver.TCPServer, address: Address) -> None:
             server.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         server.server_bind()
         server.server_activate()
-    except OSError as error:
+    except BaseException as error:
         server.server_close()
         where = host_port(address.host, address.port)
+        if isinstance(error, OverflowError):
+            raise CannotListen(f"port {address.port} is not valid; allowed: 0 to 65535") from None
+        if not isinstance(error, OSError):
+            raise
         if error.errno == errno.EADDRINUSE:
             raise CannotListen(
                 f"{where} is in use by another program; stop that program, or choose another port "
                 "(0 for any free port)"
             ) from None
         raise CannotListen(f"cannot listen on {where}: {error.strerror}") from None
-    except OverflowError:
-        server.server_close()
-        raise CannotListen(f"port {address.port} is not valid; allowed: 0 to 65535") from None
 
 
 class LineServer(BoundedMixIn, socketserver.TCPServer):

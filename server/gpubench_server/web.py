@@ -46,9 +46,9 @@ class WebServer(BoundedMixIn, WSGIServer):
         self.bound(limits.http_connections, limits.linger_seconds, _BUSY)
         self.address_family = address.family
         self.deadline_seconds = limits.http_deadline_seconds
+        self.set_app(application)
         super().__init__(address.bindable, _Handler, bind_and_activate=False)
         listen(self, address)
-        self.set_app(application)
 
     def server_bind(self) -> None:
         # The base class looks up our own name, which can take half a minute.

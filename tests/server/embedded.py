@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import queue
+import signal
 import socket
 import threading
 from pathlib import Path
 from typing import Self
 
-from gpubench_server.app import Event, Server, Settings
+from gpubench_server.app import Server, Settings
 from gpubench_server.limits import Limits
+from gpubench_server.signals import ServerSignals
 from gpubench_server.transports import Address
 
 from gpubench.errors import InternalError
@@ -22,9 +23,9 @@ class EmbeddedServer:
     """Serves from its construction to ``stop``; its workers are processes, as ever."""
 
     def __init__(self, data_directory: Path, limits: Limits | None = None) -> None:
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._signals = ServerSignals()
         self.server = Server(
-            Settings(ANY_PORT, ANY_PORT, data_directory, ["opencl"], limits or Limits()), self._events
+            Settings(ANY_PORT, ANY_PORT, data_directory, ["opencl"], limits or Limits()), self._signals.fail
         )
         self.failure: InternalError | None = None
         self._ended = threading.Event()
@@ -50,13 +51,13 @@ class EmbeddedServer:
         return self._ended.wait(PATIENCE_SECONDS)
 
     def stop(self) -> None:
-        self._events.put(15)
+        self._signals.take(signal.SIGTERM)
         assert self.ended()
         self._main.join()
 
     def _run(self) -> None:
         try:
-            self.server.run()
+            self.server.run_until(self._signals)
         except InternalError as failure:
             self.failure = failure
         finally:

@@ -28,7 +28,8 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     for statement in body:
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             continue  # a docstring
-        if not isinstance(statement, ast.Try):  # the word `try` does nothing
+        returns_a_name = isinstance(statement, ast.Return) and isinstance(statement.value, ast.Name)
+        if not returns_a_name and not isinstance(statement, ast.Try):  # the word `try` does nothing
             yield statement
         for name in ("body", "orelse"):  # not `handlers` and `finalbody`
             if not isinstance(statement, ast.FunctionDef):

@@ -7,14 +7,15 @@ held is counted before and after.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-import queue
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gpubench_server import transports
 from gpubench_server.app import Server, Settings
 from gpubench_server.connection import ClientConnection
 from gpubench_server.device_queue import DeviceQueue
@@ -24,7 +25,6 @@ from gpubench_server.outbox import Outbox
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
 from gpubench_server.transports import BoundedMixIn, LineServer
-from gpubench_server.web import WebServer
 
 from gpubench import atomic_files
 from gpubench.executor.probe import workers_for
@@ -35,6 +35,8 @@ from gpubench.results.store import Store
 from tests.running import PATIENCE_SECONDS, Lines, quick, within
 from tests.server.embedded import ANY_PORT, EmbeddedServer
 from tests.server.faults import Fault, Function, lines_of
+
+log = logging.getLogger(__name__)
 
 SMALL = quick(footprint_bytes=1 << 20, time_limit_seconds=0.02)
 
@@ -208,7 +210,7 @@ def open_store(directory: Path) -> None:
 
 
 def open_server(directory: Path) -> None:
-    server = Server(Settings(ANY_PORT, ANY_PORT, directory, ["opencl"], Limits()), queue.SimpleQueue())
+    server = Server(Settings(ANY_PORT, ANY_PORT, directory, ["opencl"], Limits()), log.error)
     server.close()
 
 
@@ -231,8 +233,7 @@ OPENING: list[tuple[Function, Callable[[Path], None]]] = [
     (Store.__init__, open_store),
     (Store._end_interrupted, open_store),
     (Server.__init__, open_server),
-    (LineServer.__init__, open_server),
-    (WebServer.__init__, open_server),
+    (transports.listen, open_server),
     (WorkerProcess.__init__, start_worker),
     (workers_for, start_workers),
     (atomic_files.write_file, write_a_file),

@@ -7,6 +7,7 @@ parameters of benchmarks.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -18,6 +19,24 @@ Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 _AT = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that are allowed, both ends included, and their unit."""
+
+    low: float
+    high: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"from {self.low:.12g} to {self.high:.12g} {self.unit}"
+
+
+def check_range(name: str, value: float, allowed: Range) -> None:
+    """Raises ``InvalidParameters``, which names the range and its unit; NaN is in no range."""
+    if not allowed.low <= value <= allowed.high:
+        raise InvalidParameters(f"{name} must be {allowed}, not {value:g}")
 
 
 def convert(data: Any, struct: type[Struct], at: str) -> Struct:

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
 from gpubench_server.device_registry import Runtime
-from gpubench_server.limits import Limits, changed
+from gpubench_server.limits import Limits, changed, ranges
 from gpubench_server.logs import Log
 from gpubench_server.signals import ServerSignals
 from gpubench_server.transports import Address, resolve
@@ -70,6 +69,7 @@ def _serve(options: argparse.Namespace) -> int:
     if options.address_file is not None:
         _check_replaceable(options.address_file)
     signals = ServerSignals()
+    signals.install()
     server = Server(
         Settings(
             tcp=_address(options.listen, options.insecure),
@@ -77,12 +77,14 @@ def _serve(options: argparse.Namespace) -> int:
             data_directory=options.data_dir,
             runtimes=_RUNTIMES[options.runtime],
             limits=changed(Limits(), options.limit),
-        )
+        ),
+        signals.fail,
     )
-    server.start()
-    _say(f"listening on {server.tcp_url} and {server.http_url}")
-    with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
-        server.run_until(signals)
+    with contextlib.closing(server):
+        server.start()
+        _say(f"listening on {server.tcp_url} and {server.http_url}")
+        with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
+            server.run_until(signals)
     return 0
 
 
@@ -178,7 +180,7 @@ def command_parser() -> Parser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"set a limit; may be repeated; names: {', '.join(field.name for field in fields(Limits))}",
+        help=f"set a limit; may be repeated; names: {', '.join(ranges())}",
     )
     parser.add_argument(
         "--log-level",

@@ -40,7 +40,7 @@ def test_draining_finishes_current_runs_and_refuses_new_ones(tmp_path: Path) -> 
             assert error["data"]["document"]["outcome"] == "cancelled"
             assert late.refused("run", {"benchmarks": [quick()]})["code"] == -32010
             assert late.ask("status")["state"] == "draining"
-            assert server.get("/readyz") == (503, "draining\n")
+            assert server.get("/readyz") == (503, "draining: the server is shutting down\n")
             with pytest.raises(ConnectionRefusedError):
                 Lines(server.tcp)
             assert client.response()["result"]["outcome"] == "ok"

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from gpubench.errors import InvalidParameters
+from gpubench.text import encodable, not_text, places_of_no_text
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
@@ -53,6 +54,15 @@ def convert(data: Any, struct: type[Struct], at: str) -> Struct:
         hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
         details = {"allowed": allowed} if allowed else {}
         raise InvalidParameters(f"{message} at {at}{path}{hint}", path=f"{at}{path}", **details) from None
+
+
+def check_text(data: Any, at: str) -> None:
+    """Raises ``InvalidParameters`` naming the first field below ``at`` whose text cannot be encoded.
+
+    Of what comes over the wire, all can: this is for requests made in Python, and so from arguments.
+    """
+    for path, text in places_of_no_text(data, at):
+        raise InvalidParameters(f"{encodable(text)} is not text: {not_text(text)} at {path}", path=path)
 
 
 def split_error(error: msgspec.ValidationError) -> tuple[str, str]:

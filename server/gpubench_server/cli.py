@@ -66,6 +66,8 @@ def _serve(options: argparse.Namespace) -> int:
             "the server needs prometheus-client, which is not installed; run pip install '.[server]' "
             "in the checkout"
         ) from None
+    if options.address_file is not None:
+        _check_replaceable(options.address_file)
     signals = ServerSignals()
     signals.install()
     server = Server(
@@ -92,15 +94,35 @@ def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None
     if path is None:
         yield
         return
+    text = json.dumps(addresses) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        yield
+        return
     try:
-        write_file(path, json.dumps(addresses).encode() + b"\n")
+        write_file(path, text.encode())
     except OSError as error:
         raise InvalidParameters(f"the address file {path} cannot be written: {error.strerror}") from None
     try:
         yield
     finally:
-        if path.is_file() and not path.is_symlink():  # a pipe or a device is not ours to remove
+        # Not ours to remove: a pipe, a device, or what a link leads to.
+        if path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raises ``InvalidParameters`` for a file that no server wrote: it would be replaced and removed."""
+    try:
+        before = path.read_bytes() if path.is_file() else b""
+        known = not before or "tcp" in json.loads(before)
+    except (OSError, ValueError, TypeError):
+        known = False
+    if not known:
+        raise InvalidParameters(
+            f"the address file {path} exists, and is not a server's address file; choose another name"
+        )
 
 
 def _say(line: str) -> None:
@@ -138,7 +160,8 @@ def command_parser() -> Parser:
         "--address-file",
         type=Path,
         metavar="FILE",
-        help="once the server listens, write its addresses to this JSON file; removed when the server stops",
+        help="once the server listens, write its addresses to this JSON file (- is stdout); removed when the "
+        "server stops",
     )
     parser.add_argument(
         "--runtime",

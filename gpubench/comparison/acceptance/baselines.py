@@ -192,7 +192,7 @@ def render_baseline(baseline: Baseline) -> str:
     """As TOML, which ``read_baseline`` reads."""
     plain = msgspec.to_builtins(baseline)
     lines = [
-        "# What this site's boards reach: written by `gpubench baseline learn`, for `gpubench check --baseline`."
+        "# What this site's boards reach; made by `gpubench baseline learn`, for `gpubench check --baseline`."
     ]
     lines += [f"{name} = {_value(value)}" for name, value in plain.items() if name != "board"]
     for board in plain["board"]:

@@ -90,11 +90,10 @@ def _bandwidth(
 
 def _held_against(figure: float | None, expected: Expected) -> str:
     shown = format_bandwidth(figure) if figure is not None else "no figure"
-    share = f" is {format_percent(figure / expected.value)} of" if figure is not None else ", expected"
+    below = figure is not None and figure < expected.floor
+    share = f", {format_percent(figure / expected.value)} of what is expected" if figure is not None else ""
     return (
-        f"{shown}{share} {format_bandwidth(expected.value)} ({expected.why}); floor "
-        f"{format_bandwidth(expected.floor)}, margin {format_percent(expected.margin_ratio)} "
-        f"({expected.margin_why})"
+        f"{shown}{share}, {'below' if below else 'not below'} the floor of {format_bandwidth(expected.floor)}"
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from gpubench.errors import StoreError
@@ -34,10 +35,14 @@ _MIGRATIONS = (
 """Step n takes a database from ``user_version`` n to n + 1; steps are never changed, only added."""
 
 
-def hold(directory: Path) -> int:
+_LOOK_SECONDS = 0.02
+
+
+def hold(directory: Path, wait_seconds: float = 0.0) -> int:
     """Lock the directory for this process; the lock ends with the process, however it ends.
 
-    Raises ``StoreError`` if the directory cannot be used or another process has locked it.
+    Raises ``StoreError`` if the directory cannot be used, or another process still has it locked after
+    ``wait_seconds``.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -47,19 +52,28 @@ def hold(directory: Path) -> int:
             f"the data directory {directory} cannot be used: {error.strerror}; "
             "pass another one with --data-dir"
         ) from None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _locked(held, time.monotonic() + wait_seconds):
         owner = os.read(held, 20).decode("ascii", "replace").strip() or "unknown"
         os.close(held)
         raise StoreError(
             f"the data directory {directory} is in use by another server (process {owner}); "
             "stop that one, or pass another directory with --data-dir"
-        ) from None
+        )
     with contextlib.suppress(OSError):  # on a full disk the process id of the owner is missing
         os.truncate(held, 0)
         os.write(held, f"{os.getpid()}\n".encode())
     return held
+
+
+def _locked(held: int, until: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            if time.monotonic() >= until:
+                return False
+        time.sleep(_LOOK_SECONDS)
 
 
 def open_database(path: Path) -> sqlite3.Connection:

@@ -34,11 +34,10 @@ def _run(argv: Sequence[str]) -> int:
     try:
         command, args = parse(argv)
         output = Output(json=getattr(args, "json", False), quiet=args.quiet)
-        command.execute(args, output)
+        return command.execute(args, output) or OK
     except errors.GpubenchError as error:
         output.error(f"gpubench: {error.message}")
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
     except KeyboardInterrupt:
         output.error("gpubench: interrupted")
         return INTERRUPTED
-    return OK

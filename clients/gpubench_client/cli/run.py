@@ -10,6 +10,7 @@ from gpubench_client.cli.arguments import (
     add_json,
     add_out,
     add_references,
+    add_store,
     bus_width,
     deadline,
     footprint,
@@ -87,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave the run to the server and print its id, for `gpubench result`",
     )
     add_references(parser)
+    add_store(parser)
     add_backend(parser)
     add_json(parser)
 
@@ -96,12 +98,13 @@ def execute(args: argparse.Namespace, output: Output) -> None:
     from gpubench.errors import Cancelled, GpubenchError
     from gpubench.executor.supervisor import StopRequest
     from gpubench.results.document import RunDocument
-    from gpubench_client.cli.backend import open_backend
+    from gpubench_client.cli.backend import is_local, open_backend
     from gpubench_client.cli.delivery import deliver
     from gpubench_client.cli.files import out_file
     from gpubench_client.cli.interrupts import cancel_on_interrupt
     from gpubench_client.cli.progress import progress_display
     from gpubench_client.cli.request import run_request
+    from gpubench_client.local_runs import LocalRuns, local_directory
 
     request = run_request(args)
     if args.detach:
@@ -127,6 +130,8 @@ def execute(args: argparse.Namespace, output: Output) -> None:
         except GpubenchError as raised:
             error, document = request.explain(raised), raised.document
     if document is not None:
+        if is_local(args) and not args.no_store:
+            LocalRuns(local_directory(args.data_dir)).keep(document, output.note)
         deliver(document, out, output, references=args.references)
     if isinstance(stop.reason, Cancelled):  # not a deadline, which sets it too
         raise KeyboardInterrupt

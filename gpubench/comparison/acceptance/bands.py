@@ -24,8 +24,8 @@ _KERNELS = {
 """Benchmarks of one mix of reads and writes reach nearly the same: their published figures are one band."""
 
 LEAST_RATIO = 0.75
-"""A published figure below this share of theory shows a program that did not saturate the memory, not what the
-memory can do: an H200 is published with 56 % by one program and reaches 93 % with another."""
+"""A published figure below this share of theory shows a program that did not saturate the memory, not what
+the memory can do: an H200 is published with 56 % by one program and reaches 93 % with another."""
 
 FEWEST_BOARDS = 2
 """Of a class: one board's figures say nothing about another's."""

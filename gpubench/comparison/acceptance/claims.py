@@ -89,12 +89,11 @@ def _bandwidth(
 
 
 def _held_against(figure: float | None, expected: Expected) -> str:
-    shown = format_bandwidth(figure) if figure is not None else "no figure"
-    below = figure is not None and figure < expected.floor
-    share = f", {format_percent(figure / expected.value)} of what is expected" if figure is not None else ""
-    return (
-        f"{shown}{share}, {'below' if below else 'not below'} the floor of {format_bandwidth(expected.floor)}"
-    )
+    floor = format_bandwidth(expected.floor)
+    if figure is None:
+        return f"no figure; the floor is {floor}"
+    share = f"{format_bandwidth(figure)}, {format_percent(figure / expected.value)} of what is expected"
+    return f"{share}, {'below its floor of' if figure < expected.floor else 'floor'} {floor}"
 
 
 def _counted(attempts: Sequence[Attempt]) -> str:

@@ -93,7 +93,11 @@ class DeviceVerdict(_Part, frozen=True, kw_only=True):
 
 
 class CheckReport(_Part, frozen=True, kw_only=True):
-    """A verdict for each device; ``status`` is the worst of them, and UNKNOWN without any device."""
+    """A verdict for each device; ``status`` is the worst of them, and UNKNOWN without any device.
+
+    ``source``: the runs are given ``documents``, were measured for this check (``run``), or were stored by an
+    earlier command (``store``).
+    """
 
     schema: Annotated[int, Meta(extra_json_schema={"const": SCHEMA})] = SCHEMA
     program_version: str
@@ -101,6 +105,7 @@ class CheckReport(_Part, frozen=True, kw_only=True):
     codes: list[str]
     made_at: str
     devices: list[DeviceVerdict]
+    source: Literal["documents", "run", "store"] = "documents"
     check_seconds: float | None = None
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import platformdirs
 
+from gpubench.comparison.acceptance.figures import answering
 from gpubench.errors import DocumentError, StoreError
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import RunDocument, decode_document
 from gpubench.results.store import Store
 
@@ -51,27 +53,28 @@ class LocalRuns:
         except StoreError as error:
             warn(f"the run is not stored: {error.message}")
 
-    def younger_than(self, seconds: float, benchmarks: Collection[str]) -> list[RunDocument]:
-        """The stored runs of these benchmarks (at least) that ended at most so long ago, newest first.
+    def younger_than(self, seconds: float, planned: Sequence[PlannedBenchmark]) -> list[RunDocument]:
+        """The stored runs of these benchmarks that ended at most so long ago, newest first.
 
-        Raises ``StoreError`` if the directory cannot be used. A run that cannot be read is left out.
+        Without what else they measured. Raises ``StoreError`` if the directory cannot be used. A run that
+        cannot be read is left out.
         """
         now = datetime.now(UTC)
         found = []
-        for document in self._of(benchmarks):
+        for document in self._of(planned):
             age = age_seconds(document, now)
             if age is not None and age <= seconds:
                 found.append(document)
         return found
 
-    def newest(self, benchmarks: Collection[str]) -> RunDocument | None:
+    def newest(self, planned: Sequence[PlannedBenchmark]) -> RunDocument | None:
         """The newest stored run of these benchmarks, of any age; raises ``StoreError``."""
-        return next(iter(self._of(benchmarks, limit=1)), None)
+        return next(iter(self._of(planned, limit=1)), None)
 
-    def _of(self, benchmarks: Collection[str], limit: int = MOST_RUNS) -> list[RunDocument]:
+    def _of(self, planned: Sequence[PlannedBenchmark], limit: int = MOST_RUNS) -> list[RunDocument]:
         if not self.directory.is_dir():
             return []
-        wanted = set(benchmarks)
+        wanted = {each.name for each in planned}
         found: list[RunDocument] = []
         with Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS) as store:
             for state in store.latest(MOST_RUNS):
@@ -81,9 +84,11 @@ class LocalRuns:
                     continue
                 data = store.document(state.run_id)
                 try:
-                    found += [decode_document(data, f"run {state.run_id}")] if data else []
+                    document = decode_document(data, f"run {state.run_id}") if data else None
                 except DocumentError:
                     continue
+                if document is not None and (part := answering(document, planned)) is not None:
+                    found.append(part)
         return found
 
 

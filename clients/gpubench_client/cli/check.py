@@ -212,10 +212,11 @@ def _say(args: argparse.Namespace, report: CheckReport, output: Output) -> int:
 
 
 def _show(report: CheckReport, output: Output) -> None:
-    from gpubench.report.dialects.table import claim_table, notes, summary
+    from gpubench.report.dialects.table import claim_table, heading, notes, summary
     from gpubench.report.terminal import table
 
     for device in report.devices:
+        output.text(heading(device))
         output.show(table(claim_table(device)))
         for line in notes(device):
             output.text(f"  {line}")
@@ -250,8 +251,5 @@ def _count(text: str) -> int:
 
 
 COMMAND = Command(
-    "check",
-    "say whether devices are all right: what they reach, against what they should",
-    add_arguments,
-    execute,
+    "check", "say whether devices are all right, and what to do if they are not", add_arguments, execute
 )

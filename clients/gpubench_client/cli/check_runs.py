@@ -70,10 +70,9 @@ class _Check:
         args.benchmarks, args.suite_file, args.key = [args.suite], None, None
         self._request: RunRequest = run_request(args)
         try:
-            planned = plan(self._request.benchmarks)
+            self._planned = plan(self._request.benchmarks)
         except InvalidParameters as error:
             raise self._request.explain(error) from None
-        self._names = {each.name for each in planned}
         self._runs = LocalRuns(local_directory(args.data_dir))
 
     def answer(self) -> CheckReport:
@@ -93,7 +92,7 @@ class _Check:
 
     def _stored(self, seconds: float) -> CheckReport | None:
         """From the newest stored runs of the devices that are asked for; null if there are none so young."""
-        found = self._asked_for(self._runs.younger_than(seconds, self._names))
+        found = self._asked_for(self._runs.younger_than(seconds, self._planned))
         return replace(judge(found, self._rules), source="store") if found else None
 
     def _asked_for(self, newest_first: Sequence[RunDocument]) -> list[RunDocument]:
@@ -115,9 +114,9 @@ class _Check:
         return found
 
     def _overdue(self, seconds: float, device: DeviceInfo | None = None) -> DeviceVerdict:
-        newest = self._runs.newest(self._names)
+        newest = self._runs.newest(self._planned)
         age = age_seconds(newest) if newest else None
-        text = f"no run of {', '.join(sorted(self._names))} is stored in {self._runs.directory}"
+        text = f"no run of {self._args.suite} is stored in {self._runs.directory}"
         if age is not None:
             text = f"the last run ended {format_age(age)} ago; {format_age(seconds)} are allowed"
         verdict = without_device([fault("age", "GB-OVERDUE", text)])
@@ -193,7 +192,7 @@ class _Check:
         try:
             stored = [
                 document
-                for document in self._runs.younger_than(longest, self._names)
+                for document in self._runs.younger_than(longest, self._planned)
                 if document.device is not None and document.device.id == info.id
             ]
             if stored:

@@ -76,10 +76,12 @@ def _bandwidth(
         assert decision.code is not None  # noqa: S101
         code = decision.code
         return fault(name, code, f"{label}: {worst_reason(attempts, code)}", **common)
-    if answer.expected is None:
-        shown = format_bandwidth(figure) if figure is not None else "no figure"
-        text = f"{label}: {shown}, but nothing says what it should be: {'; '.join(answer.not_used)}"
-        return fault(name, "GB-NO-EXPECTATION", text, **common)
+    if figure is None or answer.expected is None:
+        if figure is None:
+            why = f"no figure so far; {attempts[-1].reason or 'no attempt counts'}"
+            return fault(name, "GB-UNDECIDED", f"{label}: {why}", **common)
+        text = f"{label}: {format_bandwidth(figure)}, but nothing says what it should be"
+        return fault(name, "GB-NO-EXPECTATION", f"{text}: {'; '.join(answer.not_used)}", **common)
     text = f"{label}: {_held_against(figure, answer.expected)}"
     if decision.word == "pass":
         return Claim(name=name, status="OK", text=text, **common)
@@ -88,10 +90,8 @@ def _bandwidth(
     return fault(name, code, f"{text}{count}", **common)
 
 
-def _held_against(figure: float | None, expected: Expected) -> str:
+def _held_against(figure: float, expected: Expected) -> str:
     floor = format_bandwidth(expected.floor)
-    if figure is None:
-        return f"no figure; the floor is {floor}"
     share = f"{format_bandwidth(figure)}, {format_percent(figure / expected.value)} of what is expected"
     return f"{share}, {'below its floor of' if figure < expected.floor else 'floor'} {floor}"
 
@@ -160,7 +160,8 @@ def _together(device: DeviceRuns, named: dict[Setting, str]) -> Iterator[Claim]:
         )
         attempts = [_attempt(run, each, expected, together=True) for run, each in beside]
         figure, decision = figure_of(attempts), decide(attempts, None)
-        text = f"{label} with all devices at work: {_held_against(figure, expected)}"
+        shown = _held_against(figure, expected) if figure is not None else "no figure"
+        text = f"{label} with all devices at work: {shown}"
         fields: dict[str, Any] = {
             "figure": figure,
             "unit": "byte/s",

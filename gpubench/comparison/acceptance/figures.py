@@ -13,6 +13,7 @@ from gpubench.benchmarks.registry import STREAM
 from gpubench.comparison.curves import told_apart
 from gpubench.comparison.verdicts import meant, why_unusable
 from gpubench.flags import Flag, flags_with
+from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Measurement, RunDocument
 from gpubench.results.machine import DeviceInfo
 
@@ -116,6 +117,31 @@ def parameters_text(parameters: dict[str, Any]) -> str:
 
 def measurements_of(document: RunDocument, setting: Setting) -> list[Measurement]:
     return [each for each in judged(document) if setting_of(each) == setting]
+
+
+def answering(document: RunDocument, planned: Iterable[PlannedBenchmark]) -> RunDocument | None:
+    """The part of a run that these benchmarks would measure again; null if it lacks one of them.
+
+    A bandwidth of the whole memory needs the same parameters, apart from those that only say for how long and
+    with which data it is measured.
+    """
+    wanted = list(planned)
+    names = {each.name for each in wanted}
+    settings = {setting_of_plan(each) for each in wanted if each.name in STREAM}
+    measurements = [
+        each
+        for each in document.measurements
+        if each.benchmark in names and (each.benchmark not in STREAM or setting_of(each) in settings)
+    ]
+    found = {setting_of(each) for each in measurements if each.benchmark in STREAM}
+    if {each.benchmark for each in measurements} != names or found != settings:
+        return None
+    findings = [each for each in document.findings if each.benchmark in names]
+    return msgspec.structs.replace(document, measurements=measurements, findings=findings)
+
+
+def setting_of_plan(planned: PlannedBenchmark) -> Setting:
+    return Setting(planned.name, parameters_text(planned.parameters))
 
 
 def labels(runs: Sequence[RunDocument]) -> dict[Setting, str]:

@@ -20,7 +20,7 @@ def heading(device: DeviceVerdict) -> str:
 
 
 def claim_table(device: DeviceVerdict) -> Table:
-    return Table(heading(device), _COLUMNS, tuple(map(_row, device.claims)), text_columns=3)
+    return Table("", _COLUMNS, tuple(map(_row, device.claims)), text_columns=3)
 
 
 def _row(claim: Claim) -> tuple[str, ...]:
@@ -84,5 +84,5 @@ def summary(report: CheckReport) -> str:
     ]
     took = f", checked in {format_seconds(report.check_seconds)}" if report.check_seconds else ""
     measured = next((device.checked_at for device in report.devices if device.checked_at), None)
-    old = f", from runs stored until {measured}" if report.source == "store" and measured else ""
+    old = f", from stored runs, the newest of {measured}" if report.source == "store" and measured else ""
     return clean(f"{report.status}: {', '.join(counts)}{took}{old}")

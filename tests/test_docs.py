@@ -17,5 +17,13 @@ def test_a_generated_file_is_up_to_date(path: Path) -> None:
 
 
 def test_every_generated_file_is_listed() -> None:
-    names = {"README.md", "benchmarks.md", "flags.md", "run-document.md", "run-document.schema.json"}
+    names = {
+        "README.md",
+        "benchmarks.md",
+        "flags.md",
+        "run-document.md",
+        "run-document.schema.json",
+        "check.md",
+        "check.schema.json",
+    }
     assert {path.name for path in MADE} == names

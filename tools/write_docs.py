@@ -6,9 +6,10 @@ from pathlib import Path
 
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
-from gpubench.report.codes import code_tables
+from gpubench.report.codes import code_tables, fault_table
+from gpubench.report.dialects.files import check_schema
 from gpubench.report.flag_page import flag_page
-from gpubench.results.schema import render_schema
+from gpubench.results.schema import document_schema, render_schema
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -22,7 +23,9 @@ def made() -> dict[Path, str]:
         DOCS / "benchmarks.md": page(found),
         DOCS / "flags.md": flag_page(),
         DOCS / "run-document.md": _with_tables(DOCS / "run-document.md", code_tables()),
-        DOCS / "run-document.schema.json": render_schema(),
+        DOCS / "run-document.schema.json": render_schema(document_schema()),
+        DOCS / "check.schema.json": render_schema(check_schema()),
+        DOCS / "check.md": _with_tables(DOCS / "check.md", fault_table()),
     }
 
 

@@ -125,10 +125,10 @@ class Checker:
 
 
 def is_undecided(report: CheckReport, device_id: str | None = None) -> bool:
-    """Whether further attempts might still give a verdict, on one device or on any."""
+    """Whether further attempts might still give a verdict, on one device or on any. A failed device has one."""
     return any(
         claim.code == "GB-UNDECIDED"
         for verdict in report.devices
-        if device_id in (None, verdict.id)
+        if device_id in (None, verdict.id) and verdict.status != "FAILED"
         for claim in verdict.claims
     )

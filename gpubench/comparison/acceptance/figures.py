@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -44,9 +45,12 @@ class Usable:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DeviceRuns:
-    """The runs of one device, oldest first: alone, and while the host's other devices worked too."""
+    """The runs of one device, oldest first: alone, and while the host's other devices worked too.
+
+    Equal only to itself. What is asked once for each pair of devices is kept.
+    """
 
     info: DeviceInfo
     host: str | None
@@ -57,21 +61,31 @@ class DeviceRuns:
     def runs(self) -> tuple[RunDocument, ...]:
         return (*self.alone, *self.together)
 
-    @property
+    @cached_property
     def newest(self) -> RunDocument:
         return max(self.runs, key=lambda document: document.finished_at or document.created_at)
 
-    @property
+    @cached_property
     def model(self) -> Model:
         environment = self.newest.environment
         return Model(self.info.name, self.info.runtime, environment.kernel_source_hash if environment else "")
 
     def settings(self) -> list[Setting]:
-        return list(dict.fromkeys(setting_of(each) for run in self.alone for each in judged(run)))
+        return list(self._figures)
 
     def figures(self, setting: Setting) -> list[float]:
         """Of every run that counts, in byte/s."""
-        return figures_in(self.alone, setting)
+        return self._figures.get(setting, [])
+
+    @cached_property
+    def _figures(self) -> dict[Setting, list[float]]:
+        found: dict[Setting, list[float]] = {}
+        for run in self.alone:
+            for each in judged(run):
+                figures = found.setdefault(setting_of(each), [])
+                if usable(each).code is None and each.bandwidth_bytes_per_second:
+                    figures.append(each.bandwidth_bytes_per_second.median)
+        return found
 
 
 def by_device(documents: Iterable[RunDocument]) -> list[DeviceRuns]:
@@ -175,16 +189,6 @@ def usable(
     if (found := flags_with("no_verdict", flags)) and not together:
         return Usable("GB-CONTENDED", f"flagged {', '.join(found)}")
     return Usable()
-
-
-def figures_in(runs: Iterable[RunDocument], setting: Setting, *, together: bool = False) -> list[float]:
-    """The medians of the runs that count, in byte/s."""
-    return [
-        each.bandwidth_bytes_per_second.median
-        for run in runs
-        for each in measurements_of(run, setting)
-        if usable(each, together=together).code is None and each.bandwidth_bytes_per_second
-    ]
 
 
 def middle(values: Sequence[float]) -> float | None:

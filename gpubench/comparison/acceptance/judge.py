@@ -91,10 +91,10 @@ def _summary(claims: Sequence[Claim]) -> dict[str, object]:
 
 
 def counting(claims: Iterable[Claim]) -> list[Claim]:
-    """Without figures that nothing is known about, if another bandwidth of the device was judged."""
+    """Without figures that nothing is known about, if something is known of another bandwidth."""
     found = list(claims)
-    judged = any(claim.expected is not None and claim.status in ("OK", "DEGRADED") for claim in found)
-    return [claim for claim in found if not (judged and claim.code == "GB-NO-EXPECTATION")]
+    known = any(claim.expected is not None for claim in found)
+    return [claim for claim in found if not (known and claim.code == "GB-NO-EXPECTATION")]
 
 
 def _seconds(runs: Sequence[RunDocument]) -> float | None:

@@ -95,8 +95,9 @@ def spread_of_runs(boards: Sequence[Sequence[float]]) -> tuple[float, int]:
 def margin_of(boards: Sequence[Sequence[float]]) -> Margin:
     """The margin for one run of a board, given the figures of all runs of each of ``boards``.
 
-    A healthy board's run falls below it about once in 1,000, by chance. Never below ``SAME_WITHIN``: two
-    sides that differ by less may be called the same. May be above ``MAX_MARGIN_RATIO``: then it is of no use.
+    By chance a healthy board's run falls below it in 1 to 4 of 1,000 cases (the tests simulate it). Never
+    below ``SAME_WITHIN``: two sides that differ by less may be called the same. May be above
+    ``MAX_MARGIN_RATIO``: then it is of no use.
     """
     between, above = spread_above([median(runs) for runs in boards])
     within, degrees = spread_of_runs(boards)

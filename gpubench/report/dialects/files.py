@@ -6,17 +6,24 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import msgspec
 
 from gpubench.comparison.acceptance.faults import SEVERITY
-from gpubench.comparison.acceptance.verdict import CheckReport, Claim, DeviceVerdict
+from gpubench.comparison.acceptance.verdict import SCHEMA, CheckReport, Claim, DeviceVerdict
 from gpubench.report.dialects.table import claim_table, heading, notes, summary
 from gpubench.report.markdown import escape, markdown_table
+from gpubench.results.schema import DIALECT, json_schema
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped."""
+
+
+def check_schema() -> dict[str, Any]:
+    """The JSON Schema of an answer, for programs in other languages; it allows unknown fields."""
+    return {"$schema": DIALECT, "title": f"gpubench check, version {SCHEMA}"} | json_schema(CheckReport)
 
 
 def json_text(report: CheckReport) -> str:

@@ -125,7 +125,7 @@ class Checker:
 
 
 def is_undecided(report: CheckReport, device_id: str | None = None) -> bool:
-    """Whether further attempts might still give a verdict, on one device or on any. A failed device has one."""
+    """Whether further attempts might still give a verdict, on one device or on any; a failed one has it."""
     return any(
         claim.code == "GB-UNDECIDED"
         for verdict in report.devices

@@ -30,6 +30,9 @@ ESCAPE = "\x1b"
 COLOR = re.compile(r"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
 
 
+CHANGING = ("GPUBENCH_SERVER", "GPUBENCH_BASELINE", "NO_COLOR", "FORCE_COLOR")
+
+
 @functools.cache
 def _data_directory() -> tempfile.TemporaryDirectory[str]:
     """Local runs of tests are kept here, and not in the tester's own directory."""
@@ -38,7 +41,7 @@ def _data_directory() -> tempfile.TemporaryDirectory[str]:
 
 def environment(**changes: str) -> dict[str, str]:
     """This process's, without variables that change what a command does."""
-    own = {k: v for k, v in os.environ.items() if k not in ("GPUBENCH_SERVER", "NO_COLOR", "FORCE_COLOR")}
+    own = {k: v for k, v in os.environ.items() if k not in CHANGING}
     return {**own, "GPUBENCH_DATA_DIR": _data_directory().name, **changes}
 
 

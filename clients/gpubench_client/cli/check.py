@@ -46,7 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_expectation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is expected")
-    group.add_argument("--baseline", metavar="FILE", help="a baseline by `gpubench baseline learn`")
+    group.add_argument(
+        "--baseline",
+        metavar="FILE",
+        help="a baseline by `gpubench baseline learn` (default: $GPUBENCH_BASELINE)",
+    )
     group.add_argument(
         "--tolerance",
         metavar="SHARE",

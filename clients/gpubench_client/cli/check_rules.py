@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from gpubench.catalog.load import Board
 from gpubench.catalog.lookup import find_board
 from gpubench.comparison.acceptance import AttemptRule, Baseline, Rules, Sources, read_baseline
 from gpubench.errors import CatalogError, InvalidParameters
+
+VARIABLE = "GPUBENCH_BASELINE"
 
 MAX_BASELINE_BYTES = 16 << 20
 
@@ -24,9 +27,10 @@ def rules_of(args: argparse.Namespace, *, measuring: bool) -> Rules:
     attempts = args.attempts or (DEFAULT_ATTEMPTS if measuring else None)
     if args.tolerance is not None and args.min_efficiency is not None:
         raise InvalidParameters("--tolerance and --min-efficiency exclude each other: the latter is a floor")
+    baseline = args.baseline or os.environ.get(VARIABLE)
     sources = Sources(
-        baseline=_baseline(args.baseline) if args.baseline is not None else None,
-        baseline_name=f"the baseline {args.baseline}",
+        baseline=_baseline(baseline) if baseline else None,
+        baseline_name=f"the baseline {baseline}",
         tolerance_ratio=args.tolerance,
         min_efficiency=args.min_efficiency,
         like=_board(args.like) if args.like is not None else None,

@@ -38,7 +38,8 @@ class CheckRequest:
 class Checker:
     """``open_backend`` opens a connection of its own for each device that is measured at the same time.
 
-    ``keep`` gets every finished run. ``may_run`` is asked before each run alone, and may wait; devices that
+    ``keep`` gets every finished run. With ``all_devices``, those that cannot be opened are in ``unavailable``.
+    ``may_run`` is asked before each run alone, and may wait; devices that
     it refuses are in ``refused``.
     """
 
@@ -50,6 +51,7 @@ class Checker:
     on_accepted: Callable[[Accepted], None] = ignore
     on_progress: Callable[[Progress], None] = ignore
     stop: StopRequest = field(default_factory=StopRequest)
+    unavailable: list[DeviceInfo] = field(default_factory=list, init=False)
     refused: list[DeviceInfo] = field(default_factory=list, init=False)
 
     def measure(self) -> list[RunDocument]:
@@ -68,6 +70,7 @@ class Checker:
     def _devices(self, backend: Backend) -> list[DeviceInfo]:
         found = backend.devices()
         if self.request.all_devices:
+            self.unavailable = [each for each in found.devices if each.unavailable]
             return choose_all(found.devices, found.runtimes)
         return [choose(found.devices, self.request.device, found.runtimes)]
 

@@ -72,8 +72,11 @@ class LocalRuns:
         return next(iter(self._of(planned, limit=1)), None)
 
     def _of(self, planned: Sequence[PlannedBenchmark], limit: int = MOST_RUNS) -> list[RunDocument]:
-        if not self.directory.is_dir():
-            return []
+        try:
+            if not self.directory.is_dir():
+                return []
+        except OSError as error:
+            raise StoreError(f"{self.directory} cannot be read: {error.strerror}") from None
         wanted = {each.name for each in planned}
         found: list[RunDocument] = []
         with Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS) as store:

@@ -56,7 +56,7 @@ def hold(directory: Path, wait_seconds: float = 0.0) -> int:
         owner = os.read(held, 20).decode("ascii", "replace").strip() or "unknown"
         os.close(held)
         raise StoreError(
-            f"the data directory {directory} is in use by another server (process {owner}); "
+            f"the data directory {directory} is in use by another gpubench (process {owner}); "
             "stop that one, or pass another directory with --data-dir"
         )
     with contextlib.suppress(OSError):  # on a full disk the process id of the owner is missing

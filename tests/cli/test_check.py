@@ -183,6 +183,13 @@ def test_this_machine_is_measured_and_stored(tmp_path: Path) -> None:
     assert (answer["source"], json.loads(again.stdout)["source"]) == ("run", "store")
 
 
+def test_nothing_to_check_is_not_all_right(tmp_path: Path) -> None:
+    ran = gpubench("check", "--runtime=cuda", f"--data-dir={tmp_path}", "--json", CUDA_VISIBLE_DEVICES="")
+    assert (ran.returncode, json.loads(ran.stdout)["codes"]) == (3, ["GB-NO-DEVICE"])
+    ran = gpubench("check", "--runtime=cuda", "--dialect=nagios", CUDA_VISIBLE_DEVICES="")
+    assert (ran.returncode, ran.stdout.count("\n")) == (3, 1)
+
+
 def test_a_small_footprint_is_never_all_right(tmp_path: Path) -> None:
     """A real run of this machine, whose figure is a cache's."""
     ran = gpubench(

@@ -143,6 +143,14 @@ def test_a_device_in_use_is_not_measured() -> None:
     assert not any(map(is_together, documents))
 
 
+def test_a_device_that_cannot_be_opened_is_not_passed_over() -> None:
+    broken = board(8, unavailable="its memory cannot be mapped")
+    request = CheckRequest([BenchmarkRequest("triad")], all_devices=True)
+    checker = Checker(Boards([1600] * 3, others=(broken,)), request, TWO_OF_THREE)
+    checker.measure()
+    assert checker.unavailable == [broken]
+
+
 def test_an_error_without_a_document_is_raised() -> None:
     class Gone(Boards):
         def run(self, benchmarks: BenchmarkNames, **options: Unpack[RunOptions]) -> RunDocument:

@@ -1,5 +1,4 @@
-"""A PATH with ``gpubench`` as it would be installed, and stand-ins for the commands of others, which write down
-how they were called."""
+"""A PATH with ``gpubench`` as installed, and stand-ins for others' commands, which note their arguments."""
 
 from __future__ import annotations
 

@@ -159,6 +159,7 @@ class _Check:
             raise KeyboardInterrupt
         verdicts = [*judge(documents, self._rules).devices] if documents or not checker.refused else []
         verdicts += [each for info in checker.refused for each in self._busy(info)]
+        verdicts += [_of(_cannot_be_opened(info), info) for info in checker.unavailable]
         return replace(report_of(verdicts), source="run" if documents else "store")
 
     def _no_device(self, error: NoSuchDevice) -> CheckReport:
@@ -200,6 +201,12 @@ class _Check:
             return [self._overdue(longest, info)]
         except StoreError as error:
             return [_of(without_device([fault("age", "GB-OVERDUE", error.message)]), info)]
+
+
+def _cannot_be_opened(info: DeviceInfo) -> DeviceVerdict:
+    return without_device(
+        [fault("device", "GB-NOT-MEASURED", f"{info.id} cannot be opened: {info.unavailable}")]
+    )
 
 
 def _of(verdict: DeviceVerdict, info: DeviceInfo | None) -> DeviceVerdict:

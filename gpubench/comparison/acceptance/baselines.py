@@ -21,6 +21,7 @@ from gpubench.comparison.acceptance.spread import (
     spread_above,
     spread_of_runs,
 )
+from gpubench.comparison.compare import sound
 from gpubench.errors import InvalidParameters
 from gpubench.results.document import RunDocument
 from gpubench.results.timestamps import now
@@ -162,7 +163,8 @@ def _warnings(
                 f"{what} on {place} is {format_bandwidth(own)}, {format_percent(1 - own / expected)} below "
                 f"the median of {figure.boards} boards: check it before you use this baseline"
             )
-    theory = next((device.newest.theory for device in runs if device.newest.theory), None)
+    theories = [device.newest.theory for device in runs if device.newest.theory]
+    theory = next(filter(sound, theories), None)
     band = band_for(theory, setting.benchmark)
     if theory is not None and not isinstance(band, str):
         floor = band.floor_ratio * theory.peak_bytes_per_second

@@ -13,6 +13,7 @@ from gpubench.comparison.acceptance.baselines import Baseline
 from gpubench.comparison.acceptance.figures import DeviceRuns, Setting
 from gpubench.comparison.acceptance.spread import MAX_MARGIN_RATIO, Margin, margin_of
 from gpubench.comparison.acceptance.verdict import Expected, Link
+from gpubench.comparison.compare import sound
 from gpubench.flags import Flag
 from gpubench.results.machine import Theory
 from gpubench.units import format_bandwidth, format_percent
@@ -44,7 +45,7 @@ class Question:
     def theory(self) -> Theory | None:
         board, theory = self.sources.like, self.device.newest.theory
         if board is None:
-            return theory
+            return theory if theory is not None and sound(theory) else None
         return Theory(
             "catalog",
             board_peak_bytes_per_second(board),

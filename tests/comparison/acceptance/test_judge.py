@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from msgspec import structs
 
-from gpubench.comparison.acceptance import FAULTS, AttemptRule, Rules, judge
+from gpubench.comparison.acceptance import FAULTS, AttemptRule, Rules, Sources, judge
 from gpubench.comparison.acceptance.attempts import decide
 from gpubench.comparison.acceptance.figures import TOGETHER_KEY
 from gpubench.comparison.acceptance.verdict import Attempt
@@ -184,8 +185,17 @@ def test_a_run_without_a_bandwidth_says_so() -> None:
 
 def test_a_run_without_a_device() -> None:
     none = document(outcome="failed", error=ErrorInfo("no_such_device", -32020, "no GPU", False))
-    none = type(none)(**{**{n: getattr(none, n) for n in none.__struct_fields__}, "device": None})
+    none = structs.replace(none, device=None)
     assert judge([none]).codes == ["GB-NO-DEVICE"]
+
+
+@pytest.mark.parametrize("peak", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_theory_that_is_no_number_expects_nothing(peak: float) -> None:
+    good = run(1600)
+    assert good.theory is not None
+    damaged = structs.replace(good, theory=structs.replace(good.theory, peak_bytes_per_second=peak))
+    found = verdict([damaged], Rules(Sources(min_efficiency=0.9)))
+    assert (found.status, found.codes) == ("UNKNOWN", ["GB-NO-EXPECTATION"])
 
 
 def test_a_missing_device_is_a_failure() -> None:

@@ -38,9 +38,8 @@ class CheckRequest:
 class Checker:
     """``open_backend`` opens a connection of its own for each device that is measured at the same time.
 
-    ``keep`` gets every finished run. With ``all_devices``, those that cannot be opened are in ``unavailable``.
-    ``may_run`` is asked before each run alone, and may wait; devices that
-    it refuses are in ``refused``.
+    ``keep`` gets every finished run. ``may_run`` is asked before each run alone, and may wait; devices that
+    it refuses are in ``refused``. With ``all_devices``, those that cannot be opened are in ``unavailable``.
     """
 
     open_backend: Callable[[], Backend]

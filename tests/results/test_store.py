@@ -120,7 +120,7 @@ def test_an_unreadable_unfinished_run_is_kept_as_it_is(
 
 
 def test_a_directory_serves_one_server(tmp_path: Path) -> None:
-    with Store(tmp_path), pytest.raises(StoreError, match="in use by another server"):
+    with Store(tmp_path), pytest.raises(StoreError, match="in use by another gpubench"):
         Store(tmp_path)
     Store(tmp_path).close()
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from man_pages import man_pages
+
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
 from gpubench.report.codes import code_tables, fault_table
 from gpubench.report.dialects.files import check_schema
 from gpubench.report.flag_page import flag_page
+from gpubench.report.signal_table import signal_table
 from gpubench.results.schema import document_schema, render_schema
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +29,8 @@ def made() -> dict[Path, str]:
         DOCS / "run-document.schema.json": render_schema(document_schema()),
         DOCS / "check.schema.json": render_schema(check_schema()),
         DOCS / "check.md": _with_tables(DOCS / "check.md", fault_table()),
+        DOCS / "what-happens.md": _with_tables(DOCS / "what-happens.md", signal_table()),
+        **{DOCS / "man" / name: text for name, text in man_pages().items()},
     }
 
 

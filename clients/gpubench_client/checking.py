@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gpubench.comparison.acceptance import CheckReport, Rules, judge
@@ -52,11 +53,12 @@ class Checker:
     stop: StopRequest = field(default_factory=StopRequest)
     unavailable: list[DeviceInfo] = field(default_factory=list, init=False)
     refused: list[DeviceInfo] = field(default_factory=list, init=False)
+    _opened: list[Backend] = field(default_factory=list, init=False)
 
     def measure(self) -> list[RunDocument]:
         """The documents of all runs. A run that failed has one too; what failed without one is raised."""
         documents: list[RunDocument] = []
-        with self.open_backend() as backend:
+        with self._open() as backend:
             devices = self._devices(backend)
             for _ in range(self.rules.attempts.total if self.rules.attempts else 1):
                 for device in devices:
@@ -65,6 +67,23 @@ class Checker:
         if len(devices) > 1 and self.stop.reason is None and not self.refused:
             documents += self._together(devices)
         return documents
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """As that of a backend, for all that are open."""
+        with contextlib.ExitStack() as stack:
+            for backend in tuple(self._opened):
+                stack.enter_context(backend.stopped())
+            yield
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Backend]:
+        with self.open_backend() as backend:
+            self._opened.append(backend)
+            try:
+                yield backend
+            finally:
+                self._opened.remove(backend)
 
     def _devices(self, backend: Backend) -> list[DeviceInfo]:
         found = backend.devices()
@@ -111,7 +130,7 @@ class Checker:
 
         def measure(device: DeviceInfo) -> None:
             try:
-                with self.open_backend() as backend:
+                with self._open() as backend:
                     documents.append(self._run(backend, device, TOGETHER_KEY + secrets.token_hex(8)))
             except GpubenchError as error:
                 errors.append(error)

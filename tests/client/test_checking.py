@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any, Self, Unpack
 
@@ -45,6 +46,9 @@ class Boards:
 
     def __exit__(self, *exception: object) -> None:
         pass
+
+    def stopped(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def devices(self) -> Devices:
         return Devices(

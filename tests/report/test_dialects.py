@@ -12,10 +12,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gpubench.comparison.acceptance import CheckReport, judge
-from gpubench.report.dialects import DIALECTS, FORMATS
+from gpubench.report.dialects import DIALECTS
+from gpubench.report.dialects import FORMATS as FILE_FORMATS
 from gpubench.report.dialects.files import check_schema
 from tests.comparison.acceptance.fleet import board, integrity, run
 from tests.documents import document, measurement
+
+FORMATS = {
+    each.endings[0]: lambda report, render=each.render: render(report, None).decode() for each in FILE_FORMATS
+}
 
 HOSTILE = '<script>"x" & \\ {}\'|`*_ \u202e \x00\x1b[31m\ud7ff\n line 日本'
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from gpubench_client.cli.arguments import add_out, one_of
+from gpubench.command_line import one_of
+from gpubench_client.cli.arguments import add_out
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
@@ -17,23 +18,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="run documents of healthy, idle devices, or folders of them: at least three runs of each board",
     )
-    add_out(parser, "write the baseline to FILE instead of stdout")
+    add_out(parser, "write the baseline to FILE.toml instead of stdout")
 
 
 def execute(args: argparse.Namespace, output: Output) -> None:
-    from gpubench.comparison.acceptance import learn, render_baseline
-    from gpubench_client.cli.files import out_file, read_documents
+    from gpubench.comparison.acceptance import Baseline, learn, render_baseline
+    from gpubench.report.formats import Format
+    from gpubench_client.cli.files import read_documents
+    from gpubench_client.cli.out_file import open_out
 
-    out = out_file(args.out)
+    toml = Format[Baseline]("TOML, a baseline", (".toml",), lambda found, _: render_baseline(found).encode())
+    out = open_out(args.out, [toml], inputs=args.documents)
     documents = [document for name in args.documents for document in read_documents(name)]
     learned = learn(documents)
     for warning in learned.warnings:
         output.error(f"warning: {warning}")
-    text = render_baseline(learned.baseline)
     if out is None:
-        output.text(text)
+        output.text(render_baseline(learned.baseline))
     else:
-        out.write(text.encode())
+        out.write(learned.baseline, output.raw)
         output.note(f"wrote {out}")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gpubench.command_line import one_of
 from gpubench_client.cli.arguments import (
     add_backend,
     add_json,
@@ -13,7 +13,6 @@ from gpubench_client.cli.arguments import (
     bus_width,
     deadline,
     footprint,
-    one_of,
     time_limit,
     wait_time,
 )
@@ -22,7 +21,8 @@ from gpubench_client.cli.output import Output
 
 if TYPE_CHECKING:
     from gpubench.comparison.acceptance import AttemptRule, CheckReport
-    from gpubench_client.cli.files import OutFile
+    from gpubench.errors import GpubenchError
+    from gpubench_client.cli.out_file import OutFile
 
 NOT_ALL_RIGHT = 3
 
@@ -149,8 +149,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="write the answer to FILE too, by its name: .json, .ctrf.json, .xml (JUnit), .prom "
-        "(Prometheus textfile), .md; may be repeated",
+        help="write the answer to FILE too, in the format of its ending: .json, .ctrf.json, .xml (JUnit), "
+        ".prom (Prometheus textfile) or .md; may be repeated; - is JSON on stdout",
     )
 
 
@@ -165,10 +165,10 @@ def execute(args: argparse.Namespace, output: Output) -> int:
     from gpubench.errors import GpubenchError, InvalidParameters
     from gpubench_client.cli.check_runs import answer
 
+    begun = time.monotonic()
+    files = _files(args, output)
     if args.dialect and output.json:
         raise InvalidParameters("--json and --dialect exclude each other; write JSON with --out FILE.json")
-    begun = time.monotonic()
-    files = _files(args)
     try:
         report = answer(args, output)
     except GpubenchError as error:
@@ -176,26 +176,37 @@ def execute(args: argparse.Namespace, output: Output) -> int:
             raise
         report = report_of([without_device([fault("check", "GB-NOT-MEASURED", error.message)])])
     report = replace(report, check_seconds=round(time.monotonic() - begun, 3))
-    for file, render in files:
-        file.write(render(report).encode())
-        output.note(f"wrote {file}")
-    return _say(args, report, output)
+    failed = _write(files, report, output)
+    code = _say(args, report, output)
+    if failed is not None and not args.dialect:
+        raise failed
+    return code
 
 
-def _files(args: argparse.Namespace) -> list[tuple[OutFile, Callable[[CheckReport], str]]]:
-    from gpubench.errors import InvalidParameters
+def _files(args: argparse.Namespace, output: Output) -> list[OutFile[CheckReport]]:
+    """Those of ``--out``; ``-`` is the answer on stdout, as with ``--json``."""
     from gpubench.report.dialects import FORMATS
-    from gpubench_client.cli.files import OutFile
+    from gpubench_client.cli.out_file import open_out
 
-    found = []
-    for name in args.out:
-        render = next((render for end, render in FORMATS.items() if name.endswith(end)), None)
-        if render is None:
-            raise InvalidParameters(
-                f"--out: {name!r} has no format; let its name end with {', '.join(FORMATS)}"
-            )
-        found.append((OutFile(name), render))
-    return found
+    inputs = [*args.documents, *filter(None, [args.baseline])]
+    found = [open_out(name, FORMATS, inputs) for name in args.out]
+    output.json = output.json or None in found
+    return [file for file in found if file is not None]
+
+
+def _write(files: list[OutFile[CheckReport]], report: CheckReport, output: Output) -> GpubenchError | None:
+    """Write all of them; an error is noted, and the last one returned, so that the answer is still given."""
+    from gpubench.errors import GpubenchError
+
+    failed = None
+    for file in files:
+        try:
+            file.write(report, lambda data: None)
+            output.note(f"wrote {file}")
+        except GpubenchError as error:
+            failed = error
+            output.error(f"gpubench: {error.message}")
+    return failed
 
 
 def _say(args: argparse.Namespace, report: CheckReport, output: Output) -> int:

@@ -15,7 +15,7 @@ from gpubench.comparison.acceptance.figures import is_together
 from gpubench.comparison.acceptance.judge import report_of, without_device
 from gpubench.comparison.acceptance.verdict import DeviceVerdict, fault
 from gpubench.devices.onlooker import Onlooker
-from gpubench.errors import Cancelled, InvalidParameters, NoSuchDevice, StoreError
+from gpubench.errors import InvalidParameters, NoSuchDevice, StoreError
 from gpubench.executor.supervisor import StopRequest
 from gpubench.measure.idle import describe_usage, is_busy
 from gpubench.results.document import RunDocument
@@ -25,10 +25,10 @@ from gpubench_client.checking import Checker, CheckRequest, is_undecided
 from gpubench_client.cli.backend import is_local, open_backend
 from gpubench_client.cli.check_rules import rules_of
 from gpubench_client.cli.files import read_documents
-from gpubench_client.cli.interrupts import cancel_on_interrupt
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.progress import progress_display
 from gpubench_client.cli.request import RunRequest, run_request
+from gpubench_client.cli.run_signals import Ended, RunSignals
 from gpubench_client.local_runs import LocalRuns, age_seconds, local_directory
 
 LOOK_SECONDS = 1.0
@@ -137,10 +137,7 @@ class _Check:
             if local and not self._args.no_store:
                 self._runs.keep(document, self._output.note)
 
-        with (
-            progress_display(self._output) as display,
-            cancel_on_interrupt(stop, display.cancelling),
-        ):
+        with RunSignals(stop) as signals, progress_display(self._output) as display:
             checker = Checker(
                 lambda: open_backend(self._args, self._output),
                 request,
@@ -152,11 +149,12 @@ class _Check:
                 stop=stop,
             )
             try:
-                documents = checker.measure()
+                with signals.during(display, checker.stopped):
+                    documents = checker.measure()
             except NoSuchDevice as error:
                 return self._no_device(error)
-        if isinstance(stop.reason, Cancelled):
-            raise KeyboardInterrupt
+        if signals.received is not None:
+            raise Ended(signals.received)
         verdicts = [*judge(documents, self._rules).devices] if documents or not checker.refused else []
         verdicts += [each for info in checker.refused for each in self._busy(info)]
         verdicts += [_of(_cannot_be_opened(info), info) for info in checker.unavailable]

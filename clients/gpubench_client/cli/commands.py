@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from gpubench_client.cli import baseline, benchmarks, check, compare, devices, report, result, run, theory
+from gpubench_client.cli import (
+    baseline,
+    benchmarks,
+    check,
+    compare,
+    completion,
+    devices,
+    explain,
+    report,
+    result,
+    run,
+    theory,
+)
 
 COMMANDS = (
     devices.COMMAND,
@@ -14,4 +26,6 @@ COMMANDS = (
     compare.COMMAND,
     check.COMMAND,
     baseline.COMMAND,
+    explain.COMMAND,
+    completion.COMMAND,
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from gpubench.comparison.acceptance.verdict import CheckReport
 from gpubench.report.dialects import files, lines
+from gpubench.report.formats import Format
 
 DIALECTS: Mapping[str, Callable[[CheckReport], lines.Line]] = {
     "nagios": lines.nagios,
@@ -15,13 +16,18 @@ DIALECTS: Mapping[str, Callable[[CheckReport], lines.Line]] = {
 }
 """One line and an exit code."""
 
-FORMATS: Mapping[str, Callable[[CheckReport], str]] = {
-    ".ctrf.json": files.ctrf,
-    ".json": files.json_text,
-    ".xml": files.junit,
-    ".prom": files.prometheus,
-    ".md": files.markdown,
-}
-"""By the end of a file's name; the first that fits counts."""
+
+def _format(name: str, endings: tuple[str, ...], render: Callable[[CheckReport], str]) -> Format[CheckReport]:
+    return Format(name, endings, lambda report, references: render(report).encode())
+
+
+FORMATS: Sequence[Format[CheckReport]] = (
+    _format("Common Test Report Format", (".ctrf.json",), files.ctrf),
+    _format("JSON, the whole answer", (".json",), files.json_text),
+    _format("JUnit XML", (".xml",), files.junit),
+    _format("Prometheus textfile", (".prom",), files.prometheus),
+    _format("Markdown", (".md", ".markdown"), files.markdown),
+)
+"""Files, by the end of their names: the first that fits counts."""
 
 __all__ = ["DIALECTS", "FORMATS"]

@@ -132,6 +132,33 @@ def test_dialects(tmp_path: Path, dialect: str, gb: float, code: int) -> None:
         assert len(ran.stdout.splitlines()) <= 1
 
 
+def test_the_termination_file_is_written_in_place(tmp_path: Path) -> None:
+    """Kubernetes mounts it: it cannot be replaced by another file."""
+    (name,) = written(tmp_path, run(1300))
+    message = tmp_path / "message"
+    message.write_text("x" * 10_000)
+    inode = message.stat().st_ino
+    gpubench("check", name, "--dialect=termination", "--termination-file", str(message))
+    assert message.stat().st_ino == inode
+    assert message.read_text().startswith("DEGRADED: GB-BW-LOW")
+
+
+def test_the_answer_is_given_even_if_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (name,) = written(tmp_path / "runs", run(1300))
+    full = tmp_path / "full.prom"
+    full.symlink_to("/dev/full")
+    ran = gpubench("check", name, "--dialect=nhc", "--out", str(full))
+    assert (ran.returncode, "GB-BW-LOW" in ran.stdout) == (1, True)
+    assert "No space left" in ran.stderr
+    ran = gpubench("check", name, "--json", "--out", str(full))
+    assert (ran.returncode, json.loads(ran.stdout)["status"]) == (1, "DEGRADED")
+
+
+def test_a_dash_is_json_on_stdout(tmp_path: Path) -> None:
+    (name,) = written(tmp_path, run(1300))
+    assert json.loads(gpubench("check", name, "--out=-").stdout)["codes"] == ["GB-BW-LOW"]
+
+
 @pytest.mark.parametrize(("dialect", "code"), [("nagios", 3), ("npd", 2), ("nhc", 1)])
 def test_in_a_dialect_an_error_is_an_answer(dialect: str, code: int) -> None:
     for wrong in (["--server=tcp://127.0.0.1:1", "--wait=0"], ["--baseline=/nowhere"], ["/nowhere.json"]):

@@ -239,10 +239,10 @@ def _show(report: CheckReport, output: Output) -> None:
 
 
 def _terminate(name: str, text: str, output: Output) -> None:
-    from pathlib import Path
+    from gpubench_client.cli.out_file import write_in_place
 
     try:
-        Path(name).write_text(text, encoding="utf-8")
+        write_in_place(name, text.encode())
     except OSError as error:
         output.error(f"gpubench: --termination-file: {name} cannot be written: {error.strerror}")
 

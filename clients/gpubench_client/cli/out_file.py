@@ -90,6 +90,14 @@ class OutFile(Generic[Subject]):
         return None if all(os.access(each, os.W_OK) for each in needed) else "permission denied"
 
 
+def write_in_place(name: str, data: bytes) -> None:
+    """Overwrite a file that cannot be replaced by a new one: Kubernetes mounts that of a termination message.
+
+    Raises ``OSError``.
+    """
+    Path(name).write_bytes(data)
+
+
 def _same_file(target: Path, name: str) -> bool:
     """Whether a name, or ``-`` for standard input, leads to the same regular file."""
     try:

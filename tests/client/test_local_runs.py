@@ -50,6 +50,7 @@ def test_only_runs_of_the_same_settings_answer(tmp_path: Path) -> None:
     runs.keep(ended(1), no_warning)
     assert runs.younger_than(7200, OTHER) == []
     assert runs.younger_than(7200, [*TRIAD, *plan(["integrity"])]) == []
+    assert runs.younger_than(7200, [*TRIAD, *OTHER]) == []
     (found,) = runs.younger_than(7200, TRIAD)
     assert [each.benchmark for each in found.measurements] == ["triad"]  # and not what else was measured
 

@@ -111,6 +111,14 @@ def test_the_termination_message_fits(report: CheckReport) -> None:
     assert text.startswith(report.status)
 
 
+@pytest.mark.parametrize("length", range(500, 1500, 53))
+def test_a_long_termination_message_is_cut_between_characters(length: int) -> None:
+    named = judge([document(measurement(1000), device=board(id="日" * length))])
+    text = DIALECTS["termination"](named).text
+    assert len(text.encode()) <= 4096
+    assert "\ufffd" not in text
+
+
 @EVERY
 def test_json_is_as_its_schema_says(report: CheckReport) -> None:
     data = json.loads(FORMATS[".json"](report))

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from gpubench.comparison.acceptance import FAULTS, AttemptRule, Rules, Sources, judge
 from gpubench.comparison.acceptance.attempts import decide
+from gpubench.comparison.acceptance.faults import worst
 from gpubench.comparison.acceptance.figures import TOGETHER_KEY
 from gpubench.comparison.acceptance.verdict import Attempt
 from gpubench.errors import InvalidParameters
@@ -41,14 +42,16 @@ def test_two_slow_passes_of_three_are() -> None:
 def test_what_further_attempts_cannot_change_is_decided() -> None:
     assert verdict([run(1600), run(1600, attempt=2)], TWO_OF_THREE).status == "OK"
     assert verdict([run(1100), run(1100, attempt=2)], TWO_OF_THREE).codes == ["GB-BW-LOW"]
-    for runs in ([run(1600)], [run(1600), run(1100, attempt=2)]):
+    for runs in ([run(1600)], [run(1600), run(1100, attempt=2)], [run(1600, 1, "contended")]):
         assert verdict(runs, TWO_OF_THREE).codes == ["GB-UNDECIDED"]
 
 
 def test_only_the_newest_attempts_count() -> None:
-    runs = [run(1100, attempt=n) for n in (1, 2)] + [run(1600, attempt=n) for n in (3, 4, 5)]
-    assert verdict(runs, TWO_OF_THREE).status == "OK"
-    assert verdict(list(reversed(runs)), TWO_OF_THREE).status == "OK"
+    repaired = [run(1100, attempt=n) for n in (1, 2, 3)] + [run(1600, attempt=n) for n in (4, 5, 6)]
+    broken = [run(1600, attempt=n) for n in (1, 2, 3)] + [run(1100, attempt=n) for n in (4, 5, 6)]
+    for order in (1, -1):
+        assert verdict(repaired[::order], TWO_OF_THREE).status == "OK"
+        assert verdict(broken[::order], TWO_OF_THREE).status == "DEGRADED"
 
 
 def test_a_draw_of_given_documents_is_undecided() -> None:
@@ -80,6 +83,7 @@ def test_the_decision_agrees_with_the_median(rule: AttemptRule | None) -> None:
 
 
 def test_nothing_is_unknown() -> None:
+    assert worst([]) == "UNKNOWN"
     report = judge([])
     assert (report.status, report.codes) == ("UNKNOWN", ["GB-NO-DEVICE"])
 
@@ -137,6 +141,9 @@ def test_not_verified_is_unknown_and_wrong_data_are_a_failure() -> None:
         outcome="unverified",
     )
     found = verdict([wrong])
+    assert (found.status, found.codes) == ("FAILED", ["GB-MEM-ERROR"])
+    found = verdict([structs.replace(wrong, run_id="r0"), run(1600), run(1600, attempt=2)], TWO_OF_THREE)
+    assert claim(found).status == "OK"
     assert (found.status, found.codes) == ("FAILED", ["GB-MEM-ERROR"])
 
 

@@ -138,6 +138,7 @@ def test_not_verified_is_unknown_and_wrong_data_are_a_failure() -> None:
     wrong = document(
         measurement(1600, "triad", "unverified", status="unverified", verified=False, mismatches=3),
         device=board(),
+        environment=run(1600).environment,
         outcome="unverified",
     )
     found = verdict([wrong])

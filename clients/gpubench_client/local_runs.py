@@ -85,8 +85,8 @@ class LocalRuns:
                     break
                 if not wanted <= set(state.benchmarks):
                     continue
-                data = store.document(state.run_id)
                 try:
+                    data = store.document(state.run_id)
                     document = decode_document(data, f"run {state.run_id}") if data else None
                 except DocumentError:
                     continue

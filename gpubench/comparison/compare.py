@@ -147,8 +147,13 @@ def compare(document: RunDocument, *, references: bool | None = None) -> Compari
         published=others,
         claims=tuple(claim for claim in claims() if claim.family in ("GDDR7", family)) if references else (),
         notes=tuple(theory.notes) if theory else (NO_THEORY,),
-        not_allowed=NOT_ALLOWED + (NOT_ALLOWED_HBM if is_of(theory, "HBM") else ()),
+        not_allowed=not_allowed(theory),
     )
+
+
+def not_allowed(theory: Theory | None) -> tuple[str, ...]:
+    """What figures of this memory do not allow one to conclude."""
+    return NOT_ALLOWED + (NOT_ALLOWED_HBM if is_of(theory, "HBM") else ())
 
 
 def flags_of(measurement: Measurement, nominal_ratio: float | None) -> tuple[Flag, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gpubench.command_line import one_of
+from gpubench.command_line import file_name, one_of
 from gpubench_client.cli.arguments import add_out
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "documents",
         nargs="+",
         metavar="RUN",
+        type=file_name,
         help="run documents of healthy, idle devices, or folders of them: at least three runs of each board",
     )
     add_out(parser, "write the baseline to FILE.toml instead of stdout")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from gpubench.command_line import one_of
+from gpubench.command_line import file_name, one_of
 from gpubench_client.cli.arguments import (
     add_backend,
     add_json,
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "documents",
         nargs="*",
         metavar="RUN",
+        type=file_name,
         help="judge these run documents, or folders of them, instead of measuring; - is stdin",
     )
     _add_expectation(parser)
@@ -49,6 +50,7 @@ def _add_expectation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--baseline",
         metavar="FILE",
+        type=file_name,
         help="a baseline by `gpubench baseline learn` (default: $GPUBENCH_BASELINE)",
     )
     group.add_argument(
@@ -140,6 +142,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--termination-file",
         metavar="FILE",
+        type=file_name,
         default=TERMINATION_FILE,
         help="with --dialect termination: where the message goes (default: %(default)s)",
     )
@@ -147,6 +150,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--out",
         metavar="FILE",
+        type=file_name,
         action="append",
         default=[],
         help="write the answer to FILE too, in the format of its ending: .json, .ctrf.json, .xml (JUnit), "
@@ -163,6 +167,7 @@ def execute(args: argparse.Namespace, output: Output) -> int:
     from gpubench.comparison.acceptance.judge import report_of, without_device
     from gpubench.comparison.acceptance.verdict import fault
     from gpubench.errors import GpubenchError, InvalidParameters
+    from gpubench.text import encodable
     from gpubench_client.cli.check_runs import answer
 
     begun = time.monotonic()
@@ -174,7 +179,7 @@ def execute(args: argparse.Namespace, output: Output) -> int:
     except GpubenchError as error:
         if not args.dialect:
             raise
-        report = report_of([without_device([fault("check", "GB-NOT-MEASURED", error.message)])])
+        report = report_of([without_device([fault("check", "GB-NOT-MEASURED", encodable(error.message))])])
     report = replace(report, check_seconds=round(time.monotonic() - begun, 3))
     failed = _write(files, report, output)
     code = _say(args, report, output)

@@ -11,6 +11,7 @@ from gpubench.catalog.load import Board
 from gpubench.catalog.lookup import find_board
 from gpubench.comparison.acceptance import AttemptRule, Baseline, Rules, Sources, read_baseline
 from gpubench.errors import CatalogError, InvalidParameters
+from gpubench.text import encodable
 
 VARIABLE = "GPUBENCH_BASELINE"
 
@@ -30,7 +31,7 @@ def rules_of(args: argparse.Namespace, *, measuring: bool) -> Rules:
     baseline = args.baseline or os.environ.get(VARIABLE)
     sources = Sources(
         baseline=_baseline(baseline) if baseline else None,
-        baseline_name=f"the baseline {baseline}",
+        baseline_name=f"the baseline {encodable(str(baseline))}",
         tolerance_ratio=args.tolerance,
         min_efficiency=args.min_efficiency,
         like=_board(args.like) if args.like is not None else None,

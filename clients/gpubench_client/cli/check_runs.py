@@ -20,6 +20,7 @@ from gpubench.executor.supervisor import StopRequest
 from gpubench.measure.idle import describe_usage, is_busy
 from gpubench.results.document import RunDocument
 from gpubench.results.machine import DeviceInfo
+from gpubench.text import encodable
 from gpubench.units import format_seconds
 from gpubench_client.checking import Checker, CheckRequest, is_undecided
 from gpubench_client.cli.backend import is_local, open_backend
@@ -67,7 +68,7 @@ class _Check:
     def __init__(self, args: argparse.Namespace, output: Output) -> None:
         self._args, self._output = args, output
         self._rules: Rules = rules_of(args, measuring=True)
-        args.benchmarks, args.suite_file, args.key = [args.suite], None, None
+        args.benchmarks, args.suite_file, args.key, args.labels = [args.suite], None, None, []
         self._request: RunRequest = run_request(args)
         try:
             self._planned = plan(self._request.benchmarks)
@@ -116,7 +117,7 @@ class _Check:
     def _overdue(self, seconds: float, device: DeviceInfo | None = None) -> DeviceVerdict:
         newest = self._runs.newest(self._planned)
         age = age_seconds(newest) if newest else None
-        text = f"no run of {self._args.suite} is stored in {self._runs.directory}"
+        text = f"no run of {self._args.suite} is stored in {encodable(str(self._runs.directory))}"
         if age is not None:
             text = f"the last run ended {format_age(age)} ago; {format_age(seconds)} are allowed"
         verdict = without_device([fault("age", "GB-OVERDUE", text)])
@@ -198,7 +199,7 @@ class _Check:
                 return judge(self._asked_for(stored), self._rules).devices
             return [self._overdue(longest, info)]
         except StoreError as error:
-            return [_of(without_device([fault("age", "GB-OVERDUE", error.message)]), info)]
+            return [_of(without_device([fault("age", "GB-OVERDUE", encodable(error.message))]), info)]
 
 
 def _cannot_be_opened(info: DeviceInfo) -> DeviceVerdict:

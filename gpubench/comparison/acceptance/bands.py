@@ -23,9 +23,10 @@ _KERNELS = {
 }
 """Benchmarks of one mix of reads and writes reach nearly the same: their published figures are one band."""
 
-LEAST_RATIO = 0.75
-"""A published figure below this share of theory shows a program that did not saturate the memory, not what
-the memory can do: an H200 is published with 56 % by one program and reaches 93 % with another."""
+LEAST_RATIO = 0.8
+"""A published figure below this share of theory shows either a program that does not saturate the memory (an
+H200 is published with 56 % by one program and reaches 93 % with another) or a board that cannot do more (a T4
+with inline ECC). Nothing is expected of a board because of it."""
 
 FEWEST_BOARDS = 2
 """Of a class: one board's figures say nothing about another's."""
@@ -33,8 +34,11 @@ FEWEST_BOARDS = 2
 
 @dataclass(frozen=True)
 class Band:
-    """Shares of the theory, 0 to 1. The floor is the lowest published figure, or as far below the median as
-    hosts differ, whichever is lower."""
+    """Shares of the theory, 0 to 1.
+
+    The floor of a board is its lowest published figure, or as far below the median as hosts differ, whichever
+    is lower; that of a class as far below the lowest figure of any of its boards and benchmarks.
+    """
 
     link: Literal["board", "class"]
     median_ratio: float
@@ -57,13 +61,21 @@ def band_for(theory: Theory | None, benchmark: str) -> Band | str:
     except CatalogError:  # a document of a program with another catalogue
         return f"the catalogue has no board {theory.board}"
     own = _ratios([board], benchmark)
-    if own:
-        return _band("board", own, f"{_counted(own)} of this board")
+    if own or any(ratio < LEAST_RATIO for _, ratio in _ratios([board])):
+        plausible = _plausible(own)
+        if not plausible:
+            return f"what is published of this board is below {format_percent(LEAST_RATIO)} of theory"
+        lowest = min(ratio for _, ratio in plausible)
+        usual = median(ratio for _, ratio in plausible)
+        floor = min(lowest, usual * (1 - BETWEEN_HOSTS_RATIO))
+        return _band("board", usual, floor, f"{_counted(plausible)} of this board")
     peers = [each for each in boards() if (each.vendor, each.family) == (board.vendor, board.family)]
-    found = _ratios(peers, benchmark)
+    found, name = _plausible(_ratios(peers, benchmark)), f"{board.vendor} boards with {board.family}"
     if len({peer for peer, _ in found}) < FEWEST_BOARDS:
-        return f"nobody published {benchmark} of enough boards by {board.vendor} with {board.family}"
-    return _band("class", found, f"{_counted(found)} of {board.vendor} boards with {board.family}")
+        return f"nobody published {benchmark} of enough {name}"
+    lowest = min(ratio for _, ratio in _plausible(_ratios(peers)))
+    usual = median(ratio for _, ratio in found)
+    return _band("class", usual, lowest * (1 - BETWEEN_HOSTS_RATIO), f"{_counted(found)} of {name}")
 
 
 def _counted(found: Sequence[tuple[str, float]]) -> str:
@@ -73,23 +85,23 @@ def _counted(found: Sequence[tuple[str, float]]) -> str:
     return f"{len(found)} published figures ({lowest} to {highest} of theory)"
 
 
-def _band(link: Literal["board", "class"], found: Sequence[tuple[str, float]], why: str) -> Band | str:
-    ratios = [ratio for _, ratio in found]
-    usual = median(ratios)
-    floor = min(min(ratios), usual * (1 - BETWEEN_HOSTS_RATIO))
+def _band(link: Literal["board", "class"], usual: float, floor: float, why: str) -> Band | str:
     if 1 - floor / usual > MAX_MARGIN_RATIO:
         return f"the {why} are too far apart"
     return Band(link, usual, floor, why)
 
 
-def _ratios(rows: Sequence[Board], benchmark: str) -> list[tuple[str, float]]:
-    """Board and share of its theory, of each plausible published figure of such a benchmark."""
-    kernels = _KERNELS.get(benchmark, frozenset())
-    found = [
+def _ratios(rows: Sequence[Board], benchmark: str | None = None) -> list[tuple[str, float]]:
+    """Board and share of its theory, of each published figure of such a benchmark, or of all of them."""
+    kernels = _KERNELS.get(benchmark, frozenset()) if benchmark else frozenset(_KERNELS)
+    return [
         (row.id, figure.gb_per_second * GB / board_peak_bytes_per_second(row))
         for row in rows
         for series in published_for(row)
         for figure in series.figures
         if kernels & set(re.split(r"[^a-z-]+", figure.kernel.lower()))
     ]
+
+
+def _plausible(found: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
     return [(board, ratio) for board, ratio in found if LEAST_RATIO <= ratio <= 1]

@@ -131,7 +131,7 @@ def _band(question: Question) -> Expected | str | None:
         return band if isinstance(band, str) else None
     value = band.median_ratio * theory.peak_bytes_per_second
     why = f"{format_percent(band.median_ratio)} of theory, the median of {band.why}"
-    margin = Margin(band.margin_ratio, "down to the lowest published figure, or 8 % below their median")
+    margin = Margin(band.margin_ratio, "from how far published figures lie apart")
     return _expected(band.link, value, why, margin)
 
 

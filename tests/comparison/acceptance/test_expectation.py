@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from gpubench.catalog.lookup import find_board
@@ -11,7 +10,7 @@ from gpubench.comparison.acceptance.bands import band_for
 from gpubench.comparison.acceptance.baselines import BaselineBoard, BaselineFigure
 from gpubench.results.document import RunDocument
 from tests.comparison.acceptance.fleet import board, claim, run, verdict
-from tests.documents import document, h200, measurement, processor
+from tests.documents import document, measurement, processor
 
 
 def baseline(gb: float = 1600, **changes: object) -> Baseline:
@@ -106,13 +105,15 @@ def test_a_board_without_published_figures_is_held_against_its_class() -> None:
     assert found.status == "OK"
 
 
-def test_a_program_that_did_not_saturate_is_no_band() -> None:
-    """An H200 is published with 56 % of its theory for reads: half of what it does would pass."""
-    slow = document(measurement(2700, "read"), device=h200())
-    found = claim(verdict([msgspec.structs.replace(slow, device=h200())], number=0), "bandwidth of read")
-    assert found.expected is not None
-    assert found.expected.link == "class"
-    assert found.code == "GB-BW-LOW"
+@pytest.mark.parametrize("name", ["NVIDIA H200", "Tesla T4"])
+def test_low_published_figures_expect_nothing(name: str) -> None:
+    """An H200 is published with 56 % of its theory for reads, by a program that does not saturate it: held
+    against that, half of what it does would pass. A T4 does not reach more; held against other boards with
+    its kind of memory, a healthy one would fail."""
+    for benchmark in ("read", "triad"):
+        found = band_for(theory_like(find_board(name).id), benchmark)
+        assert isinstance(found, str)
+        assert "below 80.0 % of theory" in found
 
 
 def test_a_board_that_nobody_knows_is_unknown() -> None:
@@ -178,13 +179,12 @@ def test_a_margin_that_is_too_wide_is_not_used() -> None:
     "name", ["RTX 5090", "RTX 4090", "H100 80GB HBM3", "RX 6900 XT", "L40", "A100-SXM4-40GB"]
 )
 def test_bands_of_known_boards_are_plausible(name: str) -> None:
-    """What is published of every board lies between 75 and 100 % of theory, and so does its band."""
     row = find_board(name)
     found = [band_for(theory_like(row.id), each) for each in ("copy", "triad", "read", "write", "dot")]
     bands = [each for each in found if not isinstance(each, str)]
     assert bands
     for each in bands:
-        assert 0.65 < each.floor_ratio < each.median_ratio <= 1
+        assert 0.7 < each.floor_ratio < each.median_ratio <= 1
 
 
 def theory_like(board_id: str):  # type: ignore[no-untyped-def]

@@ -25,6 +25,21 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
+def add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-store",
+        action="store_true",
+        help="without a server: do not keep the runs in --data-dir",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=file_name,
+        help="without a server: where runs are kept (default: $GPUBENCH_DATA_DIR, else in the user's data "
+        "directory)",
+    )
+
+
 def add_references(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--references",
@@ -81,6 +96,7 @@ def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[
     return parse
 
 
+wait_time = _duration(365 * 86_400.0)
 time_limit = _duration(MAX_TIME_LIMIT_SECONDS)
 deadline = _duration(MAX_DEADLINE_SECONDS)
 

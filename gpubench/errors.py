@@ -51,6 +51,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gpubench.text import encodable
+
 if TYPE_CHECKING:
     from gpubench.results.document import RunDocument
 
@@ -63,8 +65,9 @@ class GpubenchError(Exception):
     retryable: bool = False
 
     def __init__(self, message: str, /, *, retryable: bool | None = None, **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
+        # It may name a path whose bytes are not UTF-8, and must be sent and stored all the same.
+        self.message = encodable(message)
+        super().__init__(self.message)
         self.details = details
         if retryable is not None:
             self.retryable = retryable

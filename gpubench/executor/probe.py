@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import DeviceLost
 from gpubench.executor.messages import Probe, Probed
 from gpubench.executor.running_time import MAX_STEP_SECONDS, RunningTime
@@ -26,6 +27,8 @@ def workers_for(runtimes: Sequence[str]) -> Iterator[dict[str, WorkerProcess]]:
         for name in runtimes:
             workers[name] = WorkerProcess()
         yield workers
+    except OSError as error:
+        raise limit_reached(error) or error from None
     finally:
         for worker in workers.values():
             worker.end()

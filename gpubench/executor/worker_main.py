@@ -6,6 +6,8 @@ a run. When the connection closes, the owner is gone and the process ends.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import queue
 import signal
@@ -27,6 +29,9 @@ from gpubench.signals import IGNORED_BY_WORKER
 
 EXIT_GRACE_SECONDS = 2.0
 """A run notices that its owner is gone between samples; a driver call that hangs never does."""
+
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
 
 
 class _Owner:
@@ -104,6 +109,15 @@ def serve(connection: socket.socket) -> None:
         device.close()
 
 
+def continue_without_owner() -> None:
+    """Have the system continue this process when its owner ends: one that is stopped notices no closed pipe.
+
+    Linux only; elsewhere a worker whose owner is killed while both are stopped stays.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT))
+
+
 def _failed(error: GpubenchError) -> Finished:
     return Finished(Clocks(), Telemetry(), error=ErrorInfo.of(error))
 
@@ -112,9 +126,9 @@ def main(descriptor: int) -> None:
     """Serve on an inherited socket, and exit without running the drivers' exit handlers."""
     for number in IGNORED_BY_WORKER:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(
-        signal.SIG_UNBLOCK, IGNORED_BY_WORKER
-    )  # the owner started this process with them blocked
+    # The owner started this process with them blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKER)
+    continue_without_owner()
     end_if_blocked()  # before there are threads
     with socket.socket(fileno=descriptor) as connection:
         serve(connection)

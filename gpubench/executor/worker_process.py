@@ -17,8 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from gpubench.devices.cache_folder import CacheFolder, open_folder
-from gpubench.devices.process_limits import limit_reached
+from gpubench.devices.cache_folder import open_folder
 from gpubench.errors import DeviceLost, LineTooLong
 from gpubench.executor.loss import CRASHES, Counters, reason_of
 from gpubench.executor.messages import Command, Event, Run
@@ -40,27 +39,45 @@ class WorkerProcess:
     It has a folder for compiled kernels that was proved to be usable; with ``empty_cache`` a new one. What it
     prints to stderr is logged. ``send`` may be called from any thread; ``receive`` from one.
 
-    Raises ``LimitReached`` if the process or its folder cannot be made.
+    Raises ``LimitReached`` if no folder can be used, and ``OSError`` if the process cannot be made.
     """
 
     def __init__(self, *, empty_cache: bool = False) -> None:
-        self.cache = open_folder(empty=empty_cache)
         self.is_used = False
         """Whether it has been given a run."""
-        self._before = Counters.now()
-        try:
-            self._socket, self._process = _start(self.cache)
-        except (OSError, MemoryError) as error:
-            self.cache.remove()
-            reached = limit_reached(error)
-            if reached is None:
-                raise
-            raise reached from None
-        self._output = _Output(self._process)
-        self._remove_cache = weakref.finalize(self, self.cache.remove)
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
         self._send_lock = threading.Lock()
         self._decoder = msgspec.json.Decoder(Event)
+        self._before = Counters.now()
+        self.cache = open_folder(empty=empty_cache)
+        self._remove_cache = weakref.finalize(self, self.cache.remove)
+        ours, theirs = socket.socketpair()
+        reading = writing = -1
+        try:
+            self._socket = ours
+            reading, writing = os.pipe()
+            self._output = _Output(reading)
+            with theirs, _blocked(IGNORED_BY_WORKER):
+                self._process = subprocess.Popen(  # noqa: S603
+                    # -P: files in the current folder must not shadow our modules.
+                    [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=writing,
+                    env={**os.environ, **self.cache.environment},
+                    # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            theirs.close()
+            if reading >= 0:
+                os.close(reading)
+            raise
+        finally:
+            if writing >= 0:
+                os.close(writing)
 
     @property
     def pid(self) -> int:
@@ -150,16 +167,14 @@ class WorkerProcess:
 
 
 class _Output:
-    """What a process prints to stderr: logged, and the end of it kept."""
+    """What a process prints to stderr: logged, and the end of it kept. ``descriptor`` is the pipe's end."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stderr is not None  # noqa: S101
-        self._stream = process.stderr
-        self._pid = process.pid
-        self._kept = b""
-        self.descriptor = self._stream.fileno()
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
         self.ended = False
-        os.set_blocking(self.descriptor, False)
+        self._is_open = True
+        self._kept = b""
+        os.set_blocking(descriptor, False)
 
     @property
     def text(self) -> str:
@@ -175,32 +190,13 @@ class _Output:
             self.ended = not chunk
             self._kept = (self._kept + chunk)[-_KEPT_OUTPUT_BYTES:]
             for line in chunk.decode(errors="replace").splitlines():
-                log.info("worker %d: %s", self._pid, line)
+                log.info("%s", line)
 
     def close(self) -> None:
         self.ended = True
-        self._stream.close()
-
-
-def _start(cache: CacheFolder) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    ours, theirs = socket.socketpair()
-    with theirs, _blocked(IGNORED_BY_WORKER):
-        try:
-            process = subprocess.Popen(  # noqa: S603
-                # -P: files in the current folder must not shadow our modules.
-                [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env={**os.environ, **cache.environment},
-                # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
-                start_new_session=True,
-            )
-        except BaseException:
-            ours.close()
-            raise
-    return ours, process
+        if self._is_open:
+            self._is_open = False
+            os.close(self.descriptor)
 
 
 @contextlib.contextmanager

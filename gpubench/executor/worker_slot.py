@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench.executor.worker_process import WorkerProcess
 
 
 class WorkerSlot:
     """Holds a worker process, starts it when it is needed, and replaces a lost one.
+
+    What starts one raises ``LimitReached`` if a limit forbids it.
 
     ``worker`` is one that was started for ``device`` already.
     """
@@ -35,12 +38,15 @@ class WorkerSlot:
             self._worker.release()
 
     def end(self) -> None:
-        if self._worker is not None:
-            self._worker.end()
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.end()
 
     def _start(self, device: str | None, *, empty_cache: bool) -> WorkerProcess:
         self.end()
-        self._worker = WorkerProcess(empty_cache=empty_cache)
+        try:
+            self._worker = WorkerProcess(empty_cache=empty_cache)
+        except OSError as error:
+            raise limit_reached(error) or error from None
         self._device = device
         return self._worker

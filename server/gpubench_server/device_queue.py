@@ -22,6 +22,7 @@ from gpubench.results.progress import Progress
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun
+from gpubench_server.vital import VitalThreads
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class DeviceQueue:
         changed: threading.Condition,
         limits: Limits,
         registry: DeviceRegistry,
+        threads: VitalThreads,
         *,
         may_start: Callable[[LiveRun], bool],
         on_start: Callable[[LiveRun], None],
@@ -61,17 +63,19 @@ class DeviceQueue:
         self._slot = WorkerSlot()
         self._ending = False
         self._seconds_per_benchmark: float | None = None
-        self._thread = threading.Thread(target=self._execute_all, daemon=True, name="device queue")
+        self._threads = threads
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._thread = self._threads.start("device queue", self._execute_all)
 
     def end(self, timeout_seconds: float) -> None:
         """Execute no further runs and end the worker; no run may be waiting."""
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-        self._thread.join(timeout_seconds)
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
 
     def check_room(self) -> None:
         """Raises ``QueueFull``."""
@@ -143,8 +147,8 @@ class DeviceQueue:
             return run
 
     def _execute(self, run: LiveRun) -> None:
-        self._on_start(run)
         try:
+            self._on_start(run)
             document = self._supervise(run)
         except GpubenchError as error:  # no process can be started
             document = run.recorder.finish(error)
@@ -170,6 +174,7 @@ class DeviceQueue:
             self._slot.replace,
         )
         if document.outcome == "device_lost":
+            self._registry.doubt()
             self._slot.end()
         return document
 

@@ -10,7 +10,8 @@ import argparse
 import re
 from collections.abc import Callable
 
-from gpubench.command_line import one_of
+from gpubench.command_line import file_name, one_of
+from gpubench.command_line import text as text_of
 
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
@@ -24,6 +25,21 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
+def add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-store",
+        action="store_true",
+        help="without a server: do not keep the runs in --data-dir",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=file_name,
+        help="without a server: where runs are kept (default: $GPUBENCH_DATA_DIR, else in the user's data "
+        "directory)",
+    )
+
+
 def add_references(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--references",
@@ -33,7 +49,7 @@ def add_references(parser: argparse.ArgumentParser) -> None:
 
 
 def add_out(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("-o", "--out", metavar="FILE", help=text)
+    parser.add_argument("-o", "--out", metavar="FILE", type=file_name, help=text)
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +96,7 @@ def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[
     return parse
 
 
+wait_time = _duration(365 * 86_400.0)
 time_limit = _duration(MAX_TIME_LIMIT_SECONDS)
 deadline = _duration(MAX_DEADLINE_SECONDS)
 
@@ -123,7 +140,7 @@ def label(text: str) -> tuple[str, str]:
         raise argparse.ArgumentTypeError(
             f"the value of {key} has {len(value)} characters; allowed: {MAX_LABEL_VALUE}"
         )
-    return key, value
+    return key, text_of(value)
 
 
 def bus_width(text: str) -> int:

@@ -126,11 +126,15 @@ class Store:
         try:
             with self._writing() as database:
                 write_end(database, document, data, last_of)
-        except StoreError:
-            with self._mutex:
-                self._unstored[document.run_id] = document, last_of
+        except BaseException:
+            self.keep(document, last_of)
             raise
         return data
+
+    def keep(self, document: RunDocument, last_of: Sequence[LastOf] = ()) -> None:
+        """Keep a finished run in memory until it can be stored."""
+        with self._mutex:
+            self._unstored[document.run_id] = document, last_of
 
     def find_key(self, key: str, request: str) -> Known | None:
         """The run of this key; raises ``KeyConflict`` if it belongs to another request."""

@@ -48,6 +48,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gpubench.text import encodable
+
 if TYPE_CHECKING:
     from gpubench.results.document import RunDocument
 
@@ -60,8 +62,9 @@ class GpubenchError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, /, **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
+        # It may name a path whose bytes are not UTF-8, and must be sent and stored all the same.
+        self.message = encodable(message)
+        super().__init__(self.message)
         self.details = details
 
     @property

@@ -15,6 +15,7 @@ from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.protocol.messages import Accepted, RunIdParams, RunParams
 from gpubench.protocol.session import Failure, Result
+from gpubench.validation import Range, check_range
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.backoff import Backoff
 from gpubench_client.exchange import STOP_POLL_SECONDS, Exchange, Request
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 BUSY = (QueueFull, TooManyConnections)
 """Refusals that pass by themselves: the request is repeated, for as long as patience lasts."""
 
+_TIMEOUT = Range(0.001, 86_400, "s")
+_PATIENCE = Range(0, 86_400, "s")
+
 _HELLO = messages.HelloParams(client=f"gpubench/{gpubench.__version__}")
 
 
@@ -36,7 +40,8 @@ class ClientProtocol:
     Connects for the first request, and again if the connection broke or the server closed it. A request
     that a busy server refused is repeated, and so is a ``repeatable`` one whose answer was lost, for
     ``patience_seconds`` in all; for a run, patience begins anew each time that it went on. Raises
-    ``GpubenchError``: what the server answered, or ``Unreachable``.
+    ``GpubenchError``: what the server answered, or ``Unreachable``. Its constructor raises
+    ``InvalidParameters`` for a time that is out of its range.
     """
 
     def __init__(
@@ -48,6 +53,12 @@ class ClientProtocol:
         patience_seconds: float,
         on_retry: Callable[[GpubenchError, float], None],
     ) -> None:
+        for name, value, allowed in (
+            ("connect_timeout_seconds", connect_timeout_seconds, _TIMEOUT),
+            ("answer_timeout_seconds", answer_timeout_seconds, _TIMEOUT),
+            ("patience_seconds", patience_seconds, _PATIENCE),
+        ):
+            check_range(name, value, allowed)
         self._address = address
         self._connect_timeout_seconds = connect_timeout_seconds
         self._answer_timeout_seconds = answer_timeout_seconds

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gpubench.devices.control_group import ControlGroup
 from gpubench.results.machine import Host, Telemetry, Usage
+from gpubench.text import encodable
 
 _GROUP = ControlGroup()
 
@@ -27,7 +28,7 @@ _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 def describe_host() -> Host:
     return Host(
         processor=_processor_name(),
-        name=platform.node() or None,
+        name=encodable(platform.node()) or None,
         cores=len(os.sched_getaffinity(0)),
         cores_online=os.cpu_count(),
         quota_cores=_GROUP.quota_cores,
@@ -194,7 +195,7 @@ def _huge_pages() -> str | None:
 def _os_name() -> str | None:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME")
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
 
 
@@ -205,7 +206,7 @@ def _meminfo(name: str) -> int | None:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text("utf-8", "replace").strip()
     except OSError:
         return None
 

@@ -31,7 +31,7 @@ def huge_page_ratio(
     if not wanted:
         return None
     try:
-        text = smaps.read_text()
+        text = smaps.read_text("utf-8", "replace")  # paths of libraries may be any bytes
     except OSError:
         return None
     heads = list(_MAPPING.finditer(text))

@@ -24,7 +24,7 @@ def numa_node(address: str | None, devices: Path = Path("/sys/bus/pci/devices"))
     domain, _, rest = address.partition(":")
     try:
         # Linux writes the domain with four digits.
-        node = int((devices / f"{int(domain, 16):04x}:{rest}" / "numa_node").read_text())
+        node = int((devices / f"{int(domain, 16):04x}:{rest}" / "numa_node").read_text("ascii", "replace"))
     except (OSError, ValueError):
         return None
     return node if node >= 0 else None

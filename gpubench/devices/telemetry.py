@@ -61,7 +61,7 @@ class Nvml:
     def driver(self) -> str | None:
         """Such as ``580.65.06``."""
         version = self._ask("nvmlSystemGetDriverVersion", of_device=False)
-        return version.decode() if isinstance(version, bytes) else version
+        return version.decode(errors="replace") if isinstance(version, bytes) else version
 
     def pci_device_id(self) -> str | None:
         """Vendor and device, such as ``10de:2b85``; NVML has the device in the upper half."""

@@ -20,7 +20,7 @@ from gpubench.executor.recorder import Recorder
 from gpubench.requests import BenchmarkRequest, PlannedBenchmark, RequestedRun, StatedMemory
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.timestamps import now
-from gpubench.validation import convert
+from gpubench.validation import check_text, convert
 
 _RUN_ID_BYTES = 8
 
@@ -53,6 +53,7 @@ def prepare_run(requested: RequestedRun) -> PreparedRun:
         plain = msgspec.to_builtins(requested)
     except TypeError as error:
         raise InvalidParameters(f"a parameter has no place in JSON: {error}", path="$.params") from None
+    check_text(plain, "$.params")
     checked = convert(plain, type(requested), "$.params")
     benchmarks = plan(checked.benchmarks)
     if checked.memory is not None:

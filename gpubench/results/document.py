@@ -15,6 +15,7 @@ from gpubench.errors import GpubenchError, InvalidDocument
 from gpubench.flags import Flag
 from gpubench.results import versions
 from gpubench.results.machine import DeviceInfo, Environment, Record, Telemetry, Theory
+from gpubench.text import as_utf8
 
 Outcome = Literal["ok", "failed", "cancelled", "timeout", "device_lost", "unverified"]
 Status = Literal["ok", "failed", "cancelled", "timeout", "skipped", "unverified"]
@@ -198,10 +199,15 @@ def decode_document(data: bytes | str | msgspec.Raw, source: str = "the data") -
     program wrote it.
     """
     try:
+        if isinstance(data, bytes):
+            data = as_utf8(data)
         if msgspec.json.decode(data, type=_Version).schema == versions.SCHEMA:
             return msgspec.json.decode(data, type=RunDocument)
         fields = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        where = f"its bytes from {error.start} on are not {error.encoding.upper()}"
+        raise InvalidDocument(f"{source} is not a run document: {where}") from None
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidDocument(f"{source} is not a run document: {error}") from None
     return convert_document(fields, source)
 

@@ -31,7 +31,9 @@ def test_json_prints_only_the_document_on_stdout(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [out]
     tool = [sys.executable, "-m", "json.tool"]
     subprocess.run(tool, input=ran.stdout, text=True, check=True, stdout=subprocess.DEVNULL)
-    accepted, *others = [line.split(",")[0] for line in ran.stderr.splitlines()]
+    lines = [line.split(",")[0] for line in ran.stderr.splitlines()]
+    # On a busy machine there are lines in between that say where a benchmark is.
+    accepted, *others = [line for line in lines if line not in ("triad", "copy")]
     assert accepted == f"run {document.run_id}: accepted"
     assert others == ["triad: started", "triad: finished", "copy: started", "copy: finished", f"wrote {out}"]
     assert ran.stderr.count("GB/s") == 2

@@ -122,6 +122,15 @@ def test_a_stop_request_is_polled_while_waiting() -> None:
     run.close()
 
 
+def test_time_in_which_the_client_was_stopped_is_no_silence_of_the_server() -> None:
+    run = protocol("tcp://host:1").run(params(long()), RunCallbacks(stop=StopRequest()))
+    accepted = line(method="accepted", params=msgspec.to_builtins(Accepted(2, "r", 0)))
+    steps = steps_of(run, line(id=1, result=HELLO), accepted)
+    assert [next(steps) for _ in range(6)][-1] == Receive(STOP_POLL_SECONDS)
+    assert run.send(Outcome(600.0, None)) == Receive(STOP_POLL_SECONDS)
+    run.close()
+
+
 def test_a_busy_server_is_asked_until_patience_ends() -> None:
     refused: list[float] = []
     client = protocol("tcp://host:1", 100.0, lambda error, seconds: refused.append(seconds))

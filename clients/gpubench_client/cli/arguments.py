@@ -10,7 +10,8 @@ import argparse
 import re
 from collections.abc import Callable
 
-from gpubench.command_line import one_of
+from gpubench.command_line import file_name, one_of
+from gpubench.command_line import text as text_of
 
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
@@ -33,7 +34,7 @@ def add_references(parser: argparse.ArgumentParser) -> None:
 
 
 def add_out(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("-o", "--out", metavar="FILE", help=text)
+    parser.add_argument("-o", "--out", metavar="FILE", type=file_name, help=text)
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +124,7 @@ def label(text: str) -> tuple[str, str]:
         raise argparse.ArgumentTypeError(
             f"the value of {key} has {len(value)} characters; allowed: {MAX_LABEL_VALUE}"
         )
-    return key, value
+    return key, text_of(value)
 
 
 def bus_width(text: str) -> int:

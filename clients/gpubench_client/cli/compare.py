@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from gpubench.command_line import one_of
+from gpubench.command_line import file_name, one_of
 from gpubench_client.cli.arguments import add_json, add_server
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sides",
         nargs="+",
         metavar="SIDE",
+        type=file_name,
         help="a folder of run documents, one document, a run id (with --server), several of these joined by "
         'commas, or a board of the catalogue, such as "RTX 5090": its theory and what others published; a '
         "verdict needs at least five runs on each side",
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         metavar="SIDE",
+        type=file_name,
         help="the side that the others are compared with, as it was written or by its letter (default: the "
         "first, A)",
     )

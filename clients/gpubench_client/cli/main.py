@@ -41,7 +41,8 @@ def _run(argv: Sequence[str]) -> int:
         output.error(f"gpubench: {error.message}")
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
     except KeyboardInterrupt as interrupt:
-        number = getattr(interrupt, "number", Signals.SIGINT)  # Ended has one
-        output.error(f"gpubench: {'interrupted' if number is Signals.SIGINT else f'ended by {number.name}'}")
+        # `run` says which signal ended it; elsewhere only ^C is raised.
+        output.error(f"gpubench: {str(interrupt) or 'interrupted'}")
+        number = getattr(interrupt, "number", Signals.SIGINT)
         return 128 + int(number)
     return OK

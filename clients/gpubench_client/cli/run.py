@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from gpubench.command_line import file_name
 from gpubench_client.cli.arguments import (
     add_backend,
     add_json,
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite-file",
         metavar="FILE",
+        type=file_name,
         help="suites of your own, in TOML; all of them run if no BENCHMARK is named (see docs/suites.md)",
     )
     parser.add_argument(

@@ -13,6 +13,7 @@ from gpubench.comparison.sides import Side
 from gpubench.errors import CatalogError, InvalidParameters, NoSuchRun
 from gpubench.report.sides import letter
 from gpubench.results.document import RunDocument
+from gpubench.text import encodable
 from gpubench_client.cli.files import read_document
 from gpubench_client.cli.output import Output
 
@@ -30,7 +31,7 @@ def read_sides(args: argparse.Namespace, output: Output) -> tuple[list[Side], in
     nothing can be read is left out if at least two others remain and it is not the baseline. Raises
     ``InvalidParameters`` for anything else that cannot be compared.
     """
-    words: Sequence[str] = args.sides
+    words: Sequence[str] = args.sides  # names of files may be any bytes; where they are kept, they are text
     wanted = words[_baseline(args.baseline, words)]
     skipped: Skipped = []
     sides: list[Side] = []
@@ -42,9 +43,9 @@ def read_sides(args: argparse.Namespace, output: Output) -> tuple[list[Side], in
             if word == wanted or len(words) - len(failed) <= 2:
                 raise
             failed.append(word)
-            skipped.append((word, error.message))
+            skipped.append((encodable(word), error.message))
             output.note(f"left out: {error.message}")
-    return sides, [side.name for side in sides].index(wanted), skipped
+    return sides, [side.name for side in sides].index(encodable(wanted)), skipped
 
 
 def _baseline(asked: str | None, words: Sequence[str]) -> int:
@@ -65,10 +66,12 @@ def _side(word: str, args: argparse.Namespace, output: Output, skipped: Skipped)
     """A path first: a file may have any name."""
     if not _exists(word) and "," in word:
         parts = [part.strip() for part in word.split(",") if part.strip()]
-        return Side(word, tuple(d for part in parts for d in _documents(part, args, output, skipped)))
+        return Side(
+            encodable(word), tuple(d for part in parts for d in _documents(part, args, output, skipped))
+        )
     if not (_exists(word) or word == "-" or _RUN_ID.fullmatch(word)):
-        return Side(word, board=_board(word))
-    return Side(word, tuple(_documents(word, args, output, skipped)))
+        return Side(encodable(word), board=_board(word))
+    return Side(encodable(word), tuple(_documents(word, args, output, skipped)))
 
 
 def _documents(word: str, args: argparse.Namespace, output: Output, skipped: Skipped) -> list[RunDocument]:
@@ -84,7 +87,7 @@ def _documents(word: str, args: argparse.Namespace, output: Output, skipped: Ski
         try:
             found.append(read_document(str(path)))
         except InvalidParameters as error:
-            wrong.append((str(path), error.message))
+            wrong.append((encodable(str(path)), error.message))
     if not found:
         others = f"; nor can the other {len(wrong) - 1} *.json of {word}" if len(wrong) > 1 else ""
         raise InvalidParameters(wrong[0][1] + others)

@@ -41,4 +41,5 @@ def parse_url(text: str) -> Address:
     port = int(match["port"] or DEFAULT_PORT)
     if not 1 <= port <= 65_535:
         raise InvalidParameters(f"{text!r}: port {port} is not valid; allowed: 1 to 65535")
-    return Address(match["ipv6"] or match["host"], port)
+    ipv6 = (match["ipv6"] or "").replace("%25", "%")  # RFC 6874 writes the scope of fe80::1%eth0 so
+    return Address(ipv6 or match["host"], port)

@@ -118,7 +118,7 @@ def compare(document: RunDocument, *, references: bool | None = None) -> Compari
     of curves are not compared: they may describe a cache or a link. Never raises because of a document's
     contents: what cannot be compared is listed with its reason.
     """
-    theory = document.theory if document.theory and _sound(document.theory) else None
+    theory = document.theory if document.theory and sound(document.theory) else None
     family = theory.family if theory else None
     others = published(theory)
     apart = told_apart(document.measurements)
@@ -194,7 +194,8 @@ def _result(
     )
 
 
-def _sound(theory: Theory) -> bool:
+def sound(theory: Theory) -> bool:
+    """Whether something can be compared with it: a document may hold any number."""
     return (
         math.isfinite(theory.peak_bytes_per_second)
         and theory.peak_bytes_per_second > 0

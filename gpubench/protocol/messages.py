@@ -54,7 +54,7 @@ class NoParams(_Strict, frozen=True):
 
 
 class HelloParams(_Strict, frozen=True):
-    protocol: int = PROTOCOL
+    protocol: Annotated[int, Meta(ge=0, le=1_000_000)] = PROTOCOL
     client: str | None = None
 
 

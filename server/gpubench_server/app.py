@@ -159,5 +159,7 @@ class Server:
 
 
 def _host_port(server: LineServer | WebServer) -> str:
-    host, port = server.server_address[:2]
-    return host_port(str(host), int(port))
+    host, port, *rest = server.server_address
+    scope = rest[1] if len(rest) == 2 else 0  # of a link-local IPv6 address
+    interface = f"%{socket.if_indextoname(scope)}" if scope else ""
+    return host_port(f"{host!s}{interface}", int(port))

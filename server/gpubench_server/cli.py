@@ -203,7 +203,7 @@ def _address(url: str, insecure: bool) -> Address:
         raise InvalidParameters(
             f"{url} is not a valid address; use tcp://HOST:PORT for --listen, HOST:PORT for --http"
         )
-    address = resolve(host or "", port)
+    address = resolve((host or "").replace("%25", "%"), port)  # RFC 6874 writes the scope so
     if not address.loopback and not insecure:
         raise InvalidParameters(
             f"{url} can be reached from other machines, and this server has no encryption and no "

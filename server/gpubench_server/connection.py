@@ -83,7 +83,10 @@ class ClientConnection:
     def serve(self) -> None:
         # Whatever happens, the last entries are undone first, and all of them.
         with contextlib.ExitStack() as at_end:
-            self._open_wake_pipe(at_end)
+            at_end.callback(self._close_wake_pipe)
+            self._wake_read, self._wake_write = os.pipe()
+            os.set_blocking(self._wake_read, False)
+            os.set_blocking(self._wake_write, False)
             at_end.callback(lambda: self._abandon_each(self._outbox.close()))
             self._client.setblocking(False)
             self._poll.register(self._wake_read, select.POLLIN)
@@ -92,12 +95,10 @@ class ClientConnection:
                     self._wait()
                     self._step()
 
-    def _open_wake_pipe(self, at_end: contextlib.ExitStack) -> None:
-        self._wake_read, self._wake_write = os.pipe()
-        at_end.callback(os.close, self._wake_read)
-        at_end.callback(os.close, self._wake_write)
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+    def _close_wake_pipe(self) -> None:
+        for descriptor in (self._wake_read, self._wake_write):
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _abandon_each(self, tickets: Sequence[Ticket]) -> None:
         with contextlib.ExitStack() as stack:  # one that fails does not keep the others

@@ -72,16 +72,13 @@ class Scheduler:
                 queue = self._queue(run.device.hardware_id)
                 queue.check_room()
             self._store.accept(document, request, run.device.id, benchmarks)
-            with self._lock:
-                self._runs[run.id] = run
-                try:
+            try:
+                with self._lock:
+                    self._runs[run.id] = run
                     self._begin(run, queue, ticket)
-                except BaseException:
-                    queue.remove(run)
-                    run.leave(ticket)
-                    ticket.outbox.drop(ticket)  # it is answered with this error
-                    self._conclude(run, run.recorder.finish(no_answer(run.id)))
-                    raise
+            except BaseException:
+                self._retract(run, queue, ticket)
+                raise
         if self._draining:  # since the check above
             self.cancel(run.id, _draining())
 
@@ -91,6 +88,17 @@ class Scheduler:
         run.join(ticket, notification_line("accepted", accepted))
         run.report(queued_progress(run.id, position))
         self._changed.notify_all()
+
+    def _retract(self, run: LiveRun, queue: DeviceQueue, ticket: Ticket) -> None:
+        """A run that was accepted could not be begun: its request is answered with the error, by others."""
+        with self._lock:
+            run.leave(ticket)
+            ticket.outbox.drop(ticket)
+            queue.remove(run)
+            run.stop.set(no_answer(run.id))
+            started = run.started_at is not None  # then its queue ends it
+        if not started:
+            self._conclude(run, run.recorder.finish(run.stop.reason))
 
     def replay(self, key: str, request: str, ticket: Ticket, detach: bool) -> bool:
         """Respond with the run that has this key, or wait for it; false if there is none."""
@@ -264,6 +272,7 @@ class Scheduler:
             log.info("run %s: %s", run.id, document.outcome)
         except Exception:
             log.exception("run %s: its end was not processed completely", run.id)
+            self._store.keep(document)
         with self._lock:
             self._runs.pop(run.id, None)
             run.respond(answer)

@@ -32,13 +32,16 @@ from gpubench.executor.worker_process import WorkerProcess
 from gpubench.results import database
 from gpubench.results.data_directory import HeldDirectory
 from gpubench.results.store import Store
-from tests.running import PATIENCE_SECONDS, Lines, quick, within
+from tests.running import Lines, quick, within
 from tests.server.embedded import ANY_PORT, EmbeddedServer
 from tests.server.faults import Fault, Function, lines_of
 
 log = logging.getLogger(__name__)
 
+SOON_SECONDS = 15.0
+
 SMALL = quick(footprint_bytes=1 << 20, time_limit_seconds=0.02)
+DONE = {"benchmarks": [SMALL], "key": "done before the tests"}
 
 
 def descriptors() -> int:
@@ -53,32 +56,26 @@ CONNECTING: list[tuple[Function, type[Exception]]] = [
     (Server._serve, MemoryError),
     (ClientConnection.__init__, MemoryError),
     (ClientConnection.serve, MemoryError),
-    (ClientConnection._open_wake_pipe, MemoryError),
     (ClientConnection._serve_lines, MemoryError),
     (ClientConnection._serve_line, MemoryError),
     (Service.respond, MemoryError),
 ]
-RUNNING: list[tuple[Function, type[Exception]]] = [
-    (function, MemoryError)
-    for function in (
-        Service._run,
-        Service._result,
-        Scheduler.submit,
-        Scheduler._begin,
-        Scheduler.replay,
-        Scheduler.fetch,
-        Scheduler._started,
-        Scheduler._keep,
-        Scheduler._count,
-        Scheduler.abandon,
-        LiveRun.join,
-        LiveRun.leave,
-        Outbox.open,
-        DeviceQueue.put,
-        DeviceQueue._attempt,
-        DeviceQueue._worker_for,
-    )
-]
+ACCEPTING = (
+    Service._run,
+    Scheduler.submit,
+    Scheduler._begin,
+    LiveRun.join,
+    Outbox.open,
+    DeviceQueue.put,
+)
+FETCHING = (Service._result, Scheduler.replay, Scheduler.fetch, Outbox.open)
+EXECUTING = (
+    Scheduler._started,
+    Scheduler._keep,
+    Scheduler._count,
+    DeviceQueue._attempt,
+    DeviceQueue._worker_for,
+)
 
 
 class Watched:
@@ -137,7 +134,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     limits = Limits(max_runs_per_connection=1)
     with fault.in_new_threads(), EmbeddedServer(tmp_path_factory.mktemp("data"), limits) as server:
         with server.connect() as client:
-            assert client.ask("run", {"benchmarks": [SMALL]})["outcome"] == "ok"
+            assert client.ask("run", DONE)["outcome"] == "ok"
         yield Watched(server, fault)
     patch.undo()
     assert server.failure is None
@@ -155,27 +152,30 @@ def ping(client: Lines) -> None:
     assert answered_or_closed(client)
 
 
-def run_and_fetch(client: Lines) -> None:
-    for _ in range(2):  # the second finds the key of the first
-        client.request("run", {"benchmarks": [SMALL], "key": f"key of {id(client)}"})
-        assert answered_or_closed(client)
-    accepted = [each["params"]["run_id"] for each in client.notifications if each["method"] == "accepted"]
-    if accepted:
-        client.request("result", {"run_id": accepted[0]})
-        assert answered_or_closed(client)
-
-
-def leave_a_run(client: Lines) -> None:
+def begin_and_leave(client: Lines) -> None:
     client.request("run", {"benchmarks": [quick(time_limit_seconds=60, target_ratio=0.0001)]})
-    with contextlib.suppress(EOFError):
-        assert client.read()
+    with contextlib.suppress(EOFError, ConnectionError):
+        client.read()
 
 
-CASES = [
+def fetch(client: Lines) -> None:
+    client.request("run", DONE)
+    assert answered_or_closed(client)
+    accepted = [each["params"]["run_id"] for each in client.notifications if each["method"] == "accepted"]
+    client.request("result", {"run_id": accepted[0] if accepted else "none"})
+    assert answered_or_closed(client)
+
+
+def run(client: Lines) -> None:
+    client.request("run", {"benchmarks": [SMALL]})
+    assert answered_or_closed(client)
+
+
+CASES: list[tuple[Function, type[Exception], Callable[[Lines], None]]] = [
     *((function, error, ping) for function, error in CONNECTING),
-    *((function, error, run_and_fetch) for function, error in RUNNING),
-    (Scheduler.abandon, MemoryError, leave_a_run),
-    (ClientConnection._abandon_each, MemoryError, leave_a_run),
+    *((function, MemoryError, begin_and_leave) for function in ACCEPTING),
+    *((function, MemoryError, fetch) for function in FETCHING),
+    *((function, MemoryError, run) for function in EXECUTING),
 ]
 
 
@@ -186,20 +186,20 @@ def test_a_fault_at_any_line_leaves_nothing_behind(
     watched: Watched, function: Function, error: type[Exception], client_does: Callable[[Lines], None]
 ) -> None:
     hits = 0
-    assert within(PATIENCE_SECONDS, lambda: watched.held() == NOTHING)
+    assert within(SOON_SECONDS, lambda: watched.held() == NOTHING)
     before = descriptors()
     for line in lines_of(function):
         watched.fault.arm(function, line, error)
         with contextlib.suppress(ConnectionError), watched.server.connect() as client:
             client_does(client)
+        assert within(SOON_SECONDS, lambda: watched.held() == NOTHING), (line, watched.held())
         hits += watched.fault.hit.is_set()
         watched.fault.disarm()
-        assert within(PATIENCE_SECONDS, lambda: watched.held() == NOTHING), (line, watched.held())
         with watched.server.connect() as client:
             client.ask("ping")
     assert hits > 0
     # A worker that a fault ended is one connection less.
-    assert within(PATIENCE_SECONDS, lambda: descriptors() <= before + 1)
+    assert within(SOON_SECONDS, lambda: descriptors() <= before + 1)
 
 
 # What is opened once.
@@ -258,7 +258,7 @@ def test_a_fault_while_opening_leaves_nothing_open(
         assert (descriptors(), names <= set(usual[1])) == (usual[0], True), line
         use(tmp_path)  # nothing is locked, and nothing is in the way
     assert hits > 0
-    assert within(PATIENCE_SECONDS, lambda: not _children())
+    assert within(SOON_SECONDS, lambda: not _children())
 
 
 def _children() -> list[str]:

@@ -26,6 +26,21 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
+def add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-store",
+        action="store_true",
+        help="without a server: do not keep the runs in --data-dir",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=file_name,
+        help="without a server: where runs are kept (default: $GPUBENCH_DATA_DIR, else in the user's data "
+        "directory)",
+    )
+
+
 def add_references(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--references",
@@ -70,8 +85,8 @@ def add_server(parser: argparse.ArgumentParser, text: str) -> None:
         metavar="TIME",
         type=_duration(MAX_DEADLINE_SECONDS, allow_zero=True),
         default=30.0,
-        help="how long to retry if the server is busy, or the connection breaks in `result` and `watch`: seconds, "
-        "or with a unit such as 5m (default: 30; 0: no retry)",
+        help="how long to retry if the server is busy, or if `result` and `watch` lose the connection: "
+        "seconds, or with a unit such as 5m (default: 30; 0: no retry)",
     )
 
 
@@ -96,6 +111,7 @@ def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[
     return parse
 
 
+wait_time = _duration(365 * 86_400.0)
 time_limit = _duration(MAX_TIME_LIMIT_SECONDS)
 deadline = _duration(MAX_DEADLINE_SECONDS)
 

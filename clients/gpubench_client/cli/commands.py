@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from gpubench_client.cli import (
+    baseline,
     benchmarks,
     cancel,
+    check,
     compare,
     completion,
     devices,
@@ -30,6 +32,8 @@ COMMANDS = (
     theory.COMMAND,
     report.COMMAND,
     compare.COMMAND,
+    check.COMMAND,
+    baseline.COMMAND,
     explain.COMMAND,
     completion.COMMAND,
 )

@@ -36,7 +36,7 @@ def _run(argv: Sequence[str]) -> int:
     try:
         command, args = parse(argv)
         output = Output(json=getattr(args, "json", False), quiet=args.quiet)
-        command.execute(args, output)
+        return command.execute(args, output) or OK
     except errors.GpubenchError as error:
         output.error(f"gpubench: {error.message}")
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
@@ -45,4 +45,3 @@ def _run(argv: Sequence[str]) -> int:
         output.error(f"gpubench: {str(interrupt) or 'interrupted'}")
         number = getattr(interrupt, "number", Signals.SIGINT)
         return 128 + int(number)
-    return OK

@@ -55,7 +55,11 @@ def deliver_as_run(
     deliver(document, out, output, references=args.references)
     info = document.error
     if info is not None:
-        raise from_wire(info.code, f"run {document.run_id}: {info.message}", {"kind": info.kind})
+        raise from_wire(
+            info.code,
+            f"run {document.run_id}: {info.message}",
+            {"kind": info.kind, "retryable": info.retryable},
+        )
 
 
 COMMAND = Command("result", "fetch the document of an earlier run from a server", add_arguments, execute)

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,8 @@ LOCK_NAME = "gpubench.lock"
 _ROOM_BYTES = 64 * 1024
 """That must be free: a run that is accepted takes a few KiB, its document can be stored later."""
 
+_LOOK_SECONDS = 0.02
+
 _Identity = tuple[int, int]
 """Device and inode."""
 
@@ -29,11 +32,13 @@ class HeldDirectory:
 
     The directory itself is locked, so that removing the lock file lets no second process in, and so is a
     file in it, which names the owner. Some network file systems cannot lock a directory; there the file
-    alone counts. Raises ``StoreError`` if the directory cannot be used or another process has locked it.
+    alone counts. ``wait_seconds`` is how long another process may keep it locked meanwhile. Raises
+    ``StoreError`` if the directory cannot be used, or another process has it locked then.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait_seconds: float = 0.0) -> None:
         self.path = path
+        self._until = time.monotonic() + wait_seconds
         self._watched: dict[Path, _Identity] = {}
         with contextlib.ExitStack() as undo:
             with self._explained():
@@ -108,10 +113,12 @@ class HeldDirectory:
     def _lock(self, descriptor: int, *, needed: bool) -> bool:
         """Whether it is locked now; a lock that is not needed may be one that the file system lacks."""
         try:
+            while not _locked(descriptor) and time.monotonic() < self._until:
+                time.sleep(_LOOK_SECONDS)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(
-                f"the data directory {self.path} is in use by another server (process "
+                f"the data directory {self.path} is in use by another gpubench (process "
                 f"{_owner(self.path)}); stop that one, or pass another directory with --data-dir"
             ) from None
         except OSError as error:
@@ -138,6 +145,15 @@ def _open(undo: contextlib.ExitStack, path: Path, flags: int) -> int:
     descriptor = os.open(path, flags, 0o600)
     undo.callback(os.close, descriptor)
     return descriptor
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock it, unless another process has; raises ``OSError`` for any other reason."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _identity(of: Path | int) -> _Identity | None:

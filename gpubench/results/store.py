@@ -54,16 +54,17 @@ class Store:
     """The runs of one data directory; safe to use from any thread.
 
     Opening it locks the directory for this process and ends the runs that an earlier process left
-    unfinished. Raises ``StoreError`` with the reason if the directory cannot be used.
+    unfinished. ``wait_seconds`` is how long another process may keep it locked meanwhile. Raises
+    ``StoreError`` with the reason if the directory cannot be used.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, wait_seconds: float = 0.0) -> None:
         self._path = directory / FILE_NAME
         self._mutex = threading.Lock()
         self._unstored: dict[str, tuple[RunDocument, Sequence[LastOf]]] = {}
         """Finished runs that could not be stored; every use of the store tries again."""
         with contextlib.ExitStack() as undo:
-            self._directory = undo.enter_context(HeldDirectory(directory))
+            self._directory = undo.enter_context(HeldDirectory(directory, wait_seconds))
             with self._explained("; if it is damaged, move it away, or pass another --data-dir"):
                 self._database = undo.enter_context(contextlib.closing(open_database(self._path)))
                 self._end_interrupted()

@@ -114,7 +114,7 @@ def test_a_removed_lock_file_lets_no_second_server_in(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         (tmp_path / LOCK_NAME).unlink()
         options = ("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", str(tmp_path))
-        assert "is in use by another server" in failed_start(*options)
+        assert "is in use by another gpubench" in failed_start(*options)
         server.run_ok()
         assert (tmp_path / LOCK_NAME).read_text() == f"{server.process.pid}\n"
 

@@ -162,7 +162,7 @@ def test_a_stopped_terminal_stops_the_worker_and_shows_the_cursor() -> None:
         (worker,) = _children(process.pid)
         process.send_signal(signal.SIGTSTP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        assert state(worker) == "T"
+        assert within(PATIENCE_SECONDS, lambda: state(worker) == "T")
         assert terminal.shows("\x1b[?25h")
         stopped = len(terminal.text)
         process.send_signal(signal.SIGCONT)
@@ -171,7 +171,7 @@ def test_a_stopped_terminal_stops_the_worker_and_shows_the_cursor() -> None:
         assert within(PATIENCE_SECONDS, lambda: state(worker) != "T")
         process.send_signal(signal.SIGTSTP)  # a second time too
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        assert state(worker) == "T"
+        assert within(PATIENCE_SECONDS, lambda: state(worker) == "T")
         process.send_signal(signal.SIGTERM)  # as a scheduler that gives up on a stopped job
         process.send_signal(signal.SIGCONT)
         assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM

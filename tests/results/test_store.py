@@ -139,7 +139,7 @@ def test_an_unreadable_unfinished_run_is_kept_as_it_is(
 
 
 def test_a_directory_serves_one_server(tmp_path: Path) -> None:
-    with Store(tmp_path), pytest.raises(StoreError, match="in use by another server"):
+    with Store(tmp_path), pytest.raises(StoreError, match="in use by another gpubench"):
         Store(tmp_path)
     Store(tmp_path).close()
 
@@ -323,7 +323,7 @@ def test_a_directory_that_is_moved_back_serves_again(tmp_path: Path) -> None:
 def test_a_removed_lock_file_lets_nobody_in(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         (tmp_path / LOCK_NAME).unlink()
-        with pytest.raises(StoreError, match="in use by another server"):
+        with pytest.raises(StoreError, match="in use by another gpubench"):
             Store(tmp_path)
         finished(store, "a")  # which puts the lock file back
         assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
@@ -345,7 +345,7 @@ def test_where_a_directory_cannot_be_locked_a_removed_file_is_told(
 
     monkeypatch.setattr(fcntl, "flock", files_only)
     with Store(tmp_path) as store:
-        with pytest.raises(StoreError, match="in use by another server"):
+        with pytest.raises(StoreError, match="in use by another gpubench"):
             Store(tmp_path)
         (tmp_path / LOCK_NAME).unlink()
         assert "lock file" in (store.problem() or "")

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from gpubench_client.cli import benchmarks, compare, completion, devices, explain, report, result, run, theory
+from gpubench_client.cli import (
+    baseline,
+    benchmarks,
+    cancel,
+    check,
+    compare,
+    completion,
+    devices,
+    explain,
+    report,
+    result,
+    run,
+    runs,
+    status,
+    theory,
+    watch,
+)
 
 COMMANDS = (
     devices.COMMAND,
     benchmarks.COMMAND,
     run.COMMAND,
+    watch.COMMAND,
     result.COMMAND,
+    runs.COMMAND,
+    cancel.COMMAND,
+    status.COMMAND,
     theory.COMMAND,
     report.COMMAND,
     compare.COMMAND,
+    check.COMMAND,
+    baseline.COMMAND,
     explain.COMMAND,
     completion.COMMAND,
 )

@@ -25,6 +25,20 @@ def read_document(name: str) -> RunDocument:
         raise InvalidParameters(error.message, **error.details) from None
 
 
+def read_documents(name: str) -> list[RunDocument]:
+    """The run documents of a folder, its ``*.json``, by name; or the one of a file. Each must be readable."""
+    try:
+        is_folder = name != STREAM and Path(name).is_dir()
+    except OSError as error:
+        raise InvalidParameters(f"{name} cannot be read: {error.strerror}") from None
+    if not is_folder:
+        return [read_document(name)]
+    found = [read_document(str(path)) for path in sorted(Path(name).glob("*.json"))]
+    if not found:
+        raise InvalidParameters(f"{name} has no *.json in it; `gpubench run --out {name}/1.json` writes one")
+    return found
+
+
 def read_bytes(name: str, limit_bytes: int = -1) -> bytes:
     """A file's contents, or standard input's for ``-``; at most ``limit_bytes``. Raises ``OSError``."""
     if name == STREAM:

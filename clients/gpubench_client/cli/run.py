@@ -11,6 +11,7 @@ from gpubench_client.cli.arguments import (
     add_json,
     add_out,
     add_references,
+    add_store,
     bus_width,
     count,
     deadline,
@@ -113,6 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave the run to the server and print its id, for `gpubench result`",
     )
     add_references(parser)
+    add_store(parser)
     add_backend(parser)
     add_json(parser)
 
@@ -134,10 +136,11 @@ def _measure(
     """However the run ends, write and show what it finished; then raise the error, or ``Ended``."""
     from gpubench.errors import GpubenchError
     from gpubench.executor.supervisor import StopRequest
-    from gpubench_client.cli.backend import open_backend
+    from gpubench_client.cli.backend import is_local, open_backend
     from gpubench_client.cli.delivery import deliver, document_out
     from gpubench_client.cli.progress import progress_display
     from gpubench_client.cli.run_signals import Ended, RunSignals
+    from gpubench_client.local_runs import LocalRuns, local_directory
 
     out = document_out(out_name, output, [args.suite_file] if args.suite_file is not None else [])
     stop = StopRequest()
@@ -161,6 +164,8 @@ def _measure(
             except GpubenchError as raised:
                 error, document = request.explain(raised), raised.document
         if document is not None:
+            if is_local(args) and not args.no_store:
+                LocalRuns(local_directory(args.data_dir)).keep(document, output.note)
             try:
                 deliver(document, out, output, references=args.references)
             except GpubenchError as raised:
@@ -193,7 +198,10 @@ def _submit(args: argparse.Namespace, request: RunRequest, output: Output) -> No
         output.data(accepted)
     else:
         output.text(accepted.run_id)
-        output.note(f"`gpubench result {accepted.run_id}` shows the result once the run has ended")
+        output.note(
+            f"`gpubench watch {accepted.run_id}` follows the run; once it has ended, "
+            f"`gpubench result {accepted.run_id}` shows the result"
+        )
 
 
 COMMAND = Command("run", "measure the memory of a device", add_arguments, execute)

@@ -50,8 +50,9 @@ class LocalClient:
         with workers_for(self._runtimes) as workers:
             probed = devices_of(workers)
             chosen = choose(probed.devices, asked.device, probed.runtimes)
-            # The worker that found the device has loaded its runtime already; the others end here.
-            worker = workers.pop(chosen.runtime)
+            # The worker that found the device has loaded its runtime already; the others end here. If another
+            # driver ended that worker, a new one loads the device's driver alone.
+            worker = workers.pop(chosen.runtime, None) or WorkerProcess()
         with _ending(worker):
             stop = callbacks.stop or StopRequest()
             if stop.reason is not None:

@@ -22,17 +22,22 @@ class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
 
 
 class Probe(_Message, frozen=True):
-    """List the devices of these runtimes."""
+    """List the devices of these runtimes; with ``libraries`` of these OpenCL drivers alone."""
 
     runtimes: list[str]
+    libraries: list[str] | None = None
 
 
 class Run(_Message, frozen=True):
-    """Run these benchmarks on this device. The last event is ``Finished``."""
+    """Run these benchmarks on this device. The last event is ``Finished``.
+
+    A new worker loads no OpenCL driver but the device's, which has this ``library``.
+    """
 
     device: str
     benchmarks: list[PlannedBenchmark]
     memory: StatedMemory | None = None
+    library: str | None = None
 
 
 class Cancel(_Message, frozen=True):
@@ -43,7 +48,10 @@ Command = Probe | Run | Cancel
 
 
 class Probed(_Message, frozen=True):
-    """``failed`` names the runtimes whose worker did not answer: the next probe may find them."""
+    """``failed`` names the runtimes whose worker did not answer: the next probe may find them.
+
+    A runtime of whose drivers some are lost is not among them if another one works.
+    """
 
     devices: list[DeviceInfo]
     runtimes: list[RuntimeStatus]

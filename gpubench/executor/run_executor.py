@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gpubench import __version__
+from gpubench.benchmarks.plan import for_device
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.devices import host
 from gpubench.devices.base import Device
-from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
+from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory, Unsupported
 from gpubench.executor.messages import (
     MAX_MEMORY_SHARE_RATIO,
     Event,
@@ -64,18 +65,19 @@ class RunExecutor:
 
         Raises ``OutOfDeviceMemory`` before anything is measured, and ``DeviceLost``.
         """
-        explanations = {each.name: BENCHMARKS[each.name].explanation for each in run.benchmarks}
+        benchmarks = [for_device(each, self._device.info) for each in run.benchmarks]
+        explanations = {each.name: BENCHMARKS[each.name].explanation for each in benchmarks}
         self._reporter.send(
             Started(self._device.info, self._environment(), self._context.theory, explanations)
         )
         cancelled = False
         try:
-            self._refuse_too_large(run.benchmarks)
-            self._context.before = self._wait_for_idle(run.benchmarks)
-            for index, planned in enumerate(run.benchmarks):
+            self._refuse_too_large(benchmarks)
+            self._context.before = self._wait_for_idle(benchmarks)
+            for index, planned in enumerate(benchmarks):
                 self._reporter.raise_if_cancelled()
                 self._context.begin(
-                    ProgressReporter(self._report_progress, planned.name, index, len(run.benchmarks))
+                    ProgressReporter(self._report_progress, planned.name, index, len(benchmarks))
                 )
                 self._context.progress.phase("starting")
                 self._measure(planned)
@@ -101,10 +103,13 @@ class RunExecutor:
         """A benchmark that fails, or cannot run on this device, does not end the others."""
         try:
             self._context.verify_data()
+            self._context.verify_clock()
             for result in BENCHMARKS[planned.name].measure(self._context, planned):
                 self._reporter.send(Found(result) if isinstance(result, Finding) else Measured(result))
         except Skipped as skipped:
             self._reporter.send(Measured(without_figure(planned, "skipped", str(skipped))))
+        except Unsupported as unsupported:
+            self._reporter.send(Measured(without_figure(planned, "skipped", unsupported.message)))
         except OutOfDeviceMemory as error:
             # Other programs may have allocated it meanwhile; the next benchmark may need less.
             self._context.arena.release()

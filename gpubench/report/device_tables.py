@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gpubench import units
 from gpubench.measure.idle import describe_usage
@@ -15,22 +15,28 @@ def device_name(document: RunDocument) -> str:
     return clean(document.device.name) if document.device else "unknown device"
 
 
-def devices(infos: Iterable[DeviceInfo]) -> Table:
+def driver_name(info: DeviceInfo) -> str:
+    """Whose driver it is and its version, such as ``PoCL 7.1``: several may drive the same hardware."""
+    return clean(" ".join(filter(None, (info.platform or info.runtime.upper(), info.driver))))
+
+
+def devices(infos: Sequence[DeviceInfo]) -> Table:
     rows = tuple(
         (
             clean(info.id),
             clean(info.alias),
             clean(info.name),
-            f"{info.runtime} {info.kind}",
+            driver_name(info),
+            info.kind,
             bytes_cell(info.memory_bytes),
             bits_cell(info.bus_width_bits),
             units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN,
             bytes_cell(info.last_level_cache_bytes),
-            clean(info.unavailable or "ready"),
+            clean(info.unavailable or "ready" + ", a simulator" * info.simulated),
         )
         for info in infos
     )
-    columns = ("device", "alias", "name", "kind", "memory", "bus", "memory clock", "cache", "state")
+    columns = ("device", "alias", "name", "driver", "kind", "memory", "bus", "memory clock", "cache", "state")
     return Table("Devices", columns, rows, len(columns))
 
 
@@ -40,10 +46,12 @@ def device_facts(document: RunDocument, theory: Theory | None) -> Table:
     if info:
         facts += [
             ("Name", info.name),
+            ("Driver", driver_name(info)),
             ("Runtime", f"{info.runtime}, {info.runtime_version or 'version unknown'}"),
             ("Memory", bytes_cell(info.memory_bytes)),
             ("Last-level cache", bytes_cell(info.last_level_cache_bytes)),
             ("ECC", {True: "on", False: "off", None: UNKNOWN}[info.ecc_enabled]),
+            *(("Note", clean(note)) for note in info.notes),
         ]
     if theory:
         facts += [

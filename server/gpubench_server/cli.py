@@ -6,8 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import queue
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -17,7 +15,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 import gpubench
-from gpubench.atomic_files import replaces, write_file
+from gpubench.atomic_files import write_file
 from gpubench.command_line import Parser, one_of
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
@@ -25,6 +23,7 @@ from gpubench.standard_streams import with_standard_streams
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed
 from gpubench_server.logs import Log
+from gpubench_server.signals import ServerSignals
 from gpubench_server.transports import Address, resolve
 
 _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
@@ -35,7 +34,7 @@ _LOG_SECONDS = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until a signal ends it; returns the exit code."""
     return with_standard_streams(lambda: _command(arguments))
 
 
@@ -68,10 +67,7 @@ def _serve(options: argparse.Namespace) -> int:
             "the server needs prometheus-client, which is not installed; run pip install '.[server]' "
             "in the checkout"
         ) from None
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # The handler does nothing else: `shutdown` called from it would wait for itself.
-        signal.signal(number, lambda received, frame: signals.put(received))
+    signals = ServerSignals()
     server = Server(
         Settings(
             tcp=_address(options.listen, options.insecure),
@@ -101,7 +97,7 @@ def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None
     try:
         yield
     finally:
-        if replaces(path):  # a pipe or a device is not ours to remove
+        if path.is_file() and not path.is_symlink():  # a pipe or a device is not ours to remove
             path.unlink(missing_ok=True)
 
 

@@ -34,6 +34,13 @@ class Output:
         """An answer, unchanged."""
         _write(sys.stdout, text if text.endswith("\n") else text + "\n")
 
+    def raw(self, data: bytes) -> None:
+        """An answer in a format of its own, unchanged."""
+        with _writing(sys.stdout):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
     def data(self, value: Any) -> None:
         """An answer as one line of JSON."""
         import msgspec

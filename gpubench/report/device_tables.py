@@ -21,23 +21,23 @@ def driver_name(info: DeviceInfo) -> str:
 
 
 def devices(infos: Sequence[DeviceInfo]) -> Table:
-    rows = tuple(
-        (
-            clean(info.id),
-            clean(info.alias),
-            clean(info.name),
-            driver_name(info),
-            info.kind,
-            bytes_cell(info.memory_bytes),
-            bits_cell(info.bus_width_bits),
-            units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN,
-            bytes_cell(info.last_level_cache_bytes),
-            clean(info.unavailable or "ready" + ", a simulator" * info.simulated),
-        )
-        for info in infos
-    )
-    columns = ("device", "alias", "name", "driver", "kind", "memory", "bus", "memory clock", "cache", "state")
-    return Table("Devices", columns, rows, len(columns))
+    """A row for each; what is not known of any device is left out."""
+    columns: dict[str, list[str]] = {
+        "device": [clean(info.id) for info in infos],
+        "alias": [clean(info.alias) for info in infos],
+        "name": [clean(info.name) for info in infos],
+        "driver": [driver_name(info) for info in infos],
+        "kind": [info.kind for info in infos],
+        "memory": [bytes_cell(info.memory_bytes) for info in infos],
+        "bus": [bits_cell(info.bus_width_bits) for info in infos],
+        "memory clock": [
+            units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN for info in infos
+        ],
+        "cache": [bytes_cell(info.last_level_cache_bytes) for info in infos],
+        "state": [clean(info.unavailable or "ready" + ", a simulator" * info.simulated) for info in infos],
+    }
+    known = {name: cells for name, cells in columns.items() if set(cells) != {UNKNOWN}}
+    return Table("Devices", tuple(known), tuple(zip(*known.values(), strict=True)), len(known))
 
 
 def device_facts(document: RunDocument, theory: Theory | None) -> Table:

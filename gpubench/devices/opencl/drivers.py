@@ -118,17 +118,19 @@ def _of_environment() -> list[Driver]:
     folders = [Path(sys.prefix, "etc", "OpenCL", "vendors")]
     if spec is not None and spec.origin is not None:
         folders.append(Path(spec.origin).parent / ".libs")
-    return [_in_environment(driver) for folder in folders for driver in _of_folder(folder)]
+    drivers = [_in_environment(driver) for folder in folders for driver in _of_folder(folder)]
+    # Intel's wheel names the FPGA emulator as well, and does not have it.
+    return [driver for driver in drivers if driver.reason or Path(driver.library).is_file()]
 
 
 def _in_environment(driver: Driver) -> Driver:
     """Wheels name a library beside the file, or by the path that it had where the wheel was made."""
+    if driver.reason:
+        return replace(driver, in_environment=True)
     folder, name = Path(driver.source).parent, Path(driver.library).name
-    places = [Path(driver.library), folder / name, Path(sys.prefix, "lib", name)]
-    library = next(
-        (str(place) for place in places if place.is_absolute() and place.is_file()), driver.library
-    )
-    return Driver(driver.source, library, in_environment=True, reason=driver.reason)
+    places = (Path(driver.library), folder / name, Path(sys.prefix, "lib", name))
+    library = next((str(place) for place in places if place.is_absolute() and place.is_file()), "")
+    return replace(driver, library=library, in_environment=True)
 
 
 def _of_folder(folder: Path) -> list[Driver]:
@@ -156,4 +158,7 @@ def _named(source: str, library: str) -> Driver:
 
 def _once(drivers: Sequence[Driver]) -> list[Driver]:
     """Each library once, under the first of its names."""
-    return list({driver.library or driver.source: driver for driver in reversed(drivers)}.values())[::-1]
+    first: dict[str, Driver] = {}
+    for driver in drivers:
+        first.setdefault(driver.library or driver.source, driver)
+    return list(first.values())

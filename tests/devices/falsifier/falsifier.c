@@ -14,6 +14,7 @@
    FALSE_TYPE             CL_DEVICE_TYPE, a number
    FALSE_UNAVAILABLE      "device" or "compiler"
    FALSE_NO_DOUBLE        no cl_khr_fp64, and no type double
+   FALSE_NO_PREFETCH      a compiler that fails where __builtin_prefetch is used
    FALSE_MAX_GROUP        largest group
    FALSE_MAX_ALLOCATION   largest buffer in bytes
    FALSE_NO_HOST_POINTERS buffers over the host's memory are refused
@@ -247,17 +248,18 @@ static void *buffer(void *context, uint64_t flags, size_t bytes, void *host, sta
 }
 
 static void *program(void *context, uint32_t count, const char **texts, const size_t *lengths, status *failed) {
-    static const char no_double[] = "#undef cl_khr_fp64\n#define double no_double\n#define as_double no_double\n";
-    const char *all[9] = {no_double};
-    size_t bytes[9] = {sizeof no_double - 1};
-    int begin = asked("FALSE_NO_DOUBLE") ? 0 : 1;
+    const char *all[10] = {"", ""};
+    size_t bytes[10] = {0};
     if (count > 8) return refused(INVALID_VALUE, failed);
+    if (asked("FALSE_NO_DOUBLE"))
+        all[0] = "#undef cl_khr_fp64\n#define double no_double\n#define as_double no_double\n";
+    if (asked("FALSE_NO_PREFETCH")) all[1] = "#define __builtin_prefetch no_prefetch\n";
     for (uint32_t k = 0; k < count; ++k) {
-        all[k + 1] = texts[k];
-        bytes[k + 1] = lengths && lengths[k] ? lengths[k] : strlen(texts[k]);
+        all[k + 2] = texts[k];
+        bytes[k + 2] = lengths ? lengths[k] : 0; /* 0: to the zero byte */
     }
     return REAL(CREATE_PROGRAM, void *(*)(void *, uint32_t, const char **, const size_t *, status *))(
-        context, count + 1 - begin, all + begin, bytes + begin, failed);
+        context, count + 2, all, bytes, failed);
 }
 
 static status build(void *of, uint32_t count, void **devices, const char *options, void *notify, void *data) {

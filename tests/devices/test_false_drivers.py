@@ -15,6 +15,7 @@ from gpubench.results.machine import DriverStatus
 from tests.cli.command import QUICK, gpubench
 from tests.devices.conftest import Falsify
 from tests.devices.falsifier import CPU, GPU, STAGES, hexadecimal
+from tests.running import RunningServer, quick
 
 POCL = "opencl:pocl:0"
 
@@ -144,6 +145,14 @@ def test_a_run_goes_on_without_the_driver_that_crashes(falsify: Falsify) -> None
     done = gpubench("run", "read", "--runtime=opencl", *QUICK)
     assert done.returncode == 0, done.stderr
     assert f"{POCL}, " in done.stdout
+
+
+def test_a_server_runs_without_the_driver_that_crashes(falsify: Falsify, tmp_path: Path) -> None:
+    """Its workers, which look for nothing, load the driver of their device alone."""
+    falsify(crash="platforms")
+    with RunningServer(tmp_path / "data") as server:
+        assert server.run_ok(quick("read"))["device"]["id"] == POCL
+        assert any("false.icd" in line and "SIGSEGV" in line for line in server.log)
 
 
 def test_an_id_belongs_to_its_driver_whatever_else_is_installed(

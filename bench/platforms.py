@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from pathlib import Path
 
 from gpubench_client.local import LocalClient
 
 from gpubench.benchmarks.registry import BENCHMARKS
-from gpubench.errors import GpubenchError
-from gpubench.report.device_tables import driver_name
+from gpubench.errors import GpubenchError, Unsupported
 from gpubench.results.machine import DeviceInfo
 
 FOOTPRINT_BYTES = 64 << 20
@@ -33,36 +31,47 @@ def add_drivers(environment: Path) -> None:
 
 
 def outcome(device: DeviceInfo, benchmark: str) -> tuple[str, str]:
-    """The worst status of a benchmark's points, and the reason for it."""
-    given = {"footprint_bytes": FOOTPRINT_BYTES, "time_limit_seconds": TIME_LIMIT_SECONDS}
+    """Of one benchmark: ok, skipped, refused (for the device's clock) or failed; and why."""
+    if device.unavailable:
+        return "refused", device.unavailable
+    given: dict[str, float] = {"footprint_bytes": FOOTPRINT_BYTES, "time_limit_seconds": TIME_LIMIT_SECONDS}
     if benchmark == "sustained":
         given["duration_seconds"] = 1
     try:
         LocalClient("opencl").run([{"name": benchmark, "parameters": given}], device=device.id)
+    except Unsupported as error:
+        return "skipped", error.message
     except GpubenchError as error:
-        statuses = {each.status for each in error.document.measurements} if error.document else set()
-        return "skipped" if statuses == {"skipped"} else "failed", error.message
+        message = error.message.removeprefix(f"{benchmark} failed: ")
+        return ("refused" if "clock does not keep time" in message else "failed"), message
     return "ok", ""
+
+
+def row(device: DeviceInfo) -> tuple[tuple[str, ...], bool]:
+    """A row of the table, and whether anything failed."""
+    outcomes: dict[tuple[str, str], list[str]] = {}
+    for benchmark in BENCHMARKS:
+        status, reason = outcome(device, benchmark)
+        # Numbers differ from one to the next.
+        outcomes.setdefault((status, reason.partition(":")[0][:REASON_LENGTH]), []).append(benchmark)
+    ok = len(outcomes.pop(("ok", ""), []))
+    reasons = [
+        f"{'all' if len(names) == len(BENCHMARKS) else ', '.join(names)} {status}: {reason}"
+        for (status, reason), names in outcomes.items()
+    ]
+    cells = (device.driver_name, device.id, f"{ok} of {len(BENCHMARKS)}", "; ".join(reasons))
+    return cells, any(status == "failed" for status, _ in outcomes)
 
 
 def main() -> int:
     add_drivers(Path(sys.argv[1]))
     answer = LocalClient("opencl").devices()
-    failed = 0
+    failed = False
     print("| driver | device | ok | not measured |\n| :-- | :-- | --: | :-- |")
     for device in answer.devices:
-        counts: Counter[str] = Counter()
-        reasons = []
-        for benchmark in BENCHMARKS:
-            status, reason = (
-                ("skipped", device.unavailable) if device.unavailable else outcome(device, benchmark)
-            )
-            counts[status] += 1
-            if status != "ok":
-                reasons.append(f"{benchmark} {status}: {(reason or '').splitlines()[0][:REASON_LENGTH]}")
-        failed += counts["failed"]
-        row = (driver_name(device), device.id, f"{counts['ok']} of {len(BENCHMARKS)}", "<br>".join(reasons))
-        print(f"| {' | '.join(row)} |", flush=True)
+        cells, has_failed = row(device)
+        failed = failed or has_failed
+        print(f"| {' | '.join(cells)} |", flush=True)
     for runtime in answer.runtimes:
         for driver in runtime.drivers:
             if driver.reason:

@@ -80,6 +80,8 @@ def _preference(device: DeviceInfo) -> tuple[object, ...]:
 
 def _listed(devices: Sequence[DeviceInfo], runtimes: Sequence[RuntimeStatus]) -> str:
     if devices:
-        return "allowed: " + "; ".join(f"{d.id} ({d.alias}: {d.unavailable or d.name})" for d in devices)
+        return "allowed: " + "; ".join(
+            f"{d.id} ({d.alias}: {d.unavailable or f'{d.name}, {d.driver_name}'})" for d in devices
+        )
     reasons = [f"{runtime.name}: {runtime.reason or 'no devices'}" for runtime in runtimes]
     return "; ".join(reasons) or "no runtime was checked"

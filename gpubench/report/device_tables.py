@@ -15,18 +15,13 @@ def device_name(document: RunDocument) -> str:
     return clean(document.device.name) if document.device else "unknown device"
 
 
-def driver_name(info: DeviceInfo) -> str:
-    """Whose driver it is and its version, such as ``PoCL 7.1``: several may drive the same hardware."""
-    return clean(" ".join(filter(None, (info.platform or info.runtime.upper(), info.driver))))
-
-
 def devices(infos: Sequence[DeviceInfo]) -> Table:
     """A row for each; what is not known of any device is left out."""
     columns: dict[str, list[str]] = {
         "device": [clean(info.id) for info in infos],
         "alias": [clean(info.alias) for info in infos],
         "name": [clean(info.name) for info in infos],
-        "driver": [driver_name(info) for info in infos],
+        "driver": [clean(info.driver_name) for info in infos],
         "kind": [info.kind for info in infos],
         "memory": [bytes_cell(info.memory_bytes) for info in infos],
         "bus": [bits_cell(info.bus_width_bits) for info in infos],
@@ -46,7 +41,7 @@ def device_facts(document: RunDocument, theory: Theory | None) -> Table:
     if info:
         facts += [
             ("Name", info.name),
-            ("Driver", driver_name(info)),
+            ("Driver", clean(info.driver_name)),
             ("Runtime", f"{info.runtime}, {info.runtime_version or 'version unknown'}"),
             ("Memory", bytes_cell(info.memory_bytes)),
             ("Last-level cache", bytes_cell(info.last_level_cache_bytes)),

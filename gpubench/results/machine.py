@@ -53,6 +53,11 @@ class DeviceInfo(Record, frozen=True):
     max_group_size: int | None = None
     notes: list[str] = msgspec.field(default_factory=list)
 
+    @property
+    def driver_name(self) -> str:
+        """Whose driver it is and its version, such as ``PoCL 7.1``: several may drive the same hardware."""
+        return " ".join(filter(None, (self.platform or self.runtime.upper(), self.driver)))
+
 
 DriverState = Literal["ready", "empty", "failed", "lost"]
 

@@ -150,7 +150,7 @@ class DeviceRegistry:
 
 
 def _summary(known: KnownDevices) -> str:
-    names = ", ".join(f"{device.id} ({device.name})" for device in known.devices)
+    names = ", ".join(f"{device.id} ({device.name}, {device.driver_name})" for device in known.devices)
     return f"{names or 'none'}; {_reasons(known) or 'every runtime works'}"
 
 

@@ -52,7 +52,11 @@ def test_the_device_that_is_meant(
     ("devices", "wanted", "said"),
     [
         ([GPU, SECOND_GPU, CPU], None, "several devices, name one; allowed: cuda:GPU-1 .*cuda:GPU-2"),
-        ([GPU, CPU], "nope", r"no device 'nope'; allowed: cuda:GPU-1 \(gpu0: H200\); opencl:pocl:0"),
+        (
+            [GPU, CPU],
+            "nope",
+            r"no device 'nope'; allowed: cuda:GPU-1 \(gpu0: H200, CUDA\); opencl:pocl:0 .*PoCL 3.0",
+        ),
         ([BROKEN_GPU], "gpu1", "fell off the bus"),
         ([BROKEN_GPU], None, "no device to measure.*fell off the bus"),
         ([GPU, msgspec.structs.replace(SECOND_GPU, alias="gpu0")], "gpu0", "allowed: cuda:GPU-1"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gpubench.comparison.compare import compare
-from gpubench.report.device_tables import driver_name
 from gpubench.report.formats import RUN_FORMATS
 from gpubench.report.text_table import clean
 from gpubench.results.document import RunDocument
@@ -55,5 +54,5 @@ def _device_line(document: RunDocument) -> str:
     if info is None:
         return f"run {document.run_id}: {document.outcome}, without a device"
     size = format_bytes(info.memory_bytes) if info.memory_bytes else None
-    known = (info.alias, info.id, size, driver_name(info))
+    known = (info.alias, info.id, size, info.driver_name)
     return "\n".join(map(clean, (f"{info.name} ({', '.join(filter(None, known))})", *info.notes)))

@@ -34,7 +34,7 @@ class HostEnd:
     def memory(self) -> str:
         return "pinned" if self.source.pinned else "pageable"
 
-    def fill(self, salt: int, element_bytes: int) -> None:
+    def fill(self, salt: int, element_bytes: int = 8) -> None:
         elements = self.source.array.view(f"u{element_bytes}")
         fill_elements(elements, salt, self._raise_if_cancelled)
 

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement platforms races bench cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement platforms races bench units cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -47,6 +47,12 @@ platforms: setup
 	@test -x build/platforms/bin/pip || python3 -m venv build/platforms
 	@build/platforms/bin/pip install --quiet intel-opencl-rt intel-cmplr-lib-rt
 	@$(BIN)/python bench/platforms.py build/platforms
+
+# The units in contrib/systemd by systemd's own check, which needs systemd; gpubench itself need not be installed.
+units:
+	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
+	    for unit in contrib/systemd/*; do sed 's|/usr/local/bin/gpubench|/bin/true|' "$$unit" >"$$folder/$${unit##*/}"; done && \
+	    systemd-analyze verify "$$folder"/*
 
 # Every kernel on a simulated GPU that reports data races and stray accesses: minutes, and oclgrind from the system.
 races: setup

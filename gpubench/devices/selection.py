@@ -29,16 +29,14 @@ def choose(
             raise NoSuchDevice(f"device {wanted!r} cannot be opened: {named[0].unavailable}", devices=ids)
         return named[0]
 
-    ready = [device for device in devices if not device.unavailable]
-    usable = _one_for_each_hardware([device for device in ready if not device.simulated])
+    usable = _usable(devices)
     preferred = [device for device in usable if profile_of(device.kind).is_preferred]
     for candidates in (preferred, usable):
         if len(candidates) == 1:
             return candidates[0]
     if usable:
         raise NoSuchDevice(f"there are several devices, name one; {_listed(usable, runtimes)}", devices=ids)
-    what = "only simulators are here, name one to use it" if ready else "there is no device to measure"
-    raise NoSuchDevice(f"{what}; {_listed(devices, runtimes)}", devices=ids)
+    raise _nothing(devices, runtimes)
 
 
 def default_of(devices: Sequence[DeviceInfo]) -> DeviceInfo | None:
@@ -58,10 +56,30 @@ def describe_default(devices: Sequence[DeviceInfo]) -> str:
 
 def _of_alias(devices: Sequence[DeviceInfo], wanted: str) -> list[DeviceInfo]:
     named = [device for device in devices if device.alias == wanted]
-    return _one_for_each_hardware([d for d in named if not d.unavailable] or named)
+    return one_for_each_hardware([d for d in named if not d.unavailable] or named)
 
 
-def _one_for_each_hardware(devices: Sequence[DeviceInfo]) -> list[DeviceInfo]:
+def choose_all(devices: Sequence[DeviceInfo], runtimes: Sequence[RuntimeStatus] = ()) -> list[DeviceInfo]:
+    """All GPUs, else all devices, each piece of hardware once; raises ``NoSuchDevice`` if there is none."""
+    usable = _usable(devices)
+    preferred = [device for device in usable if profile_of(device.kind).is_preferred]
+    if not usable:
+        raise _nothing(devices, runtimes)
+    return preferred or usable
+
+
+def _usable(devices: Sequence[DeviceInfo]) -> list[DeviceInfo]:
+    return one_for_each_hardware([each for each in devices if not each.unavailable and not each.simulated])
+
+
+def _nothing(devices: Sequence[DeviceInfo], runtimes: Sequence[RuntimeStatus]) -> NoSuchDevice:
+    ready = any(not device.unavailable for device in devices)
+    what = "only simulators are here, name one to use it" if ready else "there is no device to measure"
+    ids = [device.id for device in devices]
+    return NoSuchDevice(f"{what}; {_listed(devices, runtimes)}", devices=ids)
+
+
+def one_for_each_hardware(devices: Sequence[DeviceInfo]) -> list[DeviceInfo]:
     """In the order of the devices, the most preferred of each."""
     best: dict[str, DeviceInfo] = {}
     for device in devices:

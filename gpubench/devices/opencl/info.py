@@ -145,6 +145,7 @@ def _describe(device: Any, device_id: str, alias: str, kind: Kind) -> DeviceInfo
         # What OpenCL calls the global memory's cache is not the last level on GPUs.
         last_level_cache_bytes=host.last_level_cache_bytes() if on_host else None,
         pci_bus_id=_pci_address(device),
+        numa_node=pci.numa_node(_pci_address(device)),
         has_double=has_double,
         unavailable=_unavailable(device),
         max_group_size=min(int(device.max_work_group_size), *map(int, device.max_work_item_sizes[:1])),

@@ -11,10 +11,9 @@ from gpubench.errors import BenchmarkFailed, GpubenchError, NoSuchDevice, Unsupp
 from gpubench.library import RunDocument
 from tests.cli.command import QUICK, gpubench
 from tests.devices.conftest import Falsify
-from tests.devices.falsifier import CPU, GPU
+from tests.devices.falsifier import CPU, GPU, hexadecimal
 from tests.running import MIB, PINNED
 
-DEVICE = "opencl:false:0"
 GPU_SHAPE = {"vector_bytes": 16, "unroll": 4, "order": "grid", "streaming_stores": False, "groups": 64}
 
 
@@ -105,6 +104,15 @@ def test_what_a_device_has_no_double_for_is_of_float(falsify: Falsify) -> None:
     ]
     assert document.device is not None
     assert "dtype is float" in " ".join(document.device.notes)
+
+
+def test_a_driver_that_is_not_known_is_given_no_prefetch(falsify: Falsify) -> None:
+    """PoCL is given it: the same compiler under that name fails."""
+    falsify(alone=True, no_prefetch="1")
+    quick = {"patterns": ["address"], "footprint_bytes": MIB}
+    assert {each.status for each in measured("integrity", **quick).measurements} == {"ok"}
+    falsify(alone=True, no_prefetch="1", platform_name=hexadecimal("Portable Computing Language"))
+    assert "no_prefetch" in failure("integrity", **quick).message
 
 
 def test_a_small_largest_allocation_makes_several_arrays(falsify: Falsify) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import NamedTuple
 
 from gpubench.devices.opencl import drivers
+from gpubench.devices.process_limits import limit_reached
 from gpubench.devices.runtimes import status_of
 from gpubench.errors import DeviceLost
 from gpubench.executor.messages import Probe, Probed
+from gpubench.executor.running_time import MAX_STEP_SECONDS, RunningTime
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.results.machine import DriverStatus, RuntimeStatus
 
@@ -43,6 +44,8 @@ def workers_for(runtimes: Sequence[str]) -> Iterator[dict[str, WorkerProcess]]:
         for name in runtimes:
             workers[name] = WorkerProcess()
         yield workers
+    except OSError as error:
+        raise limit_reached(error) or error from None
     finally:
         for worker in workers.values():
             worker.end()
@@ -85,15 +88,16 @@ def _ask(
     for name, worker in workers.items():
         with contextlib.suppress(DeviceLost):  # reported when its answer is waited for
             worker.send(asked[name])
-    deadline = time.monotonic() + timeout_seconds
-    return {name: _answer(worker, deadline, timeout_seconds) for name, worker in workers.items()}
+    asking = RunningTime()
+    return {name: _answer(worker, asking, timeout_seconds) for name, worker in workers.items()}
 
 
-def _answer(worker: WorkerProcess, deadline: float, timeout_seconds: float) -> _Answer:
+def _answer(worker: WorkerProcess, asking: RunningTime, timeout_seconds: float) -> _Answer:
     try:
-        event = worker.receive(max(0.0, deadline - time.monotonic()))
-        if isinstance(event, Probed):
-            return _Answer(event)
+        while (left_seconds := timeout_seconds - asking.seconds) > 0:
+            event = worker.receive(min(left_seconds, MAX_STEP_SECONDS / 2))
+            if isinstance(event, Probed):
+                return _Answer(event)
     except DeviceLost as error:
         return _Answer(None, error.message)
     return _Answer(None, f"looking for devices took longer than {timeout_seconds:g} s")

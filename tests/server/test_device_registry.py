@@ -74,7 +74,7 @@ def test_drivers_that_were_lost_beside_others_are_left_out_of_later_probes(
 def test_a_device_in_doubt_is_probed_for_once_no_run_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else readiness would be of the past for as long as nobody asks for devices."""
     coming = iter([SEEN, NONE])
-    monkeypatch.setattr(device_registry, "probe", lambda runtimes: next(coming, NONE))
+    monkeypatch.setattr(device_registry, "probe", lambda runtimes, leave_out: next(coming, NONE))
     found = DeviceRegistry(["opencl"], max_age_seconds=1e6)  # it sleeps for good in the end
     failures: list[InternalError] = []
     found.start(VitalThreads(failures.append))

@@ -13,6 +13,7 @@ import pyopencl as cl
 from gpubench.devices import host
 from gpubench.devices.base import MAX_HELD_ENTRIES, Allocation, Copy, Launch, Operation, Together, Watch
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
+from gpubench.devices.opencl.hold_trial import can_hold
 from gpubench.devices.opencl.info import NO_PROFILING, find
 from gpubench.devices.opencl.memory import (
     DeviceAllocation,
@@ -66,6 +67,7 @@ class OpenClDevice:
         if self._profile.is_host_processor and not self._uses_host_memory:
             info = msgspec.structs.replace(info, notes=[*info.notes, NO_HOST_POINTERS])
         self._info = info
+        self._holds = can_hold(info, device.name)
 
     @property
     def info(self) -> DeviceInfo:
@@ -183,7 +185,9 @@ class OpenClDevice:
         return done + [self._start(operation) for operation in operations[MAX_HELD_ENTRIES:]]
 
     def _can_hold(self, operations: Sequence[Operation]) -> bool:
-        return not (self._profile.enqueueing_may_copy and any(map(moves_pageable, operations)))
+        return self._holds and not (
+            self._profile.enqueueing_may_copy and any(map(moves_pageable, operations))
+        )
 
     def _start(self, operation: Operation) -> tuple[list[Any], list[Any]]:
         """Its events that may begin first, and those that may end last."""
@@ -249,7 +253,10 @@ class _Program:
         self._program = program
 
     def kernel(self, name: str) -> Any:
-        return cl.Kernel(self._program, name)
+        try:
+            return cl.Kernel(self._program, name)
+        except cl.Error as error:  # such as of a damaged cache of compiled kernels
+            raise BenchmarkFailed(f"the program that was just built lacks {name}: {error}") from None
 
 
 class _NoWatch:

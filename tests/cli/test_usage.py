@@ -200,7 +200,7 @@ def test_a_newer_document_is_named_by_its_file(command: str, tmp_path: Path) -> 
     assert (ran.returncode, ran.stdout) == (2, "")
     (line,) = ran.stderr.splitlines()
     assert line.startswith(f"gpubench: {newer} has version 99")
-    assert "this program reads only version 1; upgrade gpubench" in line
+    assert "this program reads only versions 1 to 2; upgrade gpubench" in line
 
 
 def test_an_unreachable_server_is_exit_code_4() -> None:

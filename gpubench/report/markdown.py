@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from gpubench.comparison.compare import Comparison, compare
-from gpubench.comparison.curves import Curve
 from gpubench.report import device_tables, tables, text_table
-from gpubench.report.curves import shown_curves, title
+from gpubench.report.curves import shown_curves
 from gpubench.report.flag_notes import flag_notes
+from gpubench.report.headline import headline
 from gpubench.report.text_table import RANGE
 from gpubench.results.document import RunDocument
-from gpubench.units import format_bandwidth, format_percent
+from gpubench.units import format_bandwidth
 
 _ADDRESS = re.compile(r"https?://[\w./:?=&%+,-]+", re.ASCII)
 _MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
@@ -112,22 +112,8 @@ def _explanations(document: RunDocument) -> list[str]:
 
 
 def _headline(comparison: Comparison) -> str:
-    best = tables.best(comparison.results)
-    if best is None and comparison.curves:
-        return f"**No figure of the memory as a whole; {_counted(comparison.curves)}.**"
-    if best is None:
-        return "**This run gave no figure.**"
-    text = f"**{escape(text_table.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
-    text += f", interval {text_table.interval_of(best)}"
-    if best.nominal_ratio is not None:
-        text += f", {format_percent(best.nominal_ratio)} of the nominal peak"
-    if best.live_clock_ratio is not None:
-        text += f", {format_percent(best.live_clock_ratio)} of the peak at the live clock"
-    return f"{text}. Flagged: {', '.join(best.flags)}." if best.flags else f"{text}."
-
-
-def _counted(curves: Sequence[Curve]) -> str:
-    return ", ".join(f"{escape(title(curve))}: {len(curve.points)} points" for curve in curves)
+    figure, rest = headline(comparison)
+    return f"**{escape(figure)}**{rest}"  # the rest is numbers and names of flags
 
 
 def _projection(comparison: Comparison) -> list[str]:

@@ -1,0 +1,52 @@
+"""A chart and everything that says the same without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from gpubench.report.text_table import Table
+
+Row: TypeAlias = dict[str, Any]
+"""A mark of a chart; the keys are its columns in CSV, and the units are in them."""
+
+Spec: TypeAlias = dict[str, Any]
+"""A chart in Vega-Lite."""
+
+MAX_ROWS = 4000
+"""The most marks of a chart: a document may hold any number of points."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """``name`` is what ``gpubench plot`` calls it; ``draw`` makes its chart at a width in pixels.
+
+    ``words`` say what is seen in it, for readers who do not see it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    words: str
+    rows: Sequence[Row]
+    tables: Sequence[Table]
+    draw: Callable[[int], Spec]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(key for row in self.rows for key in row))
+
+
+def thinned(rows: Sequence[Row]) -> list[Row]:
+    """At most ``MAX_ROWS`` of them, evenly."""
+    step = -(-len(rows) // MAX_ROWS)
+    return list(rows[::step]) if step > 1 else list(rows)
+
+
+def sentence(parts: Sequence[str]) -> str:
+    return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in parts if part)
+
+
+def present(values: Mapping[str, Any]) -> Row:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,124 @@
+"""Run documents as they were kept: with the bytes that identify them, from a file, an archive or a report."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from dataclasses import dataclass
+from html.parser import HTMLParser
+
+from gpubench.errors import InvalidDocument
+from gpubench.results.document import RunDocument, decode_document, encode_document
+
+MAX_BYTES = 1 << 28
+"""The most that one packed document is unpacked to: a few bytes can claim to be gigabytes."""
+
+EMBEDDED = "data:application/gzip;base64,"
+"""How the address begins of a document that a report carries."""
+
+_GZIP = b"\x1f\x8b"
+_REPORT_BEGINS = (b"<!doctype html", b"<html")
+
+
+@dataclass(frozen=True)
+class KeptDocument:
+    """A run document and its canonical bytes; ``printed`` is the SHA-256 that a report states for it."""
+
+    document: RunDocument
+    canonical: bytes
+    name: str
+    printed: str | None = None
+
+    @classmethod
+    def of(cls, document: RunDocument) -> KeptDocument:
+        """A document that is in memory, as it would be written."""
+        return cls(document, canonical_json(encode_document(document)), f"run {document.run_id}")
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal; the same for every layout of the same JSON, and under every version of the program."""
+        return hashlib.sha256(self.canonical).hexdigest()
+
+
+def canonical_json(data: bytes) -> bytes:
+    """JSON with sorted keys and without spaces, UTF-8, as Python's ``json`` writes it.
+
+    It is made from the data and not from what this program reads of them, so that a field that only a newer
+    program knows is covered too.
+    """
+    fields = json.loads(data)
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def pack(kept: KeptDocument) -> str:
+    """The address with which a report carries a document: the same bytes whenever it is made."""
+    packed = gzip.compress(kept.canonical, mtime=0)
+    return EMBEDDED + base64.b64encode(packed).decode("ascii")
+
+
+def read_kept(data: bytes, name: str) -> list[KeptDocument]:
+    """The document of a JSON file, packed by gzip or not, or the documents of a report in HTML.
+
+    Raises ``InvalidDocument`` and ``UnsupportedDocument``, which call it ``name``.
+    """
+    if data.lstrip()[:20].lower().startswith(_REPORT_BEGINS):
+        return _of_report(data, name)
+    return [_kept(_unpacked(data, name), name)]
+
+
+def _kept(data: bytes, name: str, printed: str | None = None) -> KeptDocument:
+    document = decode_document(data, name)
+    try:
+        return KeptDocument(document, canonical_json(data), name, printed)
+    except (ValueError, RecursionError) as error:  # what only the other reader of JSON refuses
+        raise InvalidDocument(f"{name} is not a run document: {error}") from None
+
+
+def _unpacked(data: bytes, name: str) -> bytes:
+    if not data.startswith(_GZIP):
+        return data
+    try:
+        with gzip.open(io.BytesIO(data)) as packed:
+            found = packed.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidDocument(f"{name} is damaged: {error}") from None
+    if len(found) > MAX_BYTES:
+        raise InvalidDocument(f"{name} is not a run document: it unpacks to more than {MAX_BYTES >> 20} MiB")
+    return found
+
+
+def _of_report(data: bytes, name: str) -> list[KeptDocument]:
+    links = _Links()
+    links.feed(data.decode(errors="replace"))
+    if not links.found:
+        raise InvalidDocument(
+            f"{name} is a page without run documents in it; a report of a few runs carries them"
+        )
+    found = []
+    for number, (address, printed) in enumerate(links.found, 1):
+        place = f"{name}, document {number}"
+        try:
+            packed = base64.b64decode(address.removeprefix(EMBEDDED), validate=True)
+        except binascii.Error as error:
+            raise InvalidDocument(f"{place} is damaged: {error}") from None
+        found.append(_kept(_unpacked(packed, place), place, printed))
+    return found
+
+
+class _Links(HTMLParser):
+    """The addresses of a page's documents, each with the SHA-256 beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        address = named.get("href") or ""
+        if tag == "a" and address.startswith(EMBEDDED):
+            self.found.append((address, named.get("data-sha256")))

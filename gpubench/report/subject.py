@@ -19,6 +19,9 @@ from gpubench.results.document import RunDocument
 from gpubench.results.kept import KeptDocument
 from gpubench.results.machine import Theory
 
+CATALOGUE = " (catalogue)"
+"""Ends the label of a board that was not measured."""
+
 MAX_LABEL = 40
 """Characters; names come from drivers, and nothing stops one from being a book."""
 
@@ -146,6 +149,6 @@ def _run(document: RunDocument) -> str:
 
 
 def _board_label(row: Board) -> str:
-    return f"{row.label} (catalogue)"
+    return row.label + CATALOGUE
 
 

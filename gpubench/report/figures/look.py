@@ -17,6 +17,9 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 NARROW = 480
 """Pixels; narrower charts are for phones and have fewer marks on their axes."""
 
+NUMBER = ",~r"
+"""How numbers are written along axes: 20 and 1,000, not 2e+1."""
+
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 SHAPES = ("circle", "square", "triangle-up", "diamond")
 
@@ -36,7 +39,7 @@ def altair() -> Any:
 
 
 def finished(chart: alt.TopLevelMixin, width: int) -> Spec:
-    """A chart as Vega-Lite, with the look of all charts."""
+    """A chart as Vega-Lite, with the look of all charts; one without parts beside each other fills the width."""
     text = {"labelColor": palette.INK, "titleColor": palette.INK, "labelFontSize": 12, "titleFontSize": 12}
     configured = chart.configure(  # type: ignore[attr-defined]
         aria=False,  # the page says it in words; a description of every mark is noise
@@ -51,7 +54,7 @@ def finished(chart: alt.TopLevelMixin, width: int) -> Spec:
             "domainColor": palette.MUTED,
             "tickColor": palette.MUTED,
             "labelOverlap": "greedy",
-            "labelLimit": 130 if width < NARROW else 260,
+            "labelLimit": 130 if width < NARROW else 300,
         },
         legend={
             **text,
@@ -61,10 +64,13 @@ def finished(chart: alt.TopLevelMixin, width: int) -> Spec:
             "title": None,
             "labelLimit": width - 60,
             "symbolStrokeWidth": 2,
+            "symbolOpacity": 1,
         },
         header={**text, "title": None, "labelFontWeight": "bold", "labelLimit": width},
     )
     spec: Spec = configured.to_dict()
+    if "width" in spec:
+        spec |= {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
     return spec
 
 
@@ -84,7 +90,7 @@ def size_axis(field: str, title: str, values: Iterable[float], width: int) -> al
     alt = altair()
     found = [value for value in values if value > 0]
     low, high = math.floor(math.log2(min(found))), math.ceil(math.log2(max(found)))
-    step = max(1, math.ceil((high - low) / (5 if width < NARROW else 10)))
+    step = max(1, math.ceil((high - low) / max(2, width // 70)))
     return alt.X(  # type: ignore[no-any-return]
         f"{field}:Q",
         title=title,
@@ -99,14 +105,18 @@ def number_axis(
     """``channel`` is ``X`` or ``Y``; a logarithmic axis has marks at 1, 2 and 5."""
     alt = altair()
     if not log:
-        scale, axis = alt.Scale(zero=zero), alt.Axis(format="~g", tickCount=6)
+        scale, axis = alt.Scale(zero=zero), alt.Axis(format=NUMBER, tickCount=6)
     else:
         scale = alt.Scale(type="log", nice=False, padding=8)
-        axis = alt.Axis(values=_one_two_five(values), format="~g")
+        axis = alt.Axis(values=_one_two_five(values), format=NUMBER)
     return getattr(alt, channel)(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
 def _one_two_five(values: Sequence[float]) -> list[float]:
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    steps = (1, 2, 5) if high - low <= 3 else (1,)
+    """Marks between the lowest and the highest; more within one decade, fewer over many."""
+    lowest, highest = min(values), max(values)
+    low, high = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
+    decades = math.log10(highest / lowest)
+    steps: tuple[float, ...] = (1, 2, 5) if decades <= 3 else (1,)
+    steps = (1, 1.5, 2, 3, 4, 5, 6, 8) if decades <= 1 else steps
     return [float(f"{step}e{power}") for power in range(max(low, -300), min(high, 300) + 1) for step in steps]

@@ -22,7 +22,7 @@ MAX_ROWS = 4000
 class Figure:
     """``name`` is what ``gpubench plot`` calls it; ``draw`` makes its chart at a width in pixels.
 
-    ``words`` say what is seen in it, for readers who do not see it.
+    ``words`` say what is seen in it, for readers who do not see it; ``findings`` are what the run found.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Figure:
     rows: Sequence[Row]
     tables: Sequence[Table]
     draw: Callable[[int], Spec]
+    findings: Sequence[str] = ()
 
     @property
     def columns(self) -> list[str]:

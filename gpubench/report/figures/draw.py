@@ -1,0 +1,44 @@
+"""Specifications as SVG, and SVG as PNG and PDF: in this process, without a browser and without a network."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gpubench.report.extra import needs_report_extra
+from gpubench.report.figures.model import Figure
+
+_IDS = re.compile(r'(?<= id=")|(?<=url\(#)|(?<=href="#)')
+
+
+def svg(figure: Figure, width: int) -> str:
+    """A chart that is about ``width`` pixels wide. Its ids begin with the figure's name and width: a page has many."""
+    spec = figure.draw(width)
+    drawn: str = _vl_convert().vegalite_to_svg(spec, allowed_base_urls=[])
+    return _IDS.sub(f"{re.sub('[^a-z0-9]', '-', figure.name.lower())}-{width}-", drawn)
+
+
+def png(drawing: str, scale: float = 2.0) -> bytes:
+    """Twice the pixels of its size, for screens that have them."""
+    converted: bytes = _vl_convert().svg_to_png(drawing, scale=scale)
+    return converted
+
+
+def pdf(drawing: str) -> bytes:
+    converted: bytes = _vl_convert().svg_to_pdf(drawing)
+    return converted
+
+
+def size(drawing: str) -> tuple[float, float]:
+    """Width and height of an SVG in pixels."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)
+    if found is None:
+        raise ValueError("an SVG without a viewBox")
+    return float(found[1]), float(found[2])
+
+
+def _vl_convert() -> Any:
+    with needs_report_extra():
+        import vl_convert
+
+        return vl_convert

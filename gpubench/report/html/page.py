@@ -1,0 +1,205 @@
+"""What stands on the page, and in which order; the words around it are in ``page.html``."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gpubench import __version__
+from gpubench.comparison.compare import compare_runs
+from gpubench.report import device_tables, palette, tables
+from gpubench.report.extra import needs_report_extra
+from gpubench.report.figures import Figure, figures
+from gpubench.report.figures.draw import svg
+from gpubench.report.flag_notes import FlagNote, flag_notes
+from gpubench.report.headline import run_lines, verdict_lines
+from gpubench.report.markdown import HOW_TO_READ, PROJECTION, PUBLISHED, REFERENCES, SKIPPED, overview
+from gpubench.report.subject import Entry, Subject
+from gpubench.report.text_table import UNKNOWN, Table, clean
+from gpubench.results.kept import KeptDocument, pack
+
+WIDE, PHONE = 680, 340
+"""Widths of each chart, in pixels: a wide one shrunk to a phone could not be read."""
+
+MAX_EMBEDDED_BYTES = 12_000_000
+"""Of all documents, unpacked; a report of more runs names their SHA-256 and does not carry them."""
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Chart:
+    figure: Figure
+    wide: str
+    phone: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """What the page says of one run; ``tables`` come with a sentence each."""
+
+    entry: Entry
+    lines: Sequence[str]
+    notes: Sequence[str]
+    warnings: Sequence[FlagNote]
+    tables: Sequence[tuple[Table, str]]
+    metadata: Sequence[Table]
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A document at the end of the page; ``address`` is null if there are too many to carry."""
+
+    kept: KeptDocument
+    label: str
+    address: str | None
+
+
+def render_html(subject: Subject) -> str:
+    """The whole page: no script, and nothing that is loaded from elsewhere.
+
+    Raises ``MissingDependency`` without the extra ``report``, and ``CatalogError`` for an unknown board.
+    """
+    with needs_report_extra():
+        import jinja2
+        from markupsafe import Markup
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    charts = [
+        Chart(each, *(Markup(svg(each, width)) for width in (WIDE, PHONE)))  # noqa: S704 - Vega escapes its texts
+        for each in figures(subject)
+    ]
+    page: str = environment.get_template("page.html").render(
+        title=_title(subject),
+        style=Markup(_style()),  # noqa: S704 - our own
+        verdict=verdict_lines(subject),
+        subject=subject,
+        hardware=_hardware(subject),
+        overview=overview([each.comparison for each in subject.entries]) if len(subject.entries) > 1 else None,
+        charts=charts,
+        against_first=_against_first(subject),
+        details=[_details(each) for each in subject.drawn] if not subject.is_fleet else [],
+        fleet_notes=_fleet_notes(subject) if subject.is_fleet else [],
+        explanations=_explanations(subject),
+        not_allowed=list(dict.fromkeys(text for each in subject.entries for text in each.comparison.not_allowed)),
+        claims=tables.claims([each.comparison for each in subject.entries]),
+        documents=_carried(subject),
+        how_to_read=_plain(HOW_TO_READ),
+        glossary=_glossary(),
+        version=__version__,
+        unknown=UNKNOWN,
+    )
+    return page
+
+
+def _title(subject: Subject) -> str:
+    names = [each.label for each in subject.entries]
+    if len(names) <= 2:
+        return f"Memory bandwidth: {' and '.join(names) or 'no runs'}"
+    return f"Memory bandwidth of {len(names)} runs"
+
+
+def _hardware(subject: Subject) -> Table:
+    """A column for each run, a row for each fact; for a fleet a row for each run."""
+    columns = [
+        dict(device_tables.device_facts(each.document, each.comparison.theory).rows) for each in subject.drawn
+    ]
+    names = list(dict.fromkeys(name for facts in columns for name in facts))
+    rows = tuple((name, *(facts.get(name, UNKNOWN) for facts in columns)) for name in names)
+    labels = [each.label for each in subject.drawn]
+    return Table("Hardware", ("", *labels), rows, 1 + len(labels))
+
+
+def _against_first(subject: Subject) -> list[Table]:
+    """Each further run's figures against the first run's; points of curves are left out."""
+    first, *others = subject.drawn or (None,)
+    if first is None or subject.is_fleet:
+        return []
+    found = []
+    for each in others:
+        verdicts = [
+            verdict for verdict in compare_runs([first.document], [each.document]) if not verdict.axes
+        ]
+        if verdicts:
+            found.append(replace(tables.verdicts(verdicts), title=f"{each.label} over {first.label}"))
+    return found
+
+
+def _details(entry: Entry) -> Details:
+    comparison = entry.comparison
+    shown = (
+        (tables.excluded(comparison), ""),
+        (tables.skipped(comparison), SKIPPED),
+        (tables.references(comparison, comparison.results), REFERENCES),
+        (tables.projections(comparison), PROJECTION),
+        (tables.published(comparison), PUBLISHED),
+    )
+    return Details(
+        entry=entry,
+        lines=run_lines(comparison),
+        notes=[clean(note) for note in comparison.notes],
+        warnings=flag_notes(comparison),
+        tables=[(table, _plain(words)) for table, words in shown if table.rows],
+        metadata=[
+            table
+            for table in (
+                device_tables.device_facts(entry.document, comparison.theory),
+                device_tables.environment_facts(entry.document),
+                device_tables.bus_facts(entry.document),
+            )
+            if table.rows
+        ],
+    )
+
+
+def _plain(markdown: str) -> str:
+    return markdown.replace("*", "")
+
+
+def _fleet_notes(subject: Subject) -> list[tuple[str, list[FlagNote]]]:
+    """The flags of each run that has any."""
+    found = [(each.label, flag_notes(each.comparison)) for each in subject.entries]
+    return [(label, notes) for label, notes in found if notes]
+
+
+def _explanations(subject: Subject) -> list[tuple[str, str]]:
+    """What each benchmark does, in the words of the program that measured."""
+    found: dict[str, str] = {}
+    for each in subject.entries:
+        found |= {clean(name): clean(text) for name, text in each.document.explanations.items()}
+    return list(found.items())
+
+
+def _carried(subject: Subject) -> list[Carried]:
+    fits = sum(len(each.canonical) for each in subject.kept) <= MAX_EMBEDDED_BYTES
+    return [
+        Carried(each.kept, each.label, pack(each.kept) if fits else None) for each in subject.entries
+    ]
+
+
+def _style() -> str:
+    """The style sheet, with the colours of the palette: dark ones take the places of light ones."""
+    swaps = "\n".join(
+        f'.chart [{what}="{light}"] {{ {what}: {dark}; }}'
+        for light, dark in zip(palette.LIGHT, palette.DARK, strict=True)
+        for what in ("fill", "stroke")
+    )
+    text = (_FOLDER / "page.css").read_text(encoding="utf-8")
+    return text.replace("/* colours of devices */", swaps)
+
+
+@functools.cache
+def _glossary() -> tuple[tuple[str, str], ...]:
+    found: dict[str, Any] = tomllib.loads((_FOLDER / "glossary.toml").read_text(encoding="utf-8"))
+    return tuple((word, row["text"]) for word, row in found.items())
+
+

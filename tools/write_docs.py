@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from man_pages import man_pages
+
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
 from gpubench.report.codes import code_tables
@@ -23,6 +25,7 @@ def made() -> dict[Path, str]:
         DOCS / "flags.md": flag_page(),
         DOCS / "run-document.md": _with_tables(DOCS / "run-document.md", code_tables()),
         DOCS / "run-document.schema.json": render_schema(),
+        **{DOCS / "man" / name: text for name, text in man_pages().items()},
     }
 
 

@@ -8,11 +8,12 @@ from typing import NamedTuple, TypeAlias
 
 from gpubench.errors import InvalidParameters
 from gpubench.report.markdown import render_markdown
-from gpubench.results.document import RunDocument, encode_document
+from gpubench.report.subject import Subject
+from gpubench.results.document import encode_document
 from gpubench.results.records import records_csv
 
-Render: TypeAlias = Callable[[Sequence[RunDocument], bool | None], bytes]
-"""The whole file. The second argument is ``references`` of ``gpubench.comparison.compare.compare``."""
+Render: TypeAlias = Callable[[Subject], bytes]
+"""The whole file."""
 
 
 class Format(NamedTuple):
@@ -23,23 +24,66 @@ class Format(NamedTuple):
     render: Render
 
 
-def _markdown(documents: Sequence[RunDocument], references: bool | None) -> bytes:
-    return render_markdown(documents, references=references).encode()
+def _markdown(subject: Subject) -> bytes:
+    digests = [each.sha256 for each in subject.kept]
+    return render_markdown(subject.documents, references=subject.references, digests=digests).encode()
 
 
-def _csv(documents: Sequence[RunDocument], references: bool | None) -> bytes:
-    return records_csv(documents).encode()
+def _html(subject: Subject) -> bytes:
+    from gpubench.report.html import render_html
+
+    return render_html(subject).encode()
 
 
-def _json(documents: Sequence[RunDocument], references: bool | None) -> bytes:
-    return b"".join(encode_document(document) + b"\n" for document in documents)
+def _csv(subject: Subject) -> bytes:
+    return records_csv(subject.kept).encode()
+
+
+def _json(subject: Subject) -> bytes:
+    return b"".join(encode_document(document) + b"\n" for document in subject.documents)
+
+
+def _report_json(subject: Subject) -> bytes:
+    from gpubench.report.report_json import report_json
+
+    return report_json(subject)
+
+
+def svg_file(drawing: str) -> bytes:
+    return drawing.encode()
+
+
+def png_file(drawing: str) -> bytes:
+    from gpubench.report.figures.draw import png
+
+    return png(drawing)
+
+
+def pdf_file(drawing: str) -> bytes:
+    from gpubench.report.figures.draw import pdf
+
+    return pdf(drawing)
+
+
+def _sheet(convert: Callable[[str], bytes]) -> Render:
+    def render(subject: Subject) -> bytes:
+        from gpubench.report.pictures import sheet
+
+        return convert(sheet(subject))
+
+    return render
 
 
 MARKDOWN = Format("Markdown", (".md", ".markdown"), _markdown)
+HTML = Format("HTML, one page that works offline", (".html", ".htm"), _html)
 CSV = Format("CSV, a row for each figure", (".csv",), _csv)
 JSON = Format("JSON, the run document", (".json",), _json)
+REPORT_JSON = Format("JSON, the comparison", (".json",), _report_json)
+SVG = Format("SVG, all charts", (".svg",), _sheet(svg_file))
+PNG = Format("PNG, all charts", (".png",), _sheet(png_file))
+PDF = Format("PDF, all charts", (".pdf",), _sheet(pdf_file))
 
-REPORT_FORMATS = (MARKDOWN, CSV)
+REPORT_FORMATS = (MARKDOWN, HTML, CSV, REPORT_JSON, SVG, PNG, PDF)
 """What ``gpubench report`` writes. A new format is a row here."""
 
 RUN_FORMATS = (JSON, CSV)

@@ -16,18 +16,18 @@ from gpubench.units import format_bandwidth, format_percent
 
 def headline(comparison: Comparison) -> tuple[str, str]:
     """The one figure of a run, and the rest of its sentence; plain text."""
-    best = tables.best(comparison.results)
-    if best is None and comparison.curves:
+    shown = tables.headline(comparison.results)
+    if shown is None and comparison.curves:
         return f"No figure of the memory as a whole; {_counted(comparison.curves)}.", ""
-    if best is None:
+    if shown is None:
         return "This run gave no figure.", ""
-    text = f", interval {text_table.interval_of(best)}"
-    if best.nominal_ratio is not None:
-        text += f", {format_percent(best.nominal_ratio)} of the nominal peak"
-    if best.live_clock_ratio is not None:
-        text += f", {format_percent(best.live_clock_ratio)} of the peak at the live clock"
-    flags = f" Flagged: {', '.join(best.flags)}." if best.flags else ""
-    return f"{text_table.label(best)}: {format_bandwidth(best.bandwidth.median)}", f"{text}.{flags}"
+    text = f", interval {text_table.interval_of(shown)}"
+    if shown.nominal_ratio is not None:
+        text += f", {format_percent(shown.nominal_ratio)} of the nominal peak"
+    if shown.live_clock_ratio is not None:
+        text += f", {format_percent(shown.live_clock_ratio)} of the peak at the live clock"
+    flags = f" Flagged: {', '.join(shown.flags)}." if shown.flags else ""
+    return f"{text_table.label(shown)}: {format_bandwidth(shown.bandwidth.median)}", f"{text}.{flags}"
 
 
 def verdict_lines(subject: Subject) -> list[str]:
@@ -59,18 +59,17 @@ def run_lines(comparison: Comparison) -> list[str]:
 
 
 def common_benchmark(subject: Subject) -> str | None:
-    """The benchmark of the memory as a whole that most runs have; triad before others."""
+    """The benchmark of the memory as a whole that most runs have; of several the first of ``HEADLINES``."""
     counts = Counter(
-        name
-        for each in subject.entries
-        for name in {result.benchmark for result in each.comparison.results}
+        name for each in subject.entries for name in {result.benchmark for result in each.comparison.results}
     )
-    return max(sorted(counts), key=lambda name: (counts[name], name == "triad"), default=None)
+    names = [*tables.HEADLINES, *sorted(counts)]
+    return max(counts, key=lambda name: (counts[name], -names.index(name)), default=None)
 
 
 def figure_in(comparison: Comparison, benchmark: str | None) -> Result | None:
-    """The run's figure in this benchmark; the best, if it has several at different settings."""
-    return tables.best([each for each in comparison.results if each.benchmark == benchmark])
+    """The run's figure in this benchmark; of several, at different settings, as ``tables.headline``."""
+    return tables.headline([each for each in comparison.results if each.benchmark == benchmark])
 
 
 def _of_fleet(subject: Subject) -> list[str]:

@@ -40,13 +40,20 @@ PUBLISHED = (
     "The same test on one kind of board differs by 7 to 8 % between hosts."
 )
 SKIPPED = "This device, or its runtime, does not support these; that is not an error."
+DIGESTS = (
+    "`gpubench verify` recomputes the SHA-256: it shows that a document was not changed since this report "
+    "was made, and not that its figures are honest."
+)
 _CLAIMS = "Statements by vendors, with their dates. None of them was measured here."
 
 
-def render_markdown(documents: Sequence[RunDocument], *, references: bool | None = None) -> str:
+def render_markdown(
+    documents: Sequence[RunDocument], *, references: bool | None = None, digests: Sequence[str] = ()
+) -> str:
     """The report on these runs, in their order; ends with a newline.
 
-    All text from a document is escaped, so that it is shown literally. ``references`` is for ``compare``.
+    All text from a document is escaped, so that it is shown literally. ``references`` is for ``compare``;
+    ``digests`` are the SHA-256 of the documents, for ``gpubench verify``.
     """
     comparisons = [compare(document, references=references) for document in documents]
     parts = ["# Memory bandwidth"]
@@ -62,7 +69,13 @@ def render_markdown(documents: Sequence[RunDocument], *, references: bool | None
     claims = tables.claims(comparisons)
     if claims.rows:
         parts += [f"## {claims.title}", _CLAIMS, markdown_table(claims)]
+    if digests:
+        parts += ["## Run documents", DIGESTS, _bullets(map(_digest, documents, digests))]
     return _joined(parts)
+
+
+def _digest(document: RunDocument, sha256: str) -> str:
+    return f"{escape(text_table.clean(document.run_id))}: SHA-256 `{sha256}`"
 
 
 def _run(comparison: Comparison) -> list[str]:
@@ -134,20 +147,20 @@ def overview(comparisons: Sequence[Comparison]) -> text_table.Table:
     rows = []
     for comparison in comparisons:
         document = comparison.document
-        best = tables.best(comparison.results)
+        shown = tables.headline(comparison.results)
         figure = (
             (
-                text_table.label(best),
-                format_bandwidth(best.bandwidth.median),
-                text_table.interval_of(best),
-                ", ".join(best.flags) or "none",
+                text_table.label(shown),
+                format_bandwidth(shown.bandwidth.median),
+                text_table.interval_of(shown),
+                ", ".join(shown.flags) or "none",
             )
-            if best
+            if shown
             else (text_table.UNKNOWN, "no figure", text_table.UNKNOWN, text_table.UNKNOWN)
         )
         device, run = device_tables.device_name(document), text_table.clean(document.run_id)
         rows.append((device, run, text_table.clean(document.outcome), *figure))
-    columns = ("device", "run", "outcome", "best", "bandwidth", "interval", "flags")
+    columns = ("device", "run", "outcome", "shown", "bandwidth", "interval", "flags")
     return text_table.Table("Runs", columns, tuple(rows), len(columns))
 
 

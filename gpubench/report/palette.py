@@ -1,13 +1,13 @@
-"""Colours of devices: the same for the same device in every picture, and told apart by colour-blind readers."""
+"""Colours of devices: the same for a device in every picture, and told apart by colour-blind readers."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 LIGHT = ("#0072b2", "#d55e00", "#9933ff", "#4d1919", "#cc7f66", "#000066")
-"""On white. A search over hues and lightnesses found them: each has a contrast of 3 or more to the ground, and
-any two differ by 28 or more in CIELAB for readers with normal, red-, green- and blue-blind sight."""
+"""On white. A search over hues and lightnesses found them: each has a contrast of 3 or more to the ground,
+and any two differ by 28 or more in CIELAB for readers with normal, red-, green- and blue-blind sight."""
 
 DARK = ("#56b4e9", "#e69f00", "#9933ff", "#737326", "#cc0066", "#e5e6b3")
 """The same on the dark page."""
@@ -22,15 +22,15 @@ MOST = len(LIGHT)
 """The most devices that are drawn in one chart of curves."""
 
 
-def slots(labels: Iterable[str]) -> Mapping[str, int]:
-    """A colour for each device, as a place in ``LIGHT`` and ``DARK``.
+def slots(names: Mapping[str, str]) -> Mapping[str, int]:
+    """A colour for each label, as a place in ``LIGHT`` and ``DARK``; ``names`` has its device's name.
 
-    The label alone decides, unless two of one report meet: then the one that is later in the alphabet moves
-    to the next free place. More devices than colours share them.
+    The name alone decides, so that a device has its colour in every report, unless another of the same report
+    took it before: then it is the next free one. More devices than colours share them.
     """
     taken: dict[str, int] = {}
-    for label in sorted(set(labels)):
-        wanted = hashlib.sha256(label.encode()).digest()[0] % MOST
+    for label, name in names.items():
+        wanted = hashlib.sha256(name.encode()).digest()[0] % MOST
         free = [slot for slot in range(MOST) if slot not in taken.values()] or [wanted]
         taken[label] = min(free, key=lambda slot: (slot - wanted) % MOST)
     return taken

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from gpubench import __version__
 from gpubench.errors import InvalidParameters
+from gpubench.report.figure_csv import figures_csv
 from gpubench.report.figures import Figure, figures
 from gpubench.report.figures.draw import size, svg
 from gpubench.report.figures.look import FONT
+from gpubench.report.formats import Format, Render, pdf_file, png_file, svg_file
 from gpubench.report.headline import verdict_lines
 from gpubench.report.palette import INK, MUTED, PAPER
 from gpubench.report.subject import Subject, shortened
@@ -23,6 +25,23 @@ SHEET_WIDTH = 1400
 
 _MARGIN = 20
 _MOST_DIGESTS = 4
+
+
+def plot_formats(name: str, width: int) -> tuple[Format, ...]:
+    """The formats of one figure; each raises ``InvalidParameters`` for one that the runs have no data for."""
+
+    def drawn(convert: Callable[[str], bytes]) -> Render:
+        return lambda subject: convert(picture(subject, find_figure(subject, name), width))
+
+    def data(subject: Subject) -> bytes:
+        return figures_csv(subject, [find_figure(subject, name)]).encode()
+
+    return (
+        Format("SVG", (".svg",), drawn(svg_file)),
+        Format("PNG", (".png",), drawn(png_file)),
+        Format("PDF", (".pdf",), drawn(pdf_file)),
+        Format("CSV, the data alone", (".csv",), data),
+    )
 
 
 def find_figure(subject: Subject, name: str) -> Figure:
@@ -95,9 +114,7 @@ def _footer(subject: Subject) -> list[str]:
     """Which documents the figures are from; ``gpubench verify`` recomputes the sums."""
     found = [f"gpubench {__version__}"]
     shown = subject.entries[:_MOST_DIGESTS]
-    found += [
-        f"{each.label}, {each.document.created_at[:10]}: SHA-256 {each.kept.sha256}" for each in shown
-    ]
+    found += [f"{each.label}, {each.document.created_at[:10]}: SHA-256 {each.kept.sha256}" for each in shown]
     left = len(subject.entries) - len(shown)
     return [*found, f"and {left} more runs"] if left else found
 

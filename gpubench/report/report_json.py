@@ -70,7 +70,8 @@ def _curve(curve: Curve) -> dict[str, Any]:
         "quantity": curve.points[0].quantity,
         "unit": curve.points[0].unit,
         "points": [
-            {"axes": placed(point), "figure": figure_of(point), "flags": point.flags} for point in curve.points
+            {"axes": placed(point), "figure": figure_of(point), "flags": point.flags}
+            for point in curve.points
         ],
     }
 
@@ -85,5 +86,3 @@ def _excluded(comparison: Comparison) -> list[dict[str, Any]]:
         }
         for each in comparison.excluded
     ]
-
-

@@ -56,16 +56,24 @@ class CatalogBoard:
 
 @dataclass(frozen=True)
 class Subject:
-    """``references`` is for ``compare``; ``board_names`` are looked up in the catalogue."""
+    """``references`` is for ``compare``; ``rows`` are boards of the catalogue beside the runs."""
 
     kept: Sequence[KeptDocument]
     references: bool | None = None
-    board_names: Sequence[str] = ()
+    rows: Sequence[Board] = ()
 
     @classmethod
     def of(cls, documents: Sequence[RunDocument], references: bool | None = None) -> Subject:
         """Documents that are in memory."""
         return cls([KeptDocument.of(each) for each in documents], references)
+
+    @classmethod
+    def with_boards(
+        cls, kept: Sequence[KeptDocument], references: bool | None, boards: Sequence[str]
+    ) -> Subject:
+        """Raises ``CatalogError`` for a board that the catalogue does not have."""
+        rows = {row.id: row for row in map(find_board, boards)}
+        return cls(kept, references, tuple(rows.values()))
 
     @property
     def documents(self) -> list[RunDocument]:
@@ -81,16 +89,13 @@ class Subject:
 
     @cached_property
     def boards(self) -> tuple[CatalogBoard, ...]:
-        """Raises ``CatalogError`` for a name that the catalogue does not have."""
-        return tuple(self._board(row) for row in self._rows)
-
-    @cached_property
-    def _rows(self) -> list[Board]:
-        return list({row.id: row for row in map(find_board, self.board_names)}.values())
+        return tuple(self._board(row) for row in self.rows)
 
     @cached_property
     def _slots(self) -> Mapping[str, int]:
-        return palette.slots([*_labels(self.documents), *(_board_label(row) for row in self._rows)])
+        # The runs first, in an order of their own: neither their order nor boards beside them change a colour.
+        runs = sorted(zip(_labels(self.documents), map(device_name, self.documents), strict=True))
+        return palette.slots(dict(runs) | {_board_label(row): row.label for row in self.rows})
 
     @property
     def drawn(self) -> tuple[Entry, ...]:
@@ -150,5 +155,3 @@ def _run(document: RunDocument) -> str:
 
 def _board_label(row: Board) -> str:
     return row.label + CATALOGUE
-
-

@@ -27,22 +27,28 @@ _REPORT_BEGINS = (b"<!doctype html", b"<html")
 
 @dataclass(frozen=True)
 class KeptDocument:
-    """A run document and its canonical bytes; ``printed`` is the SHA-256 that a report states for it."""
+    """A run document and the JSON that it was read from.
+
+    ``sha256`` is hexadecimal, the same for every layout of the same JSON and under every version of the
+    program. ``printed`` is the one that a report states for it, if it is from a report.
+    """
 
     document: RunDocument
-    canonical: bytes
+    data: bytes
+    sha256: str
     name: str
     printed: str | None = None
 
     @classmethod
     def of(cls, document: RunDocument) -> KeptDocument:
         """A document that is in memory, as it would be written."""
-        return cls(document, canonical_json(encode_document(document)), f"run {document.run_id}")
+        data = encode_document(document)
+        return cls(document, data, digest(data), f"run {document.run_id}")
 
-    @property
-    def sha256(self) -> str:
-        """Hexadecimal; the same for every layout of the same JSON, and under every version of the program."""
-        return hashlib.sha256(self.canonical).hexdigest()
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of a document's canonical JSON."""
+    return hashlib.sha256(canonical_json(data)).hexdigest()
 
 
 def canonical_json(data: bytes) -> bytes:
@@ -56,8 +62,8 @@ def canonical_json(data: bytes) -> bytes:
 
 
 def pack(kept: KeptDocument) -> str:
-    """The address with which a report carries a document: the same bytes whenever it is made."""
-    packed = gzip.compress(kept.canonical, mtime=0)
+    """The address by which a report carries a document: its JSON as it was, packed."""
+    packed = gzip.compress(kept.data, mtime=0)
     return EMBEDDED + base64.b64encode(packed).decode("ascii")
 
 
@@ -74,7 +80,7 @@ def read_kept(data: bytes, name: str) -> list[KeptDocument]:
 def _kept(data: bytes, name: str, printed: str | None = None) -> KeptDocument:
     document = decode_document(data, name)
     try:
-        return KeptDocument(document, canonical_json(data), name, printed)
+        return KeptDocument(document, data, digest(data), name, printed)
     except (ValueError, RecursionError) as error:  # what only the other reader of JSON refuses
         raise InvalidDocument(f"{name} is not a run document: {error}") from None
 

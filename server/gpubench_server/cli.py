@@ -18,6 +18,7 @@ import platformdirs
 
 import gpubench
 from gpubench.atomic_files import write_file
+from gpubench.command_line import Parser, one_of
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
@@ -28,6 +29,8 @@ from gpubench_server.transports import Address, resolve
 
 _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
 
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
 _LOG_SECONDS = 2.0
 
 
@@ -37,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    try:
+        options = command_parser().parse(arguments)
+    except InvalidParameters as error:
+        _say(error.message)
+        return 2
     log = Log(sys.stderr, options.log_level.upper())
     code = 1
     try:
@@ -104,8 +111,9 @@ def _say(line: str) -> None:
         sys.stderr.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def command_parser() -> Parser:
+    """The parser of the command line."""
+    parser = Parser(
         prog="gpubench-server",
         description="Benchmark server: measures the memory of this machine's devices on request.",
     )
@@ -126,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         default=Path(platformdirs.user_data_dir("gpubench")),
-        help="directory in which runs are stored (default: %(default)s)",
+        help="directory in which runs are stored (default: gpubench in $XDG_DATA_HOME or ~/.local/share)",
     )
     parser.add_argument(
         "--address-file",
@@ -136,7 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--runtime",
-        choices=list(_RUNTIMES),
+        type=one_of(*_RUNTIMES),
+        metavar=f"{{{','.join(_RUNTIMES)}}}",
         default="auto",
         help="which devices to offer (default: auto, all that are installed)",
     )
@@ -154,7 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--log-level",
-        choices=["debug", "info", "warning", "error"],
+        type=one_of(*_LOG_LEVELS),
+        metavar=f"{{{','.join(_LOG_LEVELS)}}}",
         default="info",
         help="the least severe messages to log (default: info)",
     )

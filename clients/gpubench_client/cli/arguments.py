@@ -9,9 +9,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from gpubench.command_line import one_of
+
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
+MIN_PICTURE_WIDTH, MAX_PICTURE_WIDTH = 320, 2400
+MIN_DIGITS = 16
 MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
 
 
@@ -52,20 +56,6 @@ def add_server(parser: argparse.ArgumentParser, text: str) -> None:
         help="how long to retry if the server is busy: seconds, or with a unit such as 5m (default: 30; "
         "0: no retry)",
     )
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """A type for one of a few names, in upper or lower case."""
-
-    def parse(text: str) -> str:
-        from gpubench_client.cli.suggestions import did_you_mean
-
-        if text.lower() in choices:
-            return text.lower()
-        hint = did_you_mean(text, choices)
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed;{hint} allowed: {', '.join(choices)}")
-
-    return parse
 
 
 def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[str], float]:
@@ -121,3 +111,25 @@ def bus_width(text: str) -> int:
             "bits; write 128 or 256"
         )
     return int(digits)
+
+
+def width(text: str) -> int:
+    """A type for the width of a picture, in pixels."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5) or not (
+        MIN_PICTURE_WIDTH <= int(text) <= MAX_PICTURE_WIDTH
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a valid width; allowed: {MIN_PICTURE_WIDTH} to {MAX_PICTURE_WIDTH} pixels"
+        )
+    return int(text)
+
+
+def digest(text: str) -> str:
+    """A type for a SHA-256 in hexadecimal, or its beginning."""
+    digits = text.strip().lower()
+    if not MIN_DIGITS <= len(digits) <= 64 or set(digits) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(
+            f"{text[:80]!r} is not a SHA-256; allowed: its 64 hexadecimal digits, or at least "
+            f"the first {MIN_DIGITS} of them"
+        )
+    return digits

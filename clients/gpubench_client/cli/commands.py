@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from gpubench_client.cli import benchmarks, compare, devices, report, result, run, theory
+from gpubench_client.cli import (
+    benchmarks,
+    compare,
+    completion,
+    devices,
+    explain,
+    plot,
+    report,
+    result,
+    run,
+    theory,
+    verify,
+)
 
 COMMANDS = (
     devices.COMMAND,
@@ -11,5 +23,9 @@ COMMANDS = (
     result.COMMAND,
     theory.COMMAND,
     report.COMMAND,
+    plot.COMMAND,
+    verify.COMMAND,
     compare.COMMAND,
+    explain.COMMAND,
+    completion.COMMAND,
 )

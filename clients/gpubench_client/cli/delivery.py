@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gpubench.comparison.compare import compare
 from gpubench.report.formats import RUN_FORMATS
+from gpubench.report.subject import Subject
 from gpubench.report.text_table import clean
 from gpubench.results.document import RunDocument
 from gpubench.units import format_bytes
@@ -27,7 +28,7 @@ def deliver(
     try:
         if out is not None:
             # With --json it is shown in any case.
-            out.write([document], (lambda data: None) if output.json else output.raw)
+            out.write(Subject.of([document]), (lambda data: None) if output.json else output.raw)
             output.note(f"wrote {out}")
     finally:
         _show(document, output, references)

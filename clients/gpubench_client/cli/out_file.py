@@ -12,7 +12,7 @@ from pathlib import Path
 from gpubench.atomic_files import replaced_by, write_file
 from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.report.formats import Format, format_of
-from gpubench.results.document import RunDocument
+from gpubench.report.subject import Subject
 from gpubench_client.cli.files import STREAM
 
 
@@ -49,18 +49,13 @@ class OutFile:
     def __str__(self) -> str:
         return str(self._path)
 
-    def write(
-        self,
-        documents: Sequence[RunDocument],
-        last_resort: Callable[[bytes], None],
-        references: bool | None = None,
-    ) -> None:
+    def write(self, subject: Subject, last_resort: Callable[[bytes], None]) -> None:
         """If the disk is full, or the folder has been removed meanwhile, write a temporary file instead.
 
         If that fails too, ``last_resort`` is called with the contents. Either way ``GpubenchError`` is
         raised, which says where they are.
         """
-        data = self._format.render(documents, references)
+        data = self._format.render(subject)
         try:
             write_file(self._path, data)
         except OSError as error:

@@ -26,7 +26,7 @@ _ORDER = (
 
 
 def figures(subject: Subject) -> list[Figure]:
-    """The figures for which the runs have data. Curves of a fleet are left out: one chart cannot tell them apart."""
+    """Those for which the runs have data; no curves of a fleet, which one chart cannot tell apart."""
     found = bandwidth_charts(subject)
     if not subject.is_fleet:
         found += curve_charts(subject) + telemetry_charts(subject)

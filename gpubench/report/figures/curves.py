@@ -61,7 +61,9 @@ def _extremes(drawn: Drawn) -> list[str]:
     column, told = drawn.value.column, []
     for name in dict.fromkeys((row["device"], row["series"]) for row in drawn.rows):
         values = [row[column] for row in drawn.rows if (row["device"], row["series"]) == name]
-        told.append(f"{', '.join(filter(None, name))}: {min(values):.4g} to {max(values):.4g} {drawn.value.unit}")
+        told.append(
+            f"{', '.join(filter(None, name))}: {min(values):.4g} to {max(values):.4g} {drawn.value.unit}"
+        )
     return told
 
 
@@ -69,7 +71,9 @@ def _tables(drawn: Drawn) -> list[Table]:
     found = []
     for entry in drawn.entries:
         for curve in entry.comparison.curves:
-            if curve.benchmark == drawn.benchmark and curve.is_latency == (drawn.value.column == "latency_ns"):
+            if curve.benchmark == drawn.benchmark and curve.is_latency == (
+                drawn.value.column == "latency_ns"
+            ):
                 table = curve_table(curve, MAX_POINTS)
                 titled = f"{entry.label}: {table.title}" if len(drawn.entries) > 1 else table.title
                 found.append(replace(table, title=titled))
@@ -86,7 +90,6 @@ def _peaks(drawn: Drawn, subject: Subject) -> list[Row]:
         if entry.theory
     ]
     return own + [{"device": each.label, "peak": each.peak_bytes_per_second / GB} for each in subject.boards]
-
 
 
 def _lines(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
@@ -159,16 +162,18 @@ def _steps(drawn: Drawn) -> list[Any]:
     """Where caches end, as the run's findings say; of several devices the steps would cover each other."""
     alt = altair()
     ends = [
-        {"end": each.value, "level": _level(each.name)}
+        (each.value, _level(each.name))
         for _, each in drawn.findings
         if each.name.endswith("_end") and each.unit == "byte" and each.value and each.value > 0
     ]
     if not ends or len(drawn.entries) > 1 or not drawn.x.endswith("_bytes"):
         return []
     merged: dict[float, list[str]] = {}
-    for each in ends:
-        merged.setdefault(each["end"], []).append(each["level"])
-    rows = [{"end": end, "level": f"{' and '.join(dict.fromkeys(names))} ends"} for end, names in merged.items()]
+    for end, level in ends:
+        merged.setdefault(end, []).append(level)
+    rows = [
+        {"end": end, "level": f"{' and '.join(dict.fromkeys(names))} ends"} for end, names in merged.items()
+    ]
     base = alt.Chart(alt.Data(values=rows)).encode(x="end:Q")
     return [
         base.mark_rule(color=MUTED, strokeDash=[4, 3]),
@@ -192,7 +197,9 @@ def _bars(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
     base = alt.Chart().encode(
         y=alt.Y(f"{drawn.x}:N", sort=places, title=drawn.style.x_title or axis_name(drawn.x)), **offset
     )
-    figure = alt.X(f"{drawn.value.column}:Q", title=drawn.value.title, axis=alt.Axis(format=NUMBER, tickCount=6))
+    figure = alt.X(
+        f"{drawn.value.column}:Q", title=drawn.value.title, axis=alt.Axis(format=NUMBER, tickCount=6)
+    )
     chart = alt.layer(
         base.mark_bar(opacity=0.85).encode(x=figure, color=device_color(drawn.slots)),
         base.mark_rule(strokeWidth=2, color=INK).encode(x=f"{drawn.value.low}:Q", x2=f"{drawn.value.high}:Q"),

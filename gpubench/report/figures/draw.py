@@ -12,7 +12,7 @@ _IDS = re.compile(r'(?<= id=")|(?<=url\(#)|(?<=href="#)')
 
 
 def svg(figure: Figure, width: int) -> str:
-    """A chart that is about ``width`` pixels wide. Its ids begin with the figure's name and width: a page has many."""
+    """A chart about ``width`` pixels wide. Its ids begin with name and width: a page has many charts."""
     spec = figure.draw(width)
     drawn: str = _vl_convert().vegalite_to_svg(spec, allowed_base_urls=[])
     return _IDS.sub(f"{re.sub('[^a-z0-9]', '-', figure.name.lower())}-{width}-", drawn)

@@ -39,9 +39,9 @@ def altair() -> Any:
 
 
 def finished(chart: alt.TopLevelMixin, width: int) -> Spec:
-    """A chart as Vega-Lite, with the look of all charts; one without parts beside each other fills the width."""
+    """A chart as Vega-Lite, with the look of all charts; one in a single part fills the width."""
     text = {"labelColor": palette.INK, "titleColor": palette.INK, "labelFontSize": 12, "titleFontSize": 12}
-    configured = chart.configure(  # type: ignore[attr-defined]
+    configured = chart.configure(
         aria=False,  # the page says it in words; a description of every mark is noise
         font=FONT,
         background="transparent",
@@ -95,7 +95,9 @@ def size_axis(field: str, title: str, values: Iterable[float], width: int) -> al
         f"{field}:Q",
         title=title,
         scale=alt.Scale(type="log", base=2, nice=False, padding=8),
-        axis=alt.Axis(values=[2.0**power for power in range(low, high + 1, step)], labelExpr=_BYTES, grid=False),
+        axis=alt.Axis(
+            values=[2.0**power for power in range(low, high + 1, step)], labelExpr=_BYTES, grid=False
+        ),
     )
 
 

@@ -31,7 +31,9 @@ class Value:
     scale: float
 
 
-BANDWIDTH = Value("bandwidth_gb_per_second", "low_gb_per_second", "high_gb_per_second", "GB/s", "GB/s", 1 / GB)
+BANDWIDTH = Value(
+    "bandwidth_gb_per_second", "low_gb_per_second", "high_gb_per_second", "GB/s", "GB/s", 1 / GB
+)
 LATENCY = Value("latency_ns", "low_ns", "high_ns", "latency, ns", "ns", 1e9)
 
 

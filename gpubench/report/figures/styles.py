@@ -43,8 +43,8 @@ STYLES: Mapping[str, Style] = {
     "latency": Style(
         "Latency",
         ("footprint_bytes",),
-        "Time of one access that waits for the previous one. Each plateau is a level of cache, the last one the "
-        "memory. Lower is better.",
+        "Time of one access that waits for the previous one. Each plateau is a level of cache, and the last "
+        "one the memory. Lower is better.",
         log_y=True,
     ),
     "cache_sweep": Style(
@@ -57,15 +57,15 @@ STYLES: Mapping[str, Style] = {
     "loaded_latency": Style(
         "Latency under load",
         (BY_BANDWIDTH,),
-        "Latency of one thread while all others read faster and faster, from left to right. The further right "
-        "the line stays flat, the more load the memory takes before it answers slowly.",
+        "Latency of one thread while all others read faster and faster, from left to right. The further "
+        "right the line stays flat, the more load the memory takes before it answers slowly.",
         x_title="bandwidth of the other threads, GB/s",
         log_y=True,
     ),
     "mix": Style(
         "Reads and writes mixed",
         ("reads", "writes"),
-        "Parts read to parts written. A bus that loses time whenever it turns round is slowest in the middle.",
+        "Parts read to parts written. A bus that loses time when it turns round is slowest in the middle.",
         kind="bars",
         x_title="reads : writes",
     ),
@@ -79,7 +79,7 @@ STYLES: Mapping[str, Style] = {
     "strided": Style(
         "Bandwidth by stride",
         ("stride_elements",),
-        "Elements of 4 bytes. While bus bytes stay flat, the payload halves with each doubling of the stride.",
+        "Elements of 4 bytes. Where bus bytes stay flat, each doubling of the stride halves the payload.",
         x_title="stride, elements",
         log_y=True,
         where={"offset_elements": 0},
@@ -125,7 +125,7 @@ STYLES: Mapping[str, Style] = {
     "map": Style(
         "Map of the memory",
         ("slice",),
-        "A square for each slice of free memory, in the order of their places, line by line from the top left.",
+        "A square for each slice of free memory, in the order of their places, line by line from the top.",
         kind="map",
     ),
 }

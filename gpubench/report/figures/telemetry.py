@@ -29,14 +29,17 @@ def telemetry_charts(subject: Subject) -> list[Figure]:
         return []
     slots = {entry.label: entry.slot for entry in subject.drawn if entry.document.telemetry.samples}
     cells = tuple(
-        (entry.label, title, *_extremes(entry, name)) for entry in subject.drawn if entry.label in slots for name, title in shown
+        (entry.label, title, *_extremes(entry, name))
+        for entry in subject.drawn
+        if entry.label in slots
+        for name, title in shown
     )
     return [
         Figure(
             name="telemetry",
             title="Clocks, power and temperature",
-            caption="Over the whole run. Clocks that fall while power or temperature are at their highest are limited "
-            "by them.",
+            caption="Over the whole run. Clocks that fall while power or temperature is at its highest are "
+            "limited by it.",
             words=sentence([f"{device}, {what}: {low} to {high}" for device, what, low, high in cells]),
             rows=rows,
             tables=[Table("Lowest and highest", ("device", "what", "lowest", "highest"), cells, 2)],

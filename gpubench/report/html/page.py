@@ -84,13 +84,17 @@ def render_html(subject: Subject) -> str:
         verdict=verdict_lines(subject),
         subject=subject,
         hardware=_hardware(subject),
-        overview=overview([each.comparison for each in subject.entries]) if len(subject.entries) > 1 else None,
+        overview=overview([each.comparison for each in subject.entries])
+        if len(subject.entries) > 1
+        else None,
         charts=charts,
         against_first=_against_first(subject),
         details=[_details(each) for each in subject.drawn] if not subject.is_fleet else [],
         fleet_notes=_fleet_notes(subject) if subject.is_fleet else [],
         explanations=_explanations(subject),
-        not_allowed=list(dict.fromkeys(text for each in subject.entries for text in each.comparison.not_allowed)),
+        not_allowed=list(
+            dict.fromkeys(text for each in subject.entries for text in each.comparison.not_allowed)
+        ),
         claims=tables.claims([each.comparison for each in subject.entries]),
         documents=_carried(subject),
         how_to_read=_plain(HOW_TO_READ),
@@ -110,8 +114,9 @@ def _title(subject: Subject) -> str:
 
 def _hardware(subject: Subject) -> Table:
     """A column for each run, a row for each fact; for a fleet a row for each run."""
-    columns = [
-        dict(device_tables.device_facts(each.document, each.comparison.theory).rows) for each in subject.drawn
+    columns: list[dict[str, str]] = [
+        {row[0]: row[1] for row in device_tables.device_facts(each.document, each.comparison.theory).rows}
+        for each in subject.drawn
     ]
     names = list(dict.fromkeys(name for facts in columns for name in facts))
     rows = tuple((name, *(facts.get(name, UNKNOWN) for facts in columns)) for name in names)
@@ -180,10 +185,8 @@ def _explanations(subject: Subject) -> list[tuple[str, str]]:
 
 
 def _carried(subject: Subject) -> list[Carried]:
-    fits = sum(len(each.canonical) for each in subject.kept) <= MAX_EMBEDDED_BYTES
-    return [
-        Carried(each.kept, each.label, pack(each.kept) if fits else None) for each in subject.entries
-    ]
+    fits = sum(len(each.data) for each in subject.kept) <= MAX_EMBEDDED_BYTES
+    return [Carried(each.kept, each.label, pack(each.kept) if fits else None) for each in subject.entries]
 
 
 def _style() -> str:
@@ -201,5 +204,3 @@ def _style() -> str:
 def _glossary() -> tuple[tuple[str, str], ...]:
     found: dict[str, Any] = tomllib.loads((_FOLDER / "glossary.toml").read_text(encoding="utf-8"))
     return tuple((word, row["text"]) for word, row in found.items())
-
-

@@ -26,11 +26,19 @@ def slots(names: Mapping[str, str]) -> Mapping[str, int]:
     """A colour for each label, as a place in ``LIGHT`` and ``DARK``; ``names`` has its device's name.
 
     The name alone decides, so that a device has its colour in every report, unless another of the same report
-    took it before: then it is the next free one. More devices than colours share them.
+    took it before: then it is the next free one. If there are more labels than colours, those of one device
+    share its colour.
     """
+    if len(names) > MOST:
+        devices = slots({name: name for name in list(dict.fromkeys(names.values()))[:MOST]})
+        return {label: devices.get(name, _wanted(name)) for label, name in names.items()}
     taken: dict[str, int] = {}
     for label, name in names.items():
-        wanted = hashlib.sha256(name.encode()).digest()[0] % MOST
+        wanted = _wanted(name)
         free = [slot for slot in range(MOST) if slot not in taken.values()] or [wanted]
         taken[label] = min(free, key=lambda slot: (slot - wanted) % MOST)
     return taken
+
+
+def _wanted(name: str) -> int:
+    return hashlib.sha256(name.encode()).digest()[0] % MOST

@@ -93,7 +93,7 @@ class Subject:
 
     @cached_property
     def _slots(self) -> Mapping[str, int]:
-        # The runs first, in an order of their own: neither their order nor boards beside them change a colour.
+        # Runs first, by name: neither their order in the report nor boards beside them change a colour.
         runs = sorted(zip(_labels(self.documents), map(device_name, self.documents), strict=True))
         return palette.slots(dict(runs) | {_board_label(row): row.label for row in self.rows})
 

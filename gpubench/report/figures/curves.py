@@ -124,7 +124,7 @@ def _lines(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
         return small.facet(  # type: ignore[no-any-return]
             facet=alt.Facet("series:N", sort=series), columns=columns, data=alt.Data(values=drawn.rows)
         ).resolve_axis(x="independent")
-    layers += _across(drawn, peaks) + _steps(drawn)
+    layers += _across(peaks, width) + _steps(drawn)
     return alt.layer(*layers, data=alt.Data(values=drawn.rows)).properties(  # type: ignore[no-any-return]
         width=inner, height=height
     )
@@ -143,7 +143,7 @@ def _x_axis(drawn: Drawn, width: int) -> Any:
     return number_axis("X", column, title, values, log=style.log_x)
 
 
-def _across(drawn: Drawn, peaks: list[Row]) -> list[Any]:
+def _across(peaks: list[Row], width: int) -> list[Any]:
     """The theory, named at the right end of its line."""
     if not peaks:
         return []
@@ -152,9 +152,9 @@ def _across(drawn: Drawn, peaks: list[Row]) -> list[Any]:
     base = alt.Chart(alt.Data(values=rows)).encode(y="peak:Q")
     return [
         base.mark_rule(color=MUTED, strokeDash=[2, 3], strokeWidth=1.5),
-        base.mark_text(color=MUTED, align="right", baseline="bottom", dx=-4, fontSize=11).encode(
-            x=alt.value("width"), text="name:N"
-        ),
+        base.mark_text(
+            color=MUTED, align="right", baseline="bottom", dx=-4, fontSize=11, limit=width * 0.5
+        ).encode(x=alt.value("width"), text="name:N"),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpubench.comparison.compare import Result
-from gpubench.report.figures.look import NUMBER, altair, device_color, finished
+from gpubench.report.figures.look import NARROW, NUMBER, altair, device_color, finished
 from gpubench.report.figures.model import Figure, Row, present, sentence
 from gpubench.report.headline import common_benchmark, figure_in, verdict_lines
 from gpubench.report.subject import Entry, Subject
@@ -14,6 +14,9 @@ from gpubench.units import GB, format_bandwidth
 
 if TYPE_CHECKING:
     import altair as alt
+
+_TAIL = "length(datum.label) > {most} ? '…' + slice(datum.label, 1 - {most}) : datum.label"
+"""The end of a long label."""
 
 
 def fleet(subject: Subject) -> Figure:
@@ -71,7 +74,15 @@ def _dots(subject: Subject, rows: list[Row], width: int) -> alt.TopLevelMixin:
     alt = altair()
     slots = {each.label: each.slot for each in subject.entries}
     base = alt.Chart(alt.Data(values=rows)).encode(
-        y=alt.Y("device:N", sort=[row["device"] for row in rows], title=None),
+        y=alt.Y(
+            "device:N",
+            sort=[row["device"] for row in rows],
+            title=None,
+            # Vega's own limit measures every label many times, and cuts off the end, which tells twins apart.
+            axis=alt.Axis(
+                labelLimit=0, labelOverlap=False, labelExpr=_TAIL.format(most=22 if width < NARROW else 44)
+            ),
+        ),
         color=device_color(slots, legend=False),
     )
     x = alt.X(

@@ -54,7 +54,8 @@ def finished(chart: alt.TopLevelMixin, width: int) -> Spec:
             "domainColor": palette.MUTED,
             "tickColor": palette.MUTED,
             "labelOverlap": "greedy",
-            "labelLimit": 130 if width < NARROW else 300,
+            "labelSeparation": 8,
+            "labelLimit": 190 if width < NARROW else 300,
         },
         legend={
             **text,
@@ -68,7 +69,7 @@ def finished(chart: alt.TopLevelMixin, width: int) -> Spec:
         },
         header={**text, "title": None, "labelFontWeight": "bold", "labelLimit": width},
     )
-    spec: Spec = configured.to_dict()
+    spec: Spec = configured.to_dict(validate=False)  # which is slow; a test validates every chart
     if "width" in spec:
         spec |= {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
     return spec

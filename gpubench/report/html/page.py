@@ -85,7 +85,7 @@ def render_html(subject: Subject) -> str:
         subject=subject,
         hardware=_hardware(subject),
         overview=overview([each.comparison for each in subject.entries])
-        if len(subject.entries) > 1
+        if len(subject.entries) > 1 and not subject.is_fleet
         else None,
         charts=charts,
         against_first=_against_first(subject),
@@ -113,15 +113,18 @@ def _title(subject: Subject) -> str:
 
 
 def _hardware(subject: Subject) -> Table:
-    """A column for each run, a row for each fact; for a fleet a row for each run."""
-    columns: list[dict[str, str]] = [
-        {row[0]: row[1] for row in device_tables.device_facts(each.document, each.comparison.theory).rows}
-        for each in subject.drawn
-    ]
+    """A row for each fact, a column for each run, or in a fleet for each kind of device."""
+    kinds: dict[tuple[tuple[str, ...], ...], list[Entry]] = {}
+    for each in subject.entries:
+        rows = device_tables.device_facts(each.document, each.comparison.theory).rows
+        kinds.setdefault(rows if subject.is_fleet else (*rows, (each.label,)), []).append(each)
+    shown = list(kinds.items())[: palette.MOST]
+    columns = [{row[0]: row[1] for row in rows if len(row) > 1} for rows, _ in shown]
     names = list(dict.fromkeys(name for facts in columns for name in facts))
     rows = tuple((name, *(facts.get(name, UNKNOWN) for facts in columns)) for name in names)
-    labels = [each.label for each in subject.drawn]
-    return Table("Hardware", ("", *labels), rows, 1 + len(labels))
+    labels = [f"{len(same)} runs" if subject.is_fleet else same[0].label for _, same in shown]
+    title = f"Hardware, {len(shown)} of {len(kinds)} kinds" if len(kinds) > len(shown) else "Hardware"
+    return Table(title, ("", *labels), rows, 1 + len(labels))
 
 
 def _against_first(subject: Subject) -> list[Table]:
@@ -170,10 +173,13 @@ def _plain(markdown: str) -> str:
     return markdown.replace("*", "")
 
 
-def _fleet_notes(subject: Subject) -> list[tuple[str, list[FlagNote]]]:
-    """The flags of each run that has any."""
-    found = [(each.label, flag_notes(each.comparison)) for each in subject.entries]
-    return [(label, notes) for label, notes in found if notes]
+def _fleet_notes(subject: Subject) -> list[tuple[FlagNote, list[str]]]:
+    """Each warning once, with the runs that have it."""
+    found: dict[FlagNote, list[str]] = {}
+    for each in subject.entries:
+        for note in flag_notes(each.comparison):
+            found.setdefault(note, []).append(each.label)
+    return list(found.items())
 
 
 def _explanations(subject: Subject) -> list[tuple[str, str]]:

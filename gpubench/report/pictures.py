@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from gpubench import __version__
-from gpubench.errors import InvalidParameters
+from gpubench.errors import InternalError, InvalidParameters
 from gpubench.report.figure_csv import figures_csv
 from gpubench.report.figures import Figure, figures
 from gpubench.report.figures.draw import size, svg
@@ -69,14 +69,17 @@ def sheet(subject: Subject) -> str:
     """All figures as one SVG."""
     inner = (SHEET_WIDTH - 3 * _MARGIN) // 2
     found = figures(subject)
-    drawn = [_titled(each, inner) for each in found]
+    drawn = [each for figure in found if (each := _titled(figure, inner))]
     lines = [shortened(line, 200) for line in verdict_lines(subject)]
     return _sheet("Memory bandwidth", lines, drawn, subject, SHEET_WIDTH, columns=2)
 
 
-def _titled(figure: Figure, width: int) -> str:
-    """A chart with its title above it, as an SVG of its own."""
-    drawn = svg(figure, width)
+def _titled(figure: Figure, width: int) -> str | None:
+    """A chart with its title above it, as an SVG of its own; null if it cannot be drawn."""
+    try:
+        drawn = svg(figure, width)
+    except InternalError:
+        return None
     wide, high = size(drawn)
     text = _text(4, 18, figure.title, 15, bold=True)
     return _svg(max(width, wide), high + 30, [text, _placed(drawn, 0, 30)])

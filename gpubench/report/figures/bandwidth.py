@@ -8,7 +8,7 @@ from gpubench.report import tables
 from gpubench.report.figures.fleet import fleet
 from gpubench.report.figures.generations import generations
 from gpubench.report.figures.look import NUMBER, altair, device_color, finished
-from gpubench.report.figures.model import Figure, Row, present, sentence
+from gpubench.report.figures.model import Figure, Row, drawable, first_groups, present, sentence
 from gpubench.report.figures.samples import samples
 from gpubench.report.headline import verdict_lines
 from gpubench.report.palette import INK
@@ -50,7 +50,9 @@ def _measured(subject: Subject) -> Figure:
         )
         for entry in subject.drawn
         for result in entry.comparison.results
+        if drawable(result.bandwidth.median, result.bandwidth.low, result.bandwidth.high)
     ]
+    rows = first_groups(rows, "benchmark")
     rows += _published(subject, dict.fromkeys(row["benchmark"] for row in rows))
     boards = (
         f" {' and '.join(each.label for each in subject.boards)}: published by others."

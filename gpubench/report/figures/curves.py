@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gpubench.report.curves import MAX_POINTS, axis_name, curve_table
+from gpubench.report.curves import MAX_POINTS, curve_table
 from gpubench.report.figures.look import (
     DASHES,
     NARROW,
@@ -20,7 +20,7 @@ from gpubench.report.figures.look import (
 from gpubench.report.figures.model import Figure, Row, Spec, sentence
 from gpubench.report.figures.points import Drawn, drawn_curves
 from gpubench.report.palette import INK, MUTED
-from gpubench.report.subject import Subject
+from gpubench.report.subject import Subject, shortened
 from gpubench.report.text_table import Table
 from gpubench.units import GB
 
@@ -45,8 +45,8 @@ def _figure(drawn: Drawn, subject: Subject) -> Figure:
         return finished(makers[drawn.style.kind](drawn, peaks, width), width)
 
     return Figure(
-        name=drawn.benchmark,
-        title=drawn.style.title,
+        name=shortened(drawn.benchmark),
+        title=shortened(drawn.style.title),
         caption=drawn.style.caption,
         words=sentence([*_extremes(drawn), *drawn.found]),
         rows=drawn.rows,
@@ -137,7 +137,7 @@ def _heights(drawn: Drawn) -> list[float]:
 def _x_axis(drawn: Drawn, width: int) -> Any:
     column, style = drawn.x, drawn.style
     values = [float(row[column]) for row in drawn.rows]
-    title = style.x_title or axis_name(column)
+    title = drawn.x_title
     if column.endswith("_bytes") and style.log_x:
         return size_axis(column, title, values, width)
     return number_axis("X", column, title, values, log=style.log_x)
@@ -194,9 +194,7 @@ def _bars(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
     places = list(dict.fromkeys(str(row[drawn.x]) for row in drawn.rows))
     several = len(drawn.slots) > 1
     offset = {"yOffset": alt.YOffset("device:N", sort=list(drawn.slots))} if several else {}
-    base = alt.Chart().encode(
-        y=alt.Y(f"{drawn.x}:N", sort=places, title=drawn.style.x_title or axis_name(drawn.x)), **offset
-    )
+    base = alt.Chart().encode(y=alt.Y(f"{drawn.x}:N", sort=places, title=drawn.x_title), **offset)
     figure = alt.X(
         f"{drawn.value.column}:Q", title=drawn.value.title, axis=alt.Axis(format=NUMBER, tickCount=6)
     )

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
+from gpubench.errors import InternalError
 from gpubench.report.extra import needs_report_extra
 from gpubench.report.figures.model import Figure
+
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+"""Characters of two UTF-16 units: Vega shortens a label between them, and then fails."""
 
 _IDS = re.compile(r'(?<= id=")|(?<=url\(#)|(?<=href="#)')
 
 
 def svg(figure: Figure, width: int) -> str:
-    """A chart about ``width`` pixels wide. Its ids begin with name and width: a page has many charts."""
-    spec = figure.draw(width)
-    drawn: str = _vl_convert().vegalite_to_svg(spec, allowed_base_urls=[])
+    """A chart about ``width`` pixels wide. Its ids begin with name and width: a page has many charts.
+
+    Raises ``InternalError`` for a chart that Vega refuses, and ``MissingDependency``.
+    """
+    spec = _ASTRAL.sub("□", json.dumps(figure.draw(width), ensure_ascii=False))
+    try:
+        drawn: str = _vl_convert().vegalite_to_svg(spec, allowed_base_urls=[])
+    except ValueError as error:
+        why = " ".join(str(error).split())[:200]
+        raise InternalError(f"the figure {figure.name} cannot be drawn: {why}") from None
     return _IDS.sub(f"{re.sub('[^a-z0-9]', '-', figure.name.lower())}-{width}-", drawn)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpubench.comparison.compare import Result
 from gpubench.report.figures.look import NARROW, NUMBER, altair, device_color, finished
-from gpubench.report.figures.model import Figure, Row, present, sentence
+from gpubench.report.figures.model import Figure, Row, drawable, present, sentence
 from gpubench.report.headline import common_benchmark, figure_in, verdict_lines
 from gpubench.report.subject import Entry, Subject
 from gpubench.report.text_table import Table, percent_cell
@@ -26,6 +26,7 @@ def fleet(subject: Subject) -> Figure:
         (entry, result)
         for entry in subject.entries
         if (result := figure_in(entry.comparison, benchmark)) is not None
+        and drawable(result.bandwidth.median)
     ]
     found.sort(key=lambda pair: pair[1].bandwidth.median)
     rows: list[Row] = [

@@ -97,7 +97,9 @@ def size_axis(field: str, title: str, values: Iterable[float], width: int) -> al
         title=title,
         scale=alt.Scale(type="log", base=2, nice=False, padding=8),
         axis=alt.Axis(
-            values=[2.0**power for power in range(low, high + 1, step)], labelExpr=_BYTES, grid=False
+            values=[math.ldexp(1, power) for power in range(low, high + 1, step)],
+            labelExpr=_BYTES,
+            grid=False,
         ),
     )
 

@@ -39,6 +39,23 @@ class Figure:
         return list(dict.fromkeys(key for row in self.rows for key in row))
 
 
+MAX_GROUPS = 60
+"""The most bars, or benchmarks, of a chart."""
+
+_SMALLEST, _LARGEST = 1e-18, 1e18
+
+
+def drawable(*values: float) -> bool:
+    """Whether numbers fit on an axis: a damaged document may hold any, and Vega then draws nothing at all."""
+    return all(value == 0 or _SMALLEST <= abs(value) <= _LARGEST for value in values)
+
+
+def first_groups(rows: Sequence[Row], column: str) -> list[Row]:
+    """The rows of the first ``MAX_GROUPS`` values of a column."""
+    kept = set(list(dict.fromkeys(row[column] for row in rows))[:MAX_GROUPS])
+    return [row for row in rows if row[column] in kept]
+
+
 def thinned(rows: Sequence[Row]) -> list[Row]:
     """At most ``MAX_ROWS`` of them, evenly."""
     step = -(-len(rows) // MAX_ROWS)

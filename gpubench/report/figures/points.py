@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gpubench.comparison.curves import Axis, Curve, placed, value_of
 from gpubench.comparison.verdicts import figure_of
 from gpubench.report.curves import axis_name
-from gpubench.report.figures.model import Row, thinned
+from gpubench.report.figures.model import Row, drawable, first_groups, thinned
 from gpubench.report.figures.styles import BY_BANDWIDTH, Style, style_of
 from gpubench.report.subject import Entry, Subject, shortened
 from gpubench.report.text_table import clean
@@ -17,6 +17,7 @@ from gpubench.results.document import Finding, Measurement
 from gpubench.units import GB
 
 MAX_SERIES = 12
+MAX_SLICES = 4096
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,11 @@ class Drawn:
 
     @property
     def x(self) -> str:
-        return "_".join(self.style.x)
+        return self.style.column
+
+    @property
+    def x_title(self) -> str:
+        return self.style.x_title or shortened(axis_name("_".join(self.style.x)))
 
     @property
     def found(self) -> list[str]:
@@ -83,12 +88,13 @@ def _drawn(benchmark: str, curves: Sequence[tuple[Entry, Curve]]) -> Drawn:
     value = LATENCY if curves[0][1].is_latency else BANDWIDTH
     rows = [row for entry, curve in curves for row in _rows(entry, curve, style, value)]
     allowed = _series(rows, style)
+    rows = [row for row in rows if row["series"] in allowed]
     entries = tuple({entry.label: entry for entry, _ in curves}.values())
     return Drawn(
         benchmark=benchmark,
         style=style,
         value=value,
-        rows=thinned([row for row in rows if row["series"] in allowed]),
+        rows=thinned(first_groups(rows, style.column) if style.kind == "bars" else rows),
         entries=entries,
         findings=tuple(
             (entry, each)
@@ -114,20 +120,21 @@ def _rows(entry: Entry, curve: Curve, style: Style, value: Value) -> Iterator[Ro
         if any(place.get(axis, wanted) != wanted for axis, wanted in style.where.items()):
             continue
         x = _place(point, style, number)
-        if x is None or (style.kind == "line" and not isinstance(x, int | float)):
+        if x is None or (style.kind != "bars" and not isinstance(x, int | float)):
             continue
-        if style.kind == "line" and style.log_x and float(x) <= 0:
+        figure = value_of(point)
+        heights = [each * value.scale for each in (figure.median, figure.low, figure.high)]
+        if not (drawable(*heights) and min(heights) > 0) or (
+            isinstance(x, int | float) and not _fits(x, style)
+        ):
             continue
         told = [_told(axis, place[axis]) for axis in others if axis in place]
         told += [_told(name, each) for name, each in curve.apart.items()]
-        figure = value_of(point)
         row: Row = {
             "device": entry.label,
             "series": shortened(", ".join(told), 60),
-            "_".join(style.x): x if isinstance(x, int | float) else shortened(x),
-            value.column: figure.median * value.scale,
-            value.low: figure.low * value.scale,
-            value.high: figure.high * value.scale,
+            style.column: x if isinstance(x, int | float) else shortened(x),
+            **dict(zip((value.column, value.low, value.high), heights, strict=True)),
             "flags": ", ".join(point.flags),
         }
         if not style.payload:
@@ -138,6 +145,12 @@ def _rows(entry: Entry, curve: Curve, style: Style, value: Value) -> Iterator[Ro
         if share:
             scaled = {name: row[name] * share for name in (value.column, value.low, value.high)}
             yield {**row, **scaled, "series": _joined(row["series"], "payload")}
+
+
+def _fits(x: float, style: Style) -> bool:
+    if style.kind == "map":
+        return 0 <= x < MAX_SLICES and x == int(x)
+    return drawable(x) and not (style.kind == "line" and style.log_x and x <= 0)
 
 
 def _place(point: Measurement, style: Style, number: int) -> Axis | None:

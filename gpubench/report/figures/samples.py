@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpubench.comparison.compare import Result
 from gpubench.report.figures.look import NUMBER, altair, device_color, finished
-from gpubench.report.figures.model import Figure, Row, sentence, thinned
+from gpubench.report.figures.model import Figure, Row, drawable, first_groups, sentence, thinned
 from gpubench.report.subject import Entry, Subject, shortened
 from gpubench.report.text_table import Table, label
 from gpubench.units import GB, format_bandwidth, number, to_gb_per_second
@@ -19,7 +19,7 @@ _QUANTILES = 40
 
 
 def samples(subject: Subject) -> Figure:
-    rows: list[Row] = [row for entry in subject.drawn for row in _quantiles(entry)]
+    rows = first_groups([row for entry in subject.drawn for row in _quantiles(entry)], "benchmark")
     spread = [
         f"{entry.label}, {label(each)}: {_range(each)}"
         for entry in subject.drawn
@@ -69,9 +69,9 @@ def _quantiles(entry: Entry) -> list[Row]:
             "low_gb_per_second": summary.low / GB,
             "high_gb_per_second": summary.high / GB,
         }
-        if not moved or not usable:
+        if not moved or not usable or not drawable(summary.median, summary.low, summary.high):
             continue
-        rates = sorted(moved / seconds / GB for seconds in usable)
+        rates = sorted(rate for seconds in usable if drawable(rate := moved / seconds / GB) and rate)
         count = min(_QUANTILES, len(rates))
         rows += [
             {

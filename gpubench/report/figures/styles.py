@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,6 +10,11 @@ from typing import Literal
 from gpubench.comparison.curves import Axis, Curve
 
 Kind = Literal["line", "bars", "map"]
+
+_SAFE = re.compile(r"[a-z][a-z0-9_]{0,60}", re.ASCII)
+"""A name with dots, brackets or quotes is a path to Vega."""
+
+_OWN = ("device", "series", "flags")
 
 BY_BANDWIDTH = "bandwidth_gb_per_second"
 """Not an axis of the run document: the latency's own load, which is drawn along the other axis."""
@@ -32,6 +38,12 @@ class Style:
     where: Mapping[str, Axis] = field(default_factory=dict)
     payload: bool = False
     peaks: bool = False
+
+    @property
+    def column(self) -> str:
+        """The column of a mark's place: its axes, unless a document has names that no column may have."""
+        name = "_".join(self.x)
+        return name if _SAFE.fullmatch(name) and name not in _OWN else "place"
 
 
 _RANDOM = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpubench.report.figures.look import altair, device_color, finished
-from gpubench.report.figures.model import Figure, Row, present, sentence, thinned
+from gpubench.report.figures.model import Figure, Row, drawable, present, sentence, thinned
 from gpubench.report.subject import Entry, Subject
 from gpubench.report.text_table import UNKNOWN, Table
 from gpubench.units import to_mhz
@@ -51,7 +51,7 @@ def telemetry_charts(subject: Subject) -> list[Figure]:
 def _rows(entry: Entry) -> list[Row]:
     return thinned(
         [
-            present(
+            _drawable(
                 {
                     "device": entry.label,
                     "seconds": sample.seconds,
@@ -63,8 +63,17 @@ def _rows(entry: Entry) -> list[Row]:
                 }
             )
             for sample in entry.document.telemetry.samples
+            if drawable(sample.seconds)
         ]
     )
+
+
+def _drawable(row: Row) -> Row:
+    return {
+        name: value
+        for name, value in present(row).items()
+        if not isinstance(value, int | float) or drawable(value)
+    }
 
 
 def _extremes(entry: Entry, name: str) -> tuple[str, str]:

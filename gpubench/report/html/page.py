@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gpubench import __version__
 from gpubench.comparison.compare import compare_runs
+from gpubench.errors import InternalError
 from gpubench.report import device_tables, palette, tables
 from gpubench.report.extra import needs_report_extra
 from gpubench.report.figures import Figure, figures
@@ -33,9 +34,12 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Chart:
+    """``problem`` says why there is no drawing."""
+
     figure: Figure
-    wide: str
-    phone: str
+    wide: str = ""
+    phone: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,12 @@ def render_html(subject: Subject) -> str:
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        # All text: no name of a device turns the rest of the page from right to left.
+        finalize=lambda value: clean(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    charts = [
-        Chart(each, *(Markup(svg(each, width)) for width in (WIDE, PHONE)))  # noqa: S704 - Vega escapes its texts
-        for each in figures(subject)
-    ]
+    charts = [_chart(each, Markup) for each in figures(subject)]
     page: str = environment.get_template("page.html").render(
         title=_title(subject),
         style=Markup(_style()),  # noqa: S704 - our own
@@ -103,6 +106,16 @@ def render_html(subject: Subject) -> str:
         unknown=UNKNOWN,
     )
     return page
+
+
+def _chart(figure: Figure, markup: Callable[[str], str]) -> Chart:
+    """One that cannot be drawn does not take the report with it: its table remains."""
+    try:
+        return Chart(
+            figure, *(markup(svg(figure, width)) for width in (WIDE, PHONE))
+        )  # Vega escapes its texts
+    except InternalError as error:
+        return Chart(figure, problem=error.message)
 
 
 def _title(subject: Subject) -> str:

@@ -21,6 +21,9 @@ MAX_BYTES = 1 << 28
 EMBEDDED = "data:application/gzip;base64,"
 """How the address begins of a document that a report carries."""
 
+_EXACT = 2**53
+"""Below it every whole number is a float of its own."""
+
 _GZIP = b"\x1f\x8b"
 _REPORT_BEGINS = (b"<!doctype html", b"<html")
 
@@ -52,13 +55,19 @@ def digest(data: bytes) -> str:
 
 
 def canonical_json(data: bytes) -> bytes:
-    """JSON with sorted keys and without spaces, UTF-8, as Python's ``json`` writes it.
+    """JSON with sorted keys and without spaces, UTF-8, as Python's ``json`` writes it; 5.0 is written as 5.
 
     It is made from the data and not from what this program reads of them, so that a field that only a newer
     program knows is covered too.
     """
-    fields = json.loads(data)
+    fields = json.loads(data, parse_float=_number)
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _number(text: str) -> int | float:
+    """A whole number without a fraction: programs that read and write a document again may drop it."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def pack(kept: KeptDocument) -> str:

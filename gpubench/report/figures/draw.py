@@ -13,11 +13,11 @@ from gpubench.report.figures.model import Figure
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 """Characters of two UTF-16 units: Vega shortens a label between them, and then fails."""
 
-_IDS = re.compile(r'(?<= id=")|(?<=url\(#)|(?<=href="#)')
+_ID = re.compile(r'(?<= id=")[^"]+(?=")|(?<=url\(#)[^)]+(?=\))|(?<=href="#)[^"]+(?=")')
 
 
 def svg(figure: Figure, width: int) -> str:
-    """A chart about ``width`` pixels wide. Its ids begin with name and width: a page has many charts.
+    """A chart about ``width`` pixels wide. Its ids begin with its name and width: a page has many charts.
 
     Raises ``InternalError`` for a chart that Vega refuses, and ``MissingDependency``.
     """
@@ -27,7 +27,10 @@ def svg(figure: Figure, width: int) -> str:
     except ValueError as error:
         why = " ".join(str(error).split())[:200]
         raise InternalError(f"the figure {figure.name} cannot be drawn: {why}") from None
-    return _IDS.sub(f"{re.sub('[^a-z0-9]', '-', figure.name.lower())}-{width}-", drawn)
+    # Vega counts its ids over all charts of a process: numbered anew, the same chart is the same text.
+    found = {name: number for number, name in enumerate(dict.fromkeys(_ID.findall(drawn)))}
+    prefix = f"{re.sub('[^a-z0-9]', '-', figure.name.lower())}-{width}"
+    return _ID.sub(lambda match: f"{prefix}-{found[match[0]]}", drawn)
 
 
 def png(drawing: str, scale: float = 2.0) -> bytes:

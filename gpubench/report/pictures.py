@@ -16,6 +16,7 @@ from gpubench.report.formats import Format, Render, pdf_file, png_file, svg_file
 from gpubench.report.headline import verdict_lines
 from gpubench.report.palette import INK, MUTED, PAPER
 from gpubench.report.subject import Subject, shortened
+from gpubench.report.text_table import clean
 
 MIN_WIDTH, MAX_WIDTH, USUAL_WIDTH = 320, 2400, 800
 """Pixels."""
@@ -131,7 +132,7 @@ def _text(x: float, y: float, text: str, size_px: int, color: str = INK, *, bold
     weight = ' font-weight="bold"' if bold else ""
     return (
         f'<text x="{x:g}" y="{y:g}" font-family="{FONT}" font-size="{size_px}px" fill="{color}"{weight}>'
-        f"{escape(text)}</text>"
+        f"{escape(clean(text))}</text>"
     )
 
 

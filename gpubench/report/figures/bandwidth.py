@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpubench.comparison.references import beside
 from gpubench.report import tables
 from gpubench.report.figures.fleet import fleet
 from gpubench.report.figures.generations import generations
@@ -82,7 +83,7 @@ def _published(subject: Subject, benchmarks: dict[str, None]) -> list[Row]:
     rows = []
     for board in subject.boards:
         for benchmark in benchmarks:
-            same = [each for each in board.published if each.kernel.split(" ")[0].lower() == benchmark]
+            same = beside(board.published, benchmark, GB)
             if same:
                 best = max(each.bandwidth_bytes_per_second for each in same)
                 rows.append(

@@ -186,7 +186,7 @@ def _steps(drawn: Drawn) -> list[Any]:
 def _level(name: str) -> str:
     """``L2`` for ``l2_end``, ``read L2`` for ``read_l2_end``."""
     *kernel, level = name.removesuffix("_end").split("_")
-    return " ".join([*kernel, level.upper()])
+    return shortened(" ".join([*kernel, level.upper()]), 24)
 
 
 def _bars(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:

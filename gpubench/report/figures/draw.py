@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from gpubench.errors import InternalError
 from gpubench.report.extra import needs_report_extra
 from gpubench.report.figures.model import Figure
+from gpubench.report.subject import shortened
 
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 """Characters of two UTF-16 units: Vega shortens a label between them, and then fails."""
+
+_MAX_TEXT = 400
+"""Characters: more than any label has, and than any expression of ours."""
 
 _ID = re.compile(r'(?<= id=")[^"]+(?=")|(?<=url\(#)[^)]+(?=\))|(?<=href="#)[^"]+(?=")')
 
@@ -21,7 +24,7 @@ def svg(figure: Figure, width: int) -> str:
 
     Raises ``InternalError`` for a chart that Vega refuses, and ``MissingDependency``.
     """
-    spec = _ASTRAL.sub("□", json.dumps(figure.draw(width), ensure_ascii=False))
+    spec = _harmless(figure.draw(width))
     try:
         drawn: str = _vl_convert().vegalite_to_svg(spec, allowed_base_urls=[])
     except ValueError as error:
@@ -31,6 +34,15 @@ def svg(figure: Figure, width: int) -> str:
     found = {name: number for number, name in enumerate(dict.fromkeys(_ID.findall(drawn)))}
     prefix = f"{re.sub('[^a-z0-9]', '-', figure.name.lower())}-{width}"
     return _ID.sub(lambda match: f"{prefix}-{found[match[0]]}", drawn)
+
+
+def _harmless(part: Any) -> Any:
+    """A part of a specification without characters at which drawing fails or ends the process."""
+    if isinstance(part, str):
+        return _ASTRAL.sub("□", shortened(part, _MAX_TEXT))
+    if isinstance(part, dict):
+        return {name: _harmless(value) for name, value in part.items()}
+    return [_harmless(each) for each in part] if isinstance(part, list) else part
 
 
 def png(drawing: str, scale: float = 2.0) -> bytes:

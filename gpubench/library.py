@@ -99,7 +99,8 @@ def load(source: str | os.PathLike[str] | bytes | IO[bytes] | IO[str]) -> RunDoc
         name, data = os.fspath(source), Path(source).read_bytes()
     else:
         name, read = str(getattr(source, "name", "the file")), source.read()
-        data = read if isinstance(read, bytes) else read.encode()
+        # What the file's owner had decoded as `surrogateescape` becomes the bytes that it was.
+        data = read if isinstance(read, bytes) else read.encode("utf-8", "surrogateescape")
     return RunDocument.of(stored.decode_document(data, name))
 
 
@@ -187,7 +188,11 @@ def run(
             opened.close()
     if document.error is not None:
         ended = document.error
-        error = from_wire(ended.code, ended.message, {"kind": ended.kind, "document": document})
+        error = from_wire(
+            ended.code,
+            ended.message,
+            {"kind": ended.kind, "retryable": ended.retryable, "document": document},
+        )
         if reporter.callback_error is not None:
             raise reporter.callback_error from error
         raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack, cast
 
@@ -25,13 +26,14 @@ class SubmitOptions(TypedDict, total=False):
     ``device`` is an id or an alias; without one the only GPU is used, else the only device. The same
     ``key`` again gives the same run instead of a second one. ``deadline_seconds``, above 0 and up to
     86,400, is for the whole run, its time in the queue included. ``memory`` states what the memory is,
-    for devices that do not report it.
+    for devices that do not report it. ``labels`` are kept in the document.
     """
 
     device: str | None
     key: str | None
     deadline_seconds: float | None
     memory: StatedMemory | None
+    labels: dict[str, str]
 
 
 class RunOptions(SubmitOptions, total=False):
@@ -51,6 +53,10 @@ class Backend(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
+
+    def stopped(self) -> AbstractContextManager[None]:
+        """Entered around a stop of this process (^Z): what works for it on this machine stops too."""
+        ...
 
     def devices(self) -> Devices: ...
 
@@ -88,8 +94,12 @@ def split_options(
     callbacks = RunCallbacks(
         options.pop("on_accepted", ignore), options.pop("on_progress", ignore), options.pop("stop", None)
     )
-    params = cast(SubmitOptions, options)
-    return RunParams(as_requests(benchmarks), detach=detach, **params), callbacks
+    return run_params(benchmarks, cast(SubmitOptions, options), detach=detach), callbacks
+
+
+def run_params(benchmarks: BenchmarkNames, options: SubmitOptions, *, detach: bool) -> RunParams:
+    """The request for a run; raises ``TypeError`` for an option that does not exist."""
+    return RunParams(as_requests(benchmarks), detach=detach, **options)
 
 
 def as_requests(benchmarks: BenchmarkNames) -> list[BenchmarkRequest | str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,11 +24,23 @@ class Recorder:
     """The document of one run as it grows; each change makes a new document."""
 
     def __init__(
-        self, run_id: str, *, key: str | None, created_at: str, requested: list[dict[str, Any]]
+        self,
+        run_id: str,
+        *,
+        key: str | None,
+        created_at: str,
+        requested: list[dict[str, Any]],
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._document = RunDocument(
-            run_id=run_id, outcome="failed", key=key, created_at=created_at, requested=requested
+            run_id=run_id,
+            outcome="failed",
+            key=key,
+            created_at=created_at,
+            requested=requested,
+            labels=dict(labels or {}),
         )
+        self._notes: list[str] = []
 
     @property
     def document(self) -> RunDocument:
@@ -37,6 +50,17 @@ class Recorder:
         """The run leaves the queue."""
         self._change(started_at=now())
 
+    def back_to(self, document: RunDocument) -> None:
+        """Forget what was added since; a benchmark will be repeated."""
+        self._document = document
+
+    def note(self, text: str) -> None:
+        """Add to the notes of the environment, once it is known."""
+        self._notes.append(text)
+        if self._document.environment is not None:
+            environment = msgspec.structs.replace(self._document.environment, notes=list(self._notes))
+            self._change(environment=environment)
+
     def take(self, event: Event) -> None:
         """Add what an event reports; events that report no result are ignored."""
         document = self._document
@@ -44,7 +68,7 @@ class Recorder:
             case Started():
                 self._change(
                     device=event.device,
-                    environment=event.environment,
+                    environment=msgspec.structs.replace(event.environment, notes=list(self._notes)),
                     theory=event.theory,
                     explanations=event.explanations,
                 )

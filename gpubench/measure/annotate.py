@@ -42,6 +42,7 @@ def flags_of(
             telemetry=telemetry.samples,
             other_processes=telemetry.other_processes,
             others_busy_ratio=telemetry.others_busy_ratio,
+            throttled_seconds=telemetry.throttled_seconds,
             busy_before=telemetry.before is not None and not telemetry.before.idle,
         )
     )

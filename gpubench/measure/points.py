@@ -248,6 +248,7 @@ def measurement_of(context: RunContext, planned: PlannedBenchmark, series: Sampl
         ),
         **_stop_fields(series.decision),
         warm_up_seconds=series.warm_up_seconds,
+        huge_page_ratio=context.huge_page_ratio,
         **_common(planned, point),
     )
 

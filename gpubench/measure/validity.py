@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,9 @@ USUAL_TARGET_RATIO = 0.005
 CLOCK_LIMITED_RATIO = 0.95
 
 CONTENDED_RATIO = 0.1
+
+# A quota as large as the cores is met for some microseconds now and then, which changes no figure.
+THROTTLED_RATIO = 0.01
 
 FREE_MEMORY_SHARE = 4
 
@@ -70,7 +74,8 @@ class Evidence:
     the cache. ``sample_bytes`` is what a sample moves over the memory bus, None where the figure is
     no bandwidth; ``peak_bytes_per_second`` the nominal theoretical peak. ``telemetry`` are the looks
     while this was measured, without idle ones. ``others_busy_ratio`` (0 to 1) is the share of the
-    host's processor time that others used. ``busy_before``: others used the device when the run began,
+    host's processor time that others used. ``throttled_seconds`` is how long a quota of processor time held
+    threads meanwhile. ``busy_before``: others used the device when the run began,
     and were waited for in vain.
     """
 
@@ -86,6 +91,7 @@ class Evidence:
     telemetry: Sequence[TelemetrySample] = field(default=())
     other_processes: int | None = None
     others_busy_ratio: float | None = None
+    throttled_seconds: float | None = None
     busy_before: bool = False
 
 
@@ -139,6 +145,10 @@ def _contended(evidence: Evidence) -> bool:
     return busy or evidence.busy_before or others
 
 
+def _throttled(evidence: Evidence) -> bool:
+    return (evidence.throttled_seconds or 0.0) > THROTTLED_RATIO * math.fsum(evidence.samples_seconds)
+
+
 CONDITIONS: dict[Flag, Callable[[Evidence], bool]] = {
     "cached_footprint": _cached,
     "cache_unknown": _cache_unknown,
@@ -149,6 +159,7 @@ CONDITIONS: dict[Flag, Callable[[Evidence], bool]] = {
     "power_limited": _limited_by("power", "hardware_slowdown"),
     "thermal_limited": _limited_by("thermal"),
     "contended": _contended,
+    "throttled": _throttled,
     "unverified": lambda evidence: not evidence.verified,
 }
 """For every flag, whether a measurement gets it."""

@@ -8,6 +8,7 @@ from statistics import median
 
 from gpubench.comparison.compare import Comparison, Result
 from gpubench.comparison.curves import Curve
+from gpubench.comparison.references import HEADLINES
 from gpubench.report import tables, text_table
 from gpubench.report.curves import title
 from gpubench.report.subject import Subject
@@ -63,7 +64,7 @@ def common_benchmark(subject: Subject) -> str | None:
     counts = Counter(
         name for each in subject.entries for name in {result.benchmark for result in each.comparison.results}
     )
-    names = [*tables.HEADLINES, *sorted(counts)]
+    names = [*HEADLINES, *sorted(counts)]
     return max(counts, key=lambda name: (counts[name], -names.index(name)), default=None)
 
 

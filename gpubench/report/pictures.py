@@ -12,7 +12,7 @@ from gpubench.report.figure_csv import figures_csv
 from gpubench.report.figures import Figure, figures
 from gpubench.report.figures.draw import size, svg
 from gpubench.report.figures.look import FONT
-from gpubench.report.formats import Format, Render, pdf_file, png_file, svg_file
+from gpubench.report.formats import Format, pdf_file, png_file, svg_file
 from gpubench.report.headline import verdict_lines
 from gpubench.report.palette import INK, MUTED, PAPER
 from gpubench.report.subject import Subject, shortened
@@ -28,10 +28,10 @@ _MARGIN = 20
 _MOST_DIGESTS = 4
 
 
-def plot_formats(name: str, width: int) -> tuple[Format, ...]:
+def plot_formats(name: str, width: int) -> tuple[Format[Subject], ...]:
     """The formats of one figure; each raises ``InvalidParameters`` for one that the runs have no data for."""
 
-    def drawn(convert: Callable[[str], bytes]) -> Render:
+    def drawn(convert: Callable[[str], bytes]) -> Callable[[Subject], bytes]:
         return lambda subject: convert(picture(subject, find_figure(subject, name), width))
 
     def data(subject: Subject) -> bytes:

@@ -17,7 +17,7 @@ class DeviceInfo(Record, frozen=True):
     ``hardware_id`` is equal for two runtimes' views of one piece of hardware (PCI address, or
     ``host``). ``unavailable`` is the reason why a device that exists cannot be opened. Without ``has_double``
     kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
-    vendor and device, such as ``10de:2b85``.
+    vendor and device, such as ``10de:2b85``. ``numa_node`` is the host's node that the device is attached to.
     """
 
     id: str
@@ -43,6 +43,8 @@ class DeviceInfo(Record, frozen=True):
     integrated: bool | None = None
     pcie_generation: int | None = None
     pcie_lanes: int | None = None
+    numa_node: int | None = None
+    power_limit_watts: float | None = None
     has_double: bool = True
     unavailable: str | None = None
 
@@ -59,6 +61,8 @@ class Host(Record, frozen=True):
     """``cores`` is how many the process may use; a quota of processor time may allow fewer.
 
     ``memory_bytes`` is at most ``memory_limit_bytes``, the limit of the control groups, if there is one.
+    ``huge_pages`` is the system's setting: how much memory truly was on them is with each measurement.
+    ``numa_nodes`` are those whose memory the process may use, of ``numa_nodes_online`` nodes.
     """
 
     processor: str | None = None
@@ -72,6 +76,9 @@ class Host(Record, frozen=True):
     quota_cores: float | None = None
     memory_limit_bytes: int | None = None
     huge_pages: str | None = None
+    page_bytes: int | None = None
+    numa_nodes: list[int] | None = None
+    numa_nodes_online: int | None = None
 
 
 class Clocks(Record, frozen=True):
@@ -82,6 +89,8 @@ class Clocks(Record, frozen=True):
 
 
 class Environment(Record, frozen=True):
+    """``notes`` say what was unusual on the way, such as a damaged cache of compiled kernels."""
+
     program_version: str
     kernel_source_hash: str
     driver: str | None = None
@@ -90,6 +99,7 @@ class Environment(Record, frozen=True):
     clocks_before: Clocks = msgspec.field(default_factory=Clocks)
     clocks_after: Clocks = msgspec.field(default_factory=Clocks)
     host: Host = msgspec.field(default_factory=Host)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
 class Theory(Record, frozen=True):

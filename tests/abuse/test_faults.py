@@ -72,7 +72,8 @@ def test_finished_measurements_of_a_lost_run_are_kept(server: RunningServer) -> 
         (worker,) = server.children()
         os.kill(worker, signal.SIGKILL)
         document = client.response()["error"]["data"]["document"]
-        assert [(m["benchmark"], m["status"]) for m in document["measurements"]] == [("copy", "ok")]
+        statuses = [(m["benchmark"], m["status"]) for m in document["measurements"]]
+        assert statuses == [("copy", "ok"), ("triad", "failed")]
 
 
 def test_a_worker_that_hangs_is_replaced(server: RunningServer) -> None:
@@ -301,7 +302,7 @@ def test_without_a_device_the_reason_is_reported(tmp_path: Path) -> None:
             assert not runtime["available"]
             assert runtime["reason"] in error["message"]
             assert client.ask("status")["state"] == "no_device"
-        assert server.get("/readyz") == (503, "no_device\n")
+        assert server.get("/readyz") == (503, f"no_device: cuda: {runtime['reason']}\n")
         assert server.get("/healthz")[0] == 200
 
 

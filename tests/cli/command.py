@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from tests.running import PATIENCE_SECONDS, PINNED
+from tests.running import PATIENCE_SECONDS, PINNED, default_signals
 
 GPUBENCH = [sys.executable, "-m", "gpubench_client.cli"]
 
@@ -28,10 +31,19 @@ ESCAPE = "\x1b"
 COLOR = re.compile(r"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
 
 
+CHANGING = ("GPUBENCH_SERVER", "GPUBENCH_BASELINE", "NO_COLOR", "FORCE_COLOR")
+
+
+@functools.cache
+def _data_directory() -> tempfile.TemporaryDirectory[str]:
+    """Local runs of tests are kept here, and not in the tester's own directory."""
+    return tempfile.TemporaryDirectory(prefix="gpubench-tests-")
+
+
 def environment(**changes: str) -> dict[str, str]:
     """This process's, without variables that change what a command does."""
-    own = {k: v for k, v in os.environ.items() if k not in ("GPUBENCH_SERVER", "NO_COLOR", "FORCE_COLOR")}
-    return {**own, **changes}
+    own = {k: v for k, v in os.environ.items() if k not in CHANGING}
+    return {**own, "GPUBENCH_DATA_DIR": _data_directory().name, **changes}
 
 
 def gpubench(*arguments: str, stdin: str = "", **changes: str) -> subprocess.CompletedProcess[str]:
@@ -49,13 +61,16 @@ def gpubench(*arguments: str, stdin: str = "", **changes: str) -> subprocess.Com
 class Running:
     """A command that is still running; tests wait for its lines on stderr."""
 
-    def __init__(self, *arguments: str, **changes: str) -> None:
+    def __init__(
+        self, *arguments: str, prepare: Callable[[], None] = default_signals, **changes: str
+    ) -> None:
         self.process = subprocess.Popen(
             [*GPUBENCH, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(**changes),
+            preexec_fn=prepare,
         )
         self.lines: list[str] = []
 

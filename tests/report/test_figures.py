@@ -101,6 +101,8 @@ def latency(seconds: float, **axes: int) -> Measurement:
     return measurement(1.0, "latency", quantity="latency", latency_seconds=figure, axes=axes)
 
 
+SIZES = (4096, 8192)
+
 ODD = {
     "one point": [latency(1e-7, footprint_bytes=4096)],
     "huge and tiny": [latency(1e300, footprint_bytes=2**62), latency(1e-300, footprint_bytes=1)],
@@ -111,7 +113,7 @@ ODD = {
     "vast size": [bandwidth(1e9, footprint_bytes=1e308), bandwidth(1e9, footprint_bytes=4096)],
     "wrong slices": [bandwidth(1e9, "map", slice=place) for place in ("x", -3, 2.5, 2**60, 0)],
     "other axes": [bandwidth(1e9, "latency", other=3), bandwidth(1e9, "map", other="x")],
-    "many series": [bandwidth(1e9, footprint_bytes=m << 12, kernel=f"{n}") for n in range(40) for m in (1, 2)],
+    "many series": [bandwidth(1e9, footprint_bytes=size, kernel=f"{n}") for n in range(40) for size in SIZES],
     "many slices": [bandwidth(1e9, "map", slice=place) for place in range(10_000)],
     "many bars": [bandwidth(1e9, "pattern", pattern=f"p{n}", kernel="w") for n in range(300)],
     "many figures": [measurement(100.0 + n, "triad", parameters={"n": n}) for n in range(300)],

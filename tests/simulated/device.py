@@ -62,6 +62,7 @@ class Conditions:
     others_busy_ratio: float | None = None
     kernels_busy_ratio: float | None = None
     other_processes: int | None = None
+    throttled_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -253,4 +254,5 @@ class SimulatedWatch:
             energy_joules=joules if len(watts) == len(looks) else None,
             other_processes=looks[-1].other_processes,
             others_busy_ratio=looks[-1].others_busy_ratio,
+            throttled_seconds=looks[-1].throttled_seconds,
         )

@@ -15,14 +15,18 @@ from gpubench_client.cli.out_file import OutFile, open_out
 from gpubench_client.cli.output import Output
 
 
-def document_out(name: str | None, output: Output, inputs: Iterable[str] = ()) -> OutFile | None:
+def document_out(name: str | None, output: Output, inputs: Iterable[str] = ()) -> OutFile[Subject] | None:
     """The file of ``--out``; ``--out -`` is the document on stdout, as with ``--json``."""
     output.json = output.json or name == STREAM
     return open_out(name, RUN_FORMATS, inputs)
 
 
 def deliver(
-    document: RunDocument, out: OutFile | None, output: Output, *, references: bool | None = None
+    document: RunDocument,
+    out: OutFile[Subject] | None,
+    output: Output,
+    *,
+    references: bool | None = None,
 ) -> None:
     """Write the document, and show it even if it cannot be written; ``references`` is for ``compare``."""
     try:

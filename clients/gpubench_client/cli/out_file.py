@@ -8,15 +8,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Generic
 
 from gpubench.atomic_files import replaced_by, write_file
 from gpubench.errors import GpubenchError, InvalidParameters
-from gpubench.report.formats import Format, format_of
-from gpubench.report.subject import Subject
+from gpubench.report.formats import Format, What, format_of
 from gpubench_client.cli.files import STREAM
 
 
-def open_out(name: str | None, formats: Sequence[Format], inputs: Iterable[str] = ()) -> OutFile | None:
+def open_out(
+    name: str | None, formats: Sequence[Format[What]], inputs: Iterable[str] = ()
+) -> OutFile[What] | None:
     """The file to write, in that of ``formats`` which its ending asks for; None for standard output.
 
     Raises ``InvalidParameters`` if it could not be written, or is one of ``inputs``, the files (or ``-``)
@@ -27,13 +29,13 @@ def open_out(name: str | None, formats: Sequence[Format], inputs: Iterable[str] 
     return OutFile(name, formats, inputs)
 
 
-class OutFile:
+class OutFile(Generic[What]):
     """A file to be written at the end of a command, completely or not at all.
 
     Whatever prevents writing is reported when this is made.
     """
 
-    def __init__(self, name: str, formats: Sequence[Format], inputs: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, formats: Sequence[Format[What]], inputs: Iterable[str] = ()) -> None:
         self._path = Path(name)
         try:
             reason = self._why_not(inputs)
@@ -49,7 +51,7 @@ class OutFile:
     def __str__(self) -> str:
         return str(self._path)
 
-    def write(self, subject: Subject, last_resort: Callable[[bytes], None]) -> None:
+    def write(self, subject: What, last_resort: Callable[[bytes], None]) -> None:
         """If the disk is full, or the folder has been removed meanwhile, write a temporary file instead.
 
         If that fails too, ``last_resort`` is called with the contents. Either way ``GpubenchError`` is
@@ -83,6 +85,14 @@ class OutFile:
         return None if all(os.access(each, os.W_OK) for each in needed) else "permission denied"
 
 
+def write_in_place(name: str, data: bytes) -> None:
+    """Overwrite a file that cannot be replaced by a new one: Kubernetes mounts that of a termination message.
+
+    Raises ``OSError``.
+    """
+    Path(name).write_bytes(data)
+
+
 def _same_file(target: Path, name: str) -> bool:
     """Whether a name, or ``-`` for standard input, leads to the same regular file."""
     try:
@@ -93,7 +103,7 @@ def _same_file(target: Path, name: str) -> bool:
     return stat.S_ISREG(written.st_mode) and os.path.samestat(written, read)
 
 
-def _save(data: bytes, format_: Format) -> Path | None:
+def _save(data: bytes, format_: Format[What]) -> Path | None:
     """A new temporary file with ``data``; None if none can be written."""
     try:
         descriptor, name = tempfile.mkstemp(suffix=format_.endings[0], prefix="gpubench-")

@@ -12,7 +12,10 @@ from gpubench_client.cli.command import Command
 from gpubench_client.cli.commands import COMMANDS
 
 PROGRAM = "gpubench"
-EXIT_CODES = "0 ok, 1 failed, 2 usage error, 4 server busy or not reachable, 130 interrupted"
+EXIT_CODES = (
+    "0 ok, 1 failed, 2 usage error, 3 checked and not all right, 4 server busy or not reachable, "
+    "130 interrupted, 128 + N ended by signal N"
+)
 
 
 def parse(argv: Sequence[str]) -> tuple[Command, argparse.Namespace]:

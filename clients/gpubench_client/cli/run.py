@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from gpubench.command_line import file_name
 from gpubench_client.cli.arguments import (
     add_backend,
     add_json,
     add_out,
     add_references,
+    add_store,
     bus_width,
+    count,
     deadline,
     footprint,
+    label,
     time_limit,
 )
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
 if TYPE_CHECKING:
+    from gpubench.results.document import RunDocument
     from gpubench_client.cli.request import RunRequest
 
 
@@ -29,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite-file",
         metavar="FILE",
+        type=file_name,
         help="suites of your own, in TOML; all of them run if no BENCHMARK is named (see docs/suites.md)",
     )
     parser.add_argument(
@@ -72,8 +78,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_out(
         parser,
-        "write the run document to FILE, even if the run fails or is interrupted; with the ending .csv its "
-        "figures alone; - is stdout",
+        "write the run document to FILE, even if the run fails or a signal ends it; with the ending .csv its "
+        "figures alone; - is stdout; a folder, such as runs/, gets a file for each run",
+    )
+    parser.add_argument(
+        "--repeat",
+        metavar="COUNT",
+        type=count,
+        default=1,
+        help="run all of it so many times (1 to 1000), one after the other; a verdict of `gpubench compare` "
+        "needs five runs on each side",
     )
     parser.add_argument(
         "--deadline",
@@ -86,55 +100,84 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--key", help="with a server: a key that was used before returns that run instead of a new one"
     )
     parser.add_argument(
+        "--label",
+        dest="labels",
+        metavar="KEY=VALUE",
+        action="append",
+        type=label,
+        default=[],
+        help="keep your own words in the run document, such as node=rack7-n12; may be repeated",
+    )
+    parser.add_argument(
         "--detach",
         action="store_true",
         help="leave the run to the server and print its id, for `gpubench result`",
     )
     add_references(parser)
+    add_store(parser)
     add_backend(parser)
     add_json(parser)
 
 
 def execute(args: argparse.Namespace, output: Output) -> None:
-    """However the run ends, write and show what it finished; then raise the error."""
-    from gpubench.errors import Cancelled, GpubenchError
-    from gpubench.executor.supervisor import StopRequest
-    from gpubench.results.document import RunDocument
-    from gpubench_client.cli.backend import open_backend
-    from gpubench_client.cli.delivery import deliver, document_out
-    from gpubench_client.cli.interrupts import cancel_on_interrupt
-    from gpubench_client.cli.progress import progress_display
+    from gpubench_client.cli.repeat import run_repeatedly
     from gpubench_client.cli.request import run_request
 
     request = run_request(args)
-    if args.detach:
+    if args.detach and args.repeat == 1:
         _submit(args, request, output)
         return
-    out = document_out(args.out, output, [args.suite_file] if args.suite_file is not None else [])
+    run_repeatedly(args, lambda out: _measure(args, request, out, output), output)
+
+
+def _measure(
+    args: argparse.Namespace, request: RunRequest, out_name: str | None, output: Output
+) -> RunDocument | None:
+    """However the run ends, write and show what it finished; then raise the error, or ``Ended``."""
+    from gpubench.errors import GpubenchError
+    from gpubench.executor.supervisor import StopRequest
+    from gpubench_client.cli.backend import is_local, open_backend
+    from gpubench_client.cli.delivery import deliver, document_out
+    from gpubench_client.cli.progress import progress_display
+    from gpubench_client.cli.run_signals import Ended, RunSignals
+    from gpubench_client.local_runs import LocalRuns, local_directory
+
+    out = document_out(out_name, output, [args.suite_file] if args.suite_file is not None else [])
     stop = StopRequest()
     error: GpubenchError | None = None
+    undelivered: GpubenchError | None = None
     document: RunDocument | None
-    with (
-        open_backend(args, output) as backend,
-        progress_display(output) as display,
-        cancel_on_interrupt(stop, display.cancelling),
-    ):
-        try:
-            document = backend.run(
-                request.benchmarks,
-                **request.options,
-                on_accepted=display.accepted,
-                on_progress=display.progress,
-                stop=stop,
-            )
-        except GpubenchError as raised:
-            error, document = request.explain(raised), raised.document
-    if document is not None:
-        deliver(document, out, output, references=args.references)
-    if isinstance(stop.reason, Cancelled):  # not a deadline, which sets it too
-        raise KeyboardInterrupt
-    if error is not None:
-        raise error
+    with RunSignals(stop) as signals:
+        with (
+            open_backend(args, output) as backend,
+            progress_display(output) as display,
+            signals.during(display, backend.stopped),
+        ):
+            try:
+                document = backend.run(
+                    request.benchmarks,
+                    **request.options,
+                    on_accepted=display.accepted,
+                    on_progress=display.progress,
+                    stop=stop,
+                )
+            except GpubenchError as raised:
+                error, document = request.explain(raised), raised.document
+        if document is not None:
+            if is_local(args) and not args.no_store:
+                LocalRuns(local_directory(args.data_dir)).keep(document, output.note)
+            try:
+                deliver(document, out, output, references=args.references)
+            except GpubenchError as raised:
+                undelivered = raised
+    if signals.received is None:
+        failure = undelivered or error
+        if failure is not None:
+            raise failure
+        return document
+    if undelivered is not None:
+        output.error(f"gpubench: {undelivered.message}")
+    raise Ended(signals.received)
 
 
 def _submit(args: argparse.Namespace, request: RunRequest, output: Output) -> None:
@@ -155,7 +198,10 @@ def _submit(args: argparse.Namespace, request: RunRequest, output: Output) -> No
         output.data(accepted)
     else:
         output.text(accepted.run_id)
-        output.note(f"`gpubench result {accepted.run_id}` shows the result once the run has ended")
+        output.note(
+            f"`gpubench watch {accepted.run_id}` follows the run; once it has ended, "
+            f"`gpubench result {accepted.run_id}` shows the result"
+        )
 
 
 COMMAND = Command("run", "measure the memory of a device", add_arguments, execute)

@@ -64,6 +64,8 @@ def describe(index: int) -> DeviceInfo:
         integrated=None if integrated is None else bool(integrated),
         pcie_generation=generation,
         pcie_lanes=lanes,
+        numa_node=pci.numa_node(address),
+        power_limit_watts=nvml.power_limit_watts(),
     )
     try:
         if asked("COMPUTE_MODE") == _PROHIBITED:

@@ -75,6 +75,7 @@ def _describe(device: Any, device_id: str, *, alias: str, kind: Kind, unavailabl
         # What OpenCL calls the global memory's cache is not the last level on GPUs.
         last_level_cache_bytes=host.last_level_cache_bytes() if on_host else None,
         pci_bus_id=_pci_address(device),
+        numa_node=pci.numa_node(_pci_address(device)),
         has_double="cl_khr_fp64" in device.extensions.split(),
         unavailable=unavailable,
     )

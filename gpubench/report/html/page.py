@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpubench import __version__
-from gpubench.comparison.compare import compare_runs
+from gpubench.comparison.sides import Side, compare_sides, whole_memory_row
 from gpubench.errors import InternalError
 from gpubench.report import device_tables, palette, tables
 from gpubench.report.extra import needs_report_extra
@@ -19,6 +19,7 @@ from gpubench.report.figures.draw import svg
 from gpubench.report.flag_notes import FlagNote, flag_notes
 from gpubench.report.headline import run_lines, verdict_lines
 from gpubench.report.markdown import HOW_TO_READ, PROJECTION, PUBLISHED, REFERENCES, SKIPPED, overview
+from gpubench.report.sides import differences_table, results_table, sides_table
 from gpubench.report.subject import Entry, Subject
 from gpubench.report.text_table import UNKNOWN, Table, clean
 from gpubench.results.kept import KeptDocument, pack
@@ -141,18 +142,13 @@ def _hardware(subject: Subject) -> Table:
 
 
 def _against_first(subject: Subject) -> list[Table]:
-    """Each further run's figures against the first run's; points of curves are left out."""
-    first, *others = subject.drawn or (None,)
-    if first is None or subject.is_fleet:
+    """Each further run against the first: figures of the whole memory, and what differs around them."""
+    if subject.is_fleet or len(subject.drawn) < 2:
         return []
-    found = []
-    for each in others:
-        verdicts = [
-            verdict for verdict in compare_runs([first.document], [each.document]) if not verdict.axes
-        ]
-        if verdicts:
-            found.append(replace(tables.verdicts(verdicts), title=f"{each.label} over {first.label}"))
-    return found
+    compared = compare_sides([Side(each.label, (each.document,)) for each in subject.drawn])
+    whole = replace(compared, rows=tuple(row for row in compared.rows if whole_memory_row(row)))
+    found = (sides_table(whole), differences_table(whole), results_table(whole)[0])
+    return [table for table in found if table.rows]
 
 
 def _details(entry: Entry) -> Details:

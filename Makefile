@@ -77,7 +77,7 @@ setup:
 	@tools/setup.sh $(VENV) server,opencl
 
 setup-test:
-	@tools/setup.sh $(VENV) server,opencl,test
+	@tools/setup.sh $(VENV) server,opencl,report,test
 
 clean:
 	rm -rf $(VENV) build dist demo bench/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,7 +8,7 @@ from gpubench import units
 from gpubench.measure.idle import describe_usage
 from gpubench.report.text_table import UNKNOWN, Table, bandwidth_cell, bits_cell, bytes_cell, clean
 from gpubench.results.document import RunDocument
-from gpubench.results.machine import DeviceInfo, Host, IdleGate, Theory
+from gpubench.results.machine import Clocks, DeviceInfo, Host, IdleGate, Theory
 
 FEW_HUGE_PAGES_RATIO = 0.5
 
@@ -99,6 +99,32 @@ def environment_facts(document: RunDocument) -> Table:
     if telemetry.before is not None:
         facts.append(("Before the run", _idle(telemetry.before)))
     return _facts("Environment", facts)
+
+
+def bus_facts(document: RunDocument) -> Table:
+    """How the device is attached, and its clocks around the run."""
+    info, env = document.device, document.environment
+    facts: list[tuple[str, object]] = []
+    if info:
+        generation, lanes = info.pcie_generation, info.pcie_lanes
+        facts += [
+            ("Device id", info.id),
+            ("PCI address", info.pci_bus_id),
+            ("PCI vendor and device", info.pci_device_id),
+            ("PCIe link", f"generation {generation} x {lanes} lanes" if generation and lanes else None),
+        ]
+    if env:
+        facts += [
+            ("Kernels, SHA-256", env.kernel_source_hash),
+            ("Clocks before the run", _clocks(env.clocks_before)),
+            ("Clocks after the run", _clocks(env.clocks_after)),
+        ]
+    return _facts("Bus and clocks", facts)
+
+
+def _clocks(clocks: Clocks) -> str | None:
+    named = (("memory", clocks.memory_hz), ("compute", clocks.compute_hz))
+    return ", ".join(f"{name} {units.format_clock(hertz)}" for name, hertz in named if hertz) or None
 
 
 def _cores(host: Host) -> str | None:

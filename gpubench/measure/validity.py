@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from gpubench.catalog.theory import CLOCK_LIMITED_RATIO
 from gpubench.devices.profile import Kind, profile_of
 from gpubench.flags import FLAGS, Flag
 from gpubench.measure.diagnostics import bimodal, drifting
@@ -16,10 +17,6 @@ from gpubench.results.machine import TelemetrySample
 UNSTABLE_TARGETS = 2
 
 USUAL_TARGET_RATIO = 0.005
-
-# GDDR7 boards run compute work 1.4 % below the nominal memory clock, and an RTX 4090 2.4 %: that
-# is how they are, and 5 % is not.
-CLOCK_LIMITED_RATIO = 0.95
 
 CONTENDED_RATIO = 0.1
 
@@ -68,7 +65,8 @@ class Evidence:
 
     ``footprint_bytes`` is what one pass goes through: None for a benchmark that means to measure
     the cache. ``sample_bytes`` is what a sample moves over the memory bus, None where the figure is
-    no bandwidth; ``peak_bytes_per_second`` the nominal theoretical peak. ``telemetry`` are the looks
+    no bandwidth; ``peak_bytes_per_second`` what no figure may exceed: the peak at
+    the live clock, else the nominal one. ``telemetry`` are the looks
     while this was measured, without idle ones. ``others_busy_ratio`` (0 to 1) is the share of the
     host's processor time that others used. ``busy_before``: others used the device when the run began,
     and were waited for in vain.

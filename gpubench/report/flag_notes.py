@@ -113,7 +113,7 @@ def _over_theory(run: RunDocument, m: Measurement) -> _Seen | None:
     peaks = _peaks(run, m)
     if rate is None or not peaks:
         return None
-    peak = min(peaks)
+    peak = list(peaks)[-1]  # overclocked memory may exceed the nominal one
     if rate.median <= peak:
         return None
     excess = rate.median / peak - 1
@@ -125,7 +125,7 @@ def _over_theory(run: RunDocument, m: Measurement) -> _Seen | None:
 
 
 def _peaks(run: RunDocument, m: Measurement) -> dict[float, str]:
-    """Upper limits of the figure, in byte/s, each with its name."""
+    """Upper limits of the figure, in byte/s, each with its name; the last one counts."""
     direction = str(m.axes.get("direction", "local"))
     if m.benchmark == "transfer" and not direction.startswith("local"):
         link = run.device and pcie_bytes_per_second(run.device.pcie_generation, run.device.pcie_lanes)
@@ -178,6 +178,10 @@ def _drifting(run: RunDocument, m: Measurement) -> _Seen | None:
     return _Seen(f"The last third of the samples took {format_percent(change)} {way} than the first", change)
 
 
+_LOWERS_CLOCKS = {"power", "thermal", "hardware_slowdown"}
+"""Why a GPU lowers clocks by itself; its memory clock can also be locked, which it does not report."""
+
+
 def _clock_limited(run: RunDocument, m: Measurement) -> _Seen | None:
     nominal = run.device.memory_clock_hz if run.device else None
     clocks = [look.memory_clock_hz for look in run.telemetry.samples if look.memory_clock_hz]
@@ -192,6 +196,8 @@ def _clock_limited(run: RunDocument, m: Measurement) -> _Seen | None:
         return None
     share = format_percent(clock / nominal)
     text = f"The memory ran at {format_clock(clock)}, {share} of its nominal {format_clock(nominal)}"
+    if clocks and not any(set(look.limits) & _LOWERS_CLOCKS for look in run.telemetry.samples):
+        return _Seen(text, -clock, "nvidia-smi -rmc: neither power nor heat holds it, so it may be locked")
     return _Seen(text, -clock)
 
 

@@ -97,6 +97,8 @@ class Theory(Record, frozen=True):
 
     ``peak_bytes_per_second`` = data rate x bus width / 8. ``source``: ``device`` from the
     device's own clock and width, ``catalog`` from its board's row, ``stated`` by the user.
+    ``memory_clock_offset_hz`` is the live memory clock less the nominal one, over the run: above 0 if the
+    memory is overclocked.
     """
 
     source: Literal["device", "catalog", "stated"]
@@ -109,6 +111,7 @@ class Theory(Record, frozen=True):
     catalog_peak_bytes_per_second: float | None = None
     published_bytes_per_second: float | None = None
     live_clock_peak_bytes_per_second: float | None = None
+    memory_clock_offset_hz: float | None = None
     notes: list[str] = msgspec.field(default_factory=list)
 
 

@@ -130,7 +130,14 @@ def test_a_low_clock_is_named_beside_the_nominal_one() -> None:
     clocks = 14_001_000_000, 10_501_000_000
     watched = Telemetry(samples=[TelemetrySample(0.0, memory_clock_hz=clock) for clock in clocks])
     bare = measurement(1400.0, "triad", "clock_limited")
-    assert "ran at 12251 MHz, 87.5 % of" in only(document(bare, telemetry=watched))
+    assert only(document(bare, telemetry=watched)) == (
+        "The memory ran at 12251 MHz, 87.5 % of its nominal 14001 MHz (triad). Try nvidia-smi -rmc: neither "
+        "power nor heat holds it, so it may be locked."
+    )
+    hot = looks(1, "thermal", memory_clock_hz=12_251_000_000)
+    assert "locked (" not in only(document(bare, telemetry=hot)) and "Try" not in only(
+        document(bare, telemetry=hot)
+    )
 
 
 def test_limits_are_named_with_their_share_of_the_telemetry() -> None:

@@ -8,8 +8,10 @@ reading to the timed section is not known either.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
+from pathlib import PurePath
 from typing import Any
 
 from gpubench.results.machine import Clocks, Telemetry, TelemetrySample, Usage
@@ -21,6 +23,9 @@ MIN_ENERGY_SECONDS = 1.0
 
 UTILISATION_SECONDS = 1.0
 """The longest sampling period of the utilisation, which is 1/6 s to 1 s (nvml.h at ``nvmlUtilization_t``)."""
+
+MAX_NAMED_PROCESSES = 8
+"""In a run document."""
 
 _IDLE = "nvmlClocksEventReasonGpuIdle"
 _LIMITS = {
@@ -125,23 +130,59 @@ class Nvml:
         One is subtracted from the count, rather than this process id from the list: in a container NVML may
         report process ids of the host. An empty list lacks this process, so it may lack others too.
         """
-        found = self._ask("nvmlDeviceGetComputeRunningProcesses")
-        return len({each.pid for each in found}) - 1 if found else None
+        computing = self._pids("Compute")
+        return len(computing) - 1 if computing else None
+
+    def processes(self) -> list[str]:
+        """Other programs that compute on the GPU or draw with it, such as ``gnome-shell (process 1234)``.
+
+        Empty also if NVML's process ids are not those of this container: then this process is not among them.
+        """
+        computing = self._pids("Compute")
+        if os.getpid() not in computing:
+            return []
+        others = sorted((computing | self._pids("Graphics")) - {os.getpid()})
+        return [f"{self._process_name(pid)} (process {pid})" for pid in others[:MAX_NAMED_PROCESSES]]
 
     def usage(self, idle_seconds: float = math.inf) -> Usage:
         """How much other programs use the GPU, to which this one gave no work for ``idle_seconds``.
 
         The utilisation covers the last second at most: if this program worked then, it is unknown for others.
         """
-        rates = self._ask("nvmlDeviceGetUtilizationRates")
-        busy = rates.gpu / 100 if rates is not None and idle_seconds >= UTILISATION_SECONDS else None
-        return Usage(kernels_busy_ratio=busy, other_processes=self.other_processes())
+        rates = self._ask("nvmlDeviceGetUtilizationRates") if idle_seconds >= UTILISATION_SECONDS else None
+        return Usage(
+            kernels_busy_ratio=rates.gpu / 100 if rates is not None else None,
+            other_processes=self.other_processes(),
+            memory_busy_ratio=rates.memory / 100 if rates is not None else None,
+            processes=self.processes(),
+        )
+
+    def others_busy_ratio(self, since_microseconds: int) -> float | None:
+        """The most that any other program used the GPU since a time on the host's clock, 0 to 1.
+
+        Null if NVML does not report it by process, or not this process.
+        """
+        rates = self._ask("nvmlDeviceGetProcessUtilization", since_microseconds)
+        if not rates or os.getpid() not in {each.pid for each in rates}:
+            return None
+        others = [max(each.smUtil, each.memUtil) for each in rates if each.pid != os.getpid()]
+        return max(others, default=0) / 100
 
     def ecc_errors_uncorrected(self) -> int | None:
         """Since the driver was loaded."""
         kind, since = "NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"
         count = self._ask("nvmlDeviceGetTotalEccErrors", self._constant(kind), self._constant(since))
         return int(count) if count is not None else None
+
+    def _pids(self, kind: str) -> set[int]:
+        found = self._ask(f"nvmlDeviceGet{kind}RunningProcesses")
+        return {int(each.pid) for each in found or []}
+
+    def _process_name(self, pid: int) -> str:
+        """Without its folder and options, which are nobody's business."""
+        found = self._ask("nvmlSystemGetProcessName", pid, of_device=False)
+        text = found.decode(errors="replace") if isinstance(found, bytes) else found or "unknown"
+        return PurePath(text.partition(" -")[0]).name or "unknown"
 
     def _at_most(self, what: str) -> int | None:
         """Maximum or current, the higher: a virtual machine may report a maximum below the current value."""
@@ -181,6 +222,7 @@ class NvmlWatch:
     def __init__(self, nvml: Nvml) -> None:
         self._nvml = nvml
         self._begin = time.monotonic()
+        self._begin_microseconds = time.time_ns() // 1000
         self._energy = nvml.energy_joules()
         self._samples: list[TelemetrySample] = []
         self._ended = threading.Event()
@@ -200,6 +242,8 @@ class NvmlWatch:
             energy_joules=self._energy_joules(),
             other_processes=self._nvml.other_processes(),
             ecc_errors_uncorrected=self._nvml.ecc_errors_uncorrected(),
+            others_device_busy_ratio=self._nvml.others_busy_ratio(self._begin_microseconds),
+            processes=self._nvml.processes(),
         )
 
     def _energy_joules(self) -> float | None:

@@ -95,7 +95,9 @@ class RunExecutor:
             )
 
         limit = wait_limit_seconds(profile, limits)
-        return wait_for_idle(self._device, limit, self._reporter.raise_if_cancelled, report)
+        return wait_for_idle(
+            self._device, limit, self._reporter.raise_if_cancelled, report, self._context.raise_clocks
+        )
 
     def _measure(self, planned: PlannedBenchmark) -> None:
         """A benchmark that fails, or cannot run on this device, does not end the others."""

@@ -42,7 +42,9 @@ def flags_of(
             telemetry=telemetry.samples,
             other_processes=telemetry.other_processes,
             others_busy_ratio=telemetry.others_busy_ratio,
+            others_device_busy_ratio=telemetry.others_device_busy_ratio,
             busy_before=telemetry.before is not None and not telemetry.before.idle,
+            usage_before=telemetry.before.usage if telemetry.before else None,
         )
     )
 
@@ -87,6 +89,7 @@ def merge(watched: Sequence[Telemetry]) -> Telemetry:
 
     energies, busy = known("energy_joules"), known("others_busy_ratio")
     throttled = known("throttled_seconds")
+    by_others = known("others_device_busy_ratio")
     return Telemetry(
         samples=[sample for each in watched for sample in each.samples],
         # The energy of a part is not the energy of the run.
@@ -96,4 +99,6 @@ def merge(watched: Sequence[Telemetry]) -> Telemetry:
         throttled_seconds=round(sum(throttled), 6) if throttled else None,
         ecc_errors_uncorrected=most("ecc_errors_uncorrected"),
         absent=next((each.absent for each in watched if each.absent), None),
+        others_device_busy_ratio=max(by_others, default=None),
+        processes=list(dict.fromkeys(name for each in watched for name in each.processes)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,11 @@ import msgspec
 from gpubench.catalog.theory import theory_for_device
 from gpubench.devices.base import Allocation, Device, Launch, Operation
 from gpubench.devices.profile import profile_of
+from gpubench.errors import OutOfDeviceMemory
 from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.kernels.source import ReadSource, read_source
 from gpubench.measure.annotate import merge, since
-from gpubench.measure.memory import Arena, parts
+from gpubench.measure.memory import Arena, parts, whole_pages
 from gpubench.measure.progress import ProgressReporter
 from gpubench.measure.sampling import (
     BUSY_LIMIT_SECONDS,
@@ -32,6 +33,9 @@ from gpubench.measure.verification.device_data import verify_device_data
 from gpubench.requests import StatedMemory
 from gpubench.results.document import Shape, Tuning
 from gpubench.results.machine import IdleGate, Telemetry, Theory
+
+RAISING_BYTES, RAISING_SECONDS = 256 << 20, 0.3
+"""A GPU takes some tens of milliseconds to raise its clocks, and seconds to lower them."""
 
 
 class Skipped(Exception):
@@ -96,6 +100,17 @@ class RunContext:
         done = warm_up(self.device, operations, limit, self.raise_if_cancelled, window)
         self.warm = True
         return done
+
+    def raise_clocks(self) -> None:
+        """Keep the device busy for a moment, so that what others do on it is seen at a benchmark's clocks."""
+        with suppress(OutOfDeviceMemory):
+            memory = self.device.allocate(whole_pages(min(RAISING_BYTES, self.free_bytes // 8)))
+            begin = time.monotonic()
+            try:
+                while time.monotonic() - begin < RAISING_SECONDS:
+                    _touch(self.device, self.programs, self.raise_if_cancelled, memory)
+            finally:
+                memory.release()
 
     def verify_data(self) -> None:
         """Once in a run, in both widths; raises ``BenchmarkFailed`` if the host computes other data."""

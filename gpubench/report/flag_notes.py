@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from gpubench.catalog.links import pcie_bytes_per_second
 from gpubench.comparison.compare import Comparison
 from gpubench.comparison.verdicts import figure_of
@@ -228,16 +230,29 @@ def _share(some: Sequence[TelemetrySample], of: Sequence[TelemetrySample]) -> st
     return format_percent(len(some) / len(of))
 
 
+_MAX_NAME = 40
+"""Of another program, with its process id."""
+
+
 def _contended(run: RunDocument, m: Measurement) -> _Seen | None:
     watched = run.telemetry
     if (watched.others_busy_ratio or 0) > CONTENDED_RATIO:
         return _Seen(f"Others used up to {format_percent(watched.others_busy_ratio or 0)} of the processors")
+    if names := watched.processes or (watched.before.usage.processes if watched.before else []):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return _Seen(f"Others on the device: {_shortened(clean(names[0]))}{more}")
     if watched.other_processes:
         programs = "program" if watched.other_processes == 1 else "programs"
         return _Seen(f"{watched.other_processes} other {programs} computed on the device")
-    if watched.before and not watched.before.idle and (usage := describe_usage(watched.before.usage)):
-        return _Seen(f"The device was busy before the run: {usage}")
+    if watched.before and not watched.before.idle:
+        usage = msgspec.structs.replace(watched.before.usage, memory_busy_ratio=None)
+        if text := describe_usage(usage):
+            return _Seen(f"The device was busy before the run: {text}")
     return None
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 3]}..."
 
 
 def _unverified(run: RunDocument, m: Measurement) -> _Seen | None:

@@ -130,12 +130,16 @@ class Usage(Record, frozen=True):
     """How much other programs use a device while this one does not; null if its runtime does not report it.
 
     ``others_busy_ratio`` is the share of the host's processor time, ``kernels_busy_ratio`` the share of the
-    time in which a GPU ran any kernel; both 0 to 1.
+    time in which a GPU ran any kernel or drew, ``memory_busy_ratio`` that in which its memory was read or
+    written; all 0 to 1. ``other_processes`` compute on it; ``processes`` are the names of those and of those
+    that draw.
     """
 
     others_busy_ratio: float | None = None
     kernels_busy_ratio: float | None = None
     other_processes: int | None = None
+    memory_busy_ratio: float | None = None
+    processes: list[str] = msgspec.field(default_factory=list)
 
 
 class IdleGate(Record, frozen=True):
@@ -152,7 +156,8 @@ class Telemetry(Record, frozen=True):
     ``others_busy_ratio`` is the share of the host's processor time that other programs (and, on
     a virtual machine, the host below) used meanwhile, 0 to 1; for a run, the highest of all parts that were
     watched. ``throttled_seconds`` is how long a quota of processor time throttled threads, summed over
-    them; null without a quota.
+    them; null without a quota. ``others_device_busy_ratio`` is the share of the time in which a GPU worked
+    for the busiest of the other programs, and ``processes`` are the names of all of them.
     """
 
     samples: list[TelemetrySample] = msgspec.field(default_factory=list)
@@ -163,3 +168,5 @@ class Telemetry(Record, frozen=True):
     ecc_errors_uncorrected: int | None = None
     absent: str | None = None
     before: IdleGate | None = None
+    others_device_busy_ratio: float | None = None
+    processes: list[str] = msgspec.field(default_factory=list)

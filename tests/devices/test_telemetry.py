@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,9 +65,10 @@ class Asked(Nvml):
 def look_at_all(nvml: Nvml) -> None:
     """All that is asked anywhere."""
     for name, method in vars(Nvml).items():
-        if not name.startswith("_") and name != "sample":
+        if not name.startswith("_") and name not in ("sample", "others_busy_ratio"):
             method(nvml)
     nvml.sample(0.0)
+    nvml.others_busy_ratio(0)
 
 
 @pytest.fixture
@@ -158,11 +161,46 @@ def test_who_else_uses_a_gpu(nvml: Any) -> None:
         DeviceGetUtilizationRates=SimpleNamespace(gpu=37, memory=5),
         DeviceGetComputeRunningProcesses=[SimpleNamespace(pid=1), SimpleNamespace(pid=2)],
     )
-    assert asked.usage() == Usage(kernels_busy_ratio=0.37, other_processes=1)
+    assert asked.usage() == Usage(kernels_busy_ratio=0.37, other_processes=1, memory_busy_ratio=0.05)
     assert nvml().usage() == Usage()
     # Its utilisation is of a second in which we worked ourselves.
     assert asked.usage(idle_seconds=0.9) == Usage(kernels_busy_ratio=None, other_processes=1)
     assert asked.usage(idle_seconds=1.0).kernels_busy_ratio == 0.37
+
+
+def test_other_programs_are_named_by_their_file_alone(nvml: Any) -> None:
+    names = {7: b"/usr/bin/gnome-shell --wayland", 8: "/opt/some game/game", 9: b"[Not Found]"}
+
+    def programs(*pids: int) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid) for pid in pids]
+
+    found = nvml(
+        DeviceGetComputeRunningProcesses=programs(os.getpid(), 8),
+        DeviceGetGraphicsRunningProcesses=programs(7, 8, 9, 10),
+        SystemGetProcessName=lambda pid: names[pid],
+    )
+    assert found.processes() == [
+        "gnome-shell (process 7)",
+        "game (process 8)",
+        "[Not Found] (process 9)",
+        "unknown (process 10)",
+    ]
+    assert found.other_processes() == 1  # those that draw do not compute
+    # In a container with process ids of its own we cannot tell which one is this program.
+    assert nvml(DeviceGetComputeRunningProcesses=programs(1, 8)).processes() == []
+
+
+def test_what_others_used_meanwhile_is_the_busiest_one(nvml: Any) -> None:
+    def rate(pid: int, sm: int, memory: int) -> SimpleNamespace:
+        return SimpleNamespace(pid=pid, smUtil=sm, memUtil=memory)
+
+    since: list[int] = []
+    rates = [rate(os.getpid(), 97, 80), rate(7, 3, 12), rate(8, 5, 1)]
+    found = nvml(DeviceGetProcessUtilization=lambda handle, begin: since.append(begin) or rates)
+    assert watch(found).others_device_busy_ratio == 0.12
+    assert 0 <= time.time() - since[0] / 1e6 < PATIENCE_SECONDS
+    assert nvml(DeviceGetProcessUtilization=[rate(7, 3, 12)]).others_busy_ratio(0) is None
+    assert nvml().others_busy_ratio(0) is None
 
 
 def test_without_nvml_the_reason_is_told(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from gpubench.devices.profile import Kind
 from gpubench.flags import Flag
 from gpubench.measure.validity import Evidence, flags, required_footprint_bytes
-from gpubench.results.machine import TelemetrySample
+from gpubench.results.machine import TelemetrySample, Usage
 
 MIB = 2**20
 GIB = 2**30
@@ -97,6 +97,20 @@ def test_what_is_not_known_is_not_held_against_a_figure() -> None:
         ({"others_busy_ratio": 0.11}, ["contended"]),
         ({"others_busy_ratio": 0.1}, []),
         ({"busy_before": True}, ["contended"]),
+        ({"busy_before": True, "usage_before": Usage(kernels_busy_ratio=0.2)}, []),
+        ({"busy_before": True, "usage_before": Usage(kernels_busy_ratio=0.6)}, ["contended"]),
+        ({"busy_before": True, "usage_before": Usage(None, 0.2, 0, 0.06)}, ["contended"]),
+        ({"busy_before": True, "usage_before": Usage(None, 0.6), "kind": "accelerator"}, ["contended"]),
+        ({"busy_before": True, "usage_before": Usage(None, 0.2), "samples_seconds": spread(0.005)},
+         ["contended"]),
+        ({"other_processes": 2, "usage_before": Usage(None, 0.0, 2)}, []),
+        ({"other_processes": 2, "usage_before": Usage(None, 0.0, 1)}, ["contended"]),  # a newcomer
+        ({"other_processes": 1, "usage_before": Usage(None, None, 1)}, ["contended"]),
+        ({"other_processes": 1, "usage_before": Usage(None, 0.0, 1), "samples_seconds": spread(0.005)},
+         ["contended"]),
+        ({"others_device_busy_ratio": 0.11}, ["contended"]),
+        ({"others_device_busy_ratio": 0.1}, []),
+        ({"samples_seconds": spread(0.005)}, []),
         ({"verified": False}, ["unverified"]),
     ],
 )  # fmt: skip

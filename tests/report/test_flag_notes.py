@@ -159,6 +159,14 @@ def test_limits_are_named_with_their_share_of_the_telemetry() -> None:
     [
         (Telemetry(others_busy_ratio=0.323), "Others used up to 32.3 % of the processors (triad). "),
         (Telemetry(other_processes=1), "1 other program computed on the device (triad). "),
+        (
+            Telemetry(other_processes=1, processes=["gnome-shell (process 812)", "firefox (process 9)"]),
+            "Others on the device: gnome-shell (process 812) and 1 more (triad). ",
+        ),
+        (
+            Telemetry(before=IdleGate(False, 2.0, Usage(None, 0.6, 0, 0.3, ["a_game (process 7)"]))),
+            "Others on the device: a_game (process 7) (triad). ",
+        ),
         (Telemetry(other_processes=2), "2 other programs computed on the device (triad). "),
         (
             Telemetry(before=IdleGate(False, 2.0, Usage(others_busy_ratio=0.63))),
@@ -192,7 +200,7 @@ def test_a_figure_of_the_memory_comes_before_points_of_curves() -> None:
     assert only(run).startswith("The interval is ±3.5 % after 2 s (1 figure and 2 points). ")
 
 
-def longest() -> RunDocument:
+def longest(named: int) -> RunDocument:
     """Every flag, with the longest numbers and names that there are."""
     fields: dict[str, Any] = {
         "parameters": usual("loaded_latency"),
@@ -207,14 +215,19 @@ def longest() -> RunDocument:
     ]
     limits = ["hardware_slowdown", "thermal"]
     look = TelemetrySample(0.1, power_watts=1234.5, temperature_celsius=100.0, limits=limits)
-    busy = IdleGate(False, 5.0, Usage(None, 1.0, 12))
-    return document(*points, telemetry=Telemetry(samples=[look], before=busy))
+    busy = IdleGate(False, 5.0, Usage(None, 1.0, 12, 1.0))
+    names = [f"{'a program with a long name' * named} (process {k})" for k in range(8 * named)]
+    return document(*points, telemetry=Telemetry(samples=[look], before=busy, processes=names))
 
 
 def test_no_note_is_longer_than_two_lines_of_100_columns() -> None:
-    runs = [longest(), document(Measurement("copy", {}, "unverified", flags=list(FLAGS)))]
+    runs = [
+        longest(named=0),
+        longest(named=2),
+        document(Measurement("copy", {}, "unverified", flags=list(FLAGS))),
+    ]
     runs += [decode_document(path.read_bytes()) for path in RESULTS.glob("amd-epyc-2-cores-*2026-11-24.json")]
-    assert set(notes(runs[0])) == set(notes(runs[1])) == set(FLAGS)
+    assert set(notes(runs[0])) == set(notes(runs[2])) == set(FLAGS)
     for run in runs:
         lines = shown(measurement_table(compare(run)), width=100).splitlines()
         report = render_markdown([run])

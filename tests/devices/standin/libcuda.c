@@ -4,7 +4,8 @@
    gpubench does not use is made beside this (see __init__.py) and answers "not supported".
 
    STANDIN_FAULT="cuMemAlloc_v2:2:20:3" lets 3 calls of a function, after the first 20, fail with an error;
-   the error -1 never returns. After one of those that end a context, every later call fails with it. */
+   the error -1 never returns. After one of those that end a context, every later call fails with it.
+   STANDIN_ATTRIBUTES="40=2,36=0" are attributes of every device, in place of those below. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -229,6 +230,11 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     for (size_t k = 0; k < sizeof ATTRIBUTES / sizeof *ATTRIBUTES; ++k)
         if (ATTRIBUTES[k].attribute == attribute) *value = ATTRIBUTES[k].value;
     if (attribute == 18) *value = getenv("STANDIN_INTEGRATED") != NULL;
+    const char *asked = getenv("STANDIN_ATTRIBUTES");
+    for (int number, other, length; asked && sscanf(asked, "%d=%d%n", &number, &other, &length) == 2;) {
+        if (number == attribute) *value = other;
+        asked += length + (asked[length] == ',');
+    }
     return OK;
 }
 int cuDevicePrimaryCtxRetain(void **context, int device) {

@@ -49,6 +49,11 @@ def available_memory_bytes() -> int | None:
     return _least(_meminfo("MemAvailable"), _GROUP.memory_left_bytes)
 
 
+def is_wsl() -> bool:
+    """Whether this Linux runs under Windows (WSL), whose driver the GPU has."""
+    return "microsoft" in (_read(Path("/proc/sys/kernel/osrelease")) or "").lower()
+
+
 def usable_cores() -> int:
     """How many threads can run at once: the cores that this process may use, or fewer by a quota."""
     allowed, quota = len(os.sched_getaffinity(0)), _GROUP.quota_cores

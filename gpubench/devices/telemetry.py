@@ -79,6 +79,11 @@ class Nvml:
         memory = self._ask("nvmlDeviceGetMemoryInfo")
         return int(memory.used) if memory is not None else None
 
+    def is_confidential(self) -> bool:
+        """Whether the GPU's and the host's memory are protected from each other (confidential computing)."""
+        state = self._ask("nvmlSystemGetConfComputeState", of_device=False)
+        return bool(getattr(state, "ccFeature", 0))
+
     def bus_width_bits(self) -> int | None:
         return self._ask("nvmlDeviceGetMemoryBusWidth") or None
 

@@ -44,6 +44,7 @@ def device_facts(document: RunDocument, theory: Theory | None) -> Table:
             ("Memory", bytes_cell(info.memory_bytes)),
             ("Last-level cache", bytes_cell(info.last_level_cache_bytes)),
             ("ECC", {True: "on", False: "off", None: UNKNOWN}[info.ecc_enabled]),
+            *(("Note", note) for note in info.notes),
         ]
     if theory:
         facts += [

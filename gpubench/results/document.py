@@ -94,9 +94,10 @@ class Measurement(Record, frozen=True):
     their number in one sample, if they are counted: dependent ones give ``latency_seconds``, the time of
     one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
     the position on a curve, by which runs are compared; ``places`` are positions that differ between runs,
-    such as when a window began. ``stopped_because`` is why the series of samples ended, as a sentence;
-    ``stop_code``, ``stop_unmet_code`` and ``stop_values`` are the same for programs (docs/run-document.md
-    lists the codes).
+    such as when a window began. ``discarded_samples`` are not among the samples: the device began them before
+    the host had queued them, so that they timed the host. ``stopped_because`` is why the series of samples
+    ended, as a sentence; ``stop_code``, ``stop_unmet_code`` and ``stop_values`` are the same for programs
+    (docs/run-document.md lists the codes).
     """
 
     benchmark: str
@@ -131,6 +132,7 @@ class Measurement(Record, frozen=True):
     stop_values: dict[str, int | float | None] = msgspec.field(default_factory=dict)
     warm_up_seconds: float | None = None
     default_parameters: bool = True
+    discarded_samples: int = 0
 
 
 class Finding(Record, frozen=True):

@@ -17,7 +17,7 @@ class DeviceInfo(Record, frozen=True):
     ``hardware_id`` is equal for two runtimes' views of one piece of hardware (PCI address, or
     ``host``). ``unavailable`` is the reason why a device that exists cannot be opened. Without ``has_double``
     kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
-    vendor and device, such as ``10de:2b85``.
+    vendor and device, such as ``10de:2b85``. ``notes`` are sentences on what is particular here.
     """
 
     id: str
@@ -45,6 +45,7 @@ class DeviceInfo(Record, frozen=True):
     pcie_lanes: int | None = None
     has_double: bool = True
     unavailable: str | None = None
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
 class RuntimeStatus(Record, frozen=True):

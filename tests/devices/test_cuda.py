@@ -233,3 +233,41 @@ def test_a_device_knows_of_its_own_work_when_it_tells_of_others(in_place: Place)
     in_place()
     ended = subprocess.run([sys.executable, "-c", OWN_WORK], capture_output=True, text=True)
     assert (ended.stdout.split(), ended.stderr) == (["True", "False"], "")
+
+
+LATE = """
+import sys
+from gpubench.devices import host
+from gpubench.devices.base import Copy
+from gpubench.devices.cuda import hold
+from gpubench.devices.cuda.runtime import CudaRuntime
+
+host.is_wsl = lambda: "wsl" in sys.argv
+runtime = CudaRuntime()
+[info] = runtime.devices()
+device = runtime.open(info.id)
+memory = device.allocate(8192)
+copies = [Copy(memory.view(0, 4096), memory.view(4096, 4096), 4096)] * 50
+told = []
+release = hold.Hold.release
+
+def release_late(self):
+    while hold.LIMIT_CYCLES == 1 and not self.gave_up:
+        pass
+    release(self)
+
+hold.Hold.release = release_late
+for limit in (1 << 40, 1, 1 << 40):
+    hold.LIMIT_CYCLES = limit
+    told.append(device.run(copies) > 0 and device.late_starts)
+print(*told, len(info.notes), *info.notes)
+"""
+
+
+@pytest.mark.parametrize(("system", "told"), [("linux", "0 1 1 0"), ("wsl", "0 0 0 1 work is not held")])
+def test_a_run_that_began_before_it_was_queued_is_told(in_place: Place, system: str, told: str) -> None:
+    """By the kernel that holds it, once it gives up; under Windows nothing is held, and a note says so."""
+    in_place()
+    ended = subprocess.run([sys.executable, "-c", LATE, system], capture_output=True, text=True)
+    assert ended.stderr == ""
+    assert ended.stdout.startswith(told)

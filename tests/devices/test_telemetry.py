@@ -147,6 +147,12 @@ def test_a_clock_of_0_is_not_known(nvml: Any) -> None:
     assert nvml(DeviceGetClockInfo=0).clocks() == Clocks()
 
 
+def test_confidential_computing_is_seen(nvml: Any) -> None:
+    assert nvml(SystemGetConfComputeState=SimpleNamespace(ccFeature=1)).is_confidential()
+    assert not nvml(SystemGetConfComputeState=SimpleNamespace(ccFeature=0)).is_confidential()
+    assert not nvml().is_confidential()
+
+
 def test_an_idle_gpu_says_nothing_of_a_measurement(nvml: Any) -> None:
     assert watch(nvml(DeviceGetCurrentClocksEventReasons=IDLE)).samples == []
 

@@ -134,6 +134,8 @@ class SimulatedDevice:
     peer_infos: list[DeviceInfo] = field(default_factory=list)
     allocations: list[SimulatedAllocation] = field(default_factory=list)
     """Those that are not released."""
+    late_starts: int = 0
+    """A test that lets a run begin late adds one."""
     runs: list[list[Operation]] = field(default_factory=list)
 
     compiler = "nothing"

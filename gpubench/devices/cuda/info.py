@@ -7,7 +7,7 @@ import ctypes
 import msgspec
 import pycuda.driver as cuda
 
-from gpubench.devices import pci
+from gpubench.devices import host, pci
 from gpubench.devices.cuda import compiler
 from gpubench.devices.telemetry import Nvml
 from gpubench.errors import GpubenchError
@@ -64,6 +64,7 @@ def describe(index: int) -> DeviceInfo:
         integrated=None if integrated is None else bool(integrated),
         pcie_generation=generation,
         pcie_lanes=lanes,
+        notes=[note for note in (why_not_held(nvml),) if note],
     )
     try:
         if asked("COMPUTE_MODE") == _PROHIBITED:
@@ -72,6 +73,17 @@ def describe(index: int) -> DeviceInfo:
     except GpubenchError as error:
         return msgspec.structs.replace(info, unavailable=error.message)
     return info
+
+
+def why_not_held(nvml: Nvml) -> str | None:
+    """Why work cannot be held until all of it is queued (see hold.py), as a note; null if it can."""
+    if host.is_wsl():
+        reason = "Windows gives the GPU work in batches, when it sees fit"
+    elif nvml.is_confidential():
+        reason = "under confidential computing a kernel does not see the host's memory while it runs"
+    else:
+        return None
+    return f"work is not held until all of it is queued, so that short kernels include launches: {reason}"
 
 
 def _uuid(index: int) -> str | None:

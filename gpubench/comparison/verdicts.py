@@ -28,8 +28,8 @@ MINIMUM_RUNS = 5
 its own: only the spread between runs shows how far a figure repeats. By chance, all runs of one side are
 above all of the other in 2 of C(2n, n) cases: 10 % of three runs a side, 0.8 % of five."""
 
-NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples"})
-"""Parameters that change how long is measured and with which data, not what a figure means."""
+NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples", "host_nodes"})
+"""Parameters that change how long is measured, with which data or how many points, not what a figure is."""
 
 
 @dataclass(frozen=True)

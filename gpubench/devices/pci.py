@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+ADDRESS = re.compile(r"([0-9a-f]{8})(:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])")
+"""In our format: the domain, and the rest, which Linux writes in the same way."""
+
 
 def format_address(domain: int, bus: int, device: int, function: int) -> str:
     """In NVML's format: ``00000000:41:00.0``."""

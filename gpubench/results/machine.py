@@ -18,6 +18,7 @@ class DeviceInfo(Record, frozen=True):
     ``host``). ``unavailable`` is the reason why a device that exists cannot be opened. Without ``has_double``
     kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
     vendor and device, such as ``10de:2b85``. ``notes`` are sentences on what is particular here.
+    ``numa_node`` is the node of the host's memory that it hangs on.
     """
 
     id: str
@@ -46,6 +47,7 @@ class DeviceInfo(Record, frozen=True):
     has_double: bool = True
     unavailable: str | None = None
     notes: list[str] = msgspec.field(default_factory=list)
+    numa_node: int | None = None
 
 
 class RuntimeStatus(Record, frozen=True):

@@ -7,7 +7,7 @@ import ctypes
 import msgspec
 import pycuda.driver as cuda
 
-from gpubench.devices import host, pci
+from gpubench.devices import host, numa, pci
 from gpubench.devices.cuda import compiler
 from gpubench.devices.telemetry import Nvml
 from gpubench.errors import GpubenchError
@@ -64,6 +64,7 @@ def describe(index: int) -> DeviceInfo:
         integrated=None if integrated is None else bool(integrated),
         pcie_generation=generation,
         pcie_lanes=lanes,
+        numa_node=numa.node_of_device(address),
         notes=[note for note in (why_not_held(nvml),) if note],
     )
     try:

@@ -39,7 +39,7 @@ def node_of_device(pci_address: str, system: Path = SYSTEM) -> int | None:
 
 
 def nodes(system: Path = SYSTEM) -> Mapping[int, frozenset[int]]:
-    """The processors of each node with memory; one without processors, as a GPU's memory can be, is left out."""
+    """The processors of each node with memory; one without processors is a GPU's own memory."""
     folder = system / "devices/system/node"
     try:
         with_memory = _numbers((folder / "has_memory").read_text())

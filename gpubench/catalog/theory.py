@@ -14,7 +14,7 @@ from __future__ import annotations
 import msgspec
 
 from gpubench.catalog.load import Board
-from gpubench.catalog.lookup import board_for_device, find_board, find_technology, technology_for
+from gpubench.catalog.lookup import board_for_device, find_board, find_technology, is_slice, technology_for
 from gpubench.errors import CatalogError
 from gpubench.requests import StatedMemory
 from gpubench.results.machine import DeviceInfo, Theory
@@ -32,6 +32,13 @@ CLOCK_LIMITED_RATIO = 0.95
 
 MAX_OVERCLOCK_RATIO = 1.3
 """GDDR7 of 28 Gbit/s was overclocked to 34, by 21 %; a clock far above that is misread."""
+
+
+INLINE_ECC = (
+    "ECC is on: GDDR memory stores its bits beside the data and moves them over the same bus, so a part of "
+    "the peak is theirs; with ECC off the same GPU reaches more (NVIDIA's CUDA C++ Best Practices Guide, "
+    "'Theoretical Bandwidth Calculation': about 20 % on one GPU; HBM has a bus of its own for them)"
+)
 
 
 def peak_bytes_per_second(data_rate_bits_per_second: float, bus_width_bits: int) -> float:
@@ -82,7 +89,10 @@ def theory_for_device(info: DeviceInfo, stated: StatedMemory | None = None) -> T
     if info.kind == "cpu":
         return None
     board = board_for_device(info)
-    return _from_device(info, board) or (_from_catalog(info, board) if board else None)
+    found = _from_device(info, board) or (_from_catalog(info, board) if board else None)
+    if found and info.ecc_enabled and (found.family or "").startswith("GDDR"):
+        return msgspec.structs.replace(found, notes=[*found.notes, INLINE_ECC])
+    return found
 
 
 def live_clock_peak(theory: Theory, memory_hz: float | None) -> float | None:
@@ -164,6 +174,8 @@ def _from_device(info: DeviceInfo, board: Board | None) -> Theory | None:
     peak = peak_bytes_per_second(rate, width)
     if board is None:
         notes = ["the board is not in the catalogue: its memory technology is not known"]
+        if is_slice(info.name):
+            notes = [f"a part of a board: the peak is that of {width} bit of its bus"]
         return Theory("device", peak, rate, width, notes=notes)
     row_peak = board_peak_bytes_per_second(board)
     notes = []

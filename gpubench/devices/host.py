@@ -10,13 +10,16 @@ import math
 import os
 import platform
 import re
-import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpubench import systems
 from gpubench.devices.control_group import ControlGroup
 from gpubench.results.machine import Host, Telemetry, Usage
+
+systems.require_linux()
+import resource  # noqa: E402  (not elsewhere)
 
 _GROUP = ControlGroup()
 
@@ -52,6 +55,11 @@ def available_memory_bytes() -> int | None:
 def is_wsl() -> bool:
     """Whether this Linux runs under Windows (WSL), whose driver the GPU has."""
     return "microsoft" in (_read(Path("/proc/sys/kernel/osrelease")) or "").lower()
+
+
+def is_jetson() -> bool:
+    """Whether this is one of NVIDIA's boards with a processor and an integrated GPU (Tegra)."""
+    return _read(Path("/etc/nv_tegra_release")) is not None
 
 
 def usable_cores() -> int:

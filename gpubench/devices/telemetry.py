@@ -14,6 +14,7 @@ import time
 from pathlib import PurePath
 from typing import Any
 
+from gpubench.devices import host
 from gpubench.results.machine import Clocks, Telemetry, TelemetrySample, Usage
 
 PERIOD_SECONDS = 0.05
@@ -26,6 +27,8 @@ UTILISATION_SECONDS = 1.0
 
 MAX_NAMED_PROCESSES = 8
 """In a run document."""
+
+_MPS_SERVER = "nvidia-cuda-mps-server"
 
 _IDLE = "nvmlClocksEventReasonGpuIdle"
 _LIMITS = {
@@ -45,10 +48,12 @@ _LIMITS = {
 class Nvml:
     """NVML's view of one GPU; all null if the library or the module is missing (``absent``).
 
-    May be used from several threads, like NVML itself.
+    May be used from several threads, like NVML itself. NVML's handle of a part of a GPU (MIG) is that of the
+    whole board: what it reports of that part's neighbours as well is null for a ``part``.
     """
 
-    def __init__(self, pci_bus_id: str) -> None:
+    def __init__(self, pci_bus_id: str, *, part: bool = False) -> None:
+        self._part = part
         self._nvml: Any = None
         self._handle: Any = None
         self.absent: str | None = None
@@ -62,6 +67,10 @@ class Nvml:
             self.absent = "nvidia-ml-py is not installed: pip install '.[cuda]' in the checkout"
         except Exception as error:  # NVMLError and its many subclasses, made at run time
             self.absent = f"NVML: {error}"
+            if host.is_jetson():
+                self.absent += (
+                    "; a Jetson has NVML from JetPack 7 on, so clocks and power are not watched here"
+                )
 
     def driver(self) -> str | None:
         """Such as ``580.65.06``."""
@@ -76,8 +85,13 @@ class Nvml:
 
     def memory_used_bytes(self) -> int | None:
         """By all programs, and by the driver itself."""
-        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        memory = self._ask_if_whole("nvmlDeviceGetMemoryInfo")
         return int(memory.used) if memory is not None else None
+
+    def board_memory_bytes(self) -> int | None:
+        """Of the whole board, also of a part."""
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        return int(memory.total) if memory is not None else None
 
     def is_confidential(self) -> bool:
         """Whether the GPU's and the host's memory are protected from each other (confidential computing)."""
@@ -114,7 +128,7 @@ class Nvml:
         reasons = reasons or 0
         if reasons & self._constant(_IDLE):
             return None
-        clocks, milliwatts = self.clocks(), self._ask("nvmlDeviceGetPowerUsage")
+        clocks, milliwatts = self.clocks(), self._ask_if_whole("nvmlDeviceGetPowerUsage")
         return TelemetrySample(
             seconds=round(seconds, 4),
             memory_clock_hz=clocks.memory_hz,
@@ -126,7 +140,7 @@ class Nvml:
 
     def energy_joules(self) -> float | None:
         """Since the driver was loaded."""
-        millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        millijoules = self._ask_if_whole("nvmlDeviceGetTotalEnergyConsumption")
         return millijoules / 1000 if millijoules is not None else None
 
     def other_processes(self) -> int | None:
@@ -135,7 +149,7 @@ class Nvml:
         One is subtracted from the count, rather than this process id from the list: in a container NVML may
         report process ids of the host. An empty list lacks this process, so it may lack others too.
         """
-        computing = self._pids("Compute")
+        computing = self._computing()
         return len(computing) - 1 if computing else None
 
     def processes(self) -> list[str]:
@@ -143,18 +157,30 @@ class Nvml:
 
         Empty also if NVML's process ids are not those of this container: then this process is not among them.
         """
-        computing = self._pids("Compute")
+        computing = self._computing()
         if os.getpid() not in computing:
             return []
         others = sorted((computing | self._pids("Graphics")) - {os.getpid()})
-        return [f"{self._process_name(pid)} (process {pid})" for pid in others[:MAX_NAMED_PROCESSES]]
+        return [self._named(pid) for pid in others[:MAX_NAMED_PROCESSES]]
+
+    def holders(self) -> list[str]:
+        """The programs that compute on the GPU, for one that cannot because of them."""
+        return [self._named(pid) for pid in sorted(self._computing())[:MAX_NAMED_PROCESSES]]
+
+    def uses_mps(self) -> bool:
+        """Whether programs reach the GPU through a server that merges their work (MPS)."""
+        return any(self._process_name(pid) == _MPS_SERVER for pid in self._pids("Compute"))
 
     def usage(self, idle_seconds: float = math.inf) -> Usage:
         """How much other programs use the GPU, to which this one gave no work for ``idle_seconds``.
 
         The utilisation covers the last second at most: if this program worked then, it is unknown for others.
         """
-        rates = self._ask("nvmlDeviceGetUtilizationRates") if idle_seconds >= UTILISATION_SECONDS else None
+        rates = (
+            self._ask_if_whole("nvmlDeviceGetUtilizationRates")
+            if idle_seconds >= UTILISATION_SECONDS
+            else None
+        )
         return Usage(
             kernels_busy_ratio=rates.gpu / 100 if rates is not None else None,
             other_processes=self.other_processes(),
@@ -167,7 +193,7 @@ class Nvml:
 
         Null if NVML does not report it by process, or not this process.
         """
-        rates = self._ask("nvmlDeviceGetProcessUtilization", since_microseconds)
+        rates = self._ask_if_whole("nvmlDeviceGetProcessUtilization", since_microseconds)
         if not rates or os.getpid() not in {each.pid for each in rates}:
             return None
         others = [max(each.smUtil, each.memUtil) for each in rates if each.pid != os.getpid()]
@@ -176,11 +202,20 @@ class Nvml:
     def ecc_errors_uncorrected(self) -> int | None:
         """Since the driver was loaded."""
         kind, since = "NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"
-        count = self._ask("nvmlDeviceGetTotalEccErrors", self._constant(kind), self._constant(since))
+        count = self._ask_if_whole("nvmlDeviceGetTotalEccErrors", self._constant(kind), self._constant(since))
         return int(count) if count is not None else None
 
+    def _computing(self) -> set[int]:
+        """Under MPS its server computes, for programs that are in a list of their own."""
+        computing, merged = self._pids("Compute"), self._pids("MPSCompute")
+        servers = {pid for pid in computing if self._process_name(pid) == _MPS_SERVER} if merged else set()
+        return (computing | merged) - servers
+
+    def _named(self, pid: int) -> str:
+        return f"{self._process_name(pid)} (process {pid})"
+
     def _pids(self, kind: str) -> set[int]:
-        found = self._ask(f"nvmlDeviceGet{kind}RunningProcesses")
+        found = self._ask_if_whole(f"nvmlDeviceGet{kind}RunningProcesses")
         return {int(each.pid) for each in found or []}
 
     def _process_name(self, pid: int) -> str:
@@ -206,6 +241,9 @@ class Nvml:
 
     def _constant(self, name: str) -> int:
         return int(getattr(self._nvml, name, 0))
+
+    def _ask_if_whole(self, function: str, *arguments: int) -> Any:
+        return None if self._part else self._ask(function, *arguments)
 
     def _ask(self, function: str, *arguments: int, of_device: bool = True) -> Any:
         if self._nvml is None:

@@ -11,7 +11,6 @@ from gpubench.devices import host
 from gpubench.devices.base import Device
 from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
 from gpubench.executor.messages import (
-    MAX_MEMORY_SHARE_RATIO,
     Event,
     Finished,
     Found,
@@ -135,11 +134,12 @@ class RunExecutor:
     def _refuse_too_large(self, planned: Sequence[PlannedBenchmark]) -> None:
         """Checked before anything is measured, so that no work is lost."""
         free = self._context.free_bytes
-        allowed = int(free * MAX_MEMORY_SHARE_RATIO)
+        share = self._context.profile.max_memory_share_ratio
+        allowed = int(free * share)
         for each in planned:
             footprint = each.parameters["footprint_bytes"]
             if footprint is not None and footprint > allowed:
                 raise OutOfDeviceMemory(
                     f"{each.name}: a footprint of {format_bytes(footprint)} is too large; a run may use "
-                    f"{format_bytes(allowed)}, {MAX_MEMORY_SHARE_RATIO:.0%} of {format_bytes(free)} free"
+                    f"{format_bytes(allowed)}, {share:.0%} of {format_bytes(free)} free"
                 )

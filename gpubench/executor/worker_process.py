@@ -13,6 +13,7 @@ import time
 
 import msgspec
 
+from gpubench import systems
 from gpubench.errors import DeviceLost, LineTooLong
 from gpubench.executor.messages import Command, Event
 from gpubench.framing import LineBuffer
@@ -30,6 +31,8 @@ class WorkerProcess:
     """
 
     def __init__(self) -> None:
+        """Raises ``MissingDependency`` on a system that cannot measure."""
+        systems.require_linux()
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603

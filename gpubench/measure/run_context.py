@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from gpubench.catalog.theory import theory_for_device
+from gpubench.devices import host
 from gpubench.devices.base import Allocation, Device, Launch, Operation
-from gpubench.devices.profile import profile_of
+from gpubench.devices.profile import profile_for, profile_of
 from gpubench.errors import OutOfDeviceMemory
 from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.kernels.source import ReadSource, read_source
@@ -60,7 +61,7 @@ class RunContext:
         on_tuned: Callable[[Tuning], None] = lambda tuning: None,
     ) -> None:
         self.device = device
-        self.profile = profile_of(device.info.kind)
+        self.profile = profile_for(device.info, under_windows=host.is_wsl())
         self.raise_if_cancelled = raise_if_cancelled
         self.tuned = on_tuned
         self.programs = Programs(device, read)

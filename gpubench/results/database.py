@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from pathlib import Path
 
+from gpubench import systems
 from gpubench.errors import StoreError
+
+systems.require_linux()
+import fcntl  # noqa: E402  (not elsewhere)
 
 LOCK_NAME = "gpubench.lock"
 

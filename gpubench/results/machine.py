@@ -18,7 +18,8 @@ class DeviceInfo(Record, frozen=True):
     ``host``). ``unavailable`` is the reason why a device that exists cannot be opened. Without ``has_double``
     kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
     vendor and device, such as ``10de:2b85``. ``notes`` are sentences on what is particular here.
-    ``numa_node`` is the node of the host's memory that it hangs on.
+    ``numa_node`` is the node of the host's memory that it hangs on. ``board_share_ratio`` is the share of a
+    board's memory and bus that a part of it (MIG) has.
     """
 
     id: str
@@ -48,6 +49,7 @@ class DeviceInfo(Record, frozen=True):
     unavailable: str | None = None
     notes: list[str] = msgspec.field(default_factory=list)
     numa_node: int | None = None
+    board_share_ratio: float | None = None
 
 
 class RuntimeStatus(Record, frozen=True):

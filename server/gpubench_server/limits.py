@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import InvalidParameters
-from gpubench.executor.messages import MAX_MEMORY_SHARE_RATIO
 from gpubench.protocol import messages
 
 

@@ -196,3 +196,32 @@ def test_a_device_that_reports_its_overclock_says_so() -> None:
     found = theory(RTX_4090, memory_clock_hz=11_001_000_000, bus_width_bits=384)
     assert any(note.startswith("memory overclocked by 501 MHz") for note in found.notes)
     assert found.peak_bytes_per_second == pytest.approx(1056.1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "ecc", "noted"),
+    [
+        ("NVIDIA L4", True, True),
+        ("NVIDIA A10", True, True),
+        ("NVIDIA RTX 6000 Ada Generation", True, True),
+        ("NVIDIA L4", False, False),
+        ("NVIDIA L4", None, False),
+        ("NVIDIA H100 80GB HBM3", True, False),  # HBM has bits of its own for it
+    ],
+)
+def test_ecc_that_shares_the_bus_is_noted_with_its_source(name: str, ecc: bool | None, noted: bool) -> None:
+    found = theory(name, ecc_enabled=ecc)
+    assert any("Best Practices Guide" in note for note in found.notes) == noted
+
+
+def test_a_part_of_a_board_has_the_peak_of_its_part_of_the_bus() -> None:
+    part = theory(
+        "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+        pci_device_id="10de:2330",
+        memory_clock_hz=2_619_000_000,
+        bus_width_bits=640,
+        memory_bytes=10 * 2**30,
+    )
+    assert part.peak_bytes_per_second == pytest.approx(3352e9 / 8, rel=0.001)
+    assert part.board is None
+    assert part.notes == ["a part of a board: the peak is that of 640 bit of its bus"]

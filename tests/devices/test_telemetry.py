@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gpubench.devices import host
 from gpubench.devices.telemetry import Nvml, NvmlWatch
 from gpubench.results.machine import Clocks, Telemetry, TelemetrySample, Usage
 from tests.running import PATIENCE_SECONDS
@@ -54,6 +55,7 @@ class Asked(Nvml):
 
     def __init__(self) -> None:
         self.functions: list[str] = []
+        self._part = False
 
     def _ask(self, function: str, *arguments: int, of_device: bool = True) -> None:
         self.functions.append(function)
@@ -258,3 +260,58 @@ def test_the_pci_id_is_vendor_and_device(nvml: Any) -> None:
     told = nvml(DeviceGetPciInfo=SimpleNamespace(pciDeviceId=0x2B8510DE))
     assert told.pci_device_id() == "10de:2b85"
     assert nvml().pci_device_id() is None
+
+
+WHOLE = {
+    "DeviceGetPowerUsage": 300_000,
+    "DeviceGetTotalEnergyConsumption": 1_000,
+    "DeviceGetUtilizationRates": SimpleNamespace(gpu=90, memory=50),
+    "DeviceGetComputeRunningProcesses": [SimpleNamespace(pid=7), SimpleNamespace(pid=8)],
+    "DeviceGetMemoryInfo": SimpleNamespace(used=70 << 30, total=80 << 30),
+    "DeviceGetTotalEccErrors": lambda handle, kind, since: 3,
+    "DeviceGetClockInfo": 2619,
+    "DeviceGetTemperatureV": 41,
+}
+
+
+def test_a_part_of_a_gpu_is_not_told_what_the_whole_board_does(nvml: Any) -> None:
+    """Power, energy, use and programs are those of its neighbours as well; the memory clock is theirs too."""
+    nvml(**WHOLE)
+    board, part = (Nvml("00000000:3b:00.0", part=each) for each in (False, True))
+    assert (board.memory_used_bytes(), board.energy_joules(), board.other_processes()) == (70 << 30, 1.0, 1)
+    assert (part.memory_used_bytes(), part.energy_joules(), part.other_processes()) == (None, None, None)
+    assert part.ecc_errors_uncorrected() is None
+    assert part.usage() == Usage()
+    look = part.sample(0.0)
+    assert look and (look.power_watts, look.memory_clock_hz, look.temperature_celsius) == (
+        None,
+        2_619_000_000,
+        41,
+    )
+    assert part.board_memory_bytes() == board.board_memory_bytes() == 80 << 30
+
+
+def test_under_mps_its_server_is_no_other_program(nvml: Any) -> None:
+    names = {1: b"nvidia-cuda-mps-server", 7: b"python3", 8: b"trainer"}
+
+    def programs(*pids: int) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid) for pid in pids]
+
+    merged = nvml(
+        DeviceGetComputeRunningProcesses=programs(1),
+        DeviceGetMPSComputeRunningProcesses=programs(os.getpid(), 8),
+        SystemGetProcessName=lambda pid: names.get(pid, b"python3"),
+    )
+    assert merged.uses_mps()
+    assert merged.other_processes() == 1
+    assert merged.processes() == ["trainer (process 8)"]
+    assert not nvml(DeviceGetComputeRunningProcesses=programs(7), SystemGetProcessName=b"python3").uses_mps()
+
+
+def test_a_jetson_without_nvml_is_told_from_a_broken_driver(
+    nvml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "is_jetson", lambda: True)
+    assert "JetPack 7" in (nvml(Init=NotSupported("NVML Shared Library Not Found")).absent or "")
+    monkeypatch.setattr(host, "is_jetson", lambda: False)
+    assert nvml(Init=NotSupported("Not Found")).absent == "NVML: Not Found"

@@ -18,16 +18,18 @@ from typing import Any
 import numpy as np
 import pycuda.driver as cuda
 
+from gpubench.catalog.lookup import is_slice
 from gpubench.devices.base import MAX_HELD_ENTRIES, Copy, Launch, Operation, Together, entries
 from gpubench.devices.cuda import compiler
 from gpubench.devices.cuda.hold import Hold
-from gpubench.devices.cuda.info import architecture, cuda_version, describe, why_not_held
+from gpubench.devices.cuda.info import EXCLUSIVE, architecture, cuda_version, describe, why_not_held
 from gpubench.devices.cuda.memory import Allocation, PinnedMemory, View
 from gpubench.devices.cuda.peers import Peers
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.telemetry import Nvml, NvmlWatch
 from gpubench.errors import (
     BenchmarkFailed,
+    DeviceInUse,
     DeviceLost,
     GpubenchError,
     NoSuchDevice,
@@ -77,8 +79,8 @@ class CudaDevice:
         self._late_starts = 0
         self._target = compiler.find_target(architecture(info), cuda_version())
         self._threads = ThreadPoolExecutor(_COMPILING_AT_ONCE, "compile")
-        self._nvml = Nvml(info.pci_bus_id or "")
-        with self._calls("opened"):
+        self._nvml = Nvml(info.pci_bus_id or "", part=is_slice(info.name))
+        with self._calls("opened"), self._told_if_in_use(index):
             context = cuda.Device(index).retain_primary_context()
             context.push()
         self._peers = Peers(index, context, others)
@@ -187,6 +189,21 @@ class CudaDevice:
             self._stream.synchronize()
         with contextlib.suppress(cuda.Error):
             cuda.Context.pop()
+
+    @contextlib.contextmanager
+    def _told_if_in_use(self, index: int) -> Iterator[None]:
+        """A device in exclusive mode belongs to the first program that opens it."""
+        try:
+            yield
+        except cuda.Error as error:
+            mode = cuda.Device(index).get_attribute(cuda.device_attribute.COMPUTE_MODE)
+            if int(mode) != EXCLUSIVE:
+                raise
+            holders = ", ".join(self._nvml.holders()) or "another program"
+            raise DeviceInUse(
+                f"{self._info.name} is in exclusive mode and in use by {holders}: wait until that ends, or "
+                f"let several programs use it with nvidia-smi -c DEFAULT ({error})"
+            ) from None
 
     def _start(self, operation: Operation) -> None:
         if not isinstance(operation, Together):

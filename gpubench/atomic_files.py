@@ -8,43 +8,58 @@ import secrets
 import stat
 from pathlib import Path
 
+_MAX_LINKS = 40
+"""Symbolic links after each other; the kernel's own limit."""
+
 
 def write_file(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``; whoever opens it sees all of the old contents or all of the new.
 
     The data go to a new file in the same folder, are flushed to the disk, and take the place of ``path``
     in one step. An existing file's permissions are kept; a new file gets those that ``open`` would give
-    it. Several writers do not disturb each other: the last one wins. If anything fails, ``path`` is as it
-    was and nothing is left beside it.
+    it. A symbolic link stays, and the file that it leads to is replaced. Several writers do not disturb
+    each other: the last one wins. If anything fails, ``path`` is as it was and nothing is left beside it.
 
-    What is not a regular file is not replaced but written in place, without this guarantee: a pipe or a
-    device, and a symbolic link, such as /dev/stdout, whose target is written.
+    What is not a regular file, such as a pipe or a device, is not replaced but written in place, without
+    this guarantee. So is an open file's own name, such as /dev/stdout.
 
     Raises ``OSError``.
     """
-    if not replaces(path):
+    target = replaced_by(path)
+    if target is None:
         with path.open("wb") as file:
             file.write(data)
         return
-    # Not named after `path`, whose name may already be as long as names may be.
-    aside = path.with_name(f".gpubench-{secrets.token_hex(8)}")
+    # Not named after `target`, whose name may already be as long as names may be.
+    aside = target.with_name(f".gpubench-{secrets.token_hex(8)}")
     try:
         with aside.open("xb") as file:
             with contextlib.suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        aside.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink()
         raise
 
 
-def replaces(path: Path) -> bool:
-    """Whether ``write_file`` puts a new file in the place of ``path``; else it writes in place."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except FileNotFoundError:
-        return True
+def replaced_by(path: Path) -> Path | None:
+    """The name at which ``write_file`` puts a new file; None if it writes ``path`` in place.
+
+    It is ``path`` without symbolic links at its end. Raises ``OSError``.
+    """
+    target = path
+    for _ in range(_MAX_LINKS):
+        try:
+            mode = target.lstat().st_mode
+        except FileNotFoundError:
+            return target
+        if not stat.S_ISLNK(mode):
+            return target if stat.S_ISREG(mode) else None
+        if target.parent.resolve().is_relative_to("/proc"):
+            return None  # the link of an open file: whoever opened it must find the data in it
+        target = target.parent / target.readlink()
+    return None  # opening it says what is wrong

@@ -15,6 +15,7 @@ from gpubench.comparison.compare import compare as compare_document
 from gpubench.comparison.verdicts import Verdict
 from gpubench.errors import InvalidParameters, MissingDependency, from_wire
 from gpubench.executor.prepare import prepare_run
+from gpubench.report.formats import RUN_FORMATS, format_of
 from gpubench.report.markdown import render_markdown
 from gpubench.report.theory import TheoryReport, describe_theory
 from gpubench.requests import BenchmarkRequest, RequestedRun, StatedMemory
@@ -73,11 +74,13 @@ class RunDocument(stored.RunDocument, frozen=True, kw_only=True):
         return pd.DataFrame.from_records(self.to_records())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON, which ``load`` and ``gpubench report`` read; raises ``OSError``.
+        """Write it as JSON, which ``load`` and ``gpubench report`` read, or its figures alone as ``.csv``.
 
-        The file is there whole or not at all, and one that was there before stays until then.
+        The file is there whole or not at all, and one that was there before stays until then. Raises
+        ``OSError``, and ``InvalidParameters`` for an ending other than these.
         """
-        write_file(Path(path), stored.encode_document(self) + b"\n")
+        data = format_of(os.fsdecode(path), RUN_FORMATS).render([self], None)
+        write_file(Path(path), data)
 
     def _repr_markdown_(self) -> str:
         return render_markdown([self])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +43,38 @@ def quick(name: str = "triad", **parameters: Any) -> dict[str, Any]:
 def long(name: str = "triad") -> dict[str, Any]:
     """A benchmark that goes on until it is stopped."""
     return quick(name, footprint_bytes=64 * MIB, time_limit_seconds=60, target_ratio=0.0001)
+
+
+def default_signals() -> None:
+    """In a child, before the program: what a test's own start (nohup, a script's &) may have ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def leads_session(terminal: int | None) -> Callable[[], None]:
+    """For a child: a session of its own, with this controlling terminal or without one."""
+
+    def prepare() -> None:
+        default_signals()
+        os.setsid()
+        if terminal is not None:
+            fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+    return prepare
+
+
+def dispositions(pid: int) -> dict[str, set[int]]:
+    """The signals that a process ignores (``SigIgn``), catches (``SigCgt``) and blocks (``SigBlk``)."""
+    fields = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {
+        name: {bit + 1 for bit in range(31) if int(fields[name], 16) >> bit & 1}
+        for name in ("SigIgn", "SigCgt", "SigBlk")
+    }
+
+
+def state(pid: int) -> str:
+    """The state of a process as one letter: ``T`` if it is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 class Lines:
@@ -140,6 +174,7 @@ class RunningServer:
         data_directory: Path,
         *options: str,
         environment: dict[str, str] | None = None,
+        prepare: Callable[[], None] = default_signals,
         **limits: float,
     ) -> None:
         self.data_directory = data_directory
@@ -156,6 +191,7 @@ class RunningServer:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **(environment or {})},
+            preexec_fn=prepare,
         )
         listening = threading.Event()
         self._logger = threading.Thread(target=self._keep_log, args=(listening,), daemon=True)

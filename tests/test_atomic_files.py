@@ -134,6 +134,26 @@ def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path: Path) -> None
         assert sorted(tmp_path.iterdir()) == [link, target]
 
 
+def test_a_link_leads_to_the_old_file_or_the_new(tmp_path: Path) -> None:
+    target, link = tmp_path / "folder" / "target", tmp_path / "link"
+    target.parent.mkdir()
+    target.write_bytes(b"before")
+    link.symlink_to(Path("folder") / "target")
+    ended = subprocess.run(
+        [sys.executable, "-c", _FULL_DISK, str(link)], capture_output=True, text=True, check=False
+    )
+    assert f"[Errno {errno.EFBIG}]" in ended.stderr
+    assert target.read_bytes() == b"before"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    with pytest.raises(OSError, match="symbolic links"):
+        write_file(link, b"data")
+
+
 def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from man_pages import man_pages
+
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
 from gpubench.report.codes import code_tables
 from gpubench.report.flag_page import flag_page
+from gpubench.report.signal_table import signal_table
 from gpubench.results.schema import render_schema
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +26,8 @@ def made() -> dict[Path, str]:
         DOCS / "flags.md": flag_page(),
         DOCS / "run-document.md": _with_tables(DOCS / "run-document.md", code_tables()),
         DOCS / "run-document.schema.json": render_schema(),
+        DOCS / "what-happens.md": _with_tables(DOCS / "what-happens.md", signal_table()),
+        **{DOCS / "man" / name: text for name, text in man_pages().items()},
     }
 
 

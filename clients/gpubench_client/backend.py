@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack, cast
 
@@ -51,6 +52,10 @@ class Backend(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
+
+    def stopped(self) -> AbstractContextManager[None]:
+        """Entered around a stop of this process (^Z): what works for it on this machine stops too."""
+        ...
 
     def devices(self) -> Devices: ...
 

@@ -56,10 +56,20 @@ class BlockingDriver:
         connection.settimeout(timeout_seconds)
         started_at = time.monotonic()
         try:
-            data = connection.recv(_RECEIVE_BYTES)
-        except (TimeoutError, BlockingIOError):
+            data: bytes | None = connection.recv(_RECEIVE_BYTES)
+        except TimeoutError:
+            data = self._received_already(connection)  # while this process was stopped
+        except BlockingIOError:
             data = None
         return Outcome(time.monotonic() - started_at, data)
+
+    @staticmethod
+    def _received_already(connection: socket.socket) -> bytes | None:
+        connection.settimeout(0.0)
+        try:
+            return connection.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
 
     def _close(self) -> None:
         if self._socket is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Self, Unpack
 
 from gpubench.benchmarks.description import Benchmarks
@@ -47,6 +48,10 @@ class Client:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def stopped(self) -> AbstractContextManager[None]:
+        """Does nothing: the server goes on, and what it sends meanwhile waits."""
+        return nullcontext()
 
     def close(self) -> None:
         """Close the connection, which cancels its runs that are not detached."""

@@ -300,7 +300,8 @@ class _Exchange:
             raise Unreachable(f"the connection to {self._address} broke: {error.strerror}") from None
         if data == b"":
             raise Unreachable(f"{self._address} closed the connection before it had answered")
-        return (self._session.feed(data) if data else []), waited_seconds
+        # More than was asked for is time in which this process was stopped, not the server silent.
+        return (self._session.feed(data) if data else []), min(waited_seconds, timeout_seconds)
 
 
 def _retry_after(error: GpubenchError) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal, Self, Unpack
 
 from gpubench.benchmarks.description import Benchmarks, describe
@@ -28,12 +29,25 @@ class LocalClient:
 
     def __init__(self, runtime: RuntimeChoice = "auto") -> None:
         self._runtimes = list(RUNTIMES) if runtime == "auto" else [runtime]
+        self._workers: Collection[WorkerProcess] = ()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Nothing to close; ``Backend`` has it for ``Client``."""
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stops the workers of a run while inside: they have no terminal whose ^Z would stop them."""
+        workers = tuple(self._workers)
+        for worker in workers:
+            worker.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for worker in workers:
+                worker.signal(signal.SIGCONT)
 
     def devices(self) -> Devices:
         probed = probe(self._runtimes)
@@ -48,14 +62,13 @@ class LocalClient:
         asked, callbacks = split_options(benchmarks, options)
         prepared = prepare_run(asked)
         with workers_for(self._runtimes) as workers:
+            self._workers = tuple(workers.values())
             probed = devices_of(workers)
             chosen = choose(probed.devices, asked.device, probed.runtimes)
             # The worker that found the device has loaded its runtime already; the others end here.
             worker = workers.pop(chosen.runtime)
         with _ending(worker):
             stop = callbacks.stop or StopRequest()
-            if stop.reason is not None:
-                raise stop.reason
             callbacks.on_accepted(
                 Accepted(request_id=None, run_id=prepared.run_id, position=0, eta_seconds=0.0)
             )

@@ -162,7 +162,7 @@ def _from_statement(stated: StatedMemory) -> Theory:
         bus_width_bits=stated.bus_width_bits,
         technology=technology.id,
         family=technology.family,
-        notes=["stated by the user, not checked against the device"],
+        notes=["stated by the user, not checked against the device; a service's gauges do not change"],
     )
 
 

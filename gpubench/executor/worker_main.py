@@ -22,6 +22,7 @@ from gpubench.errors import Cancelled, DeviceLost, GpubenchError, InternalError
 from gpubench.executor.messages import Cancel, Command, Event, Finished, Probe, Probed, Run
 from gpubench.results.document import ErrorInfo
 from gpubench.results.machine import Clocks, Telemetry
+from gpubench.signals import IGNORED_BY_WORKER
 
 EXIT_GRACE_SECONDS = 2.0
 """A run notices that its owner is gone between samples; a driver call that hangs never does."""
@@ -128,7 +129,11 @@ def _failed(error: GpubenchError) -> Finished:
 
 def main(descriptor: int) -> None:
     """Serve on an inherited socket, and exit without running the drivers' exit handlers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in IGNORED_BY_WORKER:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, IGNORED_BY_WORKER
+    )  # the owner started this process with them blocked
     end_if_blocked()
     with socket.socket(fileno=descriptor) as connection:
         serve(connection)

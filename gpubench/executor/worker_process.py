@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -17,6 +18,7 @@ from gpubench import systems
 from gpubench.errors import DeviceLost, LineTooLong
 from gpubench.executor.messages import Command, Event
 from gpubench.framing import LineBuffer
+from gpubench.signals import IGNORED_BY_WORKER
 
 GRACE_SECONDS = 3.0
 """From closing the connection to SIGKILL: killing a process that uses a GPU has frozen GPUs."""
@@ -34,7 +36,7 @@ class WorkerProcess:
         """Raises ``MissingDependency`` on a system that cannot measure."""
         systems.require_linux()
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, _blocked(IGNORED_BY_WORKER):
             self._process = subprocess.Popen(  # noqa: S603
                 # -P: files in the current folder must not shadow our modules.
                 [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
@@ -105,12 +107,27 @@ class WorkerProcess:
         self._socket.close()
 
     def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Close the connection, which ends the worker; if it does not, SIGTERM, then SIGKILL."""
+        """Close the connection, which ends the worker; if it does not, SIGKILL."""
         self._socket.close()
-        for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
-            if signal_number is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._process.pid, signal_number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace_seconds / 2)
-                return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_seconds)
+            return
+        self.signal(signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the worker and to the compilers that it started, if it is alive."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)  # the leader of its session, and so of its group
+
+
+@contextlib.contextmanager
+def _blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Processes started inside, by this thread, begin with these signals blocked, until they ignore them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

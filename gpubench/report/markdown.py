@@ -112,18 +112,18 @@ def _explanations(document: RunDocument) -> list[str]:
 
 
 def _headline(comparison: Comparison) -> str:
-    best = tables.best(comparison.results)
-    if best is None and comparison.curves:
+    shown = tables.headline(comparison.results)
+    if shown is None and comparison.curves:
         return f"**No figure of the memory as a whole; {_counted(comparison.curves)}.**"
-    if best is None:
+    if shown is None:
         return "**This run gave no figure.**"
-    text = f"**{escape(text_table.label(best))}: {format_bandwidth(best.bandwidth.median)}**"
-    text += f", interval {text_table.interval_of(best)}"
-    if best.nominal_ratio is not None:
-        text += f", {format_percent(best.nominal_ratio)} of the nominal peak"
-    if best.live_clock_ratio is not None:
-        text += f", {format_percent(best.live_clock_ratio)} of the peak at the live clock"
-    return f"{text}. Flagged: {', '.join(best.flags)}." if best.flags else f"{text}."
+    text = f"**{escape(text_table.label(shown))}: {format_bandwidth(shown.bandwidth.median)}**"
+    text += f", interval {text_table.interval_of(shown)}"
+    if shown.nominal_ratio is not None:
+        text += f", {format_percent(shown.nominal_ratio)} of the nominal peak"
+    if shown.live_clock_ratio is not None:
+        text += f", {format_percent(shown.live_clock_ratio)} of the peak at the live clock"
+    return f"{text}. Flagged: {', '.join(shown.flags)}." if shown.flags else f"{text}."
 
 
 def _counted(curves: Sequence[Curve]) -> str:
@@ -151,20 +151,20 @@ def _overview(comparisons: Sequence[Comparison]) -> text_table.Table:
     rows = []
     for comparison in comparisons:
         document = comparison.document
-        best = tables.best(comparison.results)
+        shown = tables.headline(comparison.results)
         figure = (
             (
-                text_table.label(best),
-                format_bandwidth(best.bandwidth.median),
-                text_table.interval_of(best),
-                ", ".join(best.flags) or "none",
+                text_table.label(shown),
+                format_bandwidth(shown.bandwidth.median),
+                text_table.interval_of(shown),
+                ", ".join(shown.flags) or "none",
             )
-            if best
+            if shown
             else (text_table.UNKNOWN, "no figure", text_table.UNKNOWN, text_table.UNKNOWN)
         )
         device, run = device_tables.device_name(document), text_table.clean(document.run_id)
         rows.append((device, run, text_table.clean(document.outcome), *figure))
-    columns = ("device", "run", "outcome", "best", "bandwidth", "interval", "flags")
+    columns = ("device", "run", "outcome", "shown", "bandwidth", "interval", "flags")
     return text_table.Table("Runs", columns, tuple(rows), len(columns))
 
 

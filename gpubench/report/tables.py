@@ -156,18 +156,29 @@ def verdicts(found: Sequence[Verdict]) -> Table:
     return Table("Verdicts", columns, rows, 3, last_text=1)
 
 
-def best(results: Sequence[Result]) -> Result | None:
-    """The one figure that represents a run: among those without a flag, the one with the highest low end.
+HEADLINES = ("triad", "copy", "add", "scale", "read", "write", "dot")
+"""The benchmark that represents a run: the first of these that it has, so that runs show the same one."""
 
-    A flagged one is taken only if there is no other, and one of a cache only as the last choice. The low end
-    decides because the median of a series in two groups may be in the upper one by chance.
+
+def headline(results: Sequence[Result]) -> Result | None:
+    """The one figure that represents a run; of several of one benchmark that with the highest low end.
+
+    A flagged figure counts behind one of the same benchmark without a flag. One that is not comparable is
+    taken only if there is no other. The low end decides because the median of a series in two groups may be
+    in the upper one by chance.
     """
 
-    def standing(result: Result) -> tuple[bool, bool, float]:
-        own = not flags_with("not_comparable", result.flags)
-        return not result.flags, own, result.bandwidth.low
+    def standing(result: Result) -> tuple[bool, int, bool, float]:
+        name = result.benchmark
+        rank = HEADLINES.index(name) if name in HEADLINES else len(HEADLINES)
+        return is_comparable(result), -rank, not result.flags, result.bandwidth.low
 
     return max(results, key=standing, default=None)
+
+
+def is_comparable(result: Result) -> bool:
+    """Whether the figure is the memory's own."""
+    return not flags_with("not_comparable", result.flags)
 
 
 def _narrowest(found: Sequence[Reference], brief: bool) -> list[Reference]:

@@ -13,6 +13,7 @@ from gpubench.comparison.compare import Comparison
 from gpubench.comparison.verdicts import Verdict
 from gpubench.report import device_tables, tables, text_table
 from gpubench.report.curves import Shown, shown_curves
+from gpubench.report.fitting_table import FittingTable
 from gpubench.report.flag_notes import flag_notes
 from gpubench.report.text_table import RANGE, RANGE_MARK
 from gpubench.results.machine import DeviceInfo
@@ -59,13 +60,14 @@ def _curves(shown: Shown) -> list[RenderableType]:
 
 
 def comparison_tables(comparison: Comparison) -> RenderableType:
-    """The shares of each figure, then the best one against references, projections, others' figures."""
+    """The shares of each figure, then one of them against references, projections, others' figures."""
     # A terminal has room for one column of figures.
-    best = tables.best(comparison.results)
-    references = tables.references(comparison, [best] if best else [], brief=True)
+    shown = tables.headline(comparison.results)
+    against = [shown] if shown and tables.is_comparable(shown) else []
+    references = tables.references(comparison, against, brief=True)
     projections = tables.projections(comparison)
     title = "Per pin, per module (32 bits of the bus), and time" if comparison.theory else "Time"
-    shown = [
+    parts = [
         table(_with(tables.measurements(comparison), _SHARES, f"{title} for the whole memory")),
         table(references),
         table(projections),
@@ -77,7 +79,7 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     if projections.rows:
         limits.append("A projection assumes the efficiency measured here.")
     notes = [Text(" ".join(limits), "dim")] if limits else []
-    return Group(*(each for each in shown if each.row_count), *notes)
+    return Group(*(each for each in parts if each.row_count), *notes)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
@@ -88,9 +90,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
     return shown
 
 
-def table(found: text_table.Table, style: str = "") -> Table:
+def table(found: text_table.Table, style: str = "") -> FittingTable:
     """One table of the report's model, without columns in which no figure is known."""
-    shown = Table(
+    shown = FittingTable(
         title=found.title, title_justify="left", box=box.SIMPLE, style=style, show_header=any(found.columns)
     )
     known = [
@@ -99,15 +101,11 @@ def table(found: text_table.Table, style: str = "") -> Table:
         if found.is_text(number) or any(row[number] != text_table.UNKNOWN for row in found.rows)
     ]
     for number in known:
-        text = found.is_text(number)
-        shown.add_column(
-            Text(found.columns[number]),
-            justify="left" if text else "right",
-            overflow="fold" if text else "ellipsis",
-            no_wrap=not text,  # a figure broken across lines is misread
-        )
+        add = shown.add_text_column if found.is_text(number) else shown.add_figure_column
+        add(found.columns[number])
     for row in found.rows:
         shown.add_row(*(Text(row[number]) for number in known))
+    shown.set_widths()
     return shown
 
 

@@ -162,7 +162,7 @@ class ErrorInfo(Record, frozen=True):
 class RunDocument(Record, frozen=True, kw_only=True):
     """Everything that is kept of a run. ``explanations`` describe what each of its benchmarks does."""
 
-    schema: Annotated[int, Meta(extra_json_schema={"const": versions.SCHEMA})] = versions.SCHEMA
+    schema: Annotated[int, Meta(extra_json_schema={"enum": list(versions.DESCRIBED)})] = versions.SCHEMA
     run_id: str
     outcome: Outcome
     error: ErrorInfo | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +18,8 @@ _OPTIONAL: dict[str, type[msgspec.Struct]] = {
 }
 """Fields that are null if a measurement has none; its row still has all of their keys."""
 
+_RUN_COLUMNS = ("run_id", "created_at", "device")
+
 
 def records(document: RunDocument) -> list[dict[str, Any]]:
     """One row for each measurement, in their order.
@@ -25,12 +29,31 @@ def records(document: RunDocument) -> list[dict[str, Any]]:
     ``run_id``, ``created_at`` and ``device`` (its name) come first. ``samples`` is their number, ``flags``
     are joined by commas; the samples and the first mismatches themselves are left out.
     """
-    run = {
-        "run_id": document.run_id,
-        "created_at": document.created_at,
-        "device": document.device.name if document.device else None,
-    }
+    device = document.device.name if document.device else None
+    run = dict(zip(_RUN_COLUMNS, (document.run_id, document.created_at, device), strict=True))
     return [{**run, **dict(_cells(measurement))} for measurement in document.measurements]
+
+
+def records_csv(documents: Sequence[RunDocument]) -> str:
+    """``records`` of all documents as one CSV with a header; a key that a row does not have is empty.
+
+    What is not known is empty, truth values are ``true`` and ``false``, and lists and objects are JSON.
+    """
+    rows = [row for document in documents for row in records(document)]
+    columns = list(dict.fromkeys(key for row in rows for key in row)) or list(_RUN_COLUMNS)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(row.get(key)) for key in columns] for row in rows)
+    return text.getvalue()
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    return msgspec.json.encode(value).decode()
 
 
 def _cells(measurement: Measurement) -> Iterator[tuple[str, Any]]:

@@ -19,7 +19,13 @@ Fields = dict[str, Any]
 FIRST = 1
 """The oldest version, and that of a document without ``schema``."""
 
-MIGRATIONS: Mapping[int, Callable[[Fields], Fields]] = {}
+
+def _only_new_values(fields: Fields) -> Fields:
+    """Nothing to change: the next version lists more values, such as flags, and adds fields with defaults."""
+    return fields
+
+
+MIGRATIONS: Mapping[int, Callable[[Fields], Fields]] = {1: _only_new_values}
 """From a version to the next: ``MIGRATIONS[n]`` turns a document of version n into one of version n + 1.
 
 A function returns new data and leaves its argument as it is; ``schema`` is set by the chain.
@@ -27,6 +33,9 @@ A function returns new data and leaves its argument as it is; ``schema`` is set 
 
 SCHEMA = FIRST + len(MIGRATIONS)
 """The version that this program writes."""
+
+DESCRIBED = (1, SCHEMA)
+"""The versions that the JSON Schema describes: since the first of them, only values and fields were added."""
 
 
 def migrate(fields: Fields, found: int, source: str) -> Fields:
@@ -36,10 +45,9 @@ def migrate(fields: Fields, found: int, source: str) -> Fields:
     document lacks what its version must have.
     """
     if found > SCHEMA:
-        supported = f"version {SCHEMA}" if SCHEMA == FIRST else f"versions {FIRST} to {SCHEMA}"
         raise UnsupportedDocument(
-            f"{source} has version {found} of the run document, but this program reads only {supported}; "
-            "upgrade gpubench",
+            f"{source} has version {found} of the run document, but this program reads only versions {FIRST} "
+            f"to {SCHEMA}; upgrade gpubench",
             found=found,
             supported=list(range(FIRST, SCHEMA + 1)),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
+from gpubench_server.signals import ServerSignals
 from gpubench_server.transports import POLL_SECONDS, Address, LineServer, host_port
 from gpubench_server.web import WebServer, make_application
 
@@ -91,9 +91,9 @@ class Server:
     def _serve(self, client: socket.socket) -> None:
         ClientConnection(client, self._service.respond, self._scheduler.abandon, self._limits).serve()
 
-    def run_until(self, signals: queue.SimpleQueue[int]) -> None:
-        """Serve until the first signal; then drain, until a second signal cancels all runs."""
-        _wait_for(signals)
+    def run_until(self, signals: ServerSignals) -> None:
+        """Serve until a signal; then drain, until a second signal cancels all runs."""
+        signals.wait_for_drain()
         log.info("draining: no new runs; current runs have %g s to end", self._limits.drain_seconds)
         # Connected clients are still served, and the HTTP port reports `draining`.
         self._tcp.shutdown()
@@ -101,8 +101,7 @@ class Server:
         self._scheduler.drain()
         until = time.monotonic() + self._limits.drain_seconds
         while not self._scheduler.wait_until_idle(POLL_SECONDS) and time.monotonic() < until:
-            with contextlib.suppress(queue.Empty):
-                signals.get_nowait()
+            if signals.asks_to_cancel():
                 break
         self._scheduler.cancel_all(Cancelled("the server was stopped before the run had ended"))
         self._scheduler.wait_until_idle(_CANCEL_SECONDS)
@@ -133,18 +132,6 @@ class Server:
             return "searching for devices"
         state = self._service.state
         return None if state == "ready" else state
-
-
-def _wait_for(signals: queue.SimpleQueue[int]) -> None:
-    """Wait for a signal, and wake up twice a second.
-
-    A signal that arrives between the interpreter's last check and the wait for a lock does not end the
-    wait: its handler runs when the main thread runs next.
-    """
-    while True:
-        with contextlib.suppress(queue.Empty):
-            signals.get(timeout=0.5)
-            return
 
 
 def _host_port(server: LineServer | WebServer) -> str:

@@ -6,8 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import queue
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -17,27 +15,35 @@ from urllib.parse import urlsplit
 import platformdirs
 
 import gpubench
-from gpubench.atomic_files import replaces, write_file
+from gpubench.atomic_files import write_file
+from gpubench.command_line import Parser, one_of
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed
 from gpubench_server.logs import Log
+from gpubench_server.signals import ServerSignals
 from gpubench_server.transports import Address, resolve
 
 _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _LOG_SECONDS = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until a signal ends it; returns the exit code."""
     return with_standard_streams(lambda: _command(arguments))
 
 
 def _command(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    try:
+        options = command_parser().parse(arguments)
+    except InvalidParameters as error:
+        _say(error.message)
+        return 2
     log = Log(sys.stderr, options.log_level.upper())
     code = 1
     try:
@@ -61,10 +67,7 @@ def _serve(options: argparse.Namespace) -> int:
             "the server needs prometheus-client, which is not installed; run pip install '.[server]' "
             "in the checkout"
         ) from None
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # The handler does nothing else: `shutdown` called from it would wait for itself.
-        signal.signal(number, lambda received, frame: signals.put(received))
+    signals = ServerSignals()
     server = Server(
         Settings(
             tcp=_address(options.listen, options.insecure),
@@ -94,7 +97,7 @@ def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None
     try:
         yield
     finally:
-        if replaces(path):  # a pipe or a device is not ours to remove
+        if path.is_file() and not path.is_symlink():  # a pipe or a device is not ours to remove
             path.unlink(missing_ok=True)
 
 
@@ -104,8 +107,9 @@ def _say(line: str) -> None:
         sys.stderr.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def command_parser() -> Parser:
+    """The parser of the command line."""
+    parser = Parser(
         prog="gpubench-server",
         description="Benchmark server: measures the memory of this machine's devices on request.",
     )
@@ -126,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         default=Path(platformdirs.user_data_dir("gpubench")),
-        help="directory in which runs are stored (default: %(default)s)",
+        help="directory in which runs are stored (default: gpubench in $XDG_DATA_HOME or ~/.local/share)",
     )
     parser.add_argument(
         "--address-file",
@@ -136,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--runtime",
-        choices=list(_RUNTIMES),
+        type=one_of(*_RUNTIMES),
+        metavar=f"{{{','.join(_RUNTIMES)}}}",
         default="auto",
         help="which devices to offer (default: auto, all that are installed)",
     )
@@ -154,7 +159,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--log-level",
-        choices=["debug", "info", "warning", "error"],
+        type=one_of(*_LOG_LEVELS),
+        metavar=f"{{{','.join(_LOG_LEVELS)}}}",
         default="info",
         help="the least severe messages to log (default: info)",
     )

@@ -7,10 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from tests.running import PATIENCE_SECONDS, PINNED
+from tests.running import PATIENCE_SECONDS, PINNED, default_signals
 
 GPUBENCH = [sys.executable, "-m", "gpubench_client.cli"]
 
@@ -49,13 +50,16 @@ def gpubench(*arguments: str, stdin: str = "", **changes: str) -> subprocess.Com
 class Running:
     """A command that is still running; tests wait for its lines on stderr."""
 
-    def __init__(self, *arguments: str, **changes: str) -> None:
+    def __init__(
+        self, *arguments: str, prepare: Callable[[], None] = default_signals, **changes: str
+    ) -> None:
         self.process = subprocess.Popen(
             [*GPUBENCH, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(**changes),
+            preexec_fn=prepare,
         )
         self.lines: list[str] = []
 

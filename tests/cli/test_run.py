@@ -129,9 +129,12 @@ def test_out_is_checked_before_measuring(tmp_path: Path) -> None:
 
 def test_a_full_disk_still_shows_the_document(url: str) -> None:
     ran = gpubench("run", "triad", *QUICK, "--json", "--out=/dev/full", "--server", url)
-    assert ran.returncode == 2
+    assert ran.returncode == 1
     assert decode_document(ran.stdout).outcome == "ok"
     assert "No space left" in ran.stderr.splitlines()[-1]
+    saved = Path(ran.stderr.rpartition("it is in ")[2].split()[0])
+    assert saved.read_bytes().decode() == ran.stdout
+    saved.unlink()
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])

@@ -24,7 +24,7 @@ WRONG_PARAMETERS = [
     (["run", "nope"], "no benchmark or suite 'nope'; allowed: benchmarks copy"),
     (["run", "traid"], "no benchmark or suite 'traid'; did you mean triad? `gpubench benchmarks` lists all"),
     (["run", "Helth"], "did you mean health?"),
-    (["run", "triad,copy"], "separate names with spaces: gpubench run triad copy"),
+    (["run", "triad,copyy"], "no benchmark or suite 'copyy'; did you mean copy?"),
     (["run", ""], "must have at least 1 character"),
     (["run", *["triad"] * 65], "BENCHMARK: must have at most 64 values"),
     (["run", *["full"] * 4], "BENCHMARK: 88 benchmarks in one run; allowed: 64"),
@@ -71,6 +71,13 @@ def one_line(streams: tuple[str, str]) -> str:
         *WRONG_PARAMETERS,
         (["run"], "name a benchmark or a suite"),
         (["run", "triad", "--set=dtype"], "--set dtype: write NAME=VALUE"),
+        (["run", "triad", "dtype=float"], "'dtype=float' sets a parameter; write --set dtype=float"),
+        (["run", "triad", "--dtype", "float"], "unknown option --dtype; write --set dtype=VALUE;"),
+        (["run", "triad", "--target-ratio=1"], "--target-ratio; write --set target_ratio=VALUE;"),
+        (["explain", "unstabel"], "verdict or code 'unstabel'; did you mean unstable?"),
+        (["explain"], "required: WORD; `gpubench explain --help`"),
+        (["completion", "bahs"], "SHELL: 'bahs' is not allowed; did you mean bash?"),
+        (["help", "rnu"], "no command 'rnu'; did you mean run?"),
         (["run", "triad", "--set=footprint_bytes=64XB"], "'64XB' is not a valid size"),
         (["run", "triad", "--footprint=-1"], "--footprint: '-1' is not a valid size; allowed"),
         (["run", "triad", "--footprint=nan"], "write 256MiB or 2GB"),
@@ -200,7 +207,7 @@ def test_a_newer_document_is_named_by_its_file(command: str, tmp_path: Path) -> 
     assert (ran.returncode, ran.stdout) == (2, "")
     (line,) = ran.stderr.splitlines()
     assert line.startswith(f"gpubench: {newer} has version 99")
-    assert "this program reads only version 1; upgrade gpubench" in line
+    assert "this program reads only versions 1 to 2; upgrade gpubench" in line
 
 
 def test_an_unreachable_server_is_exit_code_4() -> None:

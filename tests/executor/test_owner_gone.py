@@ -11,6 +11,7 @@ import pytest
 
 from gpubench.executor.messages import Probe
 from gpubench.executor.worker_process import WorkerProcess
+from gpubench.signals import IGNORED_BY_WORKER
 
 PATIENCE_SECONDS = 30.0
 
@@ -25,6 +26,20 @@ def test_a_worker_ends_with_its_owner(unread: bool) -> None:
         assert worker.receive(PATIENCE_SECONDS) is not None
     worker.release()
     assert worker._process.wait(PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.parametrize("number", sorted(IGNORED_BY_WORKER - {signal.SIGPIPE, signal.SIGXFSZ}))
+def test_a_signal_to_all_does_not_end_a_worker_that_starts(number: signal.Signals) -> None:
+    worker = WorkerProcess()
+    worker.signal(number)
+    worker.send(Probe(runtimes=["opencl"]))
+    try:
+        assert worker.receive(PATIENCE_SECONDS) is not None
+        worker.signal(number)
+        worker.send(Probe(runtimes=["opencl"]))
+        assert worker.receive(PATIENCE_SECONDS) is not None
+    finally:
+        worker.end()
 
 
 _PROGRAM = """

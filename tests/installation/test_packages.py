@@ -56,8 +56,16 @@ def commands(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_file_of_the_packages(packages: Path) -> None:
     [wheel] = packages.glob("gpubench_memory-*.whl")
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    expected = files("gpubench", "server", "clients")
-    assert inside == {name.removeprefix("server/").removeprefix("clients/") for name in expected}
+    expected = {
+        name.removeprefix("server/").removeprefix("clients/")
+        for name in files("gpubench", "server", "clients")
+    }
+    pages = {
+        f"{wheel.name.split('-py3')[0]}.data/data/share/man/man1/{Path(name).name}"
+        for name in files("docs/man")
+    }
+    assert len(pages) == 2
+    assert inside == expected | pages
 
 
 def test_the_sdist_is_the_checkout(packages: Path) -> None:

@@ -32,7 +32,7 @@ def test_figures_with_their_flags_in_words() -> None:
     assert "over_theory: 1867.0 GB/s is 4.2 % above the theoretical peak of 1792.1 GB/s (read)." in text
 
 
-def test_the_comparison_is_of_the_best_figure_without_a_flag() -> None:
+def test_a_figure_above_theory_is_not_compared() -> None:
     text = shown(comparison_tables(compare(document(measurement(1612.8), measurement(1867.0, "read")))))
     assert "1.80x" in text
     assert "GDDR7 32 Gbit/s (projected)" in text
@@ -61,12 +61,30 @@ def test_shares_carry_flags_and_notes_cover_only_what_is_shown() -> None:
     assert "projection" not in host
 
 
-def test_terminal_references_are_of_the_best_low_end() -> None:
-    """The highest low end of an interval decides, not the highest median."""
-    wide, narrow = measurement(44.86, "write", spread=0.5), measurement(38.65, "add")
+def heading(*measured: Measurement) -> str:
+    """The benchmark that is set against the references; empty if none is."""
+    run = document(*measured, device=processor())
+    lines = shown(comparison_tables(compare(run, references=True))).splitlines()
+    return next((line.split()[-1] for line in lines if "peak GB/s" in line), "")
+
+
+def test_references_always_stand_beside_the_same_benchmark() -> None:
+    """A faster one, or one without a flag, does not take the place of triad: runs would not be comparable."""
+    triad, write = measurement(38.65, "triad", "unstable"), measurement(44.86, "write")
+    assert heading(write, triad) == heading(triad, write) == heading(triad) == "triad"
+    assert heading(write, measurement(30, "copy")) == "copy"
+
+
+def test_of_one_benchmark_the_highest_low_end_is_shown() -> None:
+    wide, narrow = measurement(44.86, spread=0.5), measurement(38.65)
     text = shown(comparison_tables(compare(document(wide, narrow, device=processor()), references=True)))
-    heading = next(line for line in text.splitlines() if "peak GB/s" in line)
-    assert heading.split()[-1] == "add"
+    assert f"{38.65 / 448:.3f}x" in text
+    assert f"{44.86 / 448:.3f}x" not in text
+
+
+def test_a_figure_that_is_not_the_memory_s_own_is_set_against_nothing() -> None:
+    assert heading(measurement(1867.0, "triad", "cached_footprint")) == ""
+    assert heading(measurement(1867.0, "triad", "cached_footprint"), measurement(30, "read")) == "read"
 
 
 def test_a_range_keeps_its_figures_on_eighty_columns() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
+from tests.running import PATIENCE_SECONDS, Lines, RunningServer, leads_session, long, quick, within
 
 
 def test_an_idle_server_ends_at_once_with_its_workers(tmp_path: Path) -> None:
@@ -56,6 +58,36 @@ def test_a_second_signal_cancels(tmp_path: Path, number: signal.Signals) -> None
         error = client.response()["error"]
         assert error["data"]["kind"] == "cancelled"
         assert "stopped" in error["message"]
+        assert server.wait() == 0
+
+
+def test_a_run_survives_a_signal_to_the_whole_service(tmp_path: Path) -> None:
+    """systemd's SIGTERM is for every process of a service, Slurm's for every process of a job."""
+    with RunningServer(tmp_path) as server, server.connect() as client:
+        client.begin_measuring(quick(time_limit_seconds=1, target_ratio=0.0001))
+        for pid in (*server.children(), server.process.pid):
+            os.kill(pid, signal.SIGTERM)
+        assert client.response()["result"]["outcome"] == "ok"
+        assert server.wait() == 0
+
+
+def test_a_hangup_without_a_terminal_changes_nothing(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, prepare=leads_session(None)) as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert within(PATIENCE_SECONDS, lambda: "SIGHUP: nothing to reload" in " ".join(server.log))
+        server.run_ok()
+        assert server.stop() == 0
+
+
+def test_a_closed_terminal_drains(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with RunningServer(tmp_path, prepare=leads_session(theirs)) as server, server.connect() as client:
+        os.close(theirs)
+        client.begin_measuring(quick(time_limit_seconds=1, target_ratio=0.0001))
+        os.close(ours)
+        client.notified("progress", lambda _: server.get("/readyz")[0] == 503)
+        server.process.send_signal(signal.SIGHUP)  # again, as shells do
+        assert client.response()["result"]["outcome"] == "ok"
         assert server.wait() == 0
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from gpubench.command_line import one_of
+
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
@@ -52,20 +54,6 @@ def add_server(parser: argparse.ArgumentParser, text: str) -> None:
         help="how long to retry if the server is busy: seconds, or with a unit such as 5m (default: 30; "
         "0: no retry)",
     )
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """A type for one of a few names, in upper or lower case."""
-
-    def parse(text: str) -> str:
-        from gpubench_client.cli.suggestions import did_you_mean
-
-        if text.lower() in choices:
-            return text.lower()
-        hint = did_you_mean(text, choices)
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed;{hint} allowed: {', '.join(choices)}")
-
-    return parse
 
 
 def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[str], float]:

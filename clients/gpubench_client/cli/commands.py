@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpubench_client.cli import benchmarks, compare, devices, report, result, run, theory
+from gpubench_client.cli import benchmarks, compare, completion, devices, explain, report, result, run, theory
 
 COMMANDS = (
     devices.COMMAND,
@@ -12,4 +12,6 @@ COMMANDS = (
     theory.COMMAND,
     report.COMMAND,
     compare.COMMAND,
+    explain.COMMAND,
+    completion.COMMAND,
 )

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gpubench.comparison.compare import compare
+from gpubench.report.formats import RUN_FORMATS
 from gpubench.report.text_table import clean
-from gpubench.results.document import RunDocument, encode_document
+from gpubench.results.document import RunDocument
 from gpubench.units import format_bytes
-from gpubench_client.cli.files import OutFile
+from gpubench_client.cli.files import STREAM
+from gpubench_client.cli.out_file import OutFile, open_out
 from gpubench_client.cli.output import Output
+
+
+def document_out(name: str | None, output: Output, inputs: Iterable[str] = ()) -> OutFile | None:
+    """The file of ``--out``; ``--out -`` is the document on stdout, as with ``--json``."""
+    output.json = output.json or name == STREAM
+    return open_out(name, RUN_FORMATS, inputs)
 
 
 def deliver(
@@ -16,7 +26,8 @@ def deliver(
     """Write the document, and show it even if it cannot be written; ``references`` is for ``compare``."""
     try:
         if out is not None:
-            out.write(encode_document(document) + b"\n")
+            # With --json it is shown in any case.
+            out.write([document], (lambda data: None) if output.json else output.raw)
             output.note(f"wrote {out}")
     finally:
         _show(document, output, references)

@@ -1,22 +1,22 @@
-"""Files that the command line reads and writes; one that cannot be is a usage error."""
+"""Files that the command line reads; one that cannot be read is a usage error."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-from gpubench.atomic_files import replaces, write_file
 from gpubench.errors import InvalidDocument, InvalidParameters, UnsupportedDocument
 from gpubench.results.document import RunDocument, decode_document
+
+STREAM = "-"
+"""Names standard input where a file is read, and standard output where one is written."""
 
 
 def read_document(name: str) -> RunDocument:
     """A run document from a file, or from standard input for ``-``."""
-    source = "standard input" if name == "-" else name
+    source = "standard input" if name == STREAM else name
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return decode_document(data, source)
+        return decode_document(read_bytes(name), source)
     except OSError as error:
         raise InvalidParameters(f"{source} cannot be read: {error.strerror}") from None
     except InvalidDocument as error:
@@ -28,7 +28,7 @@ def read_document(name: str) -> RunDocument:
 def read_documents(name: str) -> list[RunDocument]:
     """The run documents of a folder, its ``*.json``, by name; or the one of a file."""
     try:
-        is_folder = Path(name).is_dir()
+        is_folder = name != STREAM and Path(name).is_dir()
     except OSError as error:
         raise InvalidParameters(f"{name} cannot be read: {error.strerror}") from None
     if not is_folder:
@@ -39,45 +39,9 @@ def read_documents(name: str) -> list[RunDocument]:
     return found
 
 
-class OutFile:
-    """A file to be written at the end of a run, completely or not at all.
-
-    Whatever prevents writing is reported when this is made, before minutes of measuring.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._path = Path(name)
-        try:
-            reason = self._why_not()
-        except OSError as error:  # a name that is too long, a folder that may not be searched
-            reason = error.strerror or str(error)
-        if reason:
-            raise self._refused(reason)
-
-    def _why_not(self) -> str | None:
-        target = self._path.resolve()  # what a link points to is what is written
-        if target.is_dir():
-            return "it is a folder"
-        if not target.parent.is_dir():
-            return f"there is no folder {target.parent}"
-        needed = [target.parent] if replaces(self._path) else []
-        if target.exists():
-            needed.append(target)
-        return None if all(os.access(each, os.W_OK) for each in needed) else "permission denied"
-
-    def __str__(self) -> str:
-        return str(self._path)
-
-    def write(self, data: bytes) -> None:
-        """Raises ``InvalidParameters`` if the disk is full, or the folder has been removed meanwhile."""
-        try:
-            write_file(self._path, data)
-        except OSError as error:
-            raise self._refused(error.strerror or str(error)) from None
-
-    def _refused(self, reason: str) -> InvalidParameters:
-        return InvalidParameters(f"{self._path} cannot be written: {reason}")
-
-
-def out_file(name: str | None) -> OutFile | None:
-    return OutFile(name) if name is not None else None
+def read_bytes(name: str, limit_bytes: int = -1) -> bytes:
+    """A file's contents, or standard input's for ``-``; at most ``limit_bytes``. Raises ``OSError``."""
+    if name == STREAM:
+        return sys.stdin.buffer.read(limit_bytes)
+    with Path(name).open("rb") as file:
+        return file.read(limit_bytes)

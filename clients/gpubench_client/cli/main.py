@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from signal import Signals
 
 from gpubench import errors
 from gpubench.standard_streams import with_standard_streams
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.parser import parse
 
-OK, FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 4, 130
+OK, FAILED, USAGE, UNAVAILABLE = 0, 1, 2, 4
 
 _EXIT_CODES: tuple[tuple[type[errors.GpubenchError], int], ...] = (
     (errors.InvalidParameters, USAGE),
@@ -38,7 +39,8 @@ def _run(argv: Sequence[str]) -> int:
     except errors.GpubenchError as error:
         output.error(f"gpubench: {error.message}")
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
-    except KeyboardInterrupt:
-        output.error("gpubench: interrupted")
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        number = getattr(interrupt, "number", Signals.SIGINT)  # Ended has one
+        output.error(f"gpubench: {'interrupted' if number is Signals.SIGINT else f'ended by {number.name}'}")
+        return 128 + int(number)
     return OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
@@ -33,6 +34,13 @@ class Output:
         """An answer, unchanged."""
         _write(sys.stdout, text if text.endswith("\n") else text + "\n")
 
+    def raw(self, data: bytes) -> None:
+        """An answer in a format of its own, unchanged."""
+        with _writing(sys.stdout):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
     def data(self, value: Any) -> None:
         """An answer as one line of JSON."""
         import msgspec
@@ -43,12 +51,16 @@ class Output:
         """An answer for people: tables and text, coloured on a terminal."""
         from rich.console import Console
 
-        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+        terminal = sys.stdout.isatty()
+        width = None if terminal else PIPED_WIDTH
+        console = Console(file=sys.stdout, width=width, markup=False, highlight=False)
         # Rendered first and written here: rich has its own handling of a broken pipe.
         with _writing(sys.stdout), console.capture() as rendered:
             for renderable in renderables:
                 console.print(renderable)
-        _write(sys.stdout, rendered.get())
+        text = rendered.get()
+        # Blanks at the end of a line fill a terminal's table; in a file they are noise.
+        _write(sys.stdout, text if terminal else re.sub(r" +$", "", text, flags=re.MULTILINE))
 
     def note(self, line: str) -> None:
         """A line about what is happening, on stderr; nothing if quiet."""

@@ -19,6 +19,8 @@ HEARTBEAT_SECONDS = 5.0
 
 CANCELLING = "cancelling, finished benchmarks are kept; press ^C again to exit at once"
 
+_ERASE_LINE, _SHOW_CURSOR, _HIDE_CURSOR = "\r\x1b[2K", "\x1b[?25h", "\x1b[?25l"
+
 
 class ProgressDisplay(Protocol):
     def __enter__(self) -> Self: ...
@@ -30,7 +32,15 @@ class ProgressDisplay(Protocol):
     def progress(self, progress: Progress) -> None: ...
 
     def cancelling(self) -> None:
-        """Called in a signal handler: takes no lock."""
+        """Called in a signal handler, as the next two: takes no lock."""
+        ...
+
+    def suspend(self) -> None:
+        """The process is about to be stopped: the terminal is somebody else's."""
+        ...
+
+    def resume(self) -> None:
+        """The process goes on."""
         ...
 
 
@@ -57,6 +67,12 @@ class NoDisplay:
         pass
 
     def cancelling(self) -> None:
+        pass
+
+    def suspend(self) -> None:
+        pass
+
+    def resume(self) -> None:
         pass
 
 
@@ -88,8 +104,7 @@ class LineDisplay(NoDisplay):
             self._write(f"{activity(progress)}: {figure or format_percent(progress.done_ratio)}")
 
     def cancelling(self) -> None:
-        with contextlib.suppress(OSError):  # a reader that is gone must not end what is kept
-            os.write(sys.stderr.fileno(), f"{CANCELLING}\n".encode())
+        _write_at_once(f"{CANCELLING}\n")
 
     def _finish_benchmark(self) -> None:
         if self._benchmark:
@@ -141,6 +156,18 @@ class BarDisplay(NoDisplay):
 
     def cancelling(self) -> None:
         self._cancelling = True
+
+    def suspend(self) -> None:
+        _write_at_once(_ERASE_LINE + _SHOW_CURSOR)
+
+    def resume(self) -> None:
+        _write_at_once(_HIDE_CURSOR)
+
+
+def _write_at_once(text: str) -> None:
+    """To stderr without its buffer and its lock, which a signal handler may find taken."""
+    with contextlib.suppress(OSError):  # a reader that is gone must not end what is kept
+        os.write(sys.stderr.fileno(), text.encode())
 
 
 def queue_place(accepted: Accepted) -> str:

@@ -17,20 +17,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run documents, as written by `gpubench run --out`; - is stdin",
     )
     add_references(parser)
-    add_out(parser, "write the report to FILE instead of stdout")
+    add_out(
+        parser,
+        "write the report to FILE instead of stdout, in the format of its ending: .md or .csv; - is stdout",
+    )
 
 
 def execute(args: argparse.Namespace, output: Output) -> None:
+    from gpubench.report.formats import REPORT_FORMATS
     from gpubench.report.markdown import render_markdown
-    from gpubench_client.cli.files import out_file, read_document
+    from gpubench_client.cli.files import read_document
+    from gpubench_client.cli.out_file import open_out
 
-    out = out_file(args.out)
-    text = render_markdown([read_document(name) for name in args.documents], references=args.references)
+    out = open_out(args.out, REPORT_FORMATS, inputs=args.documents)
+    documents = [read_document(name) for name in args.documents]
     if out is None:
-        output.text(text)
+        output.text(render_markdown(documents, references=args.references))
     else:
-        out.write(text.encode())
+        out.write(documents, output.raw, args.references)
         output.note(f"wrote {out}")
 
 
-COMMAND = Command("report", "turn run documents into one Markdown report", add_arguments, execute)
+COMMAND = Command("report", "turn run documents into one report", add_arguments, execute)

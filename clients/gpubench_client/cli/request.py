@@ -16,7 +16,7 @@ from gpubench.errors import CatalogError, GpubenchError, InvalidParameters, KeyC
 from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.units import parse_bytes, parse_seconds
 from gpubench_client.backend import SubmitOptions
-from gpubench_client.cli.explain import explain
+from gpubench_client.cli.request_errors import explain
 from gpubench_client.cli.suite_file import read_suites
 
 _BENCHMARK_PATH = re.compile(
@@ -107,7 +107,8 @@ def run_request(args: argparse.Namespace) -> RunRequest:
         },
         _settings(args),
     )
-    for name in (_known_name(word, file_suites) for word in args.benchmarks or file_suites):
+    words = _separate(args.benchmarks) if args.benchmarks else file_suites
+    for name in (_known_name(word, file_suites) for word in words):
         if name not in file_suites:
             request.add(name, {}, None)
             continue
@@ -119,14 +120,21 @@ def run_request(args: argparse.Namespace) -> RunRequest:
     return request
 
 
+def _separate(words: Iterable[str]) -> list[str]:
+    """``copy,triad`` are two names; raises ``InvalidParameters`` for a parameter without ``--set``."""
+    names: list[str] = []
+    for word in words:
+        if "=" in word:
+            raise InvalidParameters(f"BENCHMARK: {word!r} sets a parameter; write --set {word}")
+        names += (name for name in re.split(r"[,\s]+", word) if name or not word.strip(", "))
+    return names
+
+
 def _known_name(word: str, file_suites: Iterable[str]) -> str:
     """The benchmark or suite that is meant, in its own spelling; a server may know others."""
     known = (*file_suites, *BENCHMARKS, *suites())
     if word in known:
         return word
-    if "," in word:
-        names = " ".join(filter(None, re.split(r"[,\s]+", word)))
-        raise InvalidParameters(f"BENCHMARK: {word!r}: separate names with spaces: gpubench run {names}")
     same = {name for name in known if _folded(name) == _folded(word)}
     return same.pop() if len(same) == 1 else word
 

@@ -11,7 +11,7 @@ from gpubench_client.cli.output import Output
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN_ID", help="the id that `gpubench run` printed")
-    add_out(parser, "write the run document to FILE")
+    add_out(parser, "write the run document to FILE; with the ending .csv its figures alone; - is stdout")
     add_references(parser)
     add_server(parser, "required: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
     add_json(parser)
@@ -21,10 +21,9 @@ def execute(args: argparse.Namespace, output: Output) -> None:
     """Deliver the document as ``run`` would have, and raise the error with which the run ended."""
     from gpubench.errors import NoSuchRun, from_wire
     from gpubench_client.cli.backend import open_server
-    from gpubench_client.cli.delivery import deliver
-    from gpubench_client.cli.files import out_file
+    from gpubench_client.cli.delivery import deliver, document_out
 
-    out = out_file(args.out)
+    out = document_out(args.out, output)
     with open_server(args, output, "`gpubench result`") as client:
         try:
             document = client.result(args.run_id)

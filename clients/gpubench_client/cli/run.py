@@ -70,7 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=bus_width,
         help="width of that memory's bus, all channels together (8 to 65536)",
     )
-    add_out(parser, "write the run document to FILE, even if the run fails or is interrupted")
+    add_out(
+        parser,
+        "write the run document to FILE, even if the run fails or a signal ends it; with the ending .csv its "
+        "figures alone; - is stdout",
+    )
     parser.add_argument(
         "--deadline",
         metavar="TIME",
@@ -92,46 +96,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace, output: Output) -> None:
-    """However the run ends, write and show what it finished; then raise the error."""
-    from gpubench.errors import Cancelled, GpubenchError
+    """However the run ends, write and show what it finished; then raise the error, or ``Ended``."""
+    from gpubench.errors import GpubenchError
     from gpubench.executor.supervisor import StopRequest
     from gpubench.results.document import RunDocument
     from gpubench_client.cli.backend import open_backend
-    from gpubench_client.cli.delivery import deliver
-    from gpubench_client.cli.files import out_file
-    from gpubench_client.cli.interrupts import cancel_on_interrupt
+    from gpubench_client.cli.delivery import deliver, document_out
     from gpubench_client.cli.progress import progress_display
     from gpubench_client.cli.request import run_request
+    from gpubench_client.cli.run_signals import Ended, RunSignals
 
     request = run_request(args)
     if args.detach:
         _submit(args, request, output)
         return
-    out = out_file(args.out)
+    out = document_out(args.out, output, [args.suite_file] if args.suite_file is not None else [])
     stop = StopRequest()
     error: GpubenchError | None = None
+    undelivered: GpubenchError | None = None
     document: RunDocument | None
-    with (
-        open_backend(args, output) as backend,
-        progress_display(output) as display,
-        cancel_on_interrupt(stop, display.cancelling),
-    ):
-        try:
-            document = backend.run(
-                request.benchmarks,
-                **request.options,
-                on_accepted=display.accepted,
-                on_progress=display.progress,
-                stop=stop,
-            )
-        except GpubenchError as raised:
-            error, document = request.explain(raised), raised.document
-    if document is not None:
-        deliver(document, out, output, references=args.references)
-    if isinstance(stop.reason, Cancelled):  # not a deadline, which sets it too
-        raise KeyboardInterrupt
-    if error is not None:
-        raise error
+    with RunSignals(stop) as signals:
+        with (
+            open_backend(args, output) as backend,
+            progress_display(output) as display,
+            signals.during(display, backend.stopped),
+        ):
+            try:
+                document = backend.run(
+                    request.benchmarks,
+                    **request.options,
+                    on_accepted=display.accepted,
+                    on_progress=display.progress,
+                    stop=stop,
+                )
+            except GpubenchError as raised:
+                error, document = request.explain(raised), raised.document
+        if document is not None:
+            try:
+                deliver(document, out, output, references=args.references)
+            except GpubenchError as raised:
+                undelivered = raised
+    if signals.received is None:
+        failure = undelivered or error
+        if failure is not None:
+            raise failure
+        return
+    if undelivered is not None:
+        output.error(f"gpubench: {undelivered.message}")
+    raise Ended(signals.received)
 
 
 def _submit(args: argparse.Namespace, request: RunRequest, output: Output) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gpubench.benchmarks.suites import Suite, parse_suites
 from gpubench.errors import InvalidParameters
+from gpubench_client.cli.files import read_bytes
 
 MAX_BYTES = 1 << 20
 """A suite is a page of text; what is larger is another file."""
@@ -14,8 +13,7 @@ MAX_BYTES = 1 << 20
 def read_suites(name: str) -> dict[str, Suite]:
     """The suites by name, in the file's order; raises ``InvalidParameters``, which names file and place."""
     try:
-        with Path(name).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_bytes(name, MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise InvalidParameters("not a suite file: it is larger than 1 MiB")
         return parse_suites(data.decode())

@@ -88,6 +88,10 @@ class DeviceProfile:
     preferred_footprint_bytes: int
     """Used if the caches would allow a smaller one, so that a pass over a GPU's memory is long."""
 
+    min_pass_seconds: float = 0.0
+    """At the theoretical peak, if there is memory enough: 4 GiB are 0.6 ms on a B200, whose groups begin and
+    end within some microseconds of each other."""
+
     unknown_cache_footprint_bytes: int
     """The smallest footprint that measures memory if the size of the cache is not known."""
 
@@ -262,6 +266,7 @@ _GPU = DeviceProfile(
     min_idle_wait_seconds=1.2,
     footprint_cache_multiple=32,
     preferred_footprint_bytes=4 * _GIB,
+    min_pass_seconds=2e-3,
     unknown_cache_footprint_bytes=4 * _GIB,
     memory_share_ratio=0.9,
     max_default_memory_bytes=None,

@@ -133,7 +133,9 @@ class RunContext:
     def footprint_bytes(self, asked: int | None) -> int:
         """What the user asked for, or as much as keeps caches out."""
         info = self.device.info
-        return asked or required_footprint_bytes(info.kind, info.last_level_cache_bytes, self.free_bytes)
+        return asked or required_footprint_bytes(
+            info.kind, info.last_level_cache_bytes, self.free_bytes, self.peak_bytes_per_second
+        )
 
     @contextmanager
     def watching(self) -> Iterator[None]:

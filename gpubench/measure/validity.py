@@ -33,19 +33,28 @@ BUSY_MEMORY_RATIO = 0.05
 
 FREE_MEMORY_SHARE = 4
 
+_GIB = 1 << 30
+
 # Arrays are rounded down to whole chunks and pages, which is no reason for a flag.
 FOOTPRINT_TOLERANCE_RATIO = 0.95
 
 
 def required_footprint_bytes(
-    kind: Kind, last_level_cache_bytes: int | None, free_bytes: int | None = None
+    kind: Kind,
+    last_level_cache_bytes: int | None,
+    free_bytes: int | None = None,
+    peak_bytes_per_second: float | None = None,
 ) -> int:
     """How many bytes a benchmark goes through in all where nobody asked for another number.
 
-    What keeps the cache out, on a GPU 4 GiB or more, so that a pass is long. Never above a quarter of
-    ``free_bytes``: the share wins, and a footprint which it makes too small for the cache is flagged.
+    What keeps the cache out, on a GPU 4 GiB or more, and so much that a pass lasts 2 ms or more at the peak.
+    Never above a quarter of ``free_bytes``: the share wins, and a footprint which it makes too small for the
+    cache is flagged.
     """
-    preferred = max(uncached_bytes(kind, last_level_cache_bytes), profile_of(kind).preferred_footprint_bytes)
+    profile = profile_of(kind)
+    long_enough = math.ceil(profile.min_pass_seconds * (peak_bytes_per_second or 0.0) / _GIB) * _GIB
+    uncached = uncached_bytes(kind, last_level_cache_bytes)
+    preferred = max(uncached, profile.preferred_footprint_bytes, long_enough)
     return preferred if free_bytes is None else min(preferred, free_bytes // FREE_MEMORY_SHARE)
 
 

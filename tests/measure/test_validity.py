@@ -153,6 +153,25 @@ def test_required_footprint(kind: Kind, cache: int | None, free: int | None, exp
     assert required_footprint_bytes(kind, cache, free) == expected
 
 
+@pytest.mark.parametrize(
+    ("peak", "free_gib", "expected_gib"),
+    [
+        (8000e9, 180, 15),  # a B200, whose 4 GiB would be 0.5 ms
+        (4800e9, 140, 9),
+        (1792e9, 31, 4),
+        (8000e9, 32, 8),
+        (None, 180, 4),
+    ],
+)
+def test_a_pass_lasts_two_milliseconds_if_memory_is_ample(
+    peak: float | None, free_gib: int, expected_gib: int
+) -> None:
+    footprint = required_footprint_bytes("gpu", 50 * MIB, free_gib * GIB, peak)
+    assert footprint == expected_gib * GIB
+    assert peak is None or footprint == free_gib * GIB // 4 or footprint / peak >= 2e-3
+    assert required_footprint_bytes("cpu", 50 * MIB, free_gib * GIB, peak) == 500 * MIB
+
+
 @pytest.mark.parametrize(("cache_mib", "free_gib"), [(32, 7), (48, 11), (64, 14), (96, 30)])
 def test_a_card_with_little_memory_still_exceeds_its_cache(cache_mib: int, free_gib: int) -> None:
     """The RTX 5060 Ti with 8 GB, 5070, 5080 and 5090: a quarter of free memory is less than 4 GiB."""

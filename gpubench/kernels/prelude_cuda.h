@@ -83,6 +83,10 @@ template <typename T, int N> FUNCTION void store_streaming(pack<T, N> *pointer, 
 
 #define PREFETCH(pointer)
 
+/* Accumulators of a thread that reads: each takes registers of a load that could be in flight. With one for each
+   of eight loads, 80 registers let 512 threads run at once on a multiprocessor; with two, 56 let 1024. */
+#define READ_SUMS (UNROLL < 2 ? UNROLL : 2)
+
 #define FLOAT_OF_BITS(bits) __uint_as_float(bits)
 #define DOUBLE_OF_BITS(bits) __longlong_as_double((long long)(bits))
 #define BITS_OF_FLOAT(value) __float_as_uint(value)

@@ -58,6 +58,9 @@
 #define PREFETCH(pointer)
 #endif
 
+/* Accumulators of an item that reads: on a processor additions that wait for each other cost more than registers. */
+#define READ_SUMS UNROLL
+
 #define FLOAT_OF_BITS(bits) as_float(bits)
 #define DOUBLE_OF_BITS(bits) as_double(bits)
 #define BITS_OF_FLOAT(value) as_uint(value)

@@ -61,8 +61,8 @@ _PROCESSOR: _Table = {
 # wave of them ends later; groups that store end after one chunk.
 _GPU: _Table = {
     "read": (
-        (16, 4, 512, "grid", False, 2),
-        (16, 8, 256, "grid", False, 3),
+        (16, 4, 512, "grid", False, 3),
+        (16, 8, 256, "grid", False, 4),
         (16, 8, 512, "grid", False, 1),
         (16, 8, 512, "grid", False, 2),
         (32, 4, 512, "grid", False, 4),

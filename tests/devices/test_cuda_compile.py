@@ -134,7 +134,7 @@ def _loads_of_a_chunk(kernel: Kernel, shape: Shape) -> int:
 
 @pytest.mark.parametrize("architecture", ["sm_90", "sm_100"])
 def test_a_unit_has_64_kib_in_flight_while_it_reads(nvrtc: Compiler, architecture: str) -> None:
-    """4.8 TB/s over 132 units whose loads take 700 ns are 25 KB of each; under load they take twice as long."""
+    """4.8 TB/s over 132 units whose loads take 700 ns are 25 KB of each; under load they last twice that."""
     found = {}
     for shape in candidates(GPU, "read", "double", {}):
         text: str = programs().shaped("stream", "double", shape, STREAM_READ=1)  # type: ignore[assignment]
@@ -143,7 +143,7 @@ def test_a_unit_has_64_kib_in_flight_while_it_reads(nvrtc: Compiler, architectur
             kernel, shape, (shape.groups or 0) // (GPU.compute_units or 1)
         )
     assert {shape: nbytes for shape, nbytes in found.items() if nbytes < 64 << 10} == {}
-    assert max(found.values()) >= 96 << 10
+    assert max(found.values()) >= 128 << 10
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

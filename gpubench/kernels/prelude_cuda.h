@@ -17,6 +17,13 @@ typedef unsigned long long u64;
 #define GROUP_ID ((u64)blockIdx.x)
 #define GROUP_COUNT ((u64)gridDim.x)
 #define LOCAL_ID ((u32)threadIdx.x)
+FUNCTION u32 unit_id() {
+    u32 id;
+    asm("mov.u32 %0, %%smid;" : "=r"(id));
+    return id;
+}
+/* The multiprocessor that this group runs on. */
+#define UNIT_ID unit_id()
 #define UNROLLED _Pragma("unroll")
 #define ROLLED _Pragma("unroll 1")
 #define ATOMIC_ADD(counter, value) atomicAdd(counter, value)

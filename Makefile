@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement races bench cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement races bench units cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -40,6 +40,12 @@ peers: setup
 # Figures of this machine that should agree: the end of the cache sweep with stream's, integrity with copy.
 agreement: setup
 	@$(BIN)/python bench/agreement.py
+
+# The units in contrib/systemd by systemd's own check, which needs systemd; gpubench itself need not be installed.
+units:
+	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
+	    for unit in contrib/systemd/*; do sed 's|/usr/local/bin/gpubench|/bin/true|' "$$unit" >"$$folder/$${unit##*/}"; done && \
+	    systemd-analyze verify "$$folder"/*
 
 # Every kernel on a simulated GPU that reports data races and stray accesses: minutes, and oclgrind from the system.
 races: setup

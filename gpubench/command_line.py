@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from gpubench.errors import InvalidParameters
+from gpubench.text import encodable, not_text
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,6 +21,8 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(prog, usage, description, epilog, formatter_class=formatter, allow_abbrev=False)
+        # Of every argument that has no other type; those of files and folders have `file_name`.
+        self.register("type", None, text)
 
     def parse(self, words: Sequence[str] | None) -> argparse.Namespace:
         """Intermixed: options may stand between the names of benchmarks. None means ``sys.argv``."""
@@ -46,6 +49,19 @@ class Parser(argparse.ArgumentParser):
         from gpubench.suggestions import did_you_mean
 
         return did_you_mean(option, (each for each in self._option_string_actions if each.startswith("--")))
+
+
+def file_name(word: str) -> str:
+    """A type for the name of a file or folder, which may be any bytes."""
+    return word
+
+
+def text(word: str) -> str:
+    """A type for words that are kept, sent or looked up."""
+    problem = not_text(word)
+    if problem:
+        raise argparse.ArgumentTypeError(f"{encodable(word)} is not text: {problem}")
+    return word
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

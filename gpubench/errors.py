@@ -34,6 +34,7 @@
     |   +-- InvalidDocument           it is damaged, or is something else
     |   +-- UnsupportedDocument       a newer program wrote it
     +-- Unreachable                   no server answers (client side only)
+    +-- CheckFailed                   what was measured is not as was asked for
     +-- MissingDependency             an extra is not installed
     +-- CatalogError                  unknown board or technology
     +-- StoreError                    the data directory cannot be used
@@ -48,6 +49,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gpubench.text import encodable
+
 if TYPE_CHECKING:
     from gpubench.results.document import RunDocument
 
@@ -60,8 +63,9 @@ class GpubenchError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, /, **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
+        # It may name a path whose bytes are not UTF-8, and must be sent and stored all the same.
+        self.message = encodable(message)
+        super().__init__(self.message)
         self.details = details
 
     @property
@@ -199,6 +203,12 @@ class UnsupportedDocument(DocumentError):
 
 class Unreachable(GpubenchError):
     kind, retryable = "unreachable", True
+
+
+class CheckFailed(GpubenchError):
+    """Nothing went wrong, but the answer is the one that the caller wants to hear of by its exit code."""
+
+    kind = "check_failed"
 
 
 class MissingDependency(GpubenchError):

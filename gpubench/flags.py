@@ -20,6 +20,7 @@ Flag = Literal[
     "power_limited",
     "thermal_limited",
     "contended",
+    "throttled",
     "unverified",
 ]
 
@@ -94,6 +95,11 @@ FLAGS: dict[Flag, FlagInfo] = {
         "Other programs used the device, or the host's processors, at the same time.",
         "Stop the other work, or move it elsewhere, and repeat.",
         frozenset({"no_verdict", "no_projection", "unsteady", "slows"}),
+    ),
+    "throttled": FlagInfo(
+        "The quota of a control group (a container's CPU limit) stopped threads while they measured.",
+        "Raise or remove the quota, or give the run as many cores as it allows.",
+        frozenset({"no_projection", "unsteady", "slows"}),
     ),
     "unverified": FlagInfo(
         "The data were wrong after the benchmark: there is no figure.",

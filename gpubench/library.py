@@ -98,7 +98,8 @@ def load(source: str | os.PathLike[str] | bytes | IO[bytes] | IO[str]) -> RunDoc
         name, data = os.fspath(source), Path(source).read_bytes()
     else:
         name, read = str(getattr(source, "name", "the file")), source.read()
-        data = read if isinstance(read, bytes) else read.encode()
+        # What the file's owner had decoded as `surrogateescape` becomes the bytes that it was.
+        data = read if isinstance(read, bytes) else read.encode("utf-8", "surrogateescape")
     return RunDocument.of(stored.decode_document(data, name))
 
 

@@ -9,6 +9,15 @@ from msgspec import Meta
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
 
+Labels = Annotated[
+    dict[
+        Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,62}$")],
+        Annotated[str, Meta(max_length=256)],
+    ],
+    Meta(max_length=16),
+]
+"""The user's own words about a run, such as where it was measured."""
+
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -26,11 +35,12 @@ class StatedMemory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bus_width_bits: Annotated[int, Meta(ge=8, le=65_536)]
 
 
-class RequestedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RequestedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A requested run, on a server or on this machine.
 
     ``device`` is an id or an alias; without it the only GPU is used, else the only device. ``key``
-    identifies the request when it is sent again.
+    identifies the request when it is sent again. ``labels`` are kept in the document.
+    Defaults are not sent: a server that is older than a field takes every request without it.
     """
 
     benchmarks: Annotated[list[BenchmarkRequest | str], Meta(min_length=1, max_length=64)]
@@ -38,6 +48,7 @@ class RequestedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: Identifier | None = None
     deadline_seconds: Seconds | None = None
     memory: StatedMemory | None = None
+    labels: Labels = msgspec.field(default_factory=dict)
 
 
 class PlannedBenchmark(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,9 @@ class Reaction(Enum):
     DEFAULT = "ends at once"
     IGNORE = "ignored"
     CANCEL = "cancels the run: what was measured is written and shown, exit code 128 + the signal's number"
-    CANCEL_THEN_LEAVE = "the same, exit code 130; a second one exits at once, without a document"
+    CANCEL_THEN_LEAVE = (
+        "cancels the run as SIGTERM does, exit code 130; a second one exits at once, without a document"
+    )
     SUSPEND = "shows the cursor and stops, and its worker with it; both go on at SIGCONT (`fg`)"
     STOP = "stops until SIGCONT; its worker measures on until its messages fill the connection"
     DRAIN = "drains: no new runs, current ones end; a second one cancels them"

@@ -7,16 +7,36 @@ parameters of benchmarks.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from gpubench.errors import InvalidParameters
+from gpubench.text import encodable, not_text, places_of_no_text
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 _AT = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that are allowed, both ends included, and their unit."""
+
+    low: float
+    high: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"from {self.low:.12g} to {self.high:.12g} {self.unit}"
+
+
+def check_range(name: str, value: float, allowed: Range) -> None:
+    """Raises ``InvalidParameters``, which names the range and its unit; NaN is in no range."""
+    if not allowed.low <= value <= allowed.high:
+        raise InvalidParameters(f"{name} must be {allowed}, not {value:g}")
 
 
 def convert(data: Any, struct: type[Struct], at: str) -> Struct:
@@ -34,6 +54,15 @@ def convert(data: Any, struct: type[Struct], at: str) -> Struct:
         hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
         details = {"allowed": allowed} if allowed else {}
         raise InvalidParameters(f"{message} at {at}{path}{hint}", path=f"{at}{path}", **details) from None
+
+
+def check_text(data: Any, at: str) -> None:
+    """Raises ``InvalidParameters`` naming the first field below ``at`` whose text cannot be encoded.
+
+    Of what comes over the wire, all can: this is for requests made in Python, and so from arguments.
+    """
+    for path, text in places_of_no_text(data, at):
+        raise InvalidParameters(f"{encodable(text)} is not text: {not_text(text)} at {path}", path=path)
 
 
 def split_error(error: msgspec.ValidationError) -> tuple[str, str]:

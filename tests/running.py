@@ -196,7 +196,7 @@ class RunningServer:
         listening = threading.Event()
         self._logger = threading.Thread(target=self._keep_log, args=(listening,), daemon=True)
         self._logger.start()
-        if not listening.wait(PATIENCE_SECONDS) or self.process.poll() is not None:
+        if not listening.wait(PATIENCE_SECONDS) or not any("listening on" in line for line in self.log):
             self.kill()
             raise RuntimeError(f"the server did not start: {self.log}")
         words = next(line for line in self.log if "listening on" in line).split()

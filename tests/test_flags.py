@@ -34,8 +34,8 @@ def test_every_flag_has_a_meaning_and_a_remedy() -> None:
         ("not_comparable", {"over_theory", "cached_footprint", "unverified"}),
         ("no_verdict", {"contended"}),
         ("no_projection", set(FLAGS) - {"clock_limited"}),
-        ("unsteady", {"unstable", "drifting", "power_limited", "thermal_limited", "contended"}),
-        ("slows", {"contended", "clock_limited", "power_limited", "thermal_limited"}),
+        ("unsteady", {"unstable", "drifting", "power_limited", "thermal_limited", "contended", "throttled"}),
+        ("slows", {"contended", "throttled", "clock_limited", "power_limited", "thermal_limited"}),
     ],
 )
 def test_what_each_flag_does(effect: Effect, flags: set[Flag]) -> None:

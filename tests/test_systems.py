@@ -25,7 +25,7 @@ def elsewhere(platform: str, then: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("module", ["gpubench.devices.host", "gpubench.results.database"])
+@pytest.mark.parametrize("module", ["gpubench.devices.host"])
 def test_the_import_of_what_needs_linux_says_so(module: str) -> None:
     then = f"""
 from gpubench.errors import MissingDependency

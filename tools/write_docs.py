@@ -8,10 +8,11 @@ from man_pages import man_pages
 
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
-from gpubench.report.codes import code_tables
+from gpubench.report.codes import code_tables, fault_table
+from gpubench.report.dialects.files import check_schema
 from gpubench.report.flag_page import flag_page
 from gpubench.report.signal_table import signal_table
-from gpubench.results.schema import render_schema
+from gpubench.results.schema import document_schema, render_schema
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -25,7 +26,9 @@ def made() -> dict[Path, str]:
         DOCS / "benchmarks.md": page(found),
         DOCS / "flags.md": flag_page(),
         DOCS / "run-document.md": _with_tables(DOCS / "run-document.md", code_tables()),
-        DOCS / "run-document.schema.json": render_schema(),
+        DOCS / "run-document.schema.json": render_schema(document_schema()),
+        DOCS / "check.schema.json": render_schema(check_schema()),
+        DOCS / "check.md": _with_tables(DOCS / "check.md", fault_table()),
         DOCS / "what-happens.md": _with_tables(DOCS / "what-happens.md", signal_table()),
         **{DOCS / "man" / name: text for name, text in man_pages().items()},
     }

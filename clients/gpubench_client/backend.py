@@ -26,13 +26,14 @@ class SubmitOptions(TypedDict, total=False):
     ``device`` is an id or an alias; without one the only GPU is used, else the only device. The same
     ``key`` again gives the same run instead of a second one. ``deadline_seconds``, above 0 and up to
     86,400, is for the whole run, its time in the queue included. ``memory`` states what the memory is,
-    for devices that do not report it.
+    for devices that do not report it. ``labels`` are kept in the document.
     """
 
     device: str | None
     key: str | None
     deadline_seconds: float | None
     memory: StatedMemory | None
+    labels: dict[str, str]
 
 
 class RunOptions(SubmitOptions, total=False):

@@ -23,6 +23,7 @@ from gpubench.protocol import messages
 from gpubench.protocol.messages import Accepted, Method, RunIdParams, RunParams
 from gpubench.protocol.session import ClientSession, Event, Failure, Result
 from gpubench.results.progress import Progress
+from gpubench.validation import Range, check_range
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.backoff import Backoff
 from gpubench_client.urls import Address
@@ -35,6 +36,9 @@ BUSY = (QueueFull, TooManyConnections)
 
 STOP_POLL_SECONDS = 0.1
 """How often a ``StopRequest``, which any thread may set, is looked at while waiting."""
+
+_TIMEOUT = Range(0.001, 86_400, "s")
+_PATIENCE = Range(0, 86_400, "s")
 
 _HELLO = messages.HelloParams(client=f"gpubench/{gpubench.__version__}")
 _NO_CALLBACKS = RunCallbacks()
@@ -95,7 +99,8 @@ class ClientProtocol:
     """One server's requests, each as a generator. Run one to its end before the next.
 
     Connects for the first request, and again if the connection broke or the server closed it. Raises
-    ``GpubenchError``: what the server answered, or ``Unreachable``.
+    ``GpubenchError``: what the server answered, or ``Unreachable``. Its constructor raises
+    ``InvalidParameters`` for a time that is out of its range.
     """
 
     def __init__(
@@ -107,6 +112,12 @@ class ClientProtocol:
         patience_seconds: float,
         on_retry: Callable[[GpubenchError, float], None],
     ) -> None:
+        for name, value, allowed in (
+            ("connect_timeout_seconds", connect_timeout_seconds, _TIMEOUT),
+            ("answer_timeout_seconds", answer_timeout_seconds, _TIMEOUT),
+            ("patience_seconds", patience_seconds, _PATIENCE),
+        ):
+            check_range(name, value, allowed)
         self._address = address
         self._connect_timeout_seconds = connect_timeout_seconds
         self._answer_timeout_seconds = answer_timeout_seconds

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gpubench.errors import InvalidParameters
 from gpubench.protocol.messages import DEFAULT_PORT
+from gpubench.text import not_text
 
 ALLOWED = "tcp://HOST, tcp://HOST:PORT or tcp://[IPv6]:PORT"
 
@@ -30,7 +31,7 @@ class Address:
 
 def parse_url(text: str) -> Address:
     """The address that ``text`` names; raises ``InvalidParameters``, which says what is allowed."""
-    match = _URL.fullmatch(text.strip())
+    match = None if not_text(text) else _URL.fullmatch(text.strip())
     if match is None:
         without_scheme = "://" not in text and _URL.fullmatch(f"tcp://{text.strip()}")
         hint = f"did you mean tcp://{text.strip()}?" if without_scheme else f"allowed: {ALLOWED}"
@@ -40,4 +41,5 @@ def parse_url(text: str) -> Address:
     port = int(match["port"] or DEFAULT_PORT)
     if not 1 <= port <= 65_535:
         raise InvalidParameters(f"{text!r}: port {port} is not valid; allowed: 1 to 65535")
-    return Address(match["ipv6"] or match["host"], port)
+    ipv6 = (match["ipv6"] or "").replace("%25", "%")  # RFC 6874 writes the scope of fe80::1%eth0 so
+    return Address(ipv6 or match["host"], port)

@@ -110,12 +110,19 @@ class PublishedSeries(_Row, frozen=True):
     note: str | None = None
 
 
+ClaimSubject = Literal["rate", "bandwidth", "energy", "heat", "voltage", "standby"]
+
+
 class Claim(_Row, frozen=True):
-    """A vendor's claim about its memory: dated, with its source, never mixed with measurements."""
+    """A vendor's claim about its memory: dated, with its source, never mixed with measurements.
+
+    ``about`` is what it claims something about, so that what was measured about it can stand beside it.
+    """
 
     vendor: str
     date: str
     family: str
+    about: tuple[ClaimSubject, ...]
     text: str
     baseline: str
     source: str

@@ -95,6 +95,22 @@ def theory_for_device(info: DeviceInfo, stated: StatedMemory | None = None) -> T
     return found
 
 
+def theory_of_board(board: Board) -> Theory:
+    """The peak of a board that is not here, from its row."""
+    rate = board.data_rate_bits_per_second
+    grade = technology_for(board.family, rate)
+    return Theory(
+        source="catalog",
+        peak_bytes_per_second=board_peak_bytes_per_second(board),
+        data_rate_bits_per_second=rate,
+        bus_width_bits=device_bus_width_bits(board),
+        technology=grade.id if grade else None,
+        family=board.family,
+        board=board.id,
+        published_bytes_per_second=board.published_gb_per_second * GB / board.runtime_devices,
+    )
+
+
 def live_clock_peak(theory: Theory, memory_hz: float | None) -> float | None:
     """The peak at the clock that the memory ran at, in byte/s.
 

@@ -118,7 +118,7 @@ def compare(document: RunDocument, *, references: bool | None = None) -> Compari
     of curves are not compared: they may describe a cache or a link. Never raises because of a document's
     contents: what cannot be compared is listed with its reason.
     """
-    theory = document.theory if document.theory and _sound(document.theory) else None
+    theory = document.theory if document.theory and sound(document.theory) else None
     family = theory.family if theory else None
     others = published(theory)
     apart = told_apart(document.measurements)
@@ -147,8 +147,13 @@ def compare(document: RunDocument, *, references: bool | None = None) -> Compari
         published=others,
         claims=tuple(claim for claim in claims() if claim.family in ("GDDR7", family)) if references else (),
         notes=tuple(theory.notes) if theory else (NO_THEORY,),
-        not_allowed=NOT_ALLOWED + (NOT_ALLOWED_HBM if is_of(theory, "HBM") else ()),
+        not_allowed=not_allowed(theory),
     )
+
+
+def not_allowed(theory: Theory | None) -> tuple[str, ...]:
+    """What figures of this memory do not allow one to conclude."""
+    return NOT_ALLOWED + (NOT_ALLOWED_HBM if is_of(theory, "HBM") else ())
 
 
 def flags_of(
@@ -197,7 +202,8 @@ def _result(
     )
 
 
-def _sound(theory: Theory) -> bool:
+def sound(theory: Theory) -> bool:
+    """Whether something can be compared with it: a document may hold any number."""
     return (
         math.isfinite(theory.peak_bytes_per_second)
         and theory.peak_bytes_per_second > 0

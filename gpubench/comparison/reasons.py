@@ -23,6 +23,8 @@ NOT_COMPARABLE = {
     "only_second_side": "only the second side has this measurement",
     "settings_differ": "the settings differ: {differences}",
     "devices_differ": "the runs of one side were made on different devices: {devices}",
+    "machines_differ": "the runs of one side were made on unlike machines: {differences}",
+    "not_a_measurement": "one side is the theory of a board, not a measurement of this program",
 }
 
 JUDGED = {

@@ -32,6 +32,9 @@ PROJECTED_TECHNOLOGIES = ("gddr7-28", "gddr7-32")
 REFERENCE_WIDTHS_BITS = (256, 384, 512)
 """For memory that is not GDDR, whose own bus width says nothing about a graphics board."""
 
+HEADLINES = ("triad", "copy", "add", "scale", "read", "write", "dot")
+"""The benchmark that represents a run: the first of these that it has, so that runs show the same one."""
+
 REFERENCE_BOARDS = (
     "nvidia-geforce-rtx-5090",
     "nvidia-geforce-rtx-4090",
@@ -114,9 +117,13 @@ def no_projection(theory: Theory | None, flags: tuple[Flag, ...]) -> str | None:
     return f"the figure is flagged: {', '.join(blocking)}" if blocking else None
 
 
-def projections(summary: Summary, theory: Theory) -> tuple[Projection, ...]:
-    """The measured efficiency on this bus with GDDR7 at 28 and 32 Gbit/s; of overclocked memory that at the
-    live clock."""
+def projections(
+    summary: Summary, theory: Theory, names: Iterable[str] = PROJECTED_TECHNOLOGIES
+) -> tuple[Projection, ...]:
+    """The measured efficiency on this bus with other memory, unless stated GDDR7 at 28 and 32 Gbit/s.
+
+    Of overclocked memory it is that at the live clock.
+    """
     own_peak = max(theory.peak_bytes_per_second, theory.live_clock_peak_bytes_per_second or 0.0)
 
     def project(row: Technology) -> Projection:
@@ -124,7 +131,7 @@ def projections(summary: Summary, theory: Theory) -> tuple[Projection, ...]:
         scale = peak / own_peak
         return Projection(row.label, peak, summary.median * scale, summary.low * scale, summary.high * scale)
 
-    return tuple(project(find_technology(name)) for name in PROJECTED_TECHNOLOGIES)
+    return tuple(project(find_technology(name)) for name in names)
 
 
 def published(theory: Theory | None) -> tuple[PublishedFigure, ...]:

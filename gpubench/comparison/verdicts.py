@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gpubench.comparison.environment import Change, Environments, huge_pages_change
 from gpubench.comparison.reasons import Reason, Values, reason
 from gpubench.flags import Flag, flags_with, ordered
 from gpubench.results.document import Measurement, RunDocument, Summary
@@ -38,7 +39,8 @@ class Verdict:
 
     The speed is the bandwidth, or the inverse of a latency. ``axes`` are the position on a curve.
     ``differences`` name the settings that differ, as "name: a's value, b's value"; ``flags`` are those
-    of the figures of both sides. ``reason`` is a sentence; ``reason_code``, a key of ``REASON_CODES``, and
+    of the figures of both sides; ``changes`` what else is not the same, such as the driver: it may be why
+    the figures differ. ``reason`` is a sentence; ``reason_code``, a key of ``REASON_CODES``, and
     ``reason_values`` are the same for programs.
     """
 
@@ -56,6 +58,7 @@ class Verdict:
     flags: tuple[Flag, ...] = ()
     reason_code: str = ""
     reason_values: Values = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
 
     def because(self, why: Reason, word: Word = "NOT COMPARABLE") -> Verdict:
         return replace(self, verdict=word, reason=why.text, reason_code=why.code, reason_values=why.values)
@@ -98,30 +101,42 @@ def compare_runs(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> list[Ver
     A side's interval spans the intervals of its runs. Every verdict needs ``MINIMUM_RUNS`` runs on each side,
     none of them contended. FASTER and SLOWER need intervals that do not overlap and an effect of at least
     0.5 %; SAME needs an effect below 0.5 % and intervals that exclude one above 2 %; anything else is
-    AMBIGUOUS. The two sides may have different devices, but one side may not, and the settings must be
-    equal. Points that only one side has are NOT COMPARABLE.
+    AMBIGUOUS. The two sides may have different devices and machines, which ``changes`` names, but one side
+    may not, and the settings must be equal. Points that only one side has are NOT COMPARABLE.
     """
-    ours, theirs = _by_settings(a), _by_settings(b)
-    verdicts: list[Verdict] = []
+    found = {id(each): each for each in verdicts_by_settings(a, b).values()}
+    return list(found.values())
+
+
+Settings = tuple[str, str, str]
+"""A benchmark with its parameters and its position on a curve, as text."""
+
+Figure = tuple[RunDocument, Measurement]
+
+
+def verdicts_by_settings(a: Sequence[RunDocument], b: Sequence[RunDocument]) -> dict[Settings, Verdict]:
+    """As ``compare_runs``. A benchmark without common settings has one verdict for all of them."""
+    ours, theirs = by_settings(a), by_settings(b)
+    verdicts: dict[Settings, Verdict] = {}
+    known = Environments()
     for benchmark in dict.fromkeys(key[0] for key in (*ours, *theirs)):
         mine = {key: figures for key, figures in ours.items() if key[0] == benchmark}
         other = {key: figures for key, figures in theirs.items() if key[0] == benchmark}
         common = mine.keys() & other.keys()
         if common:
             keys = dict.fromkeys((*mine, *other))
-            verdicts += [_verdict(benchmark, mine.get(key, []), other.get(key, [])) for key in keys]
+            for key in keys:
+                verdicts[key] = _verdict(benchmark, mine.get(key, []), other.get(key, []), known)
         else:
             a_all, b_all = (list(chain.from_iterable(side.values())) for side in (mine, other))
-            verdicts.append(_verdict(benchmark, a_all, b_all))
+            verdict = _verdict(benchmark, a_all, b_all, known)
+            verdicts |= dict.fromkeys((*mine, *other), verdict)
     return verdicts
 
 
-_Figure = tuple[RunDocument, Measurement]
-
-
-def _by_settings(documents: Sequence[RunDocument]) -> dict[tuple[str, str, str], list[_Figure]]:
+def by_settings(documents: Sequence[RunDocument]) -> dict[Settings, list[Figure]]:
     """A suite may hold one benchmark at several settings; each is compared at equal settings."""
-    grouped: dict[tuple[str, str, str], list[_Figure]] = {}
+    grouped: dict[Settings, list[Figure]] = {}
     for document in documents:
         for m in document.measurements:
             key = (m.benchmark, _text(meant(m.parameters)), _text(m.axes))
@@ -129,7 +144,7 @@ def _by_settings(documents: Sequence[RunDocument]) -> dict[tuple[str, str, str],
     return grouped
 
 
-def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
+def _verdict(benchmark: str, a: list[Figure], b: list[Figure], known: Environments) -> Verdict:
     found = Verdict(
         benchmark=benchmark,
         parameters=(a or b)[0][1].parameters,
@@ -140,6 +155,7 @@ def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
         runs_b=_runs(b),
         differences=_differences(a, b) if a and b else (),
         flags=ordered(flag for _, measurement in (*a, *b) for flag in measurement.flags),
+        changes=_changes(a, b, known) if a and b else (),
     )
     if not a or not b:
         return found.because(reason("only_first_side" if a else "only_second_side"))
@@ -151,6 +167,8 @@ def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
             return found.because(replace(wrong, text=f"a figure cannot be used: {wrong.text}"))
     if mixed := _mixed(a) or _mixed(b):
         return found.because(reason("devices_differ", devices=mixed))
+    if unlike_machines := _unlike(a, known) or _unlike(b, known):
+        return found.because(reason("machines_differ", differences=unlike_machines))
     first, second = _side(a), _side(b)
     ratio, low, high = second.median / first.median, second.low / first.high, second.high / first.low
     word, why = _judge(ratio, low, high)
@@ -159,7 +177,7 @@ def _verdict(benchmark: str, a: list[_Figure], b: list[_Figure]) -> Verdict:
     return replace(found.because(why, word), ratio=ratio, low=low, high=high)
 
 
-def _runs(figures: list[_Figure]) -> int:
+def _runs(figures: list[Figure]) -> int:
     """One document given twice is still one run."""
     return len({document.run_id for document, _ in figures})
 
@@ -190,13 +208,24 @@ def _weakened(found: Verdict, judged: str) -> Reason | None:
     return reason("contended", before=f"{judged}, but ") if flags_with("no_verdict", found.flags) else None
 
 
-def _mixed(figures: list[_Figure]) -> str:
+def _mixed(figures: list[Figure]) -> str:
     """The devices of one side, by name; empty if there is only one. Two boards of one model are the same."""
     names = dict.fromkeys(document.device.name for document, _ in figures if document.device)
     return ", ".join(names) if len(names) > 1 else ""
 
 
-def _side(figures: list[_Figure]) -> _Side:
+def _unlike(figures: list[Figure], known: Environments) -> str:
+    found = known.unlike([document for document, _ in figures])
+    return "; ".join(f"{name}: {' and '.join(values)}" for name, values in found.items())
+
+
+def _changes(a: list[Figure], b: list[Figure], known: Environments) -> tuple[Change, ...]:
+    first, second = ([document for document, _ in side] for side in (a, b))
+    pages = huge_pages_change([m for _, m in a], [m for _, m in b])
+    return (*known.changes(first, second), *([pages] if pages else []))
+
+
+def _side(figures: list[Figure]) -> _Side:
     medians, lows, highs = zip(*(_speed(m) for _, m in figures), strict=True)
     return _Side(median=statistics.median(medians), low=min(lows), high=max(highs))
 
@@ -215,7 +244,7 @@ def _not_of_the_memory(measurement: Measurement) -> Reason | None:
     return reason("not_of_the_memory", flags=", ".join(found)) if found else None
 
 
-def _differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:
+def _differences(a: list[Figure], b: list[Figure]) -> tuple[str, ...]:
     """The settings that are not the same in all runs of both sides."""
     ours, theirs = [_settings(*figure) for figure in a], [_settings(*figure) for figure in b]
     names = dict.fromkeys(name for settings in (*ours, *theirs) for name in settings)
@@ -226,12 +255,13 @@ def _differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:
     )
 
 
-def _ecc_differences(a: list[_Figure], b: list[_Figure]) -> tuple[str, ...]:
-    """ECC on and off on one model of device: it costs bandwidth where its bits share the memory's bus. Two
-    models may differ in it, as in all else."""
+def _ecc_differences(a: list[Figure], b: list[Figure]) -> tuple[str, ...]:
+    """ECC on and off on one model with GDDR memory, where its bits share the bus with the data. Two models
+    may differ in it, as in all else."""
     known: dict[str, set[bool]] = {}
     for document, _ in (*a, *b):
-        if document.device and document.device.ecc_enabled is not None:
+        inline = document.theory is not None and (document.theory.family or "").startswith("GDDR")
+        if inline and document.device and document.device.ecc_enabled is not None:
             known.setdefault(document.device.name, set()).add(document.device.ecc_enabled)
     return tuple(f"ECC of {name}: on and off" for name, states in known.items() if len(states) > 1)
 

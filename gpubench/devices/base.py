@@ -21,6 +21,11 @@ class Allocation(Protocol):
     @property
     def nbytes(self) -> int: ...
 
+    @property
+    def address(self) -> int | None:
+        """Where it begins in this process's memory; null if it is not the host's."""
+        ...
+
     def view(self, offset_bytes: int, nbytes: int) -> Buffer:
         """A part of it. Offsets are multiples of 4096, which every runtime supports."""
         ...

@@ -132,6 +132,6 @@ def _field(path: Path, *names: str) -> int | None:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError):
+        return path.read_text("utf-8", "surrogateescape").strip()  # names of groups are paths
+    except OSError:
         return None

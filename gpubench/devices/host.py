@@ -7,6 +7,7 @@ control group that may limit this process.
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import platform
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from gpubench import systems
 from gpubench.devices.control_group import ControlGroup
 from gpubench.results.machine import Host, Telemetry, Usage
+from gpubench.text import encodable
 
 systems.require_linux()
 import resource  # noqa: E402  (not elsewhere)
@@ -29,17 +31,34 @@ _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 def describe_host() -> Host:
     return Host(
         processor=_processor_name(),
-        name=platform.node() or None,
+        name=encodable(platform.node()) or None,
         cores=len(os.sched_getaffinity(0)),
         cores_online=os.cpu_count(),
         quota_cores=_GROUP.quota_cores,
         memory_bytes=total_memory_bytes(),
         memory_limit_bytes=_GROUP.memory_limit_bytes,
         huge_pages=_huge_pages(),
+        page_bytes=mmap.PAGESIZE,
+        numa_nodes=usable_numa_nodes(),
+        numa_nodes_online=_count(numbers(_read(Path("/sys/devices/system/node/online")) or "")),
         os=_os_name(),
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
     )
+
+
+def usable_numa_nodes() -> list[int] | None:
+    """The nodes whose memory this process may use; null if the system does not report them."""
+    found = re.search(r"^Mems_allowed_list:\s*(\S+)$", _read(Path("/proc/self/status")) or "", re.M)
+    return numbers(found[1]) if found else None
+
+
+def numbers(text: str) -> list[int] | None:
+    """The kernel's list format, such as ``0-2,5``; null if it is something else."""
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        return None
+    ranges = [part.partition("-") for part in text.split(",")]
+    return [n for first, _, last in ranges for n in range(int(first), int(last or first) + 1)]
 
 
 def total_memory_bytes() -> int | None:
@@ -189,7 +208,7 @@ def _huge_pages() -> str | None:
 def _os_name() -> str | None:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME")
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
 
 
@@ -200,9 +219,13 @@ def _meminfo(name: str) -> int | None:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text("utf-8", "replace").strip()
     except OSError:
         return None
+
+
+def _count(found: list[int] | None) -> int | None:
+    return None if found is None else len(found)
 
 
 def _least(*sizes: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Nodes of the host's memory (NUMA): which one a GPU hangs on, and work that uses the memory of one.
+"""Nodes of the host's memory (NUMA), and work that uses the memory of one.
 
 A system with two sockets has two nodes. A transfer between a GPU and the memory of the other node crosses
 the link between the sockets: 3.8 instead of 12.1 GB/s was reported.
@@ -13,8 +13,6 @@ import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gpubench.devices.pci import ADDRESS
-
 SYSTEM = Path("/sys")
 PAGE_BYTES = 4096
 
@@ -23,19 +21,6 @@ _SET_POLICY, _GET_POLICY = {"x86_64": (238, 239), "aarch64": (237, 236)}.get(pla
 
 _PREFERRED, _NODE_OF_ADDRESS = 1, 3
 _MAX_NODES = 1024
-
-
-def node_of_device(pci_address: str, system: Path = SYSTEM) -> int | None:
-    """The node that a device hangs on; null if the system does not report it, or has only one."""
-    found = ADDRESS.fullmatch(pci_address)
-    if found is None:
-        return None
-    path = system / "bus/pci/devices" / f"{int(found[1], 16):04x}{found[2]}" / "numa_node"
-    try:
-        number = int(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return number if number >= 0 else None
 
 
 def nodes(system: Path = SYSTEM) -> Mapping[int, frozenset[int]]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-ADDRESS = re.compile(r"([0-9a-f]{8})(:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])")
-"""In our format: the domain, and the rest, which Linux writes in the same way."""
+from pathlib import Path
 
 
 def format_address(domain: int, bus: int, device: int, function: int) -> str:
@@ -18,3 +15,16 @@ def parse_address(text: str) -> str:
     domain, bus, rest = text.strip().split(":")
     device, function = rest.split(".")
     return format_address(*(int(part, 16) for part in (domain, bus, device, function)))
+
+
+def numa_node(address: str | None, devices: Path = Path("/sys/bus/pci/devices")) -> int | None:
+    """The host's NUMA node that the device is attached to; null if the system does not report it."""
+    if address is None:
+        return None
+    domain, _, rest = address.partition(":")
+    try:
+        # Linux writes the domain with four digits.
+        node = int((devices / f"{int(domain, 16):04x}:{rest}" / "numa_node").read_text("ascii", "replace"))
+    except (OSError, ValueError):
+        return None
+    return node if node >= 0 else None

@@ -27,7 +27,7 @@ def choose(
             raise NoSuchDevice(f"device {wanted!r} cannot be opened: {named[0].unavailable}", devices=ids)
         return named[0]
 
-    usable = _one_for_each_hardware([device for device in devices if not device.unavailable])
+    usable = one_for_each_hardware([device for device in devices if not device.unavailable])
     preferred = [device for device in usable if profile_of(device.kind).is_preferred]
     for candidates in (preferred, usable):
         if len(candidates) == 1:
@@ -37,7 +37,17 @@ def choose(
     raise NoSuchDevice(f"there is no device to measure; {_listed(devices, runtimes)}", devices=ids)
 
 
-def _one_for_each_hardware(devices: Sequence[DeviceInfo]) -> list[DeviceInfo]:
+def choose_all(devices: Sequence[DeviceInfo], runtimes: Sequence[RuntimeStatus] = ()) -> list[DeviceInfo]:
+    """All GPUs, else all devices, each piece of hardware once; raises ``NoSuchDevice`` if there is none."""
+    usable = one_for_each_hardware([device for device in devices if not device.unavailable])
+    preferred = [device for device in usable if profile_of(device.kind).is_preferred]
+    if not usable:
+        ids = [device.id for device in devices]
+        raise NoSuchDevice(f"there is no device to measure; {_listed(devices, runtimes)}", devices=ids)
+    return preferred or usable
+
+
+def one_for_each_hardware(devices: Sequence[DeviceInfo]) -> list[DeviceInfo]:
     first: dict[str, DeviceInfo] = {}
     for device in devices:
         first.setdefault(device.hardware_id, device)

@@ -75,7 +75,7 @@ class Nvml:
     def driver(self) -> str | None:
         """Such as ``580.65.06``."""
         version = self._ask("nvmlSystemGetDriverVersion", of_device=False)
-        return version.decode() if isinstance(version, bytes) else version
+        return version.decode(errors="replace") if isinstance(version, bytes) else version
 
     def pci_device_id(self) -> str | None:
         """Vendor and device, such as ``10de:2b85``; NVML has the device in the upper half."""
@@ -103,6 +103,11 @@ class Nvml:
 
     def max_memory_clock_hz(self) -> int | None:
         return self._hertz("nvmlDeviceGetMaxClockInfo", "NVML_CLOCK_MEM")
+
+    def power_limit_watts(self) -> float | None:
+        """The limit that is enforced now, which an administrator may have lowered."""
+        milliwatts = self._ask_if_whole("nvmlDeviceGetEnforcedPowerLimit")
+        return milliwatts / 1000 if milliwatts is not None else None
 
     def pcie_link(self) -> tuple[int | None, int | None]:
         """The highest generation and lanes that the GPU and its slot allow: an idle link is slowed down.

@@ -20,7 +20,7 @@ from gpubench.executor.recorder import Recorder
 from gpubench.requests import BenchmarkRequest, PlannedBenchmark, RequestedRun, StatedMemory
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.timestamps import now
-from gpubench.validation import convert
+from gpubench.validation import check_text, convert
 
 _RUN_ID_BYTES = 8
 
@@ -53,6 +53,7 @@ def prepare_run(requested: RequestedRun) -> PreparedRun:
         plain = msgspec.to_builtins(requested)
     except TypeError as error:
         raise InvalidParameters(f"a parameter has no place in JSON: {error}", path="$.params") from None
+    check_text(plain, "$.params")
     checked = convert(plain, type(requested), "$.params")
     benchmarks = plan(checked.benchmarks)
     if checked.memory is not None:
@@ -62,6 +63,7 @@ def prepare_run(requested: RequestedRun) -> PreparedRun:
         key=checked.key,
         created_at=now(),
         requested=[msgspec.to_builtins(each) for each in _uniform(checked)],
+        labels=checked.labels,
     )
     return PreparedRun(benchmarks, checked.memory, recorder)
 
@@ -71,7 +73,9 @@ def canonical_request(requested: RequestedRun) -> str:
 
     The deadline is left out, and so is what a subclass adds: a retry may wait longer.
     """
-    what = (requested.device, _uniform(requested), requested.memory)
+    what: tuple[object, ...] = (requested.device, _uniform(requested), requested.memory)
+    if requested.labels:  # left out if empty, so that requests of earlier versions stay equal
+        what = (*what, requested.labels)
     return msgspec.json.encode(what, order="deterministic").decode()
 
 

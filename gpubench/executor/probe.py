@@ -21,8 +21,10 @@ def probe(runtimes: Sequence[str], timeout_seconds: float = 60.0) -> Probed:
 @contextlib.contextmanager
 def workers_for(runtimes: Sequence[str]) -> Iterator[dict[str, WorkerProcess]]:
     """One worker for each runtime; those still in the dictionary are ended with the context."""
-    workers = {name: WorkerProcess() for name in runtimes}
+    workers: dict[str, WorkerProcess] = {}
     try:
+        for name in runtimes:
+            workers[name] = WorkerProcess()
         yield workers
     finally:
         for worker in workers.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -24,10 +25,21 @@ class Recorder:
     """The document of one run as it grows; each change makes a new document."""
 
     def __init__(
-        self, run_id: str, *, key: str | None, created_at: str, requested: list[dict[str, Any]]
+        self,
+        run_id: str,
+        *,
+        key: str | None,
+        created_at: str,
+        requested: list[dict[str, Any]],
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._document = RunDocument(
-            run_id=run_id, outcome="failed", key=key, created_at=created_at, requested=requested
+            run_id=run_id,
+            outcome="failed",
+            key=key,
+            created_at=created_at,
+            requested=requested,
+            labels=dict(labels or {}),
         )
 
     @property

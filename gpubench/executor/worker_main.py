@@ -6,6 +6,8 @@ a run. When the connection closes, the owner is gone and the process ends.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import queue
 import signal
@@ -29,6 +31,9 @@ EXIT_GRACE_SECONDS = 2.0
 
 BLOCKED_SECONDS = 300.0
 """No driver call that is going to return blocks all of Python's threads for this long."""
+
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
 
 
 class _Owner:
@@ -123,6 +128,15 @@ def end_if_blocked(blocked_seconds: float = BLOCKED_SECONDS) -> None:
     threading.Thread(target=postpone, name="watchdog", daemon=True).start()
 
 
+def continue_without_owner() -> None:
+    """Have the system continue this process when its owner ends: one that is stopped notices no closed pipe.
+
+    Linux only; elsewhere a worker whose owner is killed while both are stopped stays.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT))
+
+
 def _failed(error: GpubenchError) -> Finished:
     return Finished(Clocks(), Telemetry(), error=ErrorInfo.of(error))
 
@@ -131,9 +145,9 @@ def main(descriptor: int) -> None:
     """Serve on an inherited socket, and exit without running the drivers' exit handlers."""
     for number in IGNORED_BY_WORKER:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(
-        signal.SIG_UNBLOCK, IGNORED_BY_WORKER
-    )  # the owner started this process with them blocked
+    # The owner started this process with them blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKER)
+    continue_without_owner()
     end_if_blocked()
     with socket.socket(fileno=descriptor) as connection:
         serve(connection)

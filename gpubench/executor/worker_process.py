@@ -35,21 +35,26 @@ class WorkerProcess:
     def __init__(self) -> None:
         """Raises ``MissingDependency`` on a system that cannot measure."""
         systems.require_linux()
-        ours, theirs = socket.socketpair()
-        with theirs, _blocked(IGNORED_BY_WORKER):
-            self._process = subprocess.Popen(  # noqa: S603
-                # -P: files in the current folder must not shadow our modules.
-                [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
-                start_new_session=True,
-            )
-        self._socket = ours
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
         self._send_lock = threading.Lock()
         self._decoder = msgspec.json.Decoder(Event)
+        ours, theirs = socket.socketpair()
+        try:
+            self._socket = ours
+            with theirs, _blocked(IGNORED_BY_WORKER):
+                self._process = subprocess.Popen(  # noqa: S603
+                    # -P: files in the current folder must not shadow our modules.
+                    [sys.executable, "-P", "-m", "gpubench.executor", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
 
     @property
     def pid(self) -> int:

@@ -43,6 +43,7 @@ def flags_of(
             other_processes=telemetry.other_processes,
             others_busy_ratio=telemetry.others_busy_ratio,
             others_device_busy_ratio=telemetry.others_device_busy_ratio,
+            throttled_seconds=telemetry.throttled_seconds,
             busy_before=telemetry.before is not None and not telemetry.before.idle,
             usage_before=telemetry.before.usage if telemetry.before else None,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from gpubench.devices.base import Allocation, Buffer, Device
+from gpubench.devices.pages import huge_page_ratio
 from gpubench.errors import InvalidParameters, OutOfDeviceMemory
 from gpubench.units import format_bytes
 
@@ -81,6 +82,12 @@ class Arena:
     def nbytes(self) -> int:
         """Of all its allocations."""
         return sum(each.nbytes for each in self._allocations)
+
+    @property
+    def huge_page_ratio(self) -> float | None:
+        """The share of it on huge pages, 0 to 1; null if it is not the host's memory, or not reported."""
+        addresses = [(each.address, each.nbytes) for each in self._allocations]
+        return huge_page_ratio((at, at + size - 1) for at, size in addresses if at is not None)
 
     def cut(self, footprint_bytes: int, arrays: int, element_bytes: int, chunk_bytes: int) -> list[Segment]:
         """``arrays`` arrays of ``footprint_bytes`` in all, rounded up to whole chunks and pages.

@@ -250,6 +250,7 @@ def measurement_of(context: RunContext, planned: PlannedBenchmark, series: Sampl
         **_stop_fields(series.decision),
         warm_up_seconds=series.warm_up_seconds,
         discarded_samples=series.discarded,
+        huge_page_ratio=context.huge_page_ratio,
         **_common(planned, point),
     )
 

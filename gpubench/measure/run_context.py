@@ -80,6 +80,8 @@ class RunContext:
         self._data_verified = False
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
+        self.huge_page_ratio: float | None = None
+        """Of the memory that was measured when it was last watched."""
         self.warm = False
         """Whether the device has been busy long enough to run at its usual clock."""
 
@@ -147,6 +149,7 @@ class RunContext:
         finally:
             telemetry = since(begin, watch.stop())
             self._watched.append(msgspec.structs.replace(telemetry, before=self.before))
+            self.huge_page_ratio = self.arena.huge_page_ratio
 
     def run(self, operations: Sequence[Operation]) -> float:
         """One by one, so that the run can be cancelled between them; the sum of their seconds."""

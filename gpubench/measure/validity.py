@@ -30,6 +30,8 @@ HEAVY_USE_RATIO = 0.5
 
 BUSY_MEMORY_RATIO = 0.05
 """A desktop reads or writes a GPU's memory for a few percent of the time, at the clocks of a benchmark."""
+# A quota as large as the cores is met for some microseconds now and then, which changes no figure.
+THROTTLED_RATIO = 0.01
 
 FREE_MEMORY_SHARE = 4
 
@@ -88,7 +90,8 @@ class Evidence:
     no bandwidth; ``peak_bytes_per_second`` what no figure may exceed: the peak at
     the live clock, else the nominal one. ``telemetry`` are the looks
     while this was measured, without idle ones. ``others_busy_ratio`` (0 to 1) is the share of the
-    host's processor time that others used, ``others_device_busy_ratio`` that of a GPU's. ``busy_before``:
+    host's processor time that others used, ``others_device_busy_ratio`` that of a GPU's.
+    ``throttled_seconds`` is how long a quota of processor time held threads meanwhile. ``busy_before``:
     others used the device when the run began, and were waited for in vain; ``usage_before`` is how much.
     """
 
@@ -105,6 +108,7 @@ class Evidence:
     other_processes: int | None = None
     others_busy_ratio: float | None = None
     others_device_busy_ratio: float | None = None
+    throttled_seconds: float | None = None
     busy_before: bool = False
     usage_before: Usage | None = None
 
@@ -188,6 +192,10 @@ def _spread_ratio(samples_seconds: Sequence[float]) -> float:
     return (ordered[math.ceil(0.95 * last)] - ordered[math.floor(0.05 * last)]) / median(ordered)
 
 
+def _throttled(evidence: Evidence) -> bool:
+    return (evidence.throttled_seconds or 0.0) > THROTTLED_RATIO * math.fsum(evidence.samples_seconds)
+
+
 CONDITIONS: dict[Flag, Callable[[Evidence], bool]] = {
     "cached_footprint": _cached,
     "cache_unknown": _cache_unknown,
@@ -198,6 +206,7 @@ CONDITIONS: dict[Flag, Callable[[Evidence], bool]] = {
     "power_limited": _limited_by("power", "hardware_slowdown"),
     "thermal_limited": _limited_by("thermal"),
     "contended": _contended,
+    "throttled": _throttled,
     "unverified": lambda evidence: not evidence.verified,
 }
 """For every flag, whether a measurement gets it."""

@@ -27,6 +27,8 @@ MAX_REQUEST_BYTES = 64 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """The most that a client accepts: a run document with all samples of a long suite is well below."""
 
+ServerState = Literal["ready", "draining", "no_device", "no_store"]
+
 Method = Literal["hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results"]
 
 
@@ -52,14 +54,18 @@ class NoParams(_Strict, frozen=True):
 
 
 class HelloParams(_Strict, frozen=True):
-    protocol: int = PROTOCOL
+    protocol: Annotated[int, Meta(ge=0, le=1_000_000)] = PROTOCOL
     client: str | None = None
 
 
 class RunParams(RequestedRun, frozen=True, forbid_unknown_fields=True):
-    """With ``detach`` the run continues without the client that requested it."""
+    """With ``detach`` the run continues without the client that requested it.
+
+    Without ``notifications`` the response is all that is sent, as libraries for JSON-RPC expect.
+    """
 
     detach: bool = False
+    notifications: bool = True
 
 
 class RunIdParams(_Strict, frozen=True):
@@ -129,11 +135,14 @@ class QueueStatus(_Tolerant, frozen=True):
 
 
 class Status(_Tolerant, frozen=True):
-    state: Literal["ready", "draining", "no_device"]
+    """``reasons`` are why runs are refused, as sentences; empty if ``state`` is ready."""
+
+    state: ServerState
     server: str
     uptime_seconds: float
     open_connections: int
     queues: list[QueueStatus]
+    reasons: list[str] = msgspec.field(default_factory=list)
 
 
 class ErrorBody(_Tolerant, frozen=True):

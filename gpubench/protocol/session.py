@@ -28,6 +28,7 @@ from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.results.document import convert_document, decode_document
 from gpubench.results.progress import Progress
+from gpubench.validation import check_text
 
 RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
     "hello": messages.Hello,
@@ -75,7 +76,8 @@ class ClientSession:
         self._pending: dict[int | str | None, messages.Method] = {}
 
     def request(self, method: messages.Method, params: msgspec.Struct | None = None) -> tuple[int, bytes]:
-        """The id of a new request and the bytes to send for it."""
+        """The id of a new request and the bytes to send for it; raises ``InvalidParameters``."""
+        check_text(msgspec.to_builtins(params), "$.params")
         request_id = next(self._ids)
         message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params or {}}
         line = msgspec.json.encode(message) + b"\n"

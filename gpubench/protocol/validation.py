@@ -34,11 +34,12 @@ def decode_request(line: bytes) -> Request:
 
 
 def decode_params(raw: msgspec.Raw | msgspec.UnsetType, struct: type[Struct]) -> Struct:
-    """The parameters of a request as ``struct``.
+    """The parameters of a request as ``struct``; none, null and an empty array are no parameters.
 
     Raises ``ParseError``, and ``InvalidParameters`` with the path of the wrong field.
     """
-    return convert({} if raw is msgspec.UNSET else _parse(raw), struct, "$.params")
+    params = None if raw is msgspec.UNSET else _parse(raw)
+    return convert({} if params is None or params == [] else params, struct, "$.params")
 
 
 def _parse(text: bytes | msgspec.Raw) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpubench.comparison.acceptance.faults import FAULTS, STATUS_MEANING
 from gpubench.comparison.reasons import REASON_CODES
 from gpubench.measure.stop_decision import STOP_REASONS, UNMET_CONDITIONS
 from gpubench.report.benchmarks import markdown_rows
@@ -21,6 +22,20 @@ def code_tables() -> str:
             markdown_rows(("`stop_code`", "goal reached", "sentence"), stops),
             markdown_rows(("`stop_unmet_code`", "sentence"), unmet),
             markdown_rows(("`reason_code` of a verdict", "sentence"), reasons),
+        )
+    )
+
+
+def fault_table() -> str:
+    """The fault codes of a check, with their status, meaning and action."""
+    rows = [
+        (_code(code), row.status, escape(row.meaning), escape(row.action)) for code, row in FAULTS.items()
+    ]
+    statuses = [(status, escape(meaning)) for status, meaning in STATUS_MEANING.items()]
+    return "\n\n".join(
+        (
+            markdown_rows(("status", "meaning"), statuses),
+            markdown_rows(("code", "status", "meaning", "what to do"), rows),
         )
     )
 

@@ -8,7 +8,9 @@ from gpubench import units
 from gpubench.measure.idle import describe_usage
 from gpubench.report.text_table import UNKNOWN, Table, bandwidth_cell, bits_cell, bytes_cell, clean
 from gpubench.results.document import RunDocument
-from gpubench.results.machine import DeviceInfo, IdleGate, Theory
+from gpubench.results.machine import DeviceInfo, Host, IdleGate, Theory
+
+FEW_HUGE_PAGES_RATIO = 0.5
 
 
 def device_name(document: RunDocument) -> str:
@@ -44,6 +46,8 @@ def device_facts(document: RunDocument, theory: Theory | None) -> Table:
             ("Memory", bytes_cell(info.memory_bytes)),
             ("Last-level cache", bytes_cell(info.last_level_cache_bytes)),
             ("ECC", {True: "on", False: "off", None: UNKNOWN}[info.ecc_enabled]),
+            ("Power limit", f"{info.power_limit_watts:g} W" if info.power_limit_watts else UNKNOWN),
+            ("NUMA node", info.numa_node),
             *(("Note", note) for note in info.notes),
         ]
     if theory:
@@ -69,6 +73,7 @@ def environment_facts(document: RunDocument) -> Table:
         ("Started", document.started_at or document.created_at),
         ("Outcome", f"{document.outcome}{f' ({document.error.message})' if document.error else ''}"),
     ]
+    facts += [(f"Label {name}", value) for name, value in document.labels.items()]
     if env:
         host = env.host
         facts += [
@@ -76,9 +81,11 @@ def environment_facts(document: RunDocument) -> Table:
             ("Driver", env.driver or UNKNOWN),
             ("Runtime", env.runtime or UNKNOWN),
             ("Compiler", env.compiler or UNKNOWN),
-            ("Host", host.processor or UNKNOWN),
-            ("Host's cores", host.cores),
+            ("Host", ", ".join(filter(None, (host.name, host.processor))) or UNKNOWN),
+            ("Host's cores", _cores(host)),
             ("Host's memory", bytes_cell(host.memory_bytes)),
+            ("NUMA nodes", _numa_nodes(host)),
+            ("Pages", _pages(document)),
             ("System", " ".join(part for part in (host.os, host.kernel) if part) or UNKNOWN),
             ("Python", host.python or UNKNOWN),
         ]
@@ -90,6 +97,42 @@ def environment_facts(document: RunDocument) -> Table:
     if telemetry.before is not None:
         facts.append(("Before the run", _idle(telemetry.before)))
     return _facts("Environment", facts)
+
+
+def _cores(host: Host) -> str | None:
+    if host.cores is None:
+        return None
+    of = f" of {host.cores_online}" if host.cores_online and host.cores_online != host.cores else ""
+    quota = f", with a quota of {host.quota_cores:g}" if host.quota_cores else ""
+    return f"{host.cores}{of}{quota}"
+
+
+def _numa_nodes(host: Host) -> str | None:
+    if host.numa_nodes is None or host.numa_nodes_online == 1:
+        return None
+    return f"{', '.join(map(str, host.numa_nodes))} may be used, of {host.numa_nodes_online or UNKNOWN}"
+
+
+def _pages(document: RunDocument) -> str | None:
+    """How much of the memory truly was on huge pages; the system's setting only permits them."""
+    shares = sorted({m.huge_page_ratio for m in document.measurements if m.huge_page_ratio is not None})
+    if not shares:
+        return None
+    ends = dict.fromkeys(units.format_percent(share) for share in (shares[0], shares[-1]))
+    setting = document.environment.host.huge_pages if document.environment else None
+    return f"{' to '.join(ends)} of the memory on huge pages (setting: {setting or UNKNOWN})"
+
+
+def small_pages_note(document: RunDocument) -> str | None:
+    """That most of the memory was on small pages, if it was; null on devices with memory of their own."""
+    shares = [m.huge_page_ratio for m in document.measurements if m.huge_page_ratio is not None]
+    if not shares or min(shares) >= FEW_HUGE_PAGES_RATIO:
+        return None
+    setting = document.environment.host.huge_pages if document.environment else None
+    return (
+        f"Only {units.format_percent(min(shares))} of the memory was on huge pages (the system's setting is "
+        f"{clean(setting or 'unknown')}): latencies are longer for that, and bandwidths may be lower."
+    )
 
 
 def _idle(before: IdleGate) -> str:

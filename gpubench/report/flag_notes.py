@@ -255,6 +255,17 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 3]}..."
 
 
+def _throttled(run: RunDocument, m: Measurement) -> _Seen | None:
+    seconds = run.telemetry.throttled_seconds
+    if not seconds:
+        return None
+    quota = run.environment.host.quota_cores if run.environment else None
+    cores = run.environment.host.cores if run.environment else None
+    of = f" of {quota:g} cores" if quota else ""
+    wanted = f", and the run used {cores}" if quota and cores and cores > quota else ""
+    return _Seen(f"A quota{of} stopped threads for {format_seconds(seconds)} in all{wanted}")
+
+
 def _unverified(run: RunDocument, m: Measurement) -> _Seen | None:
     if not m.mismatches:
         return None
@@ -272,6 +283,7 @@ NUMBERS: dict[Flag, Callable[[RunDocument, Measurement], _Seen | None]] = {
     "power_limited": _power_limited,
     "thermal_limited": _thermal_limited,
     "contended": _contended,
+    "throttled": _throttled,
     "unverified": _unverified,
 }
 """The note on a flag of one measurement of a run; null if the document has no numbers for it."""

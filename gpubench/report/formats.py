@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Generic, NamedTuple, TypeVar
 
 from gpubench.errors import InvalidParameters
 from gpubench.report.markdown import render_markdown
 from gpubench.results.document import RunDocument, encode_document
 from gpubench.results.records import records_csv
 
-Render: TypeAlias = Callable[[Sequence[RunDocument], bool | None], bytes]
-"""The whole file. The second argument is ``references`` of ``gpubench.comparison.compare.compare``."""
+Subject = TypeVar("Subject")
+"""What is written: runs, or the answer of a check."""
 
 
-class Format(NamedTuple):
-    """``endings`` are in lower case, with the dot. ``render`` imports what is slow to load when it runs."""
+class Format(NamedTuple, Generic[Subject]):
+    """``endings`` are in lower case, with the dot.
+
+    ``render`` gives the whole file, and imports what is slow to load when it runs. Its second argument is
+    ``references`` of ``gpubench.comparison.compare.compare``, which only reports on runs use.
+    """
 
     name: str
     endings: tuple[str, ...]
-    render: Render
+    render: Callable[[Subject, bool | None], bytes]
 
 
 def _markdown(documents: Sequence[RunDocument], references: bool | None) -> bytes:
@@ -46,8 +50,8 @@ RUN_FORMATS = (JSON, CSV)
 """What is written of a run just made: the document, which ``report`` reads, or its figures alone."""
 
 
-def format_of(path: str, formats: Sequence[Format]) -> Format:
-    """The format that a file's ending asks for; the first of ``formats`` if the name has no ending.
+def format_of(path: str, formats: Sequence[Format[Subject]]) -> Format[Subject]:
+    """The first format that has the file's ending; the first of ``formats`` if the name has no ending.
 
     Raises ``InvalidParameters``, which lists the endings, for any other ending.
     """
@@ -55,13 +59,13 @@ def format_of(path: str, formats: Sequence[Format]) -> Format:
     if not ending:
         return formats[0]
     for each in formats:
-        if ending.lower() in each.endings:
+        if path.lower().endswith(each.endings):
             return each
     raise InvalidParameters(
         f"{path} ends in {ending}, which is no format that can be written here; allowed: {describe(formats)}"
     )
 
 
-def describe(formats: Sequence[Format]) -> str:
+def describe(formats: Sequence[Format[Subject]]) -> str:
     """The endings, each with its format: ``.md (Markdown), .csv (CSV, a row for each figure)``."""
     return ", ".join(f"{each.endings[0]} ({each.name})" for each in formats)

@@ -1,4 +1,4 @@
-"""What a word in an answer means: flags, benchmarks, suites, verdicts, codes, and kinds of errors."""
+"""What a word in an answer means: flags, benchmarks, suites, verdicts, fault codes, and other codes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.benchmarks.suites import suites
+from gpubench.comparison.acceptance.faults import FAULTS, STATUS_MEANING
 from gpubench.comparison.reasons import REASON_CODES
 from gpubench.comparison.verdicts import MINIMUM_EFFECT, MINIMUM_RUNS, SAME_WITHIN
 from gpubench.errors import InvalidParameters
@@ -50,6 +51,10 @@ def entries() -> Iterator[Entry]:
         yield Entry(suite.name, "suite", (f"{suite.summary}.", f"Benchmarks: {members}."))
     for word, text in VERDICTS.items():
         yield Entry(word, "verdict", (text,))
+    for fault, row in FAULTS.items():
+        yield Entry(fault, f"fault code of a check, {row.status}", (row.meaning, row.action))
+    for status, text in STATUS_MEANING.items():
+        yield Entry(status, "status of a check", (text,))
     for code, reason in STOP_REASONS.items():
         yield Entry(code, "stop_code", (f"{reason.sentence}.",))
     for table, kind in ((UNMET_CONDITIONS, "stop_unmet_code"), (REASON_CODES, "reason_code of a verdict")):

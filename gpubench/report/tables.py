@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from gpubench import units
 from gpubench.comparison.compare import Comparison, Result
-from gpubench.comparison.references import Reference
-from gpubench.comparison.verdicts import Verdict
+from gpubench.comparison.references import HEADLINES, Reference
 from gpubench.flags import flags_with
 from gpubench.report.text_table import (
     UNKNOWN,
@@ -17,7 +16,6 @@ from gpubench.report.text_table import (
     bits_cell,
     clean,
     flagged,
-    in_brackets,
     interval_cell,
     interval_of,
     label,
@@ -134,30 +132,6 @@ def claims(comparisons: Sequence[Comparison]) -> Table:
     found = dict.fromkeys(claim for comparison in comparisons for claim in comparison.claims)
     rows = tuple((claim.date, claim.vendor, claim.text, claim.baseline, claim.source) for claim in found)
     return Table("Claims of vendors", ("date", "vendor", "claim", "against", "source"), rows, 5)
-
-
-def verdicts(found: Sequence[Verdict]) -> Table:
-    """Side b over side a."""
-    rows = tuple(
-        (
-            clean(f"{each.benchmark}{in_brackets(each.axes)}"),
-            each.verdict,
-            clean(each.reason),
-            or_unknown(each.ratio, lambda ratio: f"{ratio:.4f}"),
-            f"{each.low:.4f} to {each.high:.4f}"
-            if each.low is not None and each.high is not None
-            else UNKNOWN,
-            f"{each.runs_a} and {each.runs_b}",
-            ", ".join(each.flags) or "none",
-        )
-        for each in found
-    )
-    columns = ("benchmark", "verdict", "why", "ratio", "interval", "runs", "flags")
-    return Table("Verdicts", columns, rows, 3, last_text=1)
-
-
-HEADLINES = ("triad", "copy", "add", "scale", "read", "write", "dot")
-"""The benchmark that represents a run: the first of these that it has, so that runs show the same one."""
 
 
 def headline(results: Sequence[Result]) -> Result | None:

@@ -10,11 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gpubench.comparison.compare import Comparison
-from gpubench.comparison.verdicts import Verdict
-from gpubench.report import device_tables, tables, text_table
+from gpubench.comparison.generations import Generations
+from gpubench.comparison.sides import SidesComparison
+from gpubench.report import device_tables, sides, tables, text_table
 from gpubench.report.curves import Shown, shown_curves
 from gpubench.report.fitting_table import FittingTable
 from gpubench.report.flag_notes import flag_notes
+from gpubench.report.generations import claims_table, generations_table
+from gpubench.report.generations import notes as generation_notes
 from gpubench.report.text_table import RANGE, RANGE_MARK
 from gpubench.results.machine import DeviceInfo
 
@@ -48,7 +51,13 @@ def measurement_table(comparison: Comparison) -> RenderableType:
         *_ranges([figures, *(each for shown in curves for each in shown.tables)]),
         *_flags(comparison),
         *(Text(text_table.clean(note), style="dim") for note in comparison.notes if comparison.results),
+        *_pages(comparison),
     )
+
+
+def _pages(comparison: Comparison) -> list[Text]:
+    note = device_tables.small_pages_note(comparison.document)
+    return [Text(note, style="yellow")] if note else []
 
 
 def _curves(shown: Shown) -> list[RenderableType]:
@@ -82,12 +91,32 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     return Group(*(each for each in parts if each.row_count), *notes)
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> RenderableType:
-    """The second side against the first."""
-    shown = table(tables.verdicts(verdicts))
-    for row, verdict in zip(shown.rows, verdicts, strict=True):
-        row.style = _COLORS.get(verdict.verdict, "")
-    return shown
+def side_tables(comparison: SidesComparison) -> RenderableType:
+    """The sides, what is not the same about them, their figures with verdicts, and why."""
+    results, lines = sides.results_table(comparison)
+    shown = table(results)
+    for row, line in zip(shown.rows, lines, strict=True):
+        row.style = _COLORS.get(line.verdict.verdict, "") if line.verdict else ""
+    others = [
+        table(sides.sides_table(comparison)),
+        table(sides.differences_table(comparison), style="yellow"),
+        shown,
+        table(sides.shares_table(comparison)),
+        table(sides.means_table(comparison)),
+        table(sides.published_table(comparison)),
+    ]
+    return Group(*(each for each in others if each.row_count), *map(Text, sides.reasons(comparison)))
+
+
+def generation_tables(found: Sequence[Generations]) -> RenderableType:
+    """Each device against generations of GDDR, vendors' claims, and what nothing of it proves."""
+    parts = [part for each in found for part in (generations_table(each), claims_table(each))]
+    return Group(*map(table, parts), *(Text(line, "dim") for line in generation_notes(found)))
+
+
+def pooled_tables(comparison: SidesComparison) -> RenderableType:
+    """The runs of one side taken together: their figures, and the spread between them."""
+    return Group(*(table(each) for each in sides.pooled_tables(comparison) if each.rows))
 
 
 def table(found: text_table.Table, style: str = "") -> FittingTable:

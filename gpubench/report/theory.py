@@ -10,13 +10,13 @@ import msgspec
 
 from gpubench import units
 from gpubench.catalog.load import Board, Technology, boards, families, technologies
-from gpubench.catalog.lookup import find_board, find_technology, technology_for, variants_of
+from gpubench.catalog.lookup import find_board, find_technology, variants_of
 from gpubench.catalog.theory import (
     board_peak_bytes_per_second,
     clock_from_data_rate,
-    device_bus_width_bits,
     peak_bytes_per_second,
     per_module_bytes_per_second,
+    theory_of_board,
 )
 from gpubench.comparison.references import Reference, board_references, technology_references
 from gpubench.errors import CatalogError
@@ -162,20 +162,9 @@ def _of_technology(row: Technology, width: int | None) -> TheoryReport:
 
 def _of_board(row: Board) -> TheoryReport:
     rate = row.data_rate_bits_per_second
-    grade = technology_for(row.family, rate)
     reported = row.memory_clock_mhz * 1e6 if row.memory_clock_mhz else None
-    theory = Theory(
-        source="catalog",
-        peak_bytes_per_second=board_peak_bytes_per_second(row),
-        data_rate_bits_per_second=rate,
-        bus_width_bits=device_bus_width_bits(row),
-        technology=grade.id if grade else None,
-        family=row.family,
-        board=row.id,
-        published_bytes_per_second=row.published_gb_per_second * units.GB / row.runtime_devices,
-    )
     return _report(
-        theory,
+        theory_of_board(row),
         label=row.label,
         module_count=row.modules,
         capacity_bytes=row.capacity_gib * units.GIB,

@@ -1,19 +1,11 @@
-"""The data directory and the tables in it: locking, and migration of older tables."""
+"""The tables of the data directory's database, and the migration of older tables."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
 from pathlib import Path
 
-from gpubench import systems
 from gpubench.errors import StoreError
-
-systems.require_linux()
-import fcntl  # noqa: E402  (not elsewhere)
-
-LOCK_NAME = "gpubench.lock"
 
 _MIGRATIONS = (
     """
@@ -33,36 +25,18 @@ _MIGRATIONS = (
     CREATE INDEX runs_by_device ON runs (device, sequence);
     CREATE INDEX runs_unfinished ON runs (finished) WHERE finished = 0;
     """,
+    """
+    CREATE TABLE last_runs (                  -- which runs the metrics of a restarted server come from
+        device      TEXT NOT NULL,
+        benchmark   TEXT NOT NULL,
+        precision   TEXT NOT NULL,
+        valid       INTEGER NOT NULL,         -- 1: the last run with a valid figure; 0: the last run
+        run_id      TEXT NOT NULL,
+        PRIMARY KEY (device, benchmark, precision, valid)
+    );
+    """,
 )
 """Step n takes a database from ``user_version`` n to n + 1; steps are never changed, only added."""
-
-
-def hold(directory: Path) -> int:
-    """Lock the directory for this process; the lock ends with the process, however it ends.
-
-    Raises ``StoreError`` if the directory cannot be used or another process has locked it.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        held = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreError(
-            f"the data directory {directory} cannot be used: {error.strerror}; "
-            "pass another one with --data-dir"
-        ) from None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.read(held, 20).decode("ascii", "replace").strip() or "unknown"
-        os.close(held)
-        raise StoreError(
-            f"the data directory {directory} is in use by another server (process {owner}); "
-            "stop that one, or pass another directory with --data-dir"
-        ) from None
-    with contextlib.suppress(OSError):  # on a full disk the process id of the owner is missing
-        os.truncate(held, 0)
-        os.write(held, f"{os.getpid()}\n".encode())
-    return held
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -70,6 +44,8 @@ def open_database(path: Path) -> sqlite3.Connection:
     # autocommit is off: every use is inside a `with connection`, which commits or rolls back.
     database = sqlite3.connect(path, check_same_thread=False, timeout=10)
     try:
+        # One damaged text must not hide the rows that are read with it.
+        database.text_factory = lambda data: data.decode(errors="replace")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         _migrate(database, path)

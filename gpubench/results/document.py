@@ -15,6 +15,7 @@ from gpubench.errors import GpubenchError, InvalidDocument
 from gpubench.flags import Flag
 from gpubench.results import versions
 from gpubench.results.machine import DeviceInfo, Environment, Record, Telemetry, Theory
+from gpubench.text import as_utf8
 
 Outcome = Literal["ok", "failed", "cancelled", "timeout", "device_lost", "unverified"]
 Status = Literal["ok", "failed", "cancelled", "timeout", "skipped", "unverified"]
@@ -95,9 +96,10 @@ class Measurement(Record, frozen=True):
     one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
     the position on a curve, by which runs are compared; ``places`` are positions that differ between runs,
     such as when a window began. ``discarded_samples`` are not among the samples: the device began them before
-    the host had queued them, so that they timed the host. ``stopped_because`` is why the series of samples
-    ended, as a sentence; ``stop_code``, ``stop_unmet_code`` and ``stop_values`` are the same for programs
-    (docs/run-document.md lists the codes).
+    the host had queued them, so that they timed the host. ``huge_page_ratio`` is the share of the run's
+    memory that truly was on huge pages, 0 to 1; null if it was not the host's. ``stopped_because`` is why the
+    series of samples ended, as a sentence; ``stop_code``, ``stop_unmet_code`` and ``stop_values`` are the
+    same for programs (docs/run-document.md lists the codes).
     """
 
     benchmark: str
@@ -131,6 +133,7 @@ class Measurement(Record, frozen=True):
     stop_unmet_code: str | None = None
     stop_values: dict[str, int | float | None] = msgspec.field(default_factory=dict)
     warm_up_seconds: float | None = None
+    huge_page_ratio: float | None = None
     default_parameters: bool = True
     discarded_samples: int = 0
 
@@ -160,7 +163,10 @@ class ErrorInfo(Record, frozen=True):
 
 
 class RunDocument(Record, frozen=True, kw_only=True):
-    """Everything that is kept of a run. ``explanations`` describe what each of its benchmarks does."""
+    """Everything that is kept of a run. ``explanations`` describe what each of its benchmarks does.
+
+    ``labels`` are the user's own, such as ``node``.
+    """
 
     schema: Annotated[int, Meta(extra_json_schema={"enum": list(versions.DESCRIBED)})] = versions.SCHEMA
     run_id: str
@@ -179,6 +185,7 @@ class RunDocument(Record, frozen=True, kw_only=True):
     measurements: list[Measurement] = msgspec.field(default_factory=list)
     findings: list[Finding] = msgspec.field(default_factory=list)
     explanations: dict[str, str] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def encode_document(document: RunDocument) -> bytes:
@@ -193,10 +200,15 @@ def decode_document(data: bytes | str | msgspec.Raw, source: str = "the data") -
     program wrote it.
     """
     try:
+        if isinstance(data, bytes):
+            data = as_utf8(data)
         if msgspec.json.decode(data, type=_Version).schema == versions.SCHEMA:
             return msgspec.json.decode(data, type=RunDocument)
         fields = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        where = f"its bytes from {error.start} on are not {error.encoding.upper()}"
+        raise InvalidDocument(f"{source} is not a run document: {where}") from None
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidDocument(f"{source} is not a run document: {error}") from None
     return convert_document(fields, source)
 

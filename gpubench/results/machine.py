@@ -17,9 +17,9 @@ class DeviceInfo(Record, frozen=True):
     ``hardware_id`` is equal for two runtimes' views of one piece of hardware (PCI address, or
     ``host``). ``unavailable`` is the reason why a device that exists cannot be opened. Without ``has_double``
     kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
-    vendor and device, such as ``10de:2b85``. ``notes`` are sentences on what is particular here.
-    ``numa_node`` is the node of the host's memory that it hangs on. ``board_share_ratio`` is the share of a
-    board's memory and bus that a part of it (MIG) has.
+    vendor and device, such as ``10de:2b85``. ``numa_node`` is the host's node that the device is attached to.
+    ``notes`` are sentences on what is particular here. ``board_share_ratio`` is the share of a board's memory
+    and bus that a part of it (MIG) has.
     """
 
     id: str
@@ -45,10 +45,11 @@ class DeviceInfo(Record, frozen=True):
     integrated: bool | None = None
     pcie_generation: int | None = None
     pcie_lanes: int | None = None
+    numa_node: int | None = None
+    power_limit_watts: float | None = None
     has_double: bool = True
     unavailable: str | None = None
     notes: list[str] = msgspec.field(default_factory=list)
-    numa_node: int | None = None
     board_share_ratio: float | None = None
 
 
@@ -64,6 +65,8 @@ class Host(Record, frozen=True):
     """``cores`` is how many the process may use; a quota of processor time may allow fewer.
 
     ``memory_bytes`` is at most ``memory_limit_bytes``, the limit of the control groups, if there is one.
+    ``huge_pages`` is the system's setting: how much memory truly was on them is with each measurement.
+    ``numa_nodes`` are those whose memory the process may use, of ``numa_nodes_online`` nodes.
     """
 
     processor: str | None = None
@@ -77,6 +80,9 @@ class Host(Record, frozen=True):
     quota_cores: float | None = None
     memory_limit_bytes: int | None = None
     huge_pages: str | None = None
+    page_bytes: int | None = None
+    numa_nodes: list[int] | None = None
+    numa_nodes_online: int | None = None
 
 
 class Clocks(Record, frozen=True):

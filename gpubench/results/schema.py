@@ -31,6 +31,6 @@ def document_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "title": title} | json_schema(RunDocument)
 
 
-def render_schema() -> str:
-    """The schema as a file: indented JSON with a newline at the end."""
-    return msgspec.json.format(msgspec.json.encode(document_schema()), indent=2).decode() + "\n"
+def render_schema(schema: dict[str, Any]) -> str:
+    """A schema as a file: indented JSON with a newline at the end."""
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"

@@ -3,25 +3,37 @@
 A run is recorded when it is accepted, checkpointed at each finished measurement, and finished before
 its result is sent. WAL with ``synchronous=FULL``: what was committed survives ``kill -9`` and a power
 cut. One connection behind a lock: a commit takes milliseconds and there are few writers.
+
+Nothing that is read back is believed: a damaged row is logged by its run's id and left out, and the others
+are served. Nothing is acknowledged while the directory's path leads to something else than what is open.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
+import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
-from gpubench.errors import DocumentError, Interrupted, KeyConflict, StoreError
-from gpubench.results.database import hold, open_database
+from gpubench.errors import (
+    DocumentError,
+    Interrupted,
+    InvalidDocument,
+    KeyConflict,
+    StoreError,
+    UnsupportedDocument,
+)
+from gpubench.results.data_directory import HeldDirectory
+from gpubench.results.database import open_database
 from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
+from gpubench.results.rows import INSERT, STATE_COLUMNS, LastOf, read_document, run_state, write_end
 from gpubench.results.run_state import RunState
 from gpubench.results.timestamps import now
 
@@ -42,22 +54,23 @@ class Store:
     """The runs of one data directory; safe to use from any thread.
 
     Opening it locks the directory for this process and ends the runs that an earlier process left
-    unfinished. Raises ``StoreError`` with the reason if the directory cannot be used.
+    unfinished. ``wait_seconds`` is how long another process may keep it locked meanwhile. Raises
+    ``StoreError`` with the reason if the directory cannot be used.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, wait_seconds: float = 0.0) -> None:
         self._path = directory / FILE_NAME
         self._mutex = threading.Lock()
-        self._unstored: dict[str, RunDocument] = {}
+        self._unstored: dict[str, tuple[RunDocument, Sequence[LastOf]]] = {}
         """Finished runs that could not be stored; every use of the store tries again."""
-        self._held = hold(directory)
-        try:
+        with contextlib.ExitStack() as undo:
+            self._directory = undo.enter_context(HeldDirectory(directory, wait_seconds))
             with self._explained("; if it is damaged, move it away, or pass another --data-dir"):
-                self._database = open_database(self._path)
-            self._end_interrupted()
-        except BaseException:
-            os.close(self._held)
-            raise
+                self._database = undo.enter_context(contextlib.closing(open_database(self._path)))
+                self._end_interrupted()
+            # With the log: commits to one that was removed are lost with the process.
+            self._directory.watch(self._path, self._path.with_name(f"{FILE_NAME}-wal"))
+            undo.pop_all()
 
     def __enter__(self) -> Store:
         return self
@@ -73,48 +86,55 @@ class Store:
             if self._unstored:
                 log.error("not stored, and lost with this process: runs %s", ", ".join(self._unstored))
             self._database.close()
-            os.close(self._held)
+            self._directory.close()
+
+    def problem(self) -> str | None:
+        """Why a run could not be stored now, tried with a row that is not kept; None if it could be."""
+        try:
+            with self._writing() as database:
+                database.execute(INSERT, (secrets.token_hex(8), None, "", "", "[]", "", b""))
+                database.rollback()
+            self._directory.check_room()
+        except StoreError as error:
+            return error.message
+        return None
 
     def accept(self, document: RunDocument, request: str, device: str, benchmarks: list[str]) -> None:
         """Record a run before its client receives ``accepted``."""
         names = msgspec.json.encode(benchmarks).decode()
-        with self._transaction() as database:
+        data = encode_document(document)
+        with self._writing() as database:
             database.execute(
-                "INSERT INTO runs (run_id, key, request, device, benchmarks, created_at, document) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    document.run_id,
-                    document.key,
-                    request,
-                    device,
-                    names,
-                    document.created_at,
-                    encode_document(document),
-                ),
+                INSERT,
+                (document.run_id, document.key, request, device, names, document.created_at, data),
             )
 
     def checkpoint(self, document: RunDocument) -> None:
         """Keep what a running run has so far."""
-        with self._transaction() as database:
+        with self._writing() as database:
             database.execute(
                 "UPDATE runs SET document = ? WHERE run_id = ? AND finished = 0",
                 (encode_document(document), document.run_id),
             )
 
-    def finish(self, document: RunDocument) -> bytes:
+    def finish(self, document: RunDocument, last_of: Sequence[LastOf] = ()) -> bytes:
         """Store a finished run and return its JSON; only then may it be sent.
 
         If that fails, the run is kept in memory until it can be stored.
         """
         data = encode_document(document)
         try:
-            with self._transaction() as database:
-                _finish(database, document, data)
-        except StoreError:
-            with self._mutex:
-                self._unstored[document.run_id] = document
+            with self._writing() as database:
+                write_end(database, document, data, last_of)
+        except BaseException:
+            self.keep(document, last_of)
             raise
         return data
+
+    def keep(self, document: RunDocument, last_of: Sequence[LastOf] = ()) -> None:
+        """Keep a finished run in memory until it can be stored."""
+        with self._mutex:
+            self._unstored[document.run_id] = document, last_of
 
     def find_key(self, key: str, request: str) -> Known | None:
         """The run of this key; raises ``KeyConflict`` if it belongs to another request."""
@@ -134,67 +154,84 @@ class Store:
         return Known(run_id, bool(finished))
 
     def document(self, run_id: str) -> bytes | None:
-        """A finished run's JSON."""
+        """A finished run's JSON; None if there is no such run. That of a newer program is not looked into.
+
+        Raises ``InvalidDocument`` if it is damaged. The run's key is released, so that a retry makes a new
+        run; what is stored is kept as it is.
+        """
         with self._transaction() as database:
             if run_id in self._unstored:
-                return encode_document(self._unstored[run_id])
-            row = database.execute(
-                "SELECT CAST(document AS BLOB) FROM runs WHERE run_id = ? AND finished = 1", (run_id,)
-            ).fetchone()
-        return None if row is None else bytes(row[0])
+                return encode_document(self._unstored[run_id][0])
+            try:
+                data = read_document(database, run_id, finished=True)
+                if data is not None:
+                    decode_document(data, f"run {run_id}")
+            except UnsupportedDocument:
+                pass
+            except InvalidDocument as damaged:
+                log.warning("not served: %s", damaged)
+                with contextlib.suppress(sqlite3.Error), database:
+                    database.execute("UPDATE runs SET key = NULL WHERE run_id = ?", (run_id,))
+                raise InvalidDocument(
+                    f"{damaged}: it is damaged in the server's store, run the benchmarks again"
+                ) from None
+            return data
 
     def latest(self, limit: int, device: str | None = None) -> list[RunState]:
         """The newest runs, newest first; an unfinished one is listed as running."""
         with self._transaction() as database:
             rows = database.execute(
-                "SELECT run_id, finished, outcome, device, created_at, finished_at, benchmarks FROM runs "
+                f"SELECT {STATE_COLUMNS} FROM runs "  # noqa: S608, a constant
                 "WHERE :device IS NULL OR device = :device ORDER BY sequence DESC LIMIT :limit",
                 {"device": device, "limit": limit},
             ).fetchall()
             unstored = dict(self._unstored)
-        states = [
-            RunState(
-                run_id=run_id,
-                state="finished" if finished else "running",
-                outcome=outcome,
-                device=of,
-                created_at=created_at,
-                finished_at=finished_at,
-                benchmarks=msgspec.json.decode(benchmarks, type=list[str]),
-            )
-            for run_id, finished, outcome, of, created_at, finished_at, benchmarks in rows
-        ]
+        states = [state for state in map(run_state, rows) if state is not None]
         return [_as_ended(state, unstored.get(state.run_id)) for state in states]
 
-    def recent_documents(self, limit: int) -> Iterator[RunDocument]:
-        """The newest finished runs, oldest of them first, one at a time: documents can be large.
+    def last_documents(self, limit: int) -> Iterator[RunDocument]:
+        """The last run of each series of the metrics, and the last one with a valid figure, oldest first.
 
-        A document that cannot be read (damaged, or of a newer program) is logged and left out.
+        Of a store that an older program wrote, which does not know them, the ``limit`` newest runs. They
+        are read one at a time: documents can be large. One that cannot be read (damaged, or of a newer
+        program) is logged and left out.
         """
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT DISTINCT run_id, sequence FROM last_runs JOIN runs USING (run_id) "
+                "WHERE finished = 1 ORDER BY sequence"
+            ).fetchall()
+        yield from self._documents([run_id for run_id, _ in rows] if rows else self._newest(limit))
+
+    def recent_documents(self, limit: int) -> Iterator[RunDocument]:
+        """The newest finished runs, oldest of them first, in the same way."""
+        yield from self._documents(self._newest(limit))
+
+    def _newest(self, limit: int) -> list[str]:
         with self._transaction() as database:
             rows = database.execute(
                 "SELECT run_id FROM runs WHERE finished = 1 ORDER BY sequence DESC LIMIT ?", (limit,)
             ).fetchall()
-        for (run_id,) in reversed(rows):
-            data = self.document(run_id)
-            if data is None:
-                continue
+        return [run_id for (run_id,) in reversed(rows)]
+
+    def _documents(self, run_ids: Sequence[str]) -> Iterator[RunDocument]:
+        for run_id in run_ids:
             try:
-                document = decode_document(data, f"run {run_id}")
-            except DocumentError as unreadable:
+                with self._transaction() as database:
+                    data = read_document(database, run_id, finished=True)
+                if data is not None:
+                    yield decode_document(data, f"run {run_id}")
+            except (DocumentError, StoreError) as unreadable:
                 log.warning("left out: %s", unreadable)
-                continue
-            yield document
 
     def _end_interrupted(self) -> None:
         """End the runs that were active when the last process died; their measurements are kept."""
         with self._transaction() as database:
-            rows = database.execute(
-                "SELECT run_id, CAST(document AS BLOB) FROM runs WHERE finished = 0"
-            ).fetchall()
-            for run_id, data in rows:
+            rows = database.execute("SELECT run_id FROM runs WHERE finished = 0").fetchall()
+            for (run_id,) in rows:
                 try:
-                    document = decode_document(bytes(data), f"run {run_id}")
+                    data = read_document(database, run_id, finished=False)
+                    document = decode_document(data or b"", f"run {run_id}")
                 except DocumentError as unreadable:  # kept as it is; the others are still processed
                     log.warning("ended with its server, and kept as it is: %s", unreadable)
                     database.execute(
@@ -209,7 +246,7 @@ class Store:
                 ended = msgspec.structs.replace(
                     document, outcome="failed", error=ErrorInfo.of(error), finished_at=now()
                 )
-                _finish(database, ended, encode_document(ended))
+                write_end(database, ended, encode_document(ended))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -218,14 +255,22 @@ class Store:
             with self._database as database:
                 yield database
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction whose result may be acknowledged."""
+        with self._transaction() as database:
+            self._directory.check()
+            yield database
+
     def _store_late(self) -> None:
         """Try again to store the runs that could not be stored when they ended."""
         if not self._unstored:
             return
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, StoreError):
+            self._directory.check()
             with self._database as database:
-                for document in self._unstored.values():
-                    _finish(database, document, encode_document(document))
+                for document, last_of in self._unstored.values():
+                    write_end(database, document, encode_document(document), last_of)
             log.info("stored by now: %s", ", ".join(self._unstored))
             self._unstored.clear()
 
@@ -237,19 +282,10 @@ class Store:
             raise StoreError(f"the store {self._path} cannot be used: {error}{remedy}") from error
 
 
-def _as_ended(state: RunState, document: RunDocument | None) -> RunState:
+def _as_ended(state: RunState, unstored: tuple[RunDocument, Sequence[LastOf]] | None) -> RunState:
     """The state of a run whose end is not stored yet."""
-    if document is None:
+    if unstored is None:
         return state
+    document, _ = unstored
     ended = document.finished_at
     return msgspec.structs.replace(state, state="finished", outcome=document.outcome, finished_at=ended)
-
-
-def _finish(database: sqlite3.Connection, document: RunDocument, data: bytes) -> None:
-    # A key is released if the error is retryable, so that the retry makes a new run.
-    released = document.error is not None and document.error.retryable
-    database.execute(
-        "UPDATE runs SET finished = 1, document = ?, outcome = ?, finished_at = ?, "
-        "key = CASE WHEN ? THEN NULL ELSE key END WHERE run_id = ?",
-        (data, document.outcome, document.finished_at, released, document.run_id),
-    )

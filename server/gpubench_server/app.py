@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
-import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpubench.errors import Cancelled, TooManyConnections
+from gpubench.errors import Cancelled, InternalError, TooManyConnections
 from gpubench.results.store import Store
 from gpubench_server.connection import ClientConnection
 from gpubench_server.device_registry import DeviceRegistry, Runtime
@@ -18,16 +19,19 @@ from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
+from gpubench_server.readiness import Readiness
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
 from gpubench_server.signals import ServerSignals
+from gpubench_server.storage_watch import StorageWatch
 from gpubench_server.transports import POLL_SECONDS, Address, LineServer, host_port
+from gpubench_server.vital import VitalThreads
 from gpubench_server.web import WebServer, make_application
 
 log = logging.getLogger(__name__)
 
 _REFILLED_RUNS = 200
-"""How many of the newest runs are read at the start, for the last valid figures of the gauges."""
+"""How many of the newest runs are read for the gauges, from a store that does not know which it needs."""
 
 _CANCEL_SECONDS = 10.0
 """For cancelled runs to end: longer than it takes to kill a worker."""
@@ -46,76 +50,101 @@ class Settings:
 
 
 class Server:
-    """The service; it listens once constructed. Raises ``StoreError`` and ``CannotListen``."""
+    """The service; it listens once constructed. Raises ``StoreError`` and ``CannotListen``.
 
-    def __init__(self, settings: Settings) -> None:
+    ``failed`` is called if a thread that serves every client fails.
+    """
+
+    def __init__(self, settings: Settings, failed: Callable[[InternalError], object]) -> None:
         self._limits = limits = settings.limits
+        self._threads = VitalThreads(failed)
+        self._serving: list[LineServer | WebServer] = []
         with contextlib.ExitStack() as undo:
             self._store = undo.enter_context(Store(settings.data_directory))
+            self._storage = StorageWatch(self._store)
             self._metrics = MetricsState()
-            self._metrics.refill(self._store.recent_documents(_REFILLED_RUNS))
+            self._metrics.refill(self._store.last_documents(_REFILLED_RUNS))
             self._registry = DeviceRegistry(settings.runtimes, limits.probe_age_seconds)
-            self._scheduler = Scheduler(self._store, self._registry, self._metrics, limits)
+            self._scheduler = Scheduler(self._store, self._registry, self._metrics, limits, self._threads)
+            self._readiness = Readiness(self._scheduler, self._registry, self._storage)
             self._service = Service(
                 self._store,
                 self._registry,
                 self._scheduler,
                 self._metrics,
                 limits,
+                self._readiness,
                 lambda: self._tcp.open_connections,
             )
             full = TooManyConnections(
                 f"this server has its maximum of {limits.max_connections} connections; try again in a moment",
                 retry_after_seconds=1,
             )
-            self._tcp = LineServer(
-                settings.tcp,
-                self._serve,
-                max_connections=limits.max_connections,
-                linger_seconds=limits.linger_seconds,
-                refusal=error_line(None, full),
-                metrics=self._metrics,
+            self._tcp = undo.enter_context(
+                LineServer(
+                    settings.tcp,
+                    self._serve,
+                    max_connections=limits.max_connections,
+                    linger_seconds=limits.linger_seconds,
+                    refusal=error_line(None, full),
+                    metrics=self._metrics,
+                )
             )
-            undo.callback(self._tcp.server_close)
             self.tcp_url = f"tcp://{_host_port(self._tcp)}"
-            pages = make_application(self._snapshot, self._why_not_ready, self.tcp_url)
-            self._web = WebServer(settings.http, pages, limits)
+            pages = make_application(self._snapshot, lambda: self._readiness.why_not, self.tcp_url)
+            self._web = undo.enter_context(WebServer(settings.http, pages, limits, self.tcp_url))
             self.http_url = f"http://{_host_port(self._web)}"
             undo.pop_all()
 
     def start(self) -> None:
-        self._registry.start()
-        for server in (self._tcp, self._web):
-            threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+        self._storage.start(self._threads)
+        self._scheduler.start()
+        self._registry.start(self._threads)
+        for name, server in (("benchmark port", self._tcp), ("HTTP port", self._web)):
+            self._threads.start(name, functools.partial(server.serve_forever, POLL_SECONDS))
+            self._serving.append(server)
 
     def _serve(self, client: socket.socket) -> None:
-        ClientConnection(client, self._service.respond, self._scheduler.abandon, self._limits).serve()
+        ClientConnection(
+            client, self._service.respond, self._scheduler.abandon, self._limits, self.http_url
+        ).serve()
 
     def run_until(self, signals: ServerSignals) -> None:
-        """Serve until a signal; then drain, until a second signal cancels all runs."""
+        """Serve until a signal; then drain, until a second signal asks to cancel all runs.
+
+        Raises ``InternalError`` if a thread that serves every client has failed: then nothing is drained.
+        """
         signals.wait_for_drain()
         log.info("draining: no new runs; current runs have %g s to end", self._limits.drain_seconds)
         # Connected clients are still served, and the HTTP port reports `draining`.
-        self._tcp.shutdown()
+        self._stop_serving(self._tcp)
         self._tcp.socket.close()
         self._scheduler.drain()
         until = time.monotonic() + self._limits.drain_seconds
         while not self._scheduler.wait_until_idle(POLL_SECONDS) and time.monotonic() < until:
             if signals.asks_to_cancel():
                 break
+
+    def close(self) -> None:
+        """End all runs and connections, and every thread and process."""
+        self._scheduler.drain()
         self._scheduler.cancel_all(Cancelled("the server was stopped before the run had ended"))
         self._scheduler.wait_until_idle(_CANCEL_SECONDS)
-        self._close()
-
-    def _close(self) -> None:
+        self._stop_serving(self._tcp)
         self._tcp.end_input()
         if not self._tcp.wait_until_idle(_FLUSH_SECONDS):
             self._tcp.cut_connections()
         self._tcp.server_close()
         self._scheduler.end(_CANCEL_SECONDS)
-        self._web.shutdown()
+        self._stop_serving(self._web)
         self._web.server_close()
+        self._storage.end()
         self._store.close()
+
+    def _stop_serving(self, server: LineServer | WebServer) -> None:
+        if server in self._serving:  # else `shutdown` would wait for a loop that never ran
+            self._serving.remove(server)
+            server.shutdown()
 
     def _snapshot(self) -> ServiceSnapshot:
         return ServiceSnapshot(
@@ -125,15 +154,12 @@ class Server:
             open_connections=self._tcp.open_connections,
             max_connections=self._limits.max_connections,
             max_queue_length=self._limits.max_queue_length,
+            storable=self._storage.problem is None,
         )
-
-    def _why_not_ready(self) -> str | None:
-        if self._registry.known.at is None:
-            return "searching for devices"
-        state = self._service.state
-        return None if state == "ready" else state
 
 
 def _host_port(server: LineServer | WebServer) -> str:
-    host, port = server.server_address[:2]
-    return host_port(str(host), int(port))
+    host, port, *rest = server.server_address
+    scope = rest[1] if len(rest) == 2 else 0  # of a link-local IPv6 address
+    interface = f"%{socket.if_indextoname(scope)}" if scope else ""
+    return host_port(f"{host!s}{interface}", int(port))

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
 from gpubench_server.device_registry import Runtime
-from gpubench_server.limits import Limits, changed
+from gpubench_server.limits import Limits, changed, ranges
 from gpubench_server.logs import Log
 from gpubench_server.signals import ServerSignals
 from gpubench_server.transports import Address, resolve
@@ -67,7 +66,10 @@ def _serve(options: argparse.Namespace) -> int:
             "the server needs prometheus-client, which is not installed; run pip install '.[server]' "
             "in the checkout"
         ) from None
+    if options.address_file is not None:
+        _check_replaceable(options.address_file)
     signals = ServerSignals()
+    signals.install()
     server = Server(
         Settings(
             tcp=_address(options.listen, options.insecure),
@@ -75,12 +77,14 @@ def _serve(options: argparse.Namespace) -> int:
             data_directory=options.data_dir,
             runtimes=_RUNTIMES[options.runtime],
             limits=changed(Limits(), options.limit),
-        )
+        ),
+        signals.fail,
     )
-    server.start()
-    _say(f"listening on {server.tcp_url} and {server.http_url}")
-    with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
-        server.run_until(signals)
+    with contextlib.closing(server):
+        server.start()
+        _say(f"listening on {server.tcp_url} and {server.http_url}")
+        with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
+            server.run_until(signals)
     return 0
 
 
@@ -90,15 +94,35 @@ def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None
     if path is None:
         yield
         return
+    text = json.dumps(addresses) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        yield
+        return
     try:
-        write_file(path, json.dumps(addresses).encode() + b"\n")
+        write_file(path, text.encode())
     except OSError as error:
         raise InvalidParameters(f"the address file {path} cannot be written: {error.strerror}") from None
     try:
         yield
     finally:
-        if path.is_file() and not path.is_symlink():  # a pipe or a device is not ours to remove
+        # Not ours to remove: a pipe, a device, or what a link leads to.
+        if path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raises ``InvalidParameters`` for a file that no server wrote: it would be replaced and removed."""
+    try:
+        before = path.read_bytes() if path.is_file() else b""
+        known = not before or "tcp" in json.loads(before)
+    except (OSError, ValueError, TypeError):
+        known = False
+    if not known:
+        raise InvalidParameters(
+            f"the address file {path} exists, and is not a server's address file; choose another name"
+        )
 
 
 def _say(line: str) -> None:
@@ -136,7 +160,8 @@ def command_parser() -> Parser:
         "--address-file",
         type=Path,
         metavar="FILE",
-        help="once the server listens, write its addresses to this JSON file; removed when the server stops",
+        help="once the server listens, write its addresses to this JSON file (- is stdout); removed when the "
+        "server stops",
     )
     parser.add_argument(
         "--runtime",
@@ -155,7 +180,7 @@ def command_parser() -> Parser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"set a limit; may be repeated; names: {', '.join(field.name for field in fields(Limits))}",
+        help=f"set a limit; may be repeated; names: {', '.join(ranges())}",
     )
     parser.add_argument(
         "--log-level",
@@ -178,7 +203,7 @@ def _address(url: str, insecure: bool) -> Address:
         raise InvalidParameters(
             f"{url} is not a valid address; use tcp://HOST:PORT for --listen, HOST:PORT for --http"
         )
-    address = resolve(host or "", port)
+    address = resolve((host or "").replace("%25", "%"), port)  # RFC 6874 writes the scope so
     if not address.loopback and not insecure:
         raise InvalidParameters(
             f"{url} can be reached from other machines, and this server has no encryption and no "

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from gpubench.errors import GpubenchError, InvalidRequest, LineTooLong, RequestTimeout
+from gpubench.errors import LineTooLong, RequestTimeout
 from gpubench.framing import LineBuffer
-from gpubench.protocol.messages import DEFAULT_HTTP_PORT, MAX_REQUEST_BYTES
+from gpubench.protocol.messages import MAX_REQUEST_BYTES
 from gpubench_server.connection_state import (
     DISCARDING,
     FINISHING,
@@ -32,10 +31,8 @@ from gpubench_server.connection_state import (
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
+from gpubench_server.wrong_protocol import RECOGNISED_BYTES, answer_on_line_port
 
-_TLS_HANDSHAKE = 0x16
-_HTTP = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|CONNECT|TRACE|PATCH|PRI) ")
-_RECOGNISED_BYTES = len(b"OPTIONS ")
 _READ_BYTES = 64 * 1024
 _LINE_COMPLETE = Event.LINE_COMPLETE  # looked up once: Python 3.11 takes 0.1 us for it
 _READABLE = select.POLLIN
@@ -51,6 +48,7 @@ class ClientConnection:
 
     ``respond`` returns the response to a line, or None if there is none or it will come through the outbox.
     ``abandon`` is called for each request that was still waiting for a response when the client left.
+    ``http_url`` is where a client that speaks HTTP should go.
     """
 
     def __init__(
@@ -59,14 +57,14 @@ class ClientConnection:
         respond: Callable[[bytes, Outbox], bytes | None],
         abandon: Callable[[Ticket], None],
         limits: Limits,
+        http_url: str,
     ) -> None:
         self._client = client
         self._respond = respond
         self._abandon = abandon
         self._limits = limits
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+        self._http_url = http_url
+        self._wake_read = self._wake_write = -1
         self._outbox = Outbox(
             self._wake,
             heartbeat_seconds=limits.heartbeat_seconds,
@@ -83,19 +81,29 @@ class ClientConnection:
         self._entered_at = self._active_at = time.monotonic()
 
     def serve(self) -> None:
-        self._client.setblocking(False)
-        self._poll.register(self._wake_read, select.POLLIN)
-        try:
-            while self._state in OPEN:
-                self._wait()
-                self._step()
-        except (_ClientGone, OSError):
-            pass
-        finally:
-            for ticket in self._outbox.close():
-                self._abandon(ticket)
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+        # Whatever happens, the last entries are undone first, and all of them.
+        with contextlib.ExitStack() as at_end:
+            at_end.callback(self._close_wake_pipe)
+            self._wake_read, self._wake_write = os.pipe()
+            os.set_blocking(self._wake_read, False)
+            os.set_blocking(self._wake_write, False)
+            at_end.callback(lambda: self._abandon_each(self._outbox.close()))
+            self._client.setblocking(False)
+            self._poll.register(self._wake_read, select.POLLIN)
+            with contextlib.suppress(_ClientGone, OSError):
+                while self._state in OPEN:
+                    self._wait()
+                    self._step()
+
+    def _close_wake_pipe(self) -> None:
+        for descriptor in (self._wake_read, self._wake_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _abandon_each(self, tickets: Sequence[Ticket]) -> None:
+        with contextlib.ExitStack() as stack:  # one that fails does not keep the others
+            for ticket in tickets:
+                stack.callback(self._abandon, ticket)
 
     def _step(self) -> None:
         """Serve what has arrived, send what is ready, and close if nothing is left to do.
@@ -203,16 +211,16 @@ class ClientConnection:
     def _serve_lines(self) -> bool:
         """Answer complete lines while the outbox has room; whether lines are waiting for room."""
         if self._state in UNRECOGNISED:
-            mistake = _mistaken_protocol(self._lines.peek(_RECOGNISED_BYTES))
-            if mistake is not None:
-                self._refuse(mistake)
+            explanation = answer_on_line_port(self._lines.peek(RECOGNISED_BYTES), self._http_url)
+            if explanation is not None:
+                self._refuse(explanation)
         while self._lines.waiting:
             if self._congested():
                 return True
             try:
                 line = self._lines.next_line()
             except LineTooLong as error:
-                self._refuse(error)
+                self._refuse(error_line(None, error))
                 return False
             if line is None:
                 self._await_newline()
@@ -225,11 +233,8 @@ class ClientConnection:
         self._on(Event.LINE_INCOMPLETE)
         limit = self._limits.line_deadline_seconds
         if time.monotonic() >= self._entered_at + limit:
-            self._refuse(
-                RequestTimeout(
-                    f"a line was not completed within {limit:g} s; end each request with a newline"
-                )
-            )
+            late = RequestTimeout(f"a line was not completed in {limit:g} s; end each request with a newline")
+            self._refuse(error_line(None, late))
 
     def _serve_line(self, line: bytes) -> None:
         self._active_at = time.monotonic()
@@ -243,13 +248,12 @@ class ClientConnection:
         else:
             self._outbox.add(answer)
 
-    def _refuse(self, error: GpubenchError) -> None:
-        """Send the error, take no further requests, and close."""
+    def _refuse(self, explanation: bytes) -> None:
+        """Send why, take no further requests, and close."""
         self._on(Event.REFUSED)
-        self._outbox.add(error_line(None, error))
+        self._outbox.add(explanation)
         self._lines = LineBuffer(MAX_REQUEST_BYTES)
-        for ticket in self._outbox.drop_tickets():
-            self._abandon(ticket)
+        self._abandon_each(self._outbox.drop_tickets())
 
     # Writing.
 
@@ -269,15 +273,3 @@ class ClientConnection:
                 return
             self._sending = self._sending[sent:]
             self._active_at = now
-
-
-def _mistaken_protocol(beginning: bytes) -> InvalidRequest | None:
-    """An error for a client that speaks TLS or HTTP, judged by its first bytes."""
-    if beginning[0] == _TLS_HANDSHAKE:
-        return InvalidRequest("this port uses plain text, not TLS; connect without TLS")
-    if _HTTP.match(beginning):
-        return InvalidRequest(
-            "this port speaks newline-delimited JSON-RPC 2.0, not HTTP; "
-            f"metrics are on the HTTP port (--http, {DEFAULT_HTTP_PORT} by default)"
-        )
-    return None

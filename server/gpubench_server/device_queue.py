@@ -22,6 +22,7 @@ from gpubench.results.progress import Progress
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun
+from gpubench_server.vital import VitalThreads
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class DeviceQueue:
         changed: threading.Condition,
         limits: Limits,
         registry: DeviceRegistry,
+        threads: VitalThreads,
         *,
         may_start: Callable[[LiveRun], bool],
         on_start: Callable[[LiveRun], None],
@@ -62,17 +64,19 @@ class DeviceQueue:
         self._worker_device: str | None = None
         self._ending = False
         self._seconds_per_benchmark: float | None = None
-        self._thread = threading.Thread(target=self._execute_all, daemon=True, name="device queue")
+        self._threads = threads
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._thread = self._threads.start("device queue", self._execute_all)
 
     def end(self, timeout_seconds: float) -> None:
         """Execute no further runs and end the worker; no run may be waiting."""
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-        self._thread.join(timeout_seconds)
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
 
     def check_room(self) -> None:
         """Raises ``QueueFull``."""
@@ -144,8 +148,8 @@ class DeviceQueue:
             return run
 
     def _execute(self, run: LiveRun) -> None:
-        self._on_start(run)
         try:
+            self._on_start(run)
             reused = self._has_worker_for(run.device.id)
             document = self._attempt(run)
             if reused and document.outcome == "device_lost" and document.environment is None:
@@ -172,6 +176,7 @@ class DeviceQueue:
             lambda document: self._on_change(run, document),
         )
         if document.outcome == "device_lost":
+            self._registry.doubt()
             self._end_worker()
         return document
 
@@ -188,9 +193,9 @@ class DeviceQueue:
         return self._worker
 
     def _end_worker(self) -> None:
-        if self._worker is not None:
-            self._worker.end()
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.end()
 
     def _report_positions(self) -> None:
         for index, run in enumerate(self.waiting):

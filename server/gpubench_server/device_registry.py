@@ -15,6 +15,7 @@ from gpubench.errors import DeviceLost, NoSuchDevice
 from gpubench.executor.messages import Probed
 from gpubench.executor.probe import probe
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
+from gpubench_server.vital import VitalThreads
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,15 @@ class KnownDevices:
         return any(each.name in self.failed and not each.available for each in self.runtimes)
 
     @property
+    def problem(self) -> str | None:
+        """Why no run can have a device; None if one is usable, and before the first probe."""
+        if self.usable or self.at is None:
+            return None
+        reasons = [f"{each.id}: {each.unavailable}" for each in self.devices]
+        reasons += [f"{each.name}: {each.reason}" for each in self.runtimes if each.reason]
+        return "; ".join(reasons) or "no device was found"
+
+    @property
     def usable(self) -> list[DeviceInfo]:
         return [device for device in self.devices if device.unavailable is None]
 
@@ -61,12 +71,19 @@ class DeviceRegistry:
         self._max_age_seconds = max_age_seconds
         self._probing = threading.Lock()
         self._active_runs = 0
+        self._idle = threading.Event()
+        self._idle.set()
         self._first = threading.Event()
+        self._doubted = threading.Event()
         self._known = KnownDevices()
 
-    def start(self) -> None:
+    def start(self, threads: VitalThreads) -> None:
         """Probe for the first time, in the background: the server can be reached meanwhile."""
-        threading.Thread(target=self._probe_until_usable, daemon=True, name="probe").start()
+        threads.start("probe", self._keep_probing)
+
+    def doubt(self) -> None:
+        """A device was lost: probe again once no run is active, so that readiness is not of the past."""
+        self._doubted.set()
 
     @property
     def known(self) -> KnownDevices:
@@ -84,11 +101,14 @@ class DeviceRegistry:
         """While a run is active."""
         with self._probing:
             self._active_runs += 1
+            self._idle.clear()
         try:
             yield
         finally:
             with self._probing:
                 self._active_runs -= 1
+                if not self._active_runs:
+                    self._idle.set()
 
     def resolve(self, asked: str | None) -> DeviceInfo:
         """The device with this id or alias, or the default device for None.
@@ -113,12 +133,21 @@ class DeviceRegistry:
                 f"{missing.message}; the search for devices is incomplete ({_reasons(known)}): try again"
             ) from None
 
-    def _probe_until_usable(self) -> None:
-        """Nobody else would: a client that only polls for readiness causes no probe."""
+    def _keep_probing(self) -> None:
+        """While no device is usable, and when one is in doubt.
+
+        Nobody else would: a client that only polls for readiness causes no probe.
+        """
         self._probe_if_older_than(0.0)
-        while not self._known.usable:
-            time.sleep(self._max_age_seconds)
-            self._probe_if_older_than(self._max_age_seconds)
+        while True:
+            if self._known.usable:
+                self._doubted.wait()
+                self._doubted.clear()
+                self._idle.wait()
+                self._probe_if_older_than(0.0)
+            else:
+                time.sleep(self._max_age_seconds)
+                self._probe_if_older_than(self._max_age_seconds)
 
     def _probe_if_older_than(self, max_age_seconds: float) -> None:
         with self._probing:

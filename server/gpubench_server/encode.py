@@ -25,8 +25,11 @@ def result_line(request_id: RequestId, result: msgspec.Raw) -> bytes:
 
 
 def error_line(request_id: RequestId, error: GpubenchError) -> bytes:
-    data = {"kind": error.kind, "retryable": error.retryable, **error.details}
-    return raw_error_line(request_id, ErrorBody(error.code, error.message, data))
+    data = {"kind": error.kind, "retryable": error.retryable}
+    try:
+        return raw_error_line(request_id, ErrorBody(error.code, error.message, {**data, **error.details}))
+    except (TypeError, UnicodeEncodeError):  # details that have no place in JSON: the rest is an answer too
+        return raw_error_line(request_id, ErrorBody(error.code, error.message, data))
 
 
 def raw_error_line(request_id: RequestId, body: ErrorBody) -> bytes:

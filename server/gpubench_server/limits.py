@@ -2,68 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, get_args, get_type_hints
 
 from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import InvalidParameters
 from gpubench.protocol import messages
+from gpubench.validation import Range, check_range
+
+Seconds = Annotated[float, Range(0.01, 7 * 86_400, "s")]
+"""A week: ``poll`` takes at most 24 days, and a shorter time than 10 ms would only keep a processor busy."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one server. ``--limit NAME=VALUE`` sets any of them."""
+    """The limits of one server. ``--limit NAME=VALUE`` sets any of them.
 
-    max_connections: int = 64
+    Raises ``InvalidParameters`` for a value that is out of its range.
+    """
+
+    max_connections: Annotated[int, Range(1, 10_000, "connections")] = 64
     """One thread each; 64 people or programs are many for the memory of one machine."""
 
-    max_queue_length: int = 16
+    max_queue_length: Annotated[int, Range(1, 10_000, "runs")] = 16
     """Runs that wait for one piece of hardware. At a minute each, later clients do better to retry."""
 
-    max_runs_per_connection: int = 8
+    max_runs_per_connection: Annotated[int, Range(1, 10_000, "runs")] = 8
     """So that one client cannot fill the queue for all others."""
 
-    max_run_seconds: float = 900.0
+    max_run_seconds: Seconds = 900.0
     """From the start of a run. A run that takes longer is stuck, or should be several runs."""
 
-    line_deadline_seconds: float = 10.0
+    line_deadline_seconds: Seconds = 10.0
     """From the first byte of a line to its newline. A time-out per read would restart with each byte."""
 
-    idle_seconds: float = 60.0
+    idle_seconds: Seconds = 60.0
     """A connection without requests and runs is closed after this time, to make room for another."""
 
-    send_deadline_seconds: float = 30.0
+    send_deadline_seconds: Seconds = 30.0
     """For the client to take what was handed to the socket; a client that does not read is disconnected."""
 
-    linger_seconds: float = 1.0
+    linger_seconds: Seconds = 1.0
     """How long the input of a refused client is read and discarded. Closing at once would reset the
     connection, and the reset can overtake the error message."""
 
-    max_outbox_bytes: int = 256 * 1024
+    max_outbox_bytes: Annotated[int, Range(1024, 1 << 30, "bytes")] = 256 * 1024
     """While more than this is waiting to be sent, nothing is read from the client, so that responses which
     it does not read cannot pile up."""
 
-    heartbeat_seconds: float = 0.5
+    heartbeat_seconds: Seconds = 0.5
     """The longest time between two progress lines, also in the queue: a failed write is how a lost client is
     noticed."""
 
-    progress_interval_seconds: float = 0.1
+    progress_interval_seconds: Seconds = 0.1
     """The shortest time between two progress lines: ten per second are more than a person can read."""
 
-    worker_idle_seconds: float = 60.0
+    worker_idle_seconds: Seconds = 60.0
     """How long an idle worker keeps its device's memory and its compiled kernels for the next run."""
 
-    probe_age_seconds: float = 30.0
+    probe_age_seconds: Seconds = 30.0
     """``devices`` searches again if the last search is older: boards fall off the bus and come back."""
 
-    drain_seconds: float = 60.0
+    drain_seconds: Seconds = 60.0
     """For the current runs to end after SIGTERM; systemd kills after 90."""
 
-    http_connections: int = 64
+    http_connections: Annotated[int, Range(1, 10_000, "connections")] = 64
     """Scrapers and probes; one that sends nothing is disconnected after ``http_deadline_seconds``."""
 
-    http_deadline_seconds: float = 5.0
+    http_deadline_seconds: Seconds = 5.0
     """For an HTTP request, and again for its response: half of a scraper's usual 10 s."""
+
+    def __post_init__(self) -> None:
+        for name, (_, allowed) in ranges().items():
+            check_range(f"limit {name}", getattr(self, name), allowed)
 
     def wire(self) -> messages.Limits:
         """Those that ``hello`` reports."""
@@ -79,22 +92,24 @@ class Limits:
         )
 
 
+@functools.cache
+def ranges() -> Mapping[str, tuple[type[int] | type[float], Range]]:
+    """The type and the range of each limit, by name."""
+    hints = get_type_hints(Limits, include_extras=True)
+    return {name: (kind, allowed) for name, hint in hints.items() for kind, allowed in [get_args(hint)]}
+
+
 def changed(limits: Limits, settings: Sequence[str]) -> Limits:
     """``limits`` with ``NAME=VALUE`` settings; raises ``InvalidParameters`` naming what is allowed."""
-    kinds: dict[str, type[int] | type[float]] = {
-        field.name: type(getattr(limits, field.name)) for field in fields(Limits)
-    }
     values: dict[str, int | float] = {}
     for setting in settings:
         name, _, text = setting.partition("=")
-        if name not in kinds:
-            raise InvalidParameters(f"unknown limit {name!r}; allowed: {', '.join(kinds)}")
-        number = "a whole number" if kinds[name] is int else "a number"
+        if name not in ranges():
+            raise InvalidParameters(f"unknown limit {name!r}; allowed: {', '.join(ranges())}")
+        kind, allowed = ranges()[name]
         try:
-            value = kinds[name](text)
+            values[name] = kind(text)
         except ValueError:
-            raise InvalidParameters(f"limit {name} must be {number}, not {text!r}") from None
-        if not 0 < value < float("inf"):
-            raise InvalidParameters(f"limit {name} must be {number} above 0, not {text}")
-        values[name] = value
+            number = "a whole number" if kind is int else "a number"
+            raise InvalidParameters(f"limit {name} must be {number} {allowed}, not {text!r}") from None
     return replace(limits, **values)  # type: ignore[arg-type]

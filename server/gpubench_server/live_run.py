@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpubench.benchmarks.registry import BENCHMARKS
-from gpubench.errors import DeadlineExceeded, LimitExceeded, NoSuchRun, StoreError
+from gpubench.errors import DeadlineExceeded, InternalError, LimitExceeded, NoSuchRun
 from gpubench.executor.messages import Run
 from gpubench.executor.recorder import Recorder
 from gpubench.executor.supervisor import StopRequest
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.progress import Progress
-from gpubench_server.encode import run_line
+from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import Ticket
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[Ticket], bytes]
+"""Makes the line that ends one request."""
 
 
 @dataclass(eq=False)
@@ -44,14 +50,22 @@ class LiveRun:
     # The requests that wait.
 
     def join(self, ticket: Ticket, accepted: bytes | None) -> None:
-        """Let a request wait for this run; the notification ``accepted`` is sent to it first."""
-        ticket.outbox.open(ticket, accepted)
-        self._tickets.append(ticket)
-        if self._latest is not None:
-            ticket.outbox.progress(ticket, self._latest)
+        """Let a request wait for this run; the notification ``accepted`` is sent to it first.
+
+        If that fails, the request waits for nothing.
+        """
+        try:
+            ticket.outbox.open(ticket, accepted)
+            self._tickets.append(ticket)
+            if self._latest is not None:
+                ticket.outbox.progress(ticket, self._latest)
+        except BaseException:
+            self.leave(ticket)
+            ticket.outbox.drop(ticket)
+            raise
 
     def leave(self, ticket: Ticket) -> bool:
-        """The client of a request is gone; whether the request was waiting for this run."""
+        """The request waits no longer, as its client is gone; whether it was waiting for this run."""
         if ticket not in self._tickets:
             return False
         self._tickets.remove(ticket)
@@ -68,10 +82,14 @@ class LiveRun:
         for ticket in list(self._tickets):
             ticket.outbox.progress(ticket, progress)
 
-    def respond(self, document: bytes, unstored: StoreError | None) -> None:
-        """Send the run's document, as encoded, to every request that waits."""
+    def respond(self, answer: Answer) -> None:
+        """End every request that waits: what goes wrong with one of them is kept from the others."""
         for ticket in self._tickets:
-            line = run_line(ticket.request_id, document, fetches=ticket.fetches, unstored=unstored)
+            try:
+                line = answer(ticket)
+            except Exception:
+                log.exception("run %s: a request could not be answered", self.id)
+                line = error_line(ticket.request_id, no_answer(self.id))
             ticket.outbox.respond(ticket, line)
 
     # The hardware and the time that it takes.
@@ -115,3 +133,7 @@ def check_runs_of_client(open_tickets: int, limits: Limits) -> None:
 
 def no_such_run(run_id: str) -> NoSuchRun:
     return NoSuchRun(f"there is no run {run_id!r} on this server; the method `results` lists all runs")
+
+
+def no_answer(run_id: str) -> InternalError:
+    return InternalError(f"internal error in the server at the end of run {run_id}; its log has the details")

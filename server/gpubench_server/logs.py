@@ -41,4 +41,5 @@ class Log(QueueHandler):
 
     def _write(self) -> None:
         while (record := self.queue.get()) is not None:
-            self._writer.handle(record)
+            with contextlib.suppress(Exception):  # one record that cannot be written does not end the log
+                self._writer.handle(record)

@@ -6,6 +6,7 @@ counters, ratios from 0 to 1, and no label whose number of values grows without 
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ from gpubench.catalog.theory import MODULE_BITS, peak_bytes_per_second, theory_f
 from gpubench.flags import flags_with
 from gpubench.protocol.messages import PROTOCOL, QueueStatus
 from gpubench.results.machine import DeviceInfo, Theory
-from gpubench_server.metrics_state import Counts, GaugeFigure
+from gpubench_server.figures import GaugeFigure
+from gpubench_server.metrics_state import Counts
+
+log = logging.getLogger(__name__)
 
 _OUTCOMES = ("ok", "failed", "cancelled", "timeout", "device_lost", "unverified", "skipped")
 _REFERENCE_FAMILIES = ("GDDR6", "GDDR6X", "GDDR7")
@@ -42,24 +46,55 @@ class ServiceSnapshot:
     open_connections: int
     max_connections: int
     max_queue_length: int
+    storable: bool = True
 
 
 class SnapshotCollector(Collector):
-    """Collects the metric families from a new snapshot."""
+    """Collects the metric families from a new snapshot.
+
+    A family that fails, or a sample that is not a number, is logged and left out; the others are exposed.
+    """
 
     def __init__(self, snapshot: Callable[[], ServiceSnapshot]) -> None:
         self._snapshot = snapshot
+        self._failing: set[str] = set()
 
     def describe(self) -> Iterable[Metric]:
         return []  # otherwise the registry collects once while it registers
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self._snapshot()
-        yield from _service(snapshot)
-        yield from _runs(snapshot.counts)
-        yield from _devices(snapshot)
-        yield from _figures(snapshot)
-        yield from _references(snapshot)
+        success = _gauge(
+            "collector_success", "1 if all metrics of this group are exposed, else 0.", ("collector",)
+        )
+        for name, group in _GROUPS.items():
+            whole = True
+            try:
+                for family in group(snapshot):
+                    whole = _only_numbers(family) and whole
+                    yield family
+            except Exception:
+                whole = False
+                if name not in self._failing:  # once: scrapes come every few seconds
+                    log.exception("some metrics of the group %r are left out", name)
+            self._failing = self._failing - {name} if whole else self._failing | {name}
+            success.add_metric([name], whole)
+        yield success
+
+
+def _only_numbers(family: Metric) -> bool:
+    """Drop samples whose value cannot be written, such as an integer of 400 digits; whether all could."""
+    before = len(family.samples)
+    family.samples = [sample for sample in family.samples if _is_number(sample.value)]
+    return len(family.samples) == before
+
+
+def _is_number(value: float) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
@@ -70,6 +105,7 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
         ("open_connections", "Connected clients of the benchmark port.", snapshot.open_connections),
         ("open_connections_limit", "Limit of connected clients.", snapshot.max_connections),
         ("queue_limit", "Limit of runs waiting for one device.", snapshot.max_queue_length),
+        ("store_writable", "1 if runs can be stored, else 0; /readyz has the reason.", snapshot.storable),
     ):
         yield GaugeMetricFamily(f"gpubench_{name}", text, value=value)
     counts = snapshot.counts
@@ -90,7 +126,8 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     yield rejected
 
 
-def _runs(counts: Counts) -> Iterator[Metric]:
+def _runs(snapshot: ServiceSnapshot) -> Iterator[Metric]:
+    counts = snapshot.counts
     runs = _counter("runs", "Benchmarks run, by outcome.", ("benchmark", "outcome"))
     for benchmark in BENCHMARKS:
         for outcome in _OUTCOMES:
@@ -240,6 +277,15 @@ def _references(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     for row in known:
         module.add_metric([row.id], peak_bytes_per_second(row.data_rate_bits_per_second, MODULE_BITS))
     yield module
+
+
+_GROUPS: dict[str, Callable[[ServiceSnapshot], Iterator[Metric]]] = {
+    "service": _service,
+    "runs": _runs,
+    "devices": _devices,
+    "figures": _figures,
+    "references": _references,
+}
 
 
 def _theory(snapshot: ServiceSnapshot, device: DeviceInfo) -> Theory | None:

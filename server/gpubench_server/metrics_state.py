@@ -5,43 +5,19 @@ Counters start at 0 with the process; the last valid figures are read back from 
 
 from __future__ import annotations
 
-import logging
-import statistics
 import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from itertools import accumulate
 
-from gpubench.benchmarks.registry import STREAM
-from gpubench.flags import flags_with
 from gpubench.results.document import Measurement, RunDocument, Status
 from gpubench.results.machine import Theory
-
-log = logging.getLogger(__name__)
+from gpubench.results.rows import LastOf
+from gpubench_server.figures import MAX_BYTES, FigureLabels, GaugeFigure, ended_at, figures_of, own_theory
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-
-
-@dataclass(frozen=True, order=True)
-class FigureLabels:
-    """One kind of figure: the labels of its gauges."""
-
-    device: str
-    benchmark: str
-    precision: str
-
-
-@dataclass(frozen=True)
-class GaugeFigure:
-    """The last valid figure of a series."""
-
-    bandwidth_bytes_per_second: float
-    stddev_bytes_per_second: float | None
-    efficiency_ratio: float | None
-    stable: bool
 
 
 @dataclass(frozen=True)
@@ -122,6 +98,16 @@ class MetricsState:
             durations[benchmark] = durations.get(benchmark, Histogram()).with_value(seconds)
             self._counts = replace(self._counts, run_duration=durations)
 
+    def series_of(self, document: RunDocument) -> list[LastOf]:
+        """The series that this run is the last of, for the store: they are read back after a restart."""
+        with self._lock:
+            known = self._counts.figures
+        return [
+            LastOf(series.device, series.benchmark, series.precision, valid)
+            for series, figure in figures_of(document, known)
+            for valid in ((False, True) if figure is not None else (False,))
+        ]
+
     def run_ended(self, document: RunDocument, benchmarks: list[str]) -> None:
         with self._lock:
             runs = Counter(self._counts.runs)
@@ -135,17 +121,10 @@ class MetricsState:
             self._counts = replace(with_figures(self._counts, document), runs=runs, moved_bytes=moved)
 
     def refill(self, documents: Iterable[RunDocument]) -> None:
-        """Take over the figures of earlier runs, oldest first; damaged documents are skipped."""
+        """Take over the figures of earlier runs, oldest first; what is damaged is logged and left out."""
         for document in documents:
             with self._lock:
-                try:
-                    self._counts = with_figures(self._counts, document)
-                except ValueError as damaged:
-                    log.warning(
-                        "run %s is left out of the metrics, its document is damaged: %s",
-                        document.run_id,
-                        damaged,
-                    )
+                self._counts = with_figures(self._counts, document)
 
 
 def with_figures(counts: Counts, document: RunDocument) -> Counts:
@@ -154,66 +133,19 @@ def with_figures(counts: Counts, document: RunDocument) -> Counts:
     Only a valid figure changes the gauges. Any other result changes only the time of the last run, so that
     the last valid figure stays, together with its own time.
     """
-    if document.device is None or document.finished_at is None:
+    if document.device is None or document.finished_at is None or (at := ended_at(document)) is None:
         return counts
-    at = datetime.fromisoformat(document.finished_at).timestamp()
     figures, run_at, success_at = dict(counts.figures), dict(counts.run_at), dict(counts.success_at)
     theories = dict(counts.theories)
-    stated = document.theory is not None and document.theory.source == "stated"
-    if document.theory is not None and not stated:
-        theories[document.device.id] = document.theory
-    for measurement in document.measurements:
-        precision = str(measurement.parameters.get("dtype", ""))
-        series = FigureLabels(document.device.id, measurement.benchmark, precision)
-        if not _is_of_the_memory(measurement, known=series in figures):
-            continue
+    theory = own_theory(document)
+    if theory is not None:
+        theories[document.device.id] = theory
+    for series, figure in figures_of(document, counts.figures):
         run_at[series] = at
-        # A run for which a client stated the memory is not a default run.
-        figure = None if stated else valid_figure(measurement)
         if figure is not None:
             figures[series] = figure
             success_at[series] = at
     return replace(counts, figures=figures, run_at=run_at, success_at=success_at, theories=theories)
-
-
-def _is_of_the_memory(measurement: Measurement, known: bool) -> bool:
-    """Whether this is, or should have been, a bandwidth of the memory as a whole, not a point of a curve.
-
-    ``known``: this benchmark has had a figure before; it decides if this measurement has none.
-    """
-    if measurement.axes or measurement.quantity != "bandwidth":
-        return False
-    return measurement.bandwidth_bytes_per_second is not None or known or measurement.benchmark in STREAM
-
-
-def valid_figure(measurement: Measurement) -> GaugeFigure | None:
-    """The figure, if it is valid for the device; else None.
-
-    It must be verified, measured with default parameters, not above theory, and have a footprint that
-    exceeds the caches as far as they are known. Whether it is stable is reported by a gauge of its own.
-    """
-    summary = measurement.bandwidth_bytes_per_second
-    if (
-        measurement.status != "ok"
-        or not measurement.verified
-        or not measurement.default_parameters
-        or summary is None
-        or flags_with("no_gauge", measurement.flags)
-    ):
-        return None
-    return GaugeFigure(
-        bandwidth_bytes_per_second=summary.median,
-        stddev_bytes_per_second=_stddev(measurement),
-        efficiency_ratio=measurement.efficiency_ratio.nominal,
-        stable=not flags_with("unsteady", measurement.flags),
-    )
-
-
-def _stddev(measurement: Measurement) -> float | None:
-    moved = measurement.bus_bytes
-    if moved is None or len(measurement.samples_seconds) < 2:
-        return None
-    return statistics.stdev(moved / seconds for seconds in measurement.samples_seconds if seconds > 0)
 
 
 def _moved_bytes(measurement: Measurement, cache_bytes: int | None) -> int:
@@ -222,7 +154,8 @@ def _moved_bytes(measurement: Measurement, cache_bytes: int | None) -> int:
         cache_bytes is None or (measurement.footprint_bytes or 0) <= cache_bytes
     ):
         return 0
-    return (measurement.bus_bytes or 0) * len(measurement.samples_seconds)
+    moved = measurement.bus_bytes or 0
+    return moved * len(measurement.samples_seconds) if 0 < moved < MAX_BYTES else 0
 
 
 _SEVERITY: tuple[Status, ...] = ("skipped", "ok", "cancelled", "timeout", "failed", "unverified")

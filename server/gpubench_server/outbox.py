@@ -35,6 +35,8 @@ class Ticket:
     """The run is cancelled when the last request that holds it is gone."""
     fetches: bool
     """The request asked for the document, so the document of a failed run is its result, not an error."""
+    notifies: bool = True
+    """``accepted`` and ``progress`` are sent; libraries for JSON-RPC may take one for the response."""
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Outbox:
         self._open: dict[Ticket, _Newest] = {}
         self._woken = False
         self._closed = False
+        self._probing = False
         self.pending_bytes = 0
 
     # Any thread.
@@ -70,7 +73,7 @@ class Outbox:
             if self._closed:
                 return
             self._open[ticket] = _Newest()
-            if accepted is not None:
+            if accepted is not None and ticket.notifies:
                 self._append(accepted)
 
     def progress(self, ticket: Ticket, progress: Progress) -> None:
@@ -78,8 +81,9 @@ class Outbox:
             newest = self._open.get(ticket)
             if newest is not None:
                 newest.progress = progress
-                newest.unsent = True
-                self._wake_owner()
+                newest.unsent = ticket.notifies
+                if self._shows(ticket, newest):
+                    self._wake_owner()
 
     def respond(self, ticket: Ticket, line: bytes) -> None:
         """The response to this request, which ends it."""
@@ -121,13 +125,25 @@ class Outbox:
     def next_due(self) -> float | None:
         """When progress is next to be sent, on the monotonic clock; None if there is none to send."""
         with self._lock:
-            return min((self._due_at(each) for each in self._open.values() if each.progress), default=None)
+            due = (
+                self._due_at(newest) for ticket, newest in self._open.items() if self._shows(ticket, newest)
+            )
+            return min(due, default=None)
 
     def send_progress_now(self) -> None:
-        """Send the newest progress of every request at once: a failed write shows that the client is gone."""
+        """Send the newest progress of every request at once: a failed write shows that the client is gone.
+
+        A request without notifications gets spaces from now on, which may stand before its response.
+        """
         with self._lock:
+            self._probing = True
             for newest in self._open.values():
                 newest.sent_at = 0.0
+
+    def drop(self, ticket: Ticket) -> None:
+        """Expect no response to this request: it is answered in another way."""
+        with self._lock:
+            self._open.pop(ticket, None)
 
     def drop_tickets(self) -> list[Ticket]:
         """Expect no further responses; returns the requests that will get none."""
@@ -160,6 +176,10 @@ class Outbox:
             self._woken = True
             self._wake()
 
+    def _shows(self, ticket: Ticket, newest: _Newest) -> bool:
+        """Whether the client is sent this progress, or a space for it."""
+        return newest.progress is not None and (ticket.notifies or self._probing)
+
     def _due_at(self, newest: _Newest) -> float:
         return newest.sent_at + (
             self._progress_interval_seconds if newest.unsent else self._heartbeat_seconds
@@ -168,9 +188,14 @@ class Outbox:
     def _due_progress(self, now: float) -> bytes:
         lines = []
         for ticket, newest in self._open.items():
-            if newest.progress is not None and self._due_at(newest) <= now:
-                progress = msgspec.structs.replace(newest.progress, request_id=ticket.request_id)
-                lines.append(notification_line("progress", progress))
+            if self._shows(ticket, newest) and self._due_at(newest) <= now:
+                lines.append(_progress_line(ticket, newest.progress))
                 newest.unsent = False
                 newest.sent_at = now
         return b"".join(lines)
+
+
+def _progress_line(ticket: Ticket, progress: Progress | None) -> bytes:
+    if progress is None or not ticket.notifies:
+        return b" "
+    return notification_line("progress", msgspec.structs.replace(progress, request_id=ticket.request_id))

@@ -12,17 +12,18 @@ import time
 
 import msgspec
 
-from gpubench.errors import Cancelled, Draining, GpubenchError, RunError, StoreError
+from gpubench.errors import Cancelled, Draining, GpubenchError, InvalidDocument, RunError, StoreError
 from gpubench.protocol.messages import Accepted, QueueStatus
-from gpubench.results.document import ErrorInfo, RunDocument
+from gpubench.results.document import ErrorInfo, RunDocument, encode_document
 from gpubench.results.store import Store
 from gpubench_server.device_queue import DeviceQueue, queued_progress
 from gpubench_server.device_registry import DeviceRegistry
-from gpubench_server.encode import notification_line, run_line
+from gpubench_server.encode import error_line, notification_line, run_line
 from gpubench_server.limits import Limits
-from gpubench_server.live_run import LiveRun, no_such_run
+from gpubench_server.live_run import Answer, LiveRun, no_answer, no_such_run
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Ticket
+from gpubench_server.vital import VitalThreads
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +31,28 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """All runs that have not ended."""
 
-    def __init__(self, store: Store, registry: DeviceRegistry, metrics: MetricsState, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: DeviceRegistry,
+        metrics: MetricsState,
+        limits: Limits,
+        threads: VitalThreads,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._metrics = metrics
         self._limits = limits
+        self._threads = threads
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._submitting = threading.RLock()
         self._queues: dict[str, DeviceQueue] = {}
         self._runs: dict[str, LiveRun] = {}
         self._draining = False
-        threading.Thread(target=self._watch_deadlines, daemon=True, name="deadlines").start()
+
+    def start(self) -> None:
+        self._threads.start("deadlines", self._watch_deadlines)
 
     # Requests.
 
@@ -61,16 +72,33 @@ class Scheduler:
                 queue = self._queue(run.device.hardware_id)
                 queue.check_room()
             self._store.accept(document, request, run.device.id, benchmarks)
-            with self._lock:
-                self._runs[run.id] = run
-                position = queue.put(run)
-                eta = queue.seconds_before(position)
-                accepted = Accepted(ticket.request_id, run.id, position, eta)
-                run.join(ticket, notification_line("accepted", accepted))
-                run.report(queued_progress(run.id, position))
-                self._changed.notify_all()
+            try:
+                with self._lock:
+                    self._runs[run.id] = run
+                    self._begin(run, queue, ticket)
+            except BaseException:
+                self._retract(run, queue, ticket)
+                raise
         if self._draining:  # since the check above
             self.cancel(run.id, _draining())
+
+    def _begin(self, run: LiveRun, queue: DeviceQueue, ticket: Ticket) -> None:
+        position = queue.put(run)
+        accepted = Accepted(ticket.request_id, run.id, position, queue.seconds_before(position))
+        run.join(ticket, notification_line("accepted", accepted))
+        run.report(queued_progress(run.id, position))
+        self._changed.notify_all()
+
+    def _retract(self, run: LiveRun, queue: DeviceQueue, ticket: Ticket) -> None:
+        """A run that was accepted could not be begun: its request is answered with the error, by others."""
+        with self._lock:
+            run.leave(ticket)
+            ticket.outbox.drop(ticket)
+            queue.remove(run)
+            run.stop.set(no_answer(run.id))
+            started = run.started_at is not None  # then its queue ends it
+        if not started:
+            self._conclude(run, run.recorder.finish(run.stop.reason))
 
     def replay(self, key: str, request: str, ticket: Ticket, detach: bool) -> bool:
         """Respond with the run that has this key, or wait for it; false if there is none."""
@@ -79,7 +107,10 @@ class Scheduler:
             if known is None:
                 return False
             accepted = Accepted(ticket.request_id, known.run_id, 0, 0.0, replayed=True)
-            self.fetch(known.run_id, ticket, accepted, detach)
+            try:
+                self.fetch(known.run_id, ticket, accepted, detach)
+            except InvalidDocument:  # what the run measured is lost, so the retry makes a new run
+                return False
             return True
 
     def fetch(
@@ -87,7 +118,7 @@ class Scheduler:
     ) -> None:
         """Respond with a finished run's document, or wait for the end of a live run.
 
-        Raises ``NoSuchRun``.
+        Raises ``NoSuchRun``, and ``InvalidDocument`` if the document is damaged.
         """
         notification = notification_line("accepted", accepted) if accepted else None
         with self._lock:
@@ -99,8 +130,13 @@ class Scheduler:
         data = self._store.document(run_id)
         if data is None:
             raise no_such_run(run_id)
-        ticket.outbox.open(ticket, notification)
-        ticket.outbox.respond(ticket, run_line(ticket.request_id, data, fetches=ticket.fetches))
+        line = run_line(ticket.request_id, data, fetches=ticket.fetches)
+        try:
+            ticket.outbox.open(ticket, notification)
+            ticket.outbox.respond(ticket, line)
+        except BaseException:
+            ticket.outbox.drop(ticket)
+            raise
 
     def cancel(self, run_id: str, reason: GpubenchError) -> bool:
         """End a run; false if it is not live."""
@@ -186,6 +222,7 @@ class Scheduler:
                 self._changed,
                 self._limits,
                 self._registry,
+                self._threads,
                 may_start=self._may_start,
                 on_start=self._started,
                 on_change=self._measured,
@@ -223,22 +260,39 @@ class Scheduler:
             log.exception("run %s: the finished measurements could not be stored", run.id)
 
     def _conclude(self, run: LiveRun, document: RunDocument) -> None:
-        """Store the document, then respond to the requests that wait for it."""
+        """Store the document, then respond to the requests that wait for it, whatever goes wrong here."""
+
+        def apologise(ticket: Ticket) -> bytes:
+            return error_line(ticket.request_id, no_answer(run.id))
+
+        answer: Answer = apologise
+        try:
+            answer = self._keep(document)
+            self._count(run, document)
+            log.info("run %s: %s", run.id, document.outcome)
+        except Exception:
+            log.exception("run %s: its end was not processed completely", run.id)
+            self._store.keep(document)
+        with self._lock:
+            self._runs.pop(run.id, None)
+            run.respond(answer)
+            self._changed.notify_all()
+
+    def _keep(self, document: RunDocument) -> Answer:
+        """Store a document; returns what answers the requests that wait for it."""
         unstored: StoreError | None = None
         try:
-            data = self._store.finish(document)
+            data = self._store.finish(document, self._metrics.series_of(document))
         except StoreError as error:
-            log.exception("run %s: the document could not be stored", run.id)
+            log.exception("run %s: the document could not be stored", document.run_id)
             unstored = error
-            data = msgspec.json.encode(document)
+            data = encode_document(document)
+        return lambda ticket: run_line(ticket.request_id, data, fetches=ticket.fetches, unstored=unstored)
+
+    def _count(self, run: LiveRun, document: RunDocument) -> None:
         for benchmark, seconds in run.benchmark_seconds.items():
             self._metrics.measured(benchmark, seconds)
         self._metrics.run_ended(document, [each.name for each in run.work.benchmarks])
-        log.info("run %s: %s", run.id, document.outcome)
-        with self._lock:
-            del self._runs[run.id]
-            run.respond(data, unstored)
-            self._changed.notify_all()
 
     def _watch_deadlines(self) -> None:
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -44,11 +44,12 @@ from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun, check_runs_of_client, no_such_run
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox, Ticket
+from gpubench_server.readiness import Readiness
 from gpubench_server.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
-FEATURES = ["progress", "cancel", "detach", "key", "deadline", "stated_memory"]
+FEATURES = ["progress", "cancel", "detach", "key", "deadline", "stated_memory", "notifications"]
 
 
 class Service:
@@ -61,6 +62,7 @@ class Service:
         scheduler: Scheduler,
         metrics: MetricsState,
         limits: Limits,
+        readiness: Readiness,
         open_connections: Callable[[], int],
     ) -> None:
         self._store = store
@@ -68,6 +70,7 @@ class Service:
         self._scheduler = scheduler
         self._metrics = metrics
         self._limits = limits
+        self._readiness = readiness
         self._open_connections = open_connections
         self._started_at = time.monotonic()
         self._pong = raw(Pong())
@@ -79,6 +82,9 @@ class Service:
         try:
             request = decode_request(line)
             answer = self._call(request, outbox)
+            response = None
+            if answer is not None and request.id is not msgspec.UNSET:
+                response = result_line(request.id, answer)
         except GpubenchError as error:
             return self._refuse(request, line, error)
         except Exception:
@@ -87,9 +93,7 @@ class Service:
                 request, line, InternalError("internal error in the server; its log has the details")
             )
         self._metrics.request(request.method, "ok")
-        if answer is None or request.id is msgspec.UNSET:
-            return None
-        return result_line(request.id, answer)
+        return response
 
     def _call(self, request: Request, outbox: Outbox) -> msgspec.Raw | None:
         method = _METHODS.get(request.method)
@@ -136,7 +140,7 @@ class Service:
             raise InvalidRequest("a run needs an id: without one, no answer could be sent")
         check_runs_of_client(outbox.open_tickets, self._limits)
         begun = time.monotonic()
-        ticket = Ticket(outbox, request.id, holds=True, fetches=False)
+        ticket = Ticket(outbox, request.id, holds=True, fetches=False, notifies=params.notifications)
         request_text = canonical_request(params)
         # Before anything is checked: a retry is answered even if its device is gone by now.
         if params.key is not None and self._scheduler.replay(params.key, request_text, ticket, params.detach):
@@ -164,11 +168,12 @@ class Service:
         uptime = time.monotonic() - self._started_at
         return raw(
             Status(
-                self.state,
+                self._readiness.state,
                 gpubench.__version__,
                 uptime,
                 self._open_connections(),
                 self._scheduler.queues(),
+                self._readiness.reasons,
             )
         )
 
@@ -184,14 +189,6 @@ class Service:
         return raw(
             Results([msgspec.structs.replace(r, state="queued") if r.run_id in waiting else r for r in runs])
         )
-
-    @property
-    def state(self) -> Literal["ready", "draining", "no_device"]:
-        if self._scheduler.draining:
-            return "draining"
-        known = self._registry.known
-        # Runs are accepted before the first probe: they wait for it.
-        return "no_device" if known.at is not None and not known.usable else "ready"
 
 
 _METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None]] = {

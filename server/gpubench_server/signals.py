@@ -1,4 +1,4 @@
-"""What signals ask of the server; ``gpubench.signals`` has the table."""
+"""What ends the server: signals, of which ``gpubench.signals`` has the table, and its own failure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import queue
 from signal import Signals
 from types import FrameType
 
+from gpubench.errors import InternalError
 from gpubench.signals import HANDLED, SIGNALS, Reaction, handle, has_terminal
 
 log = logging.getLogger(__name__)
@@ -18,31 +19,48 @@ its handler runs when the main thread runs next."""
 
 
 class ServerSignals:
-    """Handles the server's signals from its construction on; made in the main thread."""
+    """The signals that the server has received, and the failure of a thread that serves every client."""
 
     def __init__(self) -> None:
-        self._received: queue.SimpleQueue[Signals] = queue.SimpleQueue()
+        self._received: queue.SimpleQueue[Signals | InternalError] = queue.SimpleQueue()
         self._terminal = has_terminal()
+
+    def install(self) -> None:
+        """Handle the signals from now on; only in the main thread."""
         for number, row in SIGNALS.items():
             if row.server in HANDLED:
-                handle(number, self._take)
+                handle(number, self.take)
+
+    def fail(self, failure: InternalError) -> None:
+        """End the server: ``wait_for_drain`` or ``asks_to_cancel`` raises this."""
+        self._received.put(failure)
 
     def wait_for_drain(self) -> None:
-        """Until the first signal that drains the server."""
+        """Until the first signal that drains the server; raises the ``InternalError`` of ``fail``."""
         while True:
             with contextlib.suppress(queue.Empty):
-                number = self._received.get(timeout=_WAKE_SECONDS)
+                number = _signal(self._received.get(timeout=_WAKE_SECONDS))
                 if SIGNALS[number].server is Reaction.DRAIN or self._terminal:
                     return
                 log.info("%s: nothing to reload; to change settings, restart the server", number.name)
 
     def asks_to_cancel(self) -> bool:
-        """Whether a further signal asks to cancel the runs; SIGHUP, which shells repeat, does not."""
+        """Whether a further signal asks to cancel the runs; SIGHUP, which shells repeat, does not.
+
+        Raises the ``InternalError`` of ``fail``.
+        """
         while not self._received.empty():
-            if SIGNALS[self._received.get()].server is Reaction.DRAIN:
+            if SIGNALS[_signal(self._received.get())].server is Reaction.DRAIN:
                 return True
         return False
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def take(self, number: int, frame: FrameType | None = None) -> None:
         # Nothing else: it may interrupt any step of the main thread, which may hold any lock.
         self._received.put(Signals(number))
+
+
+def _signal(received: Signals | InternalError) -> Signals:
+    if isinstance(received, InternalError):
+        log.critical("%s: the server stops", received)
+        raise received
+    return received

@@ -39,6 +39,15 @@ class Address:
     host: str
     port: int
     loopback: bool
+    scope: int = 0
+    """The interface of a link-local IPv6 address; 0 for all others."""
+
+    @property
+    def bindable(self) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The address as ``socket.bind`` takes it."""
+        if self.family == socket.AF_INET6:
+            return self.host, self.port, 0, self.scope
+        return self.host, self.port
 
 
 def resolve(host: str, port: int) -> Address:
@@ -49,7 +58,9 @@ def resolve(host: str, port: int) -> Address:
         raise CannotListen(f"{host!r} is not an address of this machine: {error}") from None
     addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
     loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
-    return Address(found[0][0], str(found[0][4][0]), port, loopback)
+    family, address = found[0][0], found[0][4]
+    scope = int(address[3]) if len(address) == 4 else 0
+    return Address(family, str(address[0]), port, loopback, scope)
 
 
 def host_port(host: str, port: int) -> str:
@@ -120,27 +131,33 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
                 self._count_rejected("resources")
                 time.sleep(_BACK_OFF_SECONDS)
             raise
-        _tune(connection)
-        return connection, address
+        try:
+            _tune(connection)
+            return connection, address
+        except BaseException:  # some systems refuse options of a connection that was reset already
+            connection.close()
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
             self._count_rejected("too_many")
             self._refuse(request)
             return
-        with self._live_changed:
-            self._live.add(request)
-        thread = threading.Thread(
-            target=self._serve_and_release, args=(request, client_address), daemon=True, name="connection"
-        )
         try:
-            thread.start()
+            with self._live_changed:
+                self._live.add(request)
+            threading.Thread(
+                target=self._serve_and_release, args=(request, client_address), daemon=True, name="connection"
+            ).start()
         except RuntimeError:  # no more threads; the base class would keep one that never started
+            self._release(request)
             log.warning("cannot start a thread for a connection")
             self._count_rejected("resources")
-            self._release(request)
             self._refuse(request)
             return
+        except BaseException:  # socketserver closes the connection and goes on
+            self._release(request)
+            raise
         if self._metrics is not None:
             self._metrics.connection_accepted()
 
@@ -206,24 +223,25 @@ def _tune(connection: socket.socket) -> None:
 
 def listen(server: socketserver.TCPServer, address: Address) -> None:
     """Bind and listen; raises ``CannotListen`` with the address and what to do."""
-    if address.family == socket.AF_INET6 and address.host == "::":
-        # One socket for IPv4 and IPv6, whatever the system's default is.
-        server.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
+        if address.family == socket.AF_INET6 and address.host == "::":
+            # One socket for IPv4 and IPv6, whatever the system's default is.
+            server.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         server.server_bind()
         server.server_activate()
-    except OSError as error:
+    except BaseException as error:
         server.server_close()
         where = host_port(address.host, address.port)
+        if isinstance(error, OverflowError):
+            raise CannotListen(f"port {address.port} is not valid; allowed: 0 to 65535") from None
+        if not isinstance(error, OSError):
+            raise
         if error.errno == errno.EADDRINUSE:
             raise CannotListen(
                 f"{where} is in use by another program; stop that program, or choose another port "
                 "(0 for any free port)"
             ) from None
         raise CannotListen(f"cannot listen on {where}: {error.strerror}") from None
-    except OverflowError:
-        server.server_close()
-        raise CannotListen(f"port {address.port} is not valid; allowed: 0 to 65535") from None
 
 
 class LineServer(BoundedMixIn, socketserver.TCPServer):
@@ -242,9 +260,7 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
         self.bound(max_connections, linger_seconds, refusal, metrics)
         self.address_family = address.family
         self._serve = serve
-        super().__init__(
-            (address.host, address.port), socketserver.BaseRequestHandler, bind_and_activate=False
-        )
+        super().__init__(address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
         listen(self, address)
 
     def finish_request(self, request: Any, client_address: Any) -> None:

@@ -6,6 +6,7 @@ head of a request has one deadline, because a time-out per ``recv`` would restar
 
 from __future__ import annotations
 
+import contextlib
 import html
 import io
 import logging
@@ -16,12 +17,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import make_wsgi_app
 
 import gpubench
 from gpubench_server.limits import Limits
 from gpubench_server.metrics import ServiceSnapshot, SnapshotCollector
+from gpubench_server.named_families import NamedFamilies
 from gpubench_server.transports import Address, BoundedMixIn, listen
+from gpubench_server.wrong_protocol import answer_on_http_port, http_response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,19 +35,20 @@ _MAX_HEAD_BYTES = 16 * 1024
 """The longest head of a request; scrapers send a few hundred bytes."""
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_BUSY = http_response("503 Service Unavailable", "this port has its maximum of connections")
 
 
 class WebServer(BoundedMixIn, WSGIServer):
     """Serves a WSGI application on one address."""
 
-    def __init__(self, address: Address, application: WSGIApplication, limits: Limits) -> None:
+    def __init__(self, address: Address, application: WSGIApplication, limits: Limits, tcp_url: str) -> None:
+        self.tcp_url = tcp_url
         self.bound(limits.http_connections, limits.linger_seconds, _BUSY)
         self.address_family = address.family
         self.deadline_seconds = limits.http_deadline_seconds
-        super().__init__((address.host, address.port), _Handler, bind_and_activate=False)
-        listen(self, address)
         self.set_app(application)
+        super().__init__(address.bindable, _Handler, bind_and_activate=False)
+        listen(self, address)
 
     def server_bind(self) -> None:
         # The base class looks up our own name, which can take half a minute.
@@ -64,8 +68,17 @@ class _Handler(WSGIRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.rfile: Any = io.BytesIO(_read_head(self.connection, self.server.deadline_seconds))
         self.wfile: Any = _Writer(self.connection, self.server.deadline_seconds)
+
+    def handle(self) -> None:
+        try:
+            head = _read_head(self.connection, self.server.deadline_seconds, self.server.tcp_url)
+        except _NoRequestError as reason:
+            self.wfile.write(reason.answer)
+            _linger(self.connection, self.server.linger_seconds)
+            return
+        self.rfile: Any = io.BytesIO(head)
+        super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         log.debug(format, *args)
@@ -92,33 +105,58 @@ class _Writer(io.BufferedIOBase):
         return len(data)
 
 
-def _read_head(connection: socket.socket, deadline_seconds: float) -> bytes:
-    """A request's first line and headers; empty if they do not arrive in time.
+class _NoRequestError(Exception):
+    """What has arrived is no request; ``answer`` is sent instead of a page."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
+def _read_head(connection: socket.socket, deadline_seconds: float, tcp_url: str) -> bytes:
+    """A request's first line and headers; raises ``_NoRequestError`` if that is not what arrives in time.
 
     Bodies are not read: no page takes one.
     """
     until = time.monotonic() + deadline_seconds
     head = b""
     while not _HEAD_END.search(head):
-        left = until - time.monotonic()
-        if left <= 0 or len(head) > _MAX_HEAD_BYTES:
-            return b""
-        connection.settimeout(left)
+        if len(head) > _MAX_HEAD_BYTES:
+            raise _NoRequestError(http_response("431 Request Header Fields Too Large"))
+        connection.settimeout(max(0.001, until - time.monotonic()))
         try:
             chunk = connection.recv(_MAX_HEAD_BYTES)
+        except TimeoutError:
+            late = f"a request was not completed in {deadline_seconds:g} s"
+            raise _NoRequestError(http_response("408 Request Timeout", late)) from None
         except OSError:
-            return b""
+            chunk = b""
         if not chunk:
-            return b""
+            raise _NoRequestError(b"")
         head += chunk
+        explanation = answer_on_http_port(head, tcp_url)
+        if explanation is not None:
+            raise _NoRequestError(explanation)
     return head
+
+
+def _linger(connection: socket.socket, seconds: float) -> None:
+    """Read and discard what the client still sends: closing with unread input would reset the connection,
+    and the reset can overtake the answer."""
+    until = time.monotonic() + seconds
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while (left := until - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(_MAX_HEAD_BYTES):
+                return
 
 
 def make_application(
     snapshot: Callable[[], ServiceSnapshot], ready: Callable[[], str | None], tcp_url: str
 ) -> WSGIApplication:
-    """The pages; ``ready`` returns why runs are not accepted, or None if they are."""
-    registry = CollectorRegistry()
+    """The pages; ``ready`` returns why runs are not accepted, one reason a line, or None if they are."""
+    registry = NamedFamilies()
     registry.register(SnapshotCollector(snapshot))
     metrics: WSGIApplication = make_wsgi_app(registry)
 
@@ -126,27 +164,27 @@ def make_application(
         return "200 OK", "text/plain", "alive\n"
 
     def readyz() -> tuple[str, str, str]:
-        reason = ready()
-        if reason is None:
+        reasons = ready()
+        if reasons is None:
             return "200 OK", "text/plain", "ready\n"
-        return "503 Service Unavailable", "text/plain", f"{reason}\n"
+        return "503 Service Unavailable", "text/plain", f"{reasons}\n"
 
     def landing() -> tuple[str, str, str]:
         return "200 OK", "text/html", _landing_page(snapshot(), ready(), tcp_url)
 
     pages = {"/": landing, "/healthz": healthz, "/readyz": readyz}
 
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
-        if path == "/metrics":
+        if environ["REQUEST_METHOD"] != "GET":
+            status, kind, text = "405 Method Not Allowed", "text/plain", "allowed methods: GET, HEAD\n"
+        elif path in pages:
+            status, kind, text = pages[path]()
+        elif path == "/metrics":
             try:
                 return metrics(environ, start_response)
             except TypeError:  # prometheus_client fails if the version in Accept is not a number
                 return metrics({**environ, "HTTP_ACCEPT": "text/plain"}, start_response)
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            status, kind, text = "405 Method Not Allowed", "text/plain", "allowed methods: GET, HEAD\n"
-        elif path in pages:
-            status, kind, text = pages[path]()
         else:
             status, kind, text = (
                 "404 Not Found",
@@ -154,7 +192,27 @@ def make_application(
                 f"not found; pages: {', '.join(pages)}, /metrics\n",
             )
         start_response(status, [("Content-Type", f"{kind}; charset=utf-8")])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [text.encode()]
+        return [text.encode()]
+
+    return _with_head(page)
+
+
+def _with_head(page: WSGIApplication) -> WSGIApplication:
+    """Answer HEAD as GET, without the body but with its length."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return page(environ, start_response)
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def keep(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], object]:
+            started.append((status, headers))
+            return lambda data: None
+
+        body = b"".join(page({**environ, "REQUEST_METHOD": "GET"}, keep))
+        ((status, headers),) = started
+        start_response(status, [*headers, ("Content-Length", str(len(body)))])
+        return []
 
     return application
 

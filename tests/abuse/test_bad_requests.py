@@ -72,7 +72,8 @@ def stated(technology: Any, bus_width_bits: Any = 128) -> dict[str, Any]:
 
 # Each with the kind of its error, the path that it names, and a part of its message.
 NOT_A_RUN: list[tuple[Any, str, str | None, str]] = [
-    ([], INVALID, "$.params", "array"),
+    ([7], INVALID, "$.params", "array"),
+    ([], INVALID, "$.params", "benchmarks"),
     ({}, INVALID, "$.params", "benchmarks"),
     ({"benchmarks": ["triad"], "colour": 1}, INVALID, "$.params.colour", "deadline_seconds"),
 ]

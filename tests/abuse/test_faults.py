@@ -301,7 +301,7 @@ def test_without_a_device_the_reason_is_reported(tmp_path: Path) -> None:
             assert not runtime["available"]
             assert runtime["reason"] in error["message"]
             assert client.ask("status")["state"] == "no_device"
-        assert server.get("/readyz") == (503, "no_device\n")
+        assert server.get("/readyz") == (503, f"no_device: cuda: {runtime['reason']}\n")
         assert server.get("/healthz")[0] == 200
 
 

@@ -8,7 +8,6 @@ import json
 import resource
 import signal
 import socket
-import ssl
 import struct
 import time
 from pathlib import Path
@@ -69,24 +68,6 @@ def test_a_complete_line_outlives_a_pause_of_the_server(server: RunningServer) -
         finally:
             server.process.send_signal(signal.SIGCONT)
         assert client.response()["result"] == {"pong": True}
-
-
-@pytest.mark.parametrize(
-    ("opening", "expected"),
-    [(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "not HTTP"), (b"\x16\x03\x01\x02\x00\x01", "not TLS")],
-)
-def test_tls_and_http_get_an_explanation(server: RunningServer, opening: bytes, expected: str) -> None:
-    with server.connect() as client:
-        client.send(opening)
-        assert expected in client.response()["error"]["message"]
-        assert client.ended()
-
-
-def test_a_real_tls_client_fails_at_once(server: RunningServer) -> None:
-    context = ssl.create_default_context()
-    plain = socket.create_connection(server.tcp, 10)
-    with plain, pytest.raises(ssl.SSLError):
-        context.wrap_socket(plain, server_hostname="localhost")
 
 
 @pytest.mark.timing
@@ -219,14 +200,14 @@ def test_silent_and_slow_scrapers_delay_nobody(server: RunningServer) -> None:
             silent.sendall(opening)
         assert server.get("/healthz") == (200, "alive\n")
         assert server.get("/metrics")[0] == 200
-        assert silent.recv(100) == b""  # the last of them is disconnected after its deadline
+        assert silent.recv(100).startswith(b"HTTP/1.1 408 ")  # the last of them, after its deadline
     server.ask("ping")
 
 
 def test_a_scraper_with_endless_headers_is_disconnected(server: RunningServer) -> None:
     with socket.create_connection(server.http, 30) as greedy, contextlib.suppress(OSError):
         greedy.sendall(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100_000)
-        assert greedy.recv(100) == b""
+        assert greedy.recv(100).startswith(b"HTTP/1.1 431 ")
     assert server.get("/")[0] == 200
 
 

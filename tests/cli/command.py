@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -29,10 +31,19 @@ ESCAPE = "\x1b"
 COLOR = re.compile(r"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
 
 
+CHANGING = ("GPUBENCH_SERVER", "GPUBENCH_BASELINE", "NO_COLOR", "FORCE_COLOR")
+
+
+@functools.cache
+def _data_directory() -> tempfile.TemporaryDirectory[str]:
+    """Local runs of tests are kept here, and not in the tester's own directory."""
+    return tempfile.TemporaryDirectory(prefix="gpubench-tests-")
+
+
 def environment(**changes: str) -> dict[str, str]:
     """This process's, without variables that change what a command does."""
-    own = {k: v for k, v in os.environ.items() if k not in ("GPUBENCH_SERVER", "NO_COLOR", "FORCE_COLOR")}
-    return {**own, **changes}
+    own = {k: v for k, v in os.environ.items() if k not in CHANGING}
+    return {**own, "GPUBENCH_DATA_DIR": _data_directory().name, **changes}
 
 
 def gpubench(*arguments: str, stdin: str = "", **changes: str) -> subprocess.CompletedProcess[str]:

@@ -75,22 +75,6 @@ def test_report(url: str, tmp_path: Path) -> None:
     assert to_file.stderr == f"wrote {report}\n"
 
 
-def test_compare_two_folders_of_runs(tmp_path: Path) -> None:
-    for side, figure in (("before", 1500.0), ("after", 1600.0)):
-        (tmp_path / side).mkdir()
-        for number in range(5):
-            made = document(measurement(figure + number), run_id=f"{side}-{number}")
-            (tmp_path / side / f"{number}.json").write_bytes(encode_document(made))
-    before, after = str(tmp_path / "before"), str(tmp_path / "after")
-    shown = gpubench("compare", before, after)
-    assert (shown.returncode, shown.stderr) == (0, "")
-    for words in ("triad", "FASTER", "1.0666", "5 and 5"):
-        assert words in shown.stdout
-    [verdict] = json.loads(gpubench("compare", after, before, "--json").stdout)
-    assert (verdict["benchmark"], verdict["verdict"], verdict["runs_a"]) == ("triad", "SLOWER", 5)
-    assert "AMBIGUOUS" in gpubench("compare", f"{before}/0.json", after).stdout
-
-
 def test_theory_of_several_boards_with_sources_and_the_full_list() -> None:
     several = gpubench("theory", "5090", "rtx4090")
     assert several.returncode == 0

@@ -170,11 +170,11 @@ def test_a_dash_is_stdout(run_json: Path) -> None:
 
 def test_an_open_files_own_name(run_json: Path, tmp_path: Path) -> None:
     """What is redirected to a file must be found in that file, though it is a regular one."""
-    redirected = tmp_path / "redirected.md"
-    with redirected.open("w") as stdout:
+    with (tmp_path / "redirected.md").open("w+") as stdout:
         command = [*GPUBENCH, "report", str(run_json), "-o", "/dev/stdout"]
         subprocess.run(command, stdout=stdout, stderr=subprocess.DEVNULL, check=True)
-    assert redirected.read_text() == gpubench("report", str(run_json)).stdout
+        stdout.seek(0)
+        assert stdout.read() == gpubench("report", str(run_json)).stdout
 
 
 def test_every_command_that_writes_goes_through_one_place() -> None:

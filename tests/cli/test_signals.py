@@ -51,8 +51,9 @@ def second_of_two(out: Path, *more: str, **changes: str) -> Iterator[Running]:
 def test_a_signal_keeps_what_was_measured(number: Signals, remote: bool, url: str, tmp_path: Path) -> None:
     out = tmp_path / "run.json"
     with second_of_two(out, *(["--server", url] if remote else [])) as running:
-        for _ in range(2):  # `timeout` and shells send it twice
-            running.process.send_signal(number)
+        running.process.send_signal(number)
+        running.wait_for("cancelling")
+        running.process.send_signal(number)  # `timeout` and shells send it twice
         code, stdout, stderr = running.end()
     assert code == 128 + number
     assert stderr.splitlines()[-1] == f"gpubench: ended by {number.name}"
@@ -161,7 +162,7 @@ def test_a_stopped_terminal_stops_the_worker_and_shows_the_cursor() -> None:
         (worker,) = _children(process.pid)
         process.send_signal(signal.SIGTSTP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        assert state(worker) == "T"
+        assert within(PATIENCE_SECONDS, lambda: state(worker) == "T")
         assert terminal.shows("\x1b[?25h")
         stopped = len(terminal.text)
         process.send_signal(signal.SIGCONT)
@@ -170,7 +171,7 @@ def test_a_stopped_terminal_stops_the_worker_and_shows_the_cursor() -> None:
         assert within(PATIENCE_SECONDS, lambda: state(worker) != "T")
         process.send_signal(signal.SIGTSTP)  # a second time too
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        assert state(worker) == "T"
+        assert within(PATIENCE_SECONDS, lambda: state(worker) == "T")
         process.send_signal(signal.SIGTERM)  # as a scheduler that gives up on a stopped job
         process.send_signal(signal.SIGCONT)
         assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
@@ -179,18 +180,6 @@ def test_a_stopped_terminal_stops_the_worker_and_shows_the_cursor() -> None:
         process.wait()
         os.close(terminal.theirs)
     assert terminal.text.rfind("\x1b[?25h") > terminal.text.rfind("\x1b[?25l")
-
-
-def test_a_client_that_was_stopped_finds_what_came_meanwhile(url: str, tmp_path: Path) -> None:
-    """It was not the server that was silent."""
-    out = tmp_path / "run.json"
-    with Running("run", "triad", *TWO, "--time-limit=1", "--out", str(out), "--server", url) as running:
-        running.wait_for("triad: started")
-        running.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, running.process.pid, os.WSTOPPED)
-        running.process.send_signal(signal.SIGCONT)
-        assert running.end()[0] == 0
-    assert decode_document(out.read_bytes()).outcome == "ok"
 
 
 def _children(pid: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from gpubench_client.cli.main import main
 import gpubench as library
 from gpubench.benchmarks.parameters import Parameters
 from gpubench.protocol.messages import RunParams
+from gpubench.requests import Labels
 from gpubench.results.document import encode_document
 from tests.cli.command import PIN, environment, gpubench
 from tests.documents import document, measurement
@@ -97,6 +99,16 @@ def one_line(streams: tuple[str, str]) -> str:
         (["run", "triad", "--detach", "--out=x", "--server=tcp://h"], "--out: with --detach"),
         (["run", "triad", "--footprnt", "64M"], "unknown option --footprnt; did you mean --footprint?"),
         (["run", "triad", "--deadline"], "--deadline: expected one argument"),
+        (["run", "triad", "--repeat=0"], "--repeat: '0' is not a valid count; allowed: 1 to 1000; write 5"),
+        (["run", "triad", "--repeat=2", "--out=run.json"], "--out: run.json is one file for 2 runs; name a"),
+        (["run", "triad", "--repeat=2", "--out=/dev/null"], "--out: /dev/null is one file for 2 runs"),
+        (["run", "triad", "--repeat=2", "--key=k"], "--repeat: one --key gives one run, however often"),
+        (["run", "triad", "--repeat=2", "--detach"], "--repeat: with --detach nothing is waited for"),
+        (["run", "triad", "--label=node"], "--label: 'node' is not a label; write KEY=VALUE, such as node="),
+        (["run", "triad", "--label=7=x"], "--label: '7=x' is not a label"),
+        (["run", "triad", f"--label=a={'x' * 257}"], "the value of a has 257 characters; allowed: 256"),
+        (["run", "triad", "--label=a=1", "--label=a=2"], "--label: a is given more than once; give each key"),
+        (["run", "triad", *(f"--label=a{n}=1" for n in range(17))], "--label: 17 labels; allowed: 16"),
         (["result", "abc"], "`gpubench result` needs a server; add --server tcp://HOST"),
         (["result"], "required: RUN_ID; `gpubench result --help` describes them"),
         (["devices", "--server=nonsense"], "--server: 'nonsense' is not a server address; did you mean tcp:"),
@@ -162,6 +174,22 @@ def test_ranges_of_options_are_those_of_the_library() -> None:
         arguments.MIN_BUS_WIDTH_BITS,
         arguments.MAX_BUS_WIDTH_BITS,
     )
+
+
+def test_labels_that_the_option_takes_are_those_of_the_library() -> None:
+    """The option checks before anything is loaded, so it repeats the bounds."""
+    for text in ("node=rack7-n12", "a.b-c_d=", "_=ä b=c", f"{'k' * 63}=x", f"k={'v' * 256}"):
+        key, value = arguments.label(text)
+        assert msgspec.convert({key: value}, Labels) == {key: value}
+    for key in ("", "7", "-a", ".a", "a b", "ä", "k" * 64):
+        with pytest.raises(argparse.ArgumentTypeError):
+            arguments.label(f"{key}=x")
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({key: "x"}, Labels)
+    many = {f"k{number}": "" for number in range(arguments.MAX_LABELS)}
+    assert msgspec.convert(many, Labels) == many
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**many, "one_more": ""}, Labels)
 
 
 def test_usual_spellings_are_understood(url: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
+import time
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ import msgspec
 import pytest
 from gpubench_client.backend import RunCallbacks, as_requests
 from gpubench_client.backoff import LONGEST_SECONDS
+from gpubench_client.blocking import BlockingDriver
 from gpubench_client.generators import (
     STOP_POLL_SECONDS,
     ClientProtocol,
@@ -245,6 +248,35 @@ def test_a_stop_request_is_polled_while_waiting() -> None:
     assert msgspec.json.decode(cancel.data)["method"] == "cancel"
     assert next(steps) == Receive(60.0)  # nothing to look at any more
     run.close()
+
+
+def test_time_in_which_the_client_was_stopped_is_no_silence_of_the_server() -> None:
+    run = protocol("tcp://host:1").run(params(long()), RunCallbacks(stop=StopRequest()))
+    accepted = line(method="accepted", params=msgspec.to_builtins(Accepted(2, "r", 0)))
+    steps = steps_of(run, line(id=1, result=HELLO), accepted)
+    assert [next(steps) for _ in range(6)][-1] == Receive(STOP_POLL_SECONDS)
+    assert run.send(Outcome(600.0, None)) == Receive(STOP_POLL_SECONDS)
+    run.close()
+
+
+def test_bytes_that_came_while_the_client_was_stopped_are_found() -> None:
+    ours, theirs = socket.socketpair()
+    driver = BlockingDriver()
+    driver._socket = ours
+
+    def stopped(number: int, frame: object) -> None:
+        theirs.sendall(b"data")
+        time.sleep(0.3)  # what ^Z is for this process: a handler that returns after the time-out
+
+    before = signal.signal(signal.SIGALRM, stopped)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        outcome = driver._perform(Receive(0.2))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        ours.close()
+        theirs.close()
+    assert outcome.data == b"data"
 
 
 def test_a_busy_server_is_asked_until_patience_ends() -> None:

@@ -13,8 +13,9 @@ from gpubench.comparison.compare import compare, compare_runs
 from gpubench.comparison.reasons import JUDGED, NOT_COMPARABLE, REASON_CODES, UNUSABLE, reason
 from gpubench.comparison.verdicts import Verdict, Word
 from gpubench.results.document import RunDocument, Summary
+from gpubench.results.machine import Host
 from gpubench.units import fill
-from tests.documents import document, measurement, rtx_5090
+from tests.documents import document, measurement, processor, rtx_5090
 
 OTHER = msgspec.structs.replace(rtx_5090(), name="NVIDIA GeForce RTX 5080", id="cuda:1")
 
@@ -31,11 +32,19 @@ def unlike(**fields: Any) -> tuple[list[RunDocument], list[RunDocument]]:
     return side(1500), side(1600, **fields)
 
 
+def with_quota(cores: float | None) -> RunDocument:
+    run = document(measurement(1500), device=processor(), run_id=f"quota-{cores}")
+    assert run.environment is not None
+    host = Host(cores=4, quota_cores=cores)
+    return msgspec.structs.replace(run, environment=msgspec.structs.replace(run.environment, host=host))
+
+
 CASES: dict[str, tuple[Word, tuple[list[RunDocument], list[RunDocument]]]] = {
     "only_first_side": ("NOT COMPARABLE", (side(1500), [])),
     "only_second_side": ("NOT COMPARABLE", ([], side(1500))),
     "settings_differ": ("NOT COMPARABLE", unlike(parameters={"dtype": "int32"})),
     "devices_differ": ("NOT COMPARABLE", (side(1500), [*side(1600, 4), *side(1600, device=OTHER)])),
+    "machines_differ": ("NOT COMPARABLE", ([with_quota(None)], [with_quota(2), with_quota(0.5)])),
     "not_measured": ("NOT COMPARABLE", unlike(status="skipped", reason="it has no {such} thing")),
     "not_verified": ("NOT COMPARABLE", unlike(verified=False)),
     "no_figure": ("NOT COMPARABLE", unlike(bandwidth_bytes_per_second=None)),
@@ -63,7 +72,8 @@ def test_a_verdict_gives_the_code_of_its_sentence(code: str) -> None:
 
 
 def test_every_listed_code_is_produced() -> None:
-    assert CASES.keys() == REASON_CODES.keys()
+    """Those of two sets of runs here, that of a board in ``test_sides``."""
+    assert CASES.keys() == REASON_CODES.keys() - {"not_a_measurement"}
     assert len(REASON_CODES) == len(NOT_COMPARABLE) + len(UNUSABLE) + len(JUDGED)
     assert all(re.fullmatch("[a-z]+(_[a-z]+)+|contended", code) for code in REASON_CODES)
 

@@ -93,6 +93,22 @@ def test_every_expression_asks_for_metrics_and_labels_that_exist(
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
+def test_two_jobs_may_scrape_one_target(path: Path) -> None:
+    """Joins and groups tell the jobs apart; sums over all servers count each server once."""
+    joins = 0
+    variables = {variable["name"] for variable in dashboard(path)["templating"]["list"]}
+    panels = [(title, text) for title, text in expressions(path) if title not in variables]
+    for title, expression in panels:
+        for labels in re.findall(r"\b(?:on|by) \(([^)]*)\)", expression):
+            named = {label.strip() for label in labels.split(",")}
+            joins += "instance" in named
+            assert "instance" not in named or "job" in named, f"{title}: ({labels})"
+        for labels, inner in re.findall(r"\bsum by \(([^)]*)\) \((\w+ ?\w+)", expression):
+            assert "job" in labels or inner == "max without", f"{title}: counts a server once for each job"
+    assert joins >= 5
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
 def test_a_legend_names_labels_that_the_expression_keeps(path: Path, exposed: dict[str, set[str]]) -> None:
     every = set().union(*exposed.values()) | SCRAPED | {"technology"}
     for panel in dashboard(path)["panels"]:

@@ -10,25 +10,16 @@ import pytest
 
 from gpubench.devices import numa
 
-GPU = "00000000:c1:00.0"
-
 
 @pytest.fixture
 def two_sockets(tmp_path: Path) -> Path:
-    """Node 1 has the GPU; node 2 is the GPU's own memory, as a GH200 shows it, and node 3 has no memory."""
+    """Node 2 is the GPU's own memory, as a GH200 shows it, and node 3 has no memory."""
     nodes = tmp_path / "devices/system/node"
     for node, processors in enumerate(("0-3,8-11", "4-7", "", "12")):
         (nodes / f"node{node}").mkdir(parents=True)
         (nodes / f"node{node}/cpulist").write_text(f"{processors}\n")
     (nodes / "has_memory").write_text("0-2\n")
-    place(tmp_path, "0000:c1:00.0", "1")
     return tmp_path
-
-
-def place(system: Path, address: str, node: str) -> None:
-    device = system / "bus/pci/devices" / address
-    device.mkdir(parents=True, exist_ok=True)
-    (device / "numa_node").write_text(f"{node}\n")
 
 
 def test_nodes_have_memory_and_processors(two_sockets: Path) -> None:
@@ -37,16 +28,6 @@ def test_nodes_have_memory_and_processors(two_sockets: Path) -> None:
         1: frozenset({4, 5, 6, 7}),
     }
     assert numa.nodes(two_sockets / "nothing") == {}
-
-
-def test_the_node_of_a_gpu_is_that_of_its_pci_address(two_sockets: Path) -> None:
-    assert numa.node_of_device(GPU, two_sockets) == 1
-    place(two_sockets, "0000:c1:00.0", "-1")  # a system of one node
-    assert numa.node_of_device(GPU, two_sockets) is None
-    place(two_sockets, "10000:c1:00.0", "0")
-    assert numa.node_of_device("00010000:c1:00.0", two_sockets) == 0
-    for unknown in ("00000000:c2:00.0", "", "host", "../../../etc"):
-        assert numa.node_of_device(unknown, two_sockets) is None
 
 
 def test_memory_and_thread_are_on_the_node_and_all_is_as_before() -> None:

@@ -139,6 +139,11 @@ def test_what_a_card_does_not_tell_is_null(nvml: Any) -> None:
     assert (silent.driver(), silent.memory_used_bytes(), silent.bus_width_bits()) == (None, None, None)
 
 
+def test_the_power_limit_is_the_enforced_one(nvml: Any) -> None:
+    assert nvml(DeviceGetEnforcedPowerLimit=575_000).power_limit_watts() == 575.0
+    assert nvml().power_limit_watts() is None
+
+
 def test_names_of_older_drivers(nvml: Any) -> None:
     look = nvml(DeviceGetCurrentClocksThrottleReasons=POWER, DeviceGetTemperature=50).sample(0.0)
     assert look.limits == ["power"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
 import signal
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 from gpubench.executor.messages import Probe
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.signals import IGNORED_BY_WORKER
+from tests.running import state, within
 
 PATIENCE_SECONDS = 30.0
 
@@ -40,6 +43,37 @@ def test_a_signal_to_all_does_not_end_a_worker_that_starts(number: signal.Signal
         assert worker.receive(PATIENCE_SECONDS) is not None
     finally:
         worker.end()
+
+
+_OWNER = """
+import signal
+from gpubench.executor.messages import Probe
+from gpubench.executor.worker_process import WorkerProcess
+
+worker = WorkerProcess()
+worker.send(Probe(runtimes=[]))
+worker.receive(60.0)
+worker.signal(signal.SIGSTOP)
+print(worker.pid, flush=True)
+signal.pause()
+"""
+
+
+def test_a_stopped_worker_ends_with_its_owner() -> None:
+    """As after ^Z and `kill -9`: it must not keep the device's memory."""
+    owner = subprocess.Popen([sys.executable, "-c", _OWNER], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    worker = int(owner.stdout.readline())
+    assert within(PATIENCE_SECONDS, lambda: state(worker) == "T")
+    watched = os.pidfd_open(worker)
+    owner.kill()
+    owner.communicate()
+    try:
+        assert select.select([watched], [], [], PATIENCE_SECONDS)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(watched, signal.SIGKILL)
+        os.close(watched)
 
 
 _PROGRAM = """

@@ -55,6 +55,8 @@ def test_a_good_run_has_no_flags(gpu: SimulatedDevice) -> None:
         ({"others_busy_ratio": 0.2}, ["contended"]),
         ({"others_busy_ratio": 0.05}, []),
         ({"other_processes": 1}, ["contended"]),
+        ({"throttled_seconds": 0.5}, ["throttled"]),
+        ({"throttled_seconds": 1e-6}, []),
     ],
 )
 def test_what_is_seen_meanwhile_is_flagged(

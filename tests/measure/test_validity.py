@@ -126,6 +126,7 @@ def test_every_flag_can_be_set_and_order_is_that_of_the_document() -> None:
         last_level_cache_bytes=None,
         telemetry=looks(405, limits=("power", "thermal")),
         other_processes=3,
+        throttled_seconds=1.0,
         verified=False,
     )
     assert flags(worst) == list(get_args(Flag))

@@ -1,9 +1,11 @@
 import json
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import inspect
 
 from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.registry import BENCHMARKS
@@ -25,6 +27,31 @@ run_params = st.dictionaries(field_names | st.text(max_size=8), values, max_size
 requests = st.fixed_dictionaries(
     {"jsonrpc": st.just("2.0"), "method": methods, "params": run_params | values}, optional={"id": scalars}
 )
+
+
+def numbers(of: inspect.Type, path: str) -> Iterator[tuple[str, inspect.IntType | inspect.FloatType]]:
+    """Every number in a type, with its place."""
+    match of:
+        case inspect.IntType() | inspect.FloatType():
+            yield path, of
+        case inspect.StructType():
+            for field in of.fields:
+                yield from numbers(field.type, f"{path}.{field.name}")
+        case inspect.UnionType():
+            for each in of.types:
+                yield from numbers(each, path)
+        case inspect.ListType():
+            yield from numbers(of.item_type, f"{path}[]")
+
+
+@pytest.mark.parametrize(
+    ("name", "struct"),
+    [*PARAMETERS.items(), *((name, benchmark.parameters) for name, benchmark in BENCHMARKS.items())],
+)
+def test_every_number_in_a_request_has_a_range(name: str, struct: type[msgspec.Struct]) -> None:
+    for path, number in numbers(inspect.type_info(struct), name):
+        assert number.ge is not None or number.gt is not None, path
+        assert number.le is not None or number.lt is not None, path
 
 
 def serve(line: bytes) -> None:

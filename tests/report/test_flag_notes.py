@@ -179,6 +179,17 @@ def test_contention_says_what_others_used(telemetry: Telemetry, text: str) -> No
     assert only(run) == text + FLAGS["contended"].remedy
 
 
+def test_throttling_says_for_how_long_and_by_which_quota() -> None:
+    run = document(measurement(30.0, "triad", "throttled"), telemetry=Telemetry(throttled_seconds=2.5))
+    assert run.environment is not None
+    host = msgspec.structs.replace(run.environment.host, cores=2, quota_cores=0.5)
+    limited = msgspec.structs.replace(run, environment=msgspec.structs.replace(run.environment, host=host))
+    assert only(limited).startswith(
+        "A quota of 0.5 cores stopped threads for 2.5 s in all, and the run used 2 (triad)."
+    )
+    assert only(run).startswith("A quota stopped threads for 2.5 s in all (triad).")
+
+
 def test_wrong_data_are_counted() -> None:
     wrong = Measurement("copy", {}, "unverified", mismatches=4, flags=["unverified"])
     assert only(document(wrong)).startswith(

@@ -3,8 +3,9 @@ import io
 import msgspec
 from rich.console import Console, RenderableType
 
-from gpubench.comparison.compare import compare, compare_runs
-from gpubench.report.terminal import comparison_tables, device_table, measurement_table, verdict_table
+from gpubench.comparison.compare import compare
+from gpubench.comparison.sides import Side, compare_sides
+from gpubench.report.terminal import comparison_tables, device_table, measurement_table, side_tables
 from gpubench.results.document import Measurement
 from tests.documents import document, measurement, processor, rtx_5090
 
@@ -101,14 +102,34 @@ def test_a_run_without_figures_still_shows_why() -> None:
     assert shown(measurement_table(compare(document()))) is not None
 
 
-def test_verdicts_in_words() -> None:
-    a, b = document(measurement(1600.0), run_id="a"), document(measurement(1700.0), run_id="b")
-    text = shown(verdict_table(compare_runs([a], [b])))
-    assert "AMBIGUOUS" in text
-    assert "1.0625" in text
-    flagged = document(measurement(1700.0, "triad", "contended"), run_id="b")
-    text = shown(verdict_table(compare_runs([a], [flagged])))
-    assert any("1.0625" in line and line.rstrip().endswith("contended") for line in text.splitlines())
+def test_verdicts_with_both_figures_and_the_reason_in_a_code_and_in_words() -> None:
+    a = document(measurement(1600.0), run_id="a")
+    b = document(measurement(1700.0, "triad", "contended"), run_id="b")
+    text = shown(side_tables(compare_sides([Side("before", (a,)), Side("after", (b,))])))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["A", "(baseline)", "before", "NVIDIA", "GeForce", "RTX", "5090", "595.10", "–", "1"] in lines
+    assert any(line[:4] == ["triad", "A", "1600.0", "GB/s"] and line[-1] == "baseline" for line in lines)
+    assert any(
+        line[:4] == ["triad", "B", "1700.0", "GB/s"] and line[-1] == "AMBIGUOUS" and "1.0625" in line
+        for line in lines
+    )
+    assert any(line[:2] == ["triad", "B"] and line[-1] == "contended" for line in lines)
+    assert (
+        "B AMBIGUOUS (few_runs), triad: the intervals of the two sides do not overlap, but a verdict" in text
+    )
+
+
+def test_names_of_sides_and_labels_are_text_and_not_markup() -> None:
+    runs = [
+        document(measurement(1600.0), labels={"[red]x\x1b[2J": f"[bold]{n}[/oops]"}, run_id=str(n))
+        for n in range(2)
+    ]
+    text = shown(side_tables(compare_sides([Side("[b]a\x1b", (runs[0],)), Side("c\nd", (runs[1],))])))
+    assert "[b]a" in text
+    assert "c d" in text
+    assert "label [red]x [2J" in text
+    assert "[bold]1[/oops]" in text
+    assert "\x1b" not in text
 
 
 def test_names_are_text_and_not_markup() -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import shutil
 import sqlite3
+import stat
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from gpubench.errors import DeviceLost, KeyConflict, StoreError, VerificationFailed
+from gpubench.errors import DeviceLost, InvalidDocument, KeyConflict, StoreError, VerificationFailed
+from gpubench.results.data_directory import LOCK_NAME
 from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
+from gpubench.results.rows import LastOf
 from gpubench.results.store import FILE_NAME, Store
 from tests.documents import document, measurement
 from tests.results.edit import replace_document
@@ -111,16 +120,24 @@ def test_an_unreadable_unfinished_run_is_kept_as_it_is(
         for run_id in ("a", "b"):
             accept(store, document(run_id=run_id, key=run_id))
     replace_document(tmp_path / FILE_NAME, "a", unreadable, finished=False)
+    kept = unreadable if isinstance(unreadable, bytes) else unreadable.encode()
     with Store(tmp_path) as store:
         assert [(run.run_id, run.state) for run in store.latest(9)] == [("b", "finished"), ("a", "finished")]
         assert store.find_key("a", "triad") is None
-        kept = unreadable if isinstance(unreadable, bytes) else unreadable.encode()
-        assert store.document("a") == kept
+        if b"99" in kept:  # a newer program's: its reader decides what to make of it
+            assert store.document("a") == kept
+        else:
+            with pytest.raises(InvalidDocument, match=r"run a .* is damaged in the server's store"):
+                store.document("a")
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        assert database.execute("SELECT CAST(document AS BLOB) FROM runs WHERE run_id = 'a'").fetchone() == (
+            kept,
+        )
     assert "run a " in caplog.messages[0]
 
 
 def test_a_directory_serves_one_server(tmp_path: Path) -> None:
-    with Store(tmp_path), pytest.raises(StoreError, match="in use by another server"):
+    with Store(tmp_path), pytest.raises(StoreError, match="in use by another gpubench"):
         Store(tmp_path)
     Store(tmp_path).close()
 
@@ -144,3 +161,203 @@ def test_a_damaged_database(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"this is no database, whatever its name says" * 100)
     with pytest.raises(StoreError, match="move it away"):
         Store(tmp_path)
+
+
+def finished(
+    store: Store, run_id: str, key: str | None = None, last_of: tuple[LastOf, ...] = ()
+) -> RunDocument:
+    run = document(measurement(1500), run_id=run_id, key=key, finished_at="2026-01-02T03:04:09.000Z")
+    accept(store, run)
+    store.finish(run, last_of)
+    return run
+
+
+def edit(directory: Path, statement: str, *values: object) -> None:
+    """Change rows behind the store's back."""
+    with closing(sqlite3.connect(directory / FILE_NAME)) as database, database:
+        assert database.execute(statement, values).rowcount > 0
+
+
+COLUMNS = ("key", "request", "outcome", "device", "benchmarks", "created_at", "finished_at", "document")
+DAMAGE = (b"\xff\xfe", "", "\ud7ff", 10**18, -1.5e308, '{"a": [' * 50)
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("was_finished", [True, False])
+def test_one_damaged_value_hides_no_other_run(
+    tmp_path: Path, column: str, damage: object, was_finished: bool
+) -> None:
+    """Whatever stands in a column of one run: the store opens, and everything else is served."""
+    with Store(tmp_path) as store:
+        finished(store, "a", last_of=(LastOf("cuda:0", "triad", "double", True),))
+        good = finished(store, "b", key="k", last_of=(LastOf("cuda:1", "triad", "double", True),))
+    edit(tmp_path, f"UPDATE runs SET {column} = ?, finished = ? WHERE run_id = 'a'", damage, was_finished)
+    with Store(tmp_path) as store:
+        assert store.document("b") == encode_document(good)
+        assert store.find_key("k", "triad") is not None
+        assert "b" in [run.run_id for run in store.latest(9)]
+        assert good in list(store.last_documents(9))
+        assert good in list(store.recent_documents(9))
+        finished(store, "c")
+        assert store.problem() is None
+
+
+def test_a_damaged_page_of_the_file_hides_one_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The document is long enough for pages of its own, whose chain is cut."""
+    with Store(tmp_path) as store:
+        for run_id in ("a", "b"):
+            middle = measurement(1500, parameters={"dtype": f"the middle of {run_id}"})
+            around = [measurement(1500)] * 30
+            run = document(*around, middle, *around, run_id=run_id, key=run_id)
+            accept(store, run)
+            store.finish(run)
+    path = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    data = bytearray(path.read_bytes())
+    page = data.index(b"the middle of a") // size * size
+    data[page : page + 4] = (2**31 - 1).to_bytes(4, "big")  # the number of the page that follows
+    path.write_bytes(data)
+    with Store(tmp_path) as store:
+        with pytest.raises(InvalidDocument, match="run a"):
+            store.document("a")
+        assert store.document("b") is not None
+        assert [run.run_id for run in store.recent_documents(9)] == ["b"]
+    assert any("run a" in message for message in caplog.messages)
+
+
+def test_a_damaged_run_releases_its_key(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        finished(store, "a", key="k")
+    replace_document(tmp_path / FILE_NAME, "a", b"no document")
+    with Store(tmp_path) as store:
+        with pytest.raises(InvalidDocument):
+            store.document("a")
+        assert store.find_key("k", "triad") is None
+
+
+def test_the_last_runs_of_each_series_are_found_after_any_number_of_others(tmp_path: Path) -> None:
+    series = LastOf("cuda:0", "triad", "double", True)
+    with Store(tmp_path) as store:
+        finished(store, "valid", last_of=(series, series._replace(valid=False)))
+        for number in range(30):
+            finished(store, f"other-{number}", last_of=(series._replace(valid=False),))
+    with Store(tmp_path) as store:
+        assert [run.run_id for run in store.last_documents(10)] == ["valid", "other-29"]
+
+
+def test_a_store_of_an_older_program_gives_its_newest_runs(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        for run_id in ("a", "b", "c"):
+            finished(store, run_id)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        database.executescript("DROP TABLE last_runs; PRAGMA user_version = 1;")
+    with Store(tmp_path) as store:
+        assert [run.run_id for run in store.last_documents(2)] == ["b", "c"]
+
+
+def moved_away(directory: Path) -> None:
+    directory.rename(directory.with_name("elsewhere"))
+
+
+def replaced(directory: Path) -> None:
+    moved_away(directory)
+    directory.mkdir()
+
+
+def file_removed(directory: Path) -> None:
+    (directory / FILE_NAME).unlink()
+
+
+def log_removed(directory: Path) -> None:
+    (directory / f"{FILE_NAME}-wal").unlink()
+
+
+@pytest.mark.parametrize("lose", [shutil.rmtree, moved_away, replaced, file_removed, log_removed])
+def test_nothing_is_acknowledged_once_the_directory_is_lost(tmp_path: Path, lose: Any) -> None:
+    directory = tmp_path / "data"
+    with Store(directory) as store:
+        before = finished(store, "before")
+        accept(store, document(run_id="begun"))
+        assert store.problem() is None
+        lose(directory)
+        assert "while the server was using it" in (store.problem() or "")
+        with pytest.raises(StoreError, match="while the server was using it"):
+            accept(store, document(run_id="after"))
+        with pytest.raises(StoreError, match="while the server was using it"):
+            store.finish(document(run_id="begun"))
+        # What is known is still told.
+        assert store.document("before") == encode_document(before)
+        assert store.document("begun") is not None
+
+
+def test_a_directory_that_is_moved_back_serves_again(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    with Store(directory) as store:
+        accept(store, document(run_id="begun"))
+        moved_away(directory)
+        with pytest.raises(StoreError):
+            store.finish(document(run_id="begun"))
+        (tmp_path / "elsewhere").rename(directory)
+        assert store.problem() is None
+    with Store(directory) as store:
+        assert store.document("begun") is not None  # it was kept in memory and stored late
+
+
+def test_a_removed_lock_file_lets_nobody_in(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        (tmp_path / LOCK_NAME).unlink()
+        with pytest.raises(StoreError, match="in use by another gpubench"):
+            Store(tmp_path)
+        finished(store, "a")  # which puts the lock file back
+        assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
+        with pytest.raises(StoreError, match=f"process {os.getpid()}"):
+            Store(tmp_path)
+    Store(tmp_path).close()
+
+
+def test_where_a_directory_cannot_be_locked_a_removed_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on some network file systems."""
+    lock = fcntl.flock
+
+    def files_only(descriptor: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", files_only)
+    with Store(tmp_path) as store:
+        with pytest.raises(StoreError, match="in use by another gpubench"):
+            Store(tmp_path)
+        (tmp_path / LOCK_NAME).unlink()
+        assert "lock file" in (store.problem() or "")
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("CREATE TRIGGER no BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'refused'); END", "refused"),
+        ("ALTER TABLE runs RENAME COLUMN request TO asked", "no column named request"),
+        ("ALTER TABLE runs ADD COLUMN more TEXT NOT NULL DEFAULT (1/0 || NULL)", "more"),
+    ],
+)
+def test_a_foreign_database_is_a_problem(tmp_path: Path, statement: str, reason: str) -> None:
+    """A run could not be stored in it; its own tables look as ours did."""
+    Store(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        database.execute(statement)
+    with Store(tmp_path) as store:
+        assert reason in (store.problem() or "")
+
+
+def test_looking_for_problems_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        finished(store, "a")
+        before = sorted(each.name for each in tmp_path.iterdir())
+        assert store.problem() is None
+        assert [run.run_id for run in store.latest(9)] == ["a"]
+        assert sorted(each.name for each in tmp_path.iterdir()) == before

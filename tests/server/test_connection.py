@@ -35,7 +35,7 @@ def served(limits: Limits = LIMITS) -> Iterator[socket.socket]:
 
     def serve() -> None:
         with theirs:
-            ClientConnection(theirs, respond, lambda ticket: None, limits).serve()
+            ClientConnection(theirs, respond, lambda ticket: None, limits, "http://here").serve()
 
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):

@@ -8,12 +8,14 @@ import signal
 import pytest
 from gpubench_server import device_registry
 from gpubench_server.device_registry import DeviceRegistry
+from gpubench_server.vital import VitalThreads
 
-from gpubench.errors import DeviceLost, NoSuchDevice
+from gpubench.errors import DeviceLost, InternalError, NoSuchDevice
 from gpubench.executor.messages import Probed
 from gpubench.executor.probe import devices_of, workers_for
 from gpubench.results.machine import RuntimeStatus
 from tests.documents import processor, rtx_5090
+from tests.running import PATIENCE_SECONDS, within
 
 SEEN = Probed([processor()], [RuntimeStatus("opencl", True)])
 KILLED = Probed([], [RuntimeStatus("opencl", False, "ended by SIGKILL")], ["opencl"])
@@ -36,6 +38,21 @@ def test_a_killed_worker_is_a_failed_probe() -> None:
         probed = devices_of(workers)
     assert (probed.devices, probed.failed) == ([], ["opencl"])
     assert "SIGKILL" in (probed.runtimes[0].reason or "")
+
+
+def test_a_device_in_doubt_is_probed_for_once_no_run_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else readiness would be of the past for as long as nobody asks for devices."""
+    coming = iter([SEEN, NONE])
+    monkeypatch.setattr(device_registry, "probe", lambda runtimes: next(coming, NONE))
+    found = DeviceRegistry(["opencl"], max_age_seconds=1e6)  # it sleeps for good in the end
+    failures: list[InternalError] = []
+    found.start(VitalThreads(failures.append))
+    assert within(PATIENCE_SECONDS, lambda: found.known.usable == SEEN.devices)
+    with found.in_use():
+        found.doubt()
+        assert found.known.usable == SEEN.devices  # a probe would disturb the run
+    assert within(PATIENCE_SECONDS, lambda: found.known.problem == "opencl: no OpenCL library")
+    assert not failures
 
 
 def test_devices_survive_a_failed_probe(

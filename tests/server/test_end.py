@@ -40,7 +40,7 @@ def test_draining_finishes_current_runs_and_refuses_new_ones(tmp_path: Path) -> 
             assert error["data"]["document"]["outcome"] == "cancelled"
             assert late.refused("run", {"benchmarks": [quick()]})["code"] == -32010
             assert late.ask("status")["state"] == "draining"
-            assert server.get("/readyz") == (503, "draining\n")
+            assert server.get("/readyz") == (503, "draining: the server is shutting down\n")
             with pytest.raises(ConnectionRefusedError):
                 Lines(server.tcp)
             assert client.response()["result"]["outcome"] == "ok"
@@ -111,3 +111,17 @@ def test_the_address_file_exists_while_the_server_listens(tmp_path: Path) -> Non
         }
         server.stop()
         assert not path.exists()
+
+
+def test_an_address_file_replaces_only_an_address_file(tmp_path: Path) -> None:
+    path = tmp_path / "addresses.json"
+    for theirs in ("[]", "1", '{"schema": 2}', "text"):
+        path.write_text(theirs)
+        with pytest.raises(RuntimeError, match="is not a server's address file"):
+            RunningServer(tmp_path / "data", "--address-file", str(path))
+        assert path.read_text() == theirs
+    path.write_text('{"tcp": "tcp://127.0.0.1:1"}')  # of a server that was killed
+    with RunningServer(tmp_path / "data", "--address-file", str(path)) as server:
+        assert within(PATIENCE_SECONDS, lambda: str(server.tcp[1]) in path.read_text())
+        server.stop()
+    assert not path.exists()

@@ -6,10 +6,11 @@ import json
 import socket
 
 import msgspec
+import pytest
 
 from gpubench.benchmarks.description import Benchmarks
 from gpubench.protocol import messages
-from tests.running import RunningServer, quick
+from tests.running import PATIENCE_SECONDS, RunningServer, long, quick, within
 
 
 def test_hello_reports_protocol_and_limits(server: RunningServer) -> None:
@@ -51,6 +52,42 @@ def test_a_device_is_named_by_id_or_alias(server: RunningServer) -> None:
     (device,) = server.ask("devices")["devices"]
     for name in (device["id"], device["alias"]):
         assert server.ask("run", {"benchmarks": [quick()], "device": name})["device"]["id"] == device["id"]
+
+
+@pytest.mark.parametrize("params", ["[]", "null", "{}"])
+@pytest.mark.parametrize("method", ["hello", "ping", "devices", "benchmarks", "status", "results"])
+def test_no_parameters_may_be_written_in_three_ways(server: RunningServer, method: str, params: str) -> None:
+    with server.connect() as client:
+        line = f'{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": {params}}}'
+        client.send(line.encode() + b"\n")
+        assert "result" in client.response()
+
+
+def test_a_run_without_notifications_gets_its_response_alone(server: RunningServer) -> None:
+    with server.connect() as client:
+        client.request("run", {"benchmarks": [quick()], "notifications": False})
+        assert client.read()["result"]["outcome"] == "ok"
+        assert "notifications" in client.ask("hello")["features"]
+
+
+def test_without_notifications_a_client_may_end_its_input(server: RunningServer) -> None:
+    """Spaces before the response, which JSON allows, then show whether the client is still there."""
+    with server.connect() as client:
+        request = {"benchmarks": [quick(time_limit_seconds=1, target_ratio=0.0001)], "notifications": False}
+        client.request("run", request)
+        client.socket.shutdown(socket.SHUT_WR)
+        line = client.reader.readline()
+        assert line.startswith(b" ")
+        assert json.loads(line)["result"]["outcome"] == "ok"
+
+
+@pytest.mark.timing
+def test_without_notifications_a_client_that_is_gone_frees_the_device(server: RunningServer) -> None:
+    client = server.connect()
+    client.request("run", {"benchmarks": [long()], "notifications": False})
+    assert within(PATIENCE_SECONDS, lambda: server.running() is not None)
+    client.vanish()
+    assert within(2.0, lambda: server.running() is None)
 
 
 def test_requests_sent_together_are_answered_in_order(server: RunningServer) -> None:

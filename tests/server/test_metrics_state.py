@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from gpubench_server.metrics_state import FigureLabels, MetricsState, valid_figure
+from gpubench_server.figures import FigureLabels, valid_figure
+from gpubench_server.metrics_state import MetricsState
 
 from gpubench.flags import Flag, flags_with
 from gpubench.results.document import Efficiency, RunDocument

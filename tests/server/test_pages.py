@@ -6,6 +6,7 @@ import contextlib
 import http.client
 from pathlib import Path
 
+import msgspec
 import pytest
 from gpubench_server.metrics import ServiceSnapshot, SnapshotCollector
 from gpubench_server.metrics_state import MetricsState
@@ -135,6 +136,61 @@ def test_health_readiness_and_the_landing_page(server: RunningServer) -> None:
     status, text = server.get("/nothing")
     assert status == 404
     assert "/metrics" in text
+
+
+PAGES = ("/", "/healthz", "/readyz", "/metrics", "/metrics?name[]=gpubench_build_info", "/nothing")
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("accept_encoding", ["identity", "gzip"])
+def test_head_is_get_without_the_body(server: RunningServer, path: str, accept_encoding: str) -> None:
+    answers = {}
+    for method in ("GET", "HEAD"):
+        connection = http.client.HTTPConnection(*server.http, timeout=PATIENCE_SECONDS)
+        with contextlib.closing(connection):
+            connection.request(method, path, headers={"Accept-Encoding": accept_encoding})
+            response = connection.getresponse()
+            answers[method] = response.status, dict(response.getheaders()), response.read()
+    assert answers["HEAD"][0] == answers["GET"][0]
+    assert answers["HEAD"][1].keys() == answers["GET"][1].keys()
+    assert answers["HEAD"][2] == b""
+    if "gzip" not in answers["GET"][1].values():  # its length depends on the values of the moment
+        assert answers["HEAD"][1]["Content-Length"] == answers["GET"][1]["Content-Length"]
+        assert answers["GET"][1]["Content-Length"] == str(len(answers["GET"][2]))
+    assert int(answers["HEAD"][1]["Content-Length"]) > 0
+
+
+def test_metrics_can_be_asked_for_by_name(server: RunningServer) -> None:
+    """By the name of every family, and of every sample."""
+    page = server.get("/metrics")[1]
+    for family in text_string_to_metric_families(page):
+        for name in {family.name, *(sample.name for sample in family.samples)} if family.samples else ():
+            text = server.get(f"/metrics?name[]={name}")[1]
+            found = list(text_string_to_metric_families(text))
+            assert [each.name for each in found] == [family.name]
+            expected = [s for s in family.samples if name in (family.name, s.name)]
+            assert len(found[0].samples) == len(expected)
+    two = server.get("/metrics?name[]=gpubench_build_info&name[]=gpubench_queue_limit")[1]
+    assert [each.name for each in text_string_to_metric_families(two)] == [
+        "gpubench_build_info",
+        "gpubench_queue_limit",
+    ]
+
+
+def test_one_bad_series_leaves_the_page(caplog: pytest.LogCaptureFixture) -> None:
+    """A value that cannot be written, and a device that a group of metrics fails on."""
+    metrics = MetricsState()
+    absurd = msgspec.structs.replace(rtx_5090(), id="cuda:9", memory_bytes=10**400)
+    samples = exposed(metrics, absurd, rtx_5090())
+    assert ("device_memory_bytes", ("cuda:9",)) not in samples
+    assert samples["device_memory_bytes", ("cuda:0",)] == 32 * 1024**3
+    assert samples["collector_success", ("devices",)] == 0
+    broken = msgspec.structs.replace(rtx_5090(), bus_width_bits="wide")  # as no program writes it
+    samples = exposed(metrics, broken)
+    assert samples["collector_success", ("references",)] == 0
+    assert samples["collector_success", ("service",)] == 1
+    assert ("build_info", next(labels for name, labels in samples if name == "build_info")) in samples
+    assert "some metrics of the group 'references' are left out" in caplog.messages
 
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text; version=abc", "*/*", "\x7f;;q=", ""])

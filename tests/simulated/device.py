@@ -65,6 +65,7 @@ class Conditions:
     memory_busy_ratio: float | None = None
     processes: tuple[str, ...] = ()
     others_device_busy_ratio: float | None = None
+    throttled_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -266,4 +267,5 @@ class SimulatedWatch:
             others_busy_ratio=looks[-1].others_busy_ratio,
             others_device_busy_ratio=looks[-1].others_device_busy_ratio,
             processes=list(looks[-1].processes),
+            throttled_seconds=looks[-1].throttled_seconds,
         )

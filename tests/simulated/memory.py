@@ -26,6 +26,8 @@ class Buffer:
 
 
 class SimulatedAllocation:
+    address: int | None = None
+
     def __init__(self, nbytes: int, on_release: Callable[[SimulatedAllocation], None]) -> None:
         self.nbytes = nbytes
         self.memory = np.zeros(nbytes, np.uint8)

@@ -7,18 +7,37 @@ argparse is imported for every command line: help must be quick.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 
-from gpubench.command_line import one_of
+from gpubench.command_line import file_name, one_of
+from gpubench.command_line import text as text_of
 
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
+MAX_REPEAT = 1000
+MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
 MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-store",
+        action="store_true",
+        help="without a server: do not keep the runs in --data-dir",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=file_name,
+        help="without a server: where runs are kept (default: $GPUBENCH_DATA_DIR, else in the user's data "
+        "directory)",
+    )
 
 
 def add_references(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +49,7 @@ def add_references(parser: argparse.ArgumentParser) -> None:
 
 
 def add_out(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("-o", "--out", metavar="FILE", help=text)
+    parser.add_argument("-o", "--out", metavar="FILE", type=file_name, help=text)
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +96,7 @@ def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[
     return parse
 
 
+wait_time = _duration(365 * 86_400.0)
 time_limit = _duration(MAX_TIME_LIMIT_SECONDS)
 deadline = _duration(MAX_DEADLINE_SECONDS)
 
@@ -96,6 +116,31 @@ def footprint(text: str) -> int:
             f"{format_bytes(MAX_FOOTPRINT_BYTES)}"
         )
     return size
+
+
+def count(text: str) -> int:
+    """A type for a number of runs."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and 1 <= int(digits) <= MAX_REPEAT):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a valid count; allowed: 1 to {MAX_REPEAT}; write 5"
+        )
+    return int(digits)
+
+
+def label(text: str) -> tuple[str, str]:
+    """A type for ``KEY=VALUE``, the user's own words about a run."""
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) or len(key) > MAX_LABEL_KEY:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a label; write KEY=VALUE, such as node=rack7-n12; a key has letters, "
+            f"digits, _, . and -, begins with a letter or _, and has at most {MAX_LABEL_KEY} characters"
+        )
+    if len(value) > MAX_LABEL_VALUE:
+        raise argparse.ArgumentTypeError(
+            f"the value of {key} has {len(value)} characters; allowed: {MAX_LABEL_VALUE}"
+        )
+    return key, text_of(value)
 
 
 def bus_width(text: str) -> int:

@@ -14,9 +14,14 @@ from gpubench_client.client import Client
 VARIABLE = "GPUBENCH_SERVER"
 
 
+def is_local(args: argparse.Namespace) -> bool:
+    """Whether this machine measures, and no server."""
+    return not (args.server or os.environ.get(VARIABLE))
+
+
 def open_backend(args: argparse.Namespace, output: Output) -> Backend:
     """The server of ``--server``, else of ``$GPUBENCH_SERVER``, else this machine."""
-    if args.server or os.environ.get(VARIABLE):
+    if not is_local(args):
         return open_server(args, output)
     # Imported here, because a client of a server needs neither devices nor workers.
     from gpubench_client.local import LocalClient

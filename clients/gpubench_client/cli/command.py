@@ -12,10 +12,11 @@ from gpubench_client.cli.output import Output
 class Command(NamedTuple):
     """``summary`` is its line in ``gpubench --help``.
 
-    Its module is imported for every command line, so ``execute`` imports what it needs when it runs.
+    Its module is imported for every command line, so ``execute`` imports what it needs when it runs. It
+    returns the exit code if that is not 0.
     """
 
     name: str
     summary: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    execute: Callable[[argparse.Namespace, Output], None]
+    execute: Callable[[argparse.Namespace, Output], int | None]

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from gpubench_client.cli import benchmarks, compare, completion, devices, explain, report, result, run, theory
+from gpubench_client.cli import (
+    baseline,
+    benchmarks,
+    check,
+    compare,
+    completion,
+    devices,
+    explain,
+    report,
+    result,
+    run,
+    theory,
+)
 
 COMMANDS = (
     devices.COMMAND,
@@ -12,6 +24,8 @@ COMMANDS = (
     theory.COMMAND,
     report.COMMAND,
     compare.COMMAND,
+    check.COMMAND,
+    baseline.COMMAND,
     explain.COMMAND,
     completion.COMMAND,
 )

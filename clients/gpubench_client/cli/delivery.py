@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gpubench.comparison.compare import compare
 from gpubench.report.formats import RUN_FORMATS
@@ -14,14 +14,20 @@ from gpubench_client.cli.out_file import OutFile, open_out
 from gpubench_client.cli.output import Output
 
 
-def document_out(name: str | None, output: Output, inputs: Iterable[str] = ()) -> OutFile | None:
+def document_out(
+    name: str | None, output: Output, inputs: Iterable[str] = ()
+) -> OutFile[Sequence[RunDocument]] | None:
     """The file of ``--out``; ``--out -`` is the document on stdout, as with ``--json``."""
     output.json = output.json or name == STREAM
     return open_out(name, RUN_FORMATS, inputs)
 
 
 def deliver(
-    document: RunDocument, out: OutFile | None, output: Output, *, references: bool | None = None
+    document: RunDocument,
+    out: OutFile[Sequence[RunDocument]] | None,
+    output: Output,
+    *,
+    references: bool | None = None,
 ) -> None:
     """Write the document, and show it even if it cannot be written; ``references`` is for ``compare``."""
     try:

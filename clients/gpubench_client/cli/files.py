@@ -26,7 +26,7 @@ def read_document(name: str) -> RunDocument:
 
 
 def read_documents(name: str) -> list[RunDocument]:
-    """The run documents of a folder, its ``*.json``, by name; or the one of a file."""
+    """The run documents of a folder, its ``*.json``, by name; or the one of a file. Each must be readable."""
     try:
         is_folder = name != STREAM and Path(name).is_dir()
     except OSError as error:

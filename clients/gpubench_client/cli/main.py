@@ -11,11 +11,12 @@ from gpubench.standard_streams import with_standard_streams
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.parser import parse
 
-OK, FAILED, USAGE, UNAVAILABLE = 0, 1, 2, 4
+OK, FAILED, USAGE, NOT_RIGHT, UNAVAILABLE = 0, 1, 2, 3, 4
 
 _EXIT_CODES: tuple[tuple[type[errors.GpubenchError], int], ...] = (
     (errors.InvalidParameters, USAGE),
     (errors.CatalogError, USAGE),
+    (errors.CheckFailed, NOT_RIGHT),
     (errors.Unreachable, UNAVAILABLE),
     (errors.QueueFull, UNAVAILABLE),
     (errors.TooManyConnections, UNAVAILABLE),
@@ -35,12 +36,12 @@ def _run(argv: Sequence[str]) -> int:
     try:
         command, args = parse(argv)
         output = Output(json=getattr(args, "json", False), quiet=args.quiet)
-        command.execute(args, output)
+        return command.execute(args, output) or OK
     except errors.GpubenchError as error:
         output.error(f"gpubench: {error.message}")
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
     except KeyboardInterrupt as interrupt:
-        number = getattr(interrupt, "number", Signals.SIGINT)  # Ended has one
-        output.error(f"gpubench: {'interrupted' if number is Signals.SIGINT else f'ended by {number.name}'}")
+        # `run` says which signal ended it; elsewhere only ^C is raised.
+        output.error(f"gpubench: {str(interrupt) or 'interrupted'}")
+        number = getattr(interrupt, "number", Signals.SIGINT)
         return 128 + int(number)
-    return OK

@@ -8,15 +8,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Generic
 
 from gpubench.atomic_files import replaced_by, write_file
 from gpubench.errors import GpubenchError, InvalidParameters
-from gpubench.report.formats import Format, format_of
-from gpubench.results.document import RunDocument
+from gpubench.report.formats import Format, Subject, format_of
 from gpubench_client.cli.files import STREAM
 
 
-def open_out(name: str | None, formats: Sequence[Format], inputs: Iterable[str] = ()) -> OutFile | None:
+def open_out(
+    name: str | None, formats: Sequence[Format[Subject]], inputs: Iterable[str] = ()
+) -> OutFile[Subject] | None:
     """The file to write, in that of ``formats`` which its ending asks for; None for standard output.
 
     Raises ``InvalidParameters`` if it could not be written, or is one of ``inputs``, the files (or ``-``)
@@ -27,13 +29,13 @@ def open_out(name: str | None, formats: Sequence[Format], inputs: Iterable[str] 
     return OutFile(name, formats, inputs)
 
 
-class OutFile:
+class OutFile(Generic[Subject]):
     """A file to be written at the end of a command, completely or not at all.
 
     Whatever prevents writing is reported when this is made.
     """
 
-    def __init__(self, name: str, formats: Sequence[Format], inputs: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, formats: Sequence[Format[Subject]], inputs: Iterable[str] = ()) -> None:
         self._path = Path(name)
         try:
             reason = self._why_not(inputs)
@@ -51,7 +53,7 @@ class OutFile:
 
     def write(
         self,
-        documents: Sequence[RunDocument],
+        subject: Subject,
         last_resort: Callable[[bytes], None],
         references: bool | None = None,
     ) -> None:
@@ -60,7 +62,7 @@ class OutFile:
         If that fails too, ``last_resort`` is called with the contents. Either way ``GpubenchError`` is
         raised, which says where they are.
         """
-        data = self._format.render(documents, references)
+        data = self._format.render(subject, references)
         try:
             write_file(self._path, data)
         except OSError as error:
@@ -88,6 +90,14 @@ class OutFile:
         return None if all(os.access(each, os.W_OK) for each in needed) else "permission denied"
 
 
+def write_in_place(name: str, data: bytes) -> None:
+    """Overwrite a file that cannot be replaced by a new one: Kubernetes mounts that of a termination message.
+
+    Raises ``OSError``.
+    """
+    Path(name).write_bytes(data)
+
+
 def _same_file(target: Path, name: str) -> bool:
     """Whether a name, or ``-`` for standard input, leads to the same regular file."""
     try:
@@ -98,7 +108,7 @@ def _same_file(target: Path, name: str) -> bool:
     return stat.S_ISREG(written.st_mode) and os.path.samestat(written, read)
 
 
-def _save(data: bytes, format_: Format) -> Path | None:
+def _save(data: bytes, format_: Format[Subject]) -> Path | None:
     """A new temporary file with ``data``; None if none can be written."""
     try:
         descriptor, name = tempfile.mkstemp(suffix=format_.endings[0], prefix="gpubench-")

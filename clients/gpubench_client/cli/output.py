@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gpubench.errors import GpubenchError
 from gpubench.standard_streams import discard
+from gpubench.text import encodable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -68,8 +69,11 @@ class Output:
             self.error(line)
 
     def error(self, line: str) -> None:
-        """A line on stderr; control characters in it, as in a server's message, are made harmless."""
-        shown = "".join(c if c.isprintable() else " " for c in line)
+        """A line on stderr; control characters, as in a server's message, are made harmless.
+
+        So are bytes that are not UTF-8, as in the name of a file.
+        """
+        shown = "".join(c if c.isprintable() else " " for c in encodable(line))
         _write(sys.stderr, shown + "\n")
 
 

@@ -13,8 +13,8 @@ from gpubench_client.cli.commands import COMMANDS
 
 PROGRAM = "gpubench"
 EXIT_CODES = (
-    "0 ok, 1 failed, 2 usage error, 4 server busy or not reachable, 130 interrupted, "
-    "128 + N ended by signal N"
+    "0 ok, 1 failed, 2 usage error, 3 checked and not all right, 4 server busy or not reachable, "
+    "130 interrupted, 128 + N ended by signal N"
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from gpubench.command_line import file_name
 from gpubench_client.cli.arguments import add_out, add_references
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
@@ -14,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "documents",
         nargs="+",
         metavar="RUN.JSON",
+        type=file_name,
         help="run documents, as written by `gpubench run --out`; - is stdin",
     )
     add_references(parser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from gpubench.errors import CatalogError, GpubenchError, InvalidParameters, KeyC
 from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.units import parse_bytes, parse_seconds
 from gpubench_client.backend import SubmitOptions
+from gpubench_client.cli.arguments import MAX_LABELS
 from gpubench_client.cli.request_errors import explain
 from gpubench_client.cli.suite_file import read_suites
 
@@ -104,6 +105,7 @@ def run_request(args: argparse.Namespace) -> RunRequest:
             "key": args.key,
             "deadline_seconds": args.deadline,
             "memory": _stated_memory(args),
+            "labels": _labels(args.labels),
         },
         _settings(args),
     )
@@ -160,7 +162,7 @@ def _setting(text: str) -> tuple[str, Setting]:
         raise InvalidParameters(f"{written}: write NAME=VALUE, such as dtype=float")
     try:
         return name, Setting(written, msgspec.json.decode(value))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeEncodeError):  # the latter is told with the name of the option
         pass
     try:
         if name.endswith("_bytes"):
@@ -170,6 +172,16 @@ def _setting(text: str) -> tuple[str, Setting]:
     except InvalidParameters as error:
         raise InvalidParameters(f"{written}: {error.message}") from None
     return name, Setting(written, value)
+
+
+def _labels(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    labels = dict(pairs)
+    if len(labels) < len(pairs):
+        twice = next(key for key in labels if [each for each, _ in pairs].count(key) > 1)
+        raise InvalidParameters(f"--label: {twice} is given more than once; give each key one value")
+    if len(labels) > MAX_LABELS:
+        raise InvalidParameters(f"--label: {len(labels)} labels; allowed: {MAX_LABELS}")
+    return labels
 
 
 def _stated_memory(args: argparse.Namespace) -> StatedMemory | None:

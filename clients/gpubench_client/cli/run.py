@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from gpubench.command_line import file_name
 from gpubench_client.cli.arguments import (
     add_backend,
     add_json,
     add_out,
     add_references,
+    add_store,
     bus_width,
+    count,
     deadline,
     footprint,
+    label,
     time_limit,
 )
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
 if TYPE_CHECKING:
+    from gpubench.results.document import RunDocument
     from gpubench_client.cli.request import RunRequest
 
 
@@ -29,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite-file",
         metavar="FILE",
+        type=file_name,
         help="suites of your own, in TOML; all of them run if no BENCHMARK is named (see docs/suites.md)",
     )
     parser.add_argument(
@@ -73,7 +79,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_out(
         parser,
         "write the run document to FILE, even if the run fails or a signal ends it; with the ending .csv its "
-        "figures alone; - is stdout",
+        "figures alone; - is stdout; a folder, such as runs/, gets a file for each run",
+    )
+    parser.add_argument(
+        "--repeat",
+        metavar="COUNT",
+        type=count,
+        default=1,
+        help="run all of it so many times (1 to 1000), one after the other; a verdict of `gpubench compare` "
+        "needs five runs on each side",
     )
     parser.add_argument(
         "--deadline",
@@ -86,31 +100,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--key", help="with a server: a key that was used before returns that run instead of a new one"
     )
     parser.add_argument(
+        "--label",
+        dest="labels",
+        metavar="KEY=VALUE",
+        action="append",
+        type=label,
+        default=[],
+        help="keep your own words in the run document, such as node=rack7-n12; may be repeated",
+    )
+    parser.add_argument(
         "--detach",
         action="store_true",
         help="leave the run to the server and print its id, for `gpubench result`",
     )
     add_references(parser)
+    add_store(parser)
     add_backend(parser)
     add_json(parser)
 
 
 def execute(args: argparse.Namespace, output: Output) -> None:
+    from gpubench_client.cli.repeat import run_repeatedly
+    from gpubench_client.cli.request import run_request
+
+    request = run_request(args)
+    if args.detach and args.repeat == 1:
+        _submit(args, request, output)
+        return
+    run_repeatedly(args, lambda out: _measure(args, request, out, output), output)
+
+
+def _measure(
+    args: argparse.Namespace, request: RunRequest, out_name: str | None, output: Output
+) -> RunDocument | None:
     """However the run ends, write and show what it finished; then raise the error, or ``Ended``."""
     from gpubench.errors import GpubenchError
     from gpubench.executor.supervisor import StopRequest
-    from gpubench.results.document import RunDocument
-    from gpubench_client.cli.backend import open_backend
+    from gpubench_client.cli.backend import is_local, open_backend
     from gpubench_client.cli.delivery import deliver, document_out
     from gpubench_client.cli.progress import progress_display
-    from gpubench_client.cli.request import run_request
     from gpubench_client.cli.run_signals import Ended, RunSignals
+    from gpubench_client.local_runs import LocalRuns, local_directory
 
-    request = run_request(args)
-    if args.detach:
-        _submit(args, request, output)
-        return
-    out = document_out(args.out, output, [args.suite_file] if args.suite_file is not None else [])
+    out = document_out(out_name, output, [args.suite_file] if args.suite_file is not None else [])
     stop = StopRequest()
     error: GpubenchError | None = None
     undelivered: GpubenchError | None = None
@@ -132,6 +164,8 @@ def execute(args: argparse.Namespace, output: Output) -> None:
             except GpubenchError as raised:
                 error, document = request.explain(raised), raised.document
         if document is not None:
+            if is_local(args) and not args.no_store:
+                LocalRuns(local_directory(args.data_dir)).keep(document, output.note)
             try:
                 deliver(document, out, output, references=args.references)
             except GpubenchError as raised:
@@ -140,7 +174,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
         failure = undelivered or error
         if failure is not None:
             raise failure
-        return
+        return document
     if undelivered is not None:
         output.error(f"gpubench: {undelivered.message}")
     raise Ended(signals.received)

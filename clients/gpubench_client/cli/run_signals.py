@@ -20,8 +20,13 @@ class Ended(KeyboardInterrupt):
     """A signal ended the run; what it had finished is delivered."""
 
     def __init__(self, number: Signals) -> None:
-        super().__init__()
+        super().__init__(how_ended(number))
         self.number = number
+
+
+def how_ended(number: Signals) -> str:
+    """``interrupted`` for ^C, else ``ended by SIGTERM``."""
+    return "interrupted" if number is Signals.SIGINT else f"ended by {number.name}"
 
 
 class RunSignals:
@@ -65,7 +70,7 @@ class RunSignals:
         number = Signals(received)
         if self.received is None:
             self.received = number
-            self._stop.set(Cancelled("interrupted" if number is Signals.SIGINT else f"by {number.name}"))
+            self._stop.set(Cancelled(how_ended(number)))
             self._display.cancelling()
         elif SIGNALS[number].client is Reaction.CANCEL_THEN_LEAVE:
             # The others are repeated by shells and by `timeout`, without anybody being impatient.

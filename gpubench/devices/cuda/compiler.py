@@ -228,7 +228,8 @@ class Nvrtc:
     def _call(self, function: str, *arguments: object) -> None:
         code = getattr(self._nvrtc, function)(*arguments)
         if code:
-            raise BenchmarkFailed(f"{function} failed: {self._nvrtc.nvrtcGetErrorString(code).decode()}")
+            reason = self._nvrtc.nvrtcGetErrorString(code).decode(errors="replace")
+            raise BenchmarkFailed(f"{function} failed: {reason}")
 
 
 def _compilers() -> Iterator[Compiler]:

@@ -9,7 +9,7 @@ import msgspec
 import pycuda.driver as cuda
 
 from gpubench.catalog.lookup import is_slice
-from gpubench.devices import host, numa, pci
+from gpubench.devices import host, pci
 from gpubench.devices.cuda import compiler
 from gpubench.devices.profile import MAX_SHARE_UNDER_WINDOWS_RATIO
 from gpubench.devices.telemetry import Nvml
@@ -75,7 +75,8 @@ def describe(index: int) -> DeviceInfo:
         integrated=None if integrated is None else bool(integrated),
         pcie_generation=generation,
         pcie_lanes=lanes,
-        numa_node=numa.node_of_device(address),
+        numa_node=pci.numa_node(address),
+        power_limit_watts=nvml.power_limit_watts(),
         notes=_notes(name, share, nvml),
     )
     try:

@@ -17,6 +17,8 @@ class View:
 
 
 class Allocation:
+    address: int | None = None
+
     def __init__(self, memory: Any, nbytes: int) -> None:
         self._memory = memory
         self.nbytes = nbytes

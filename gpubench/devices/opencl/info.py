@@ -10,7 +10,7 @@ from typing import Any
 
 import pyopencl as cl
 
-from gpubench.devices import host, numa, pci
+from gpubench.devices import host, pci
 from gpubench.devices.opencl import pocl, pocl_target
 from gpubench.devices.profile import Kind, profile_of
 from gpubench.errors import GpubenchError
@@ -75,7 +75,7 @@ def _describe(device: Any, device_id: str, *, alias: str, kind: Kind, unavailabl
         # What OpenCL calls the global memory's cache is not the last level on GPUs.
         last_level_cache_bytes=host.last_level_cache_bytes() if on_host else None,
         pci_bus_id=_pci_address(device),
-        numa_node=numa.node_of_device(_pci_address(device) or ""),
+        numa_node=pci.numa_node(_pci_address(device)),
         has_double="cl_khr_fp64" in device.extensions.split(),
         unavailable=unavailable,
     )

@@ -14,6 +14,8 @@ HUGE_PAGE_BYTES = 2 << 20
 class DeviceAllocation:
     """A buffer, and views of it as sub-buffers."""
 
+    address: int | None = None
+
     def __init__(self, context: Any, nbytes: int, **options: Any) -> None:
         flags = cl.mem_flags.READ_WRITE | options.pop("flags", 0)
         self._buffer = cl.Buffer(context, flags, nbytes, **options)
@@ -42,6 +44,7 @@ class HostAllocation(DeviceAllocation):
         whole = np.frombuffer(self._pages, np.uint8)
         begin = -whole.ctypes.data % HUGE_PAGE_BYTES if is_large else 0
         self._memory = whole[begin : begin + nbytes]
+        self.address = self._memory.ctypes.data
         super().__init__(context, nbytes, flags=cl.mem_flags.USE_HOST_PTR, hostbuf=self._memory)
 
     def release(self) -> None:

@@ -63,7 +63,7 @@ def name_unknown_processor() -> str | None:
 def loaded_libraries() -> list[ctypes.CDLL]:
     """The PoCLs that the OpenCL loader found, without those that choose a target themselves."""
     try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
+        lines = os.fsdecode(Path("/proc/self/maps").read_bytes()).splitlines()
     except OSError:
         return []
     libraries = []
@@ -85,7 +85,7 @@ def target(library: ctypes.CDLL) -> str:
     answer = library.pocl_get_llvm_cpu_name
     answer.restype = ctypes.c_void_p
     address = answer()
-    name = ctypes.string_at(address).decode()
+    name = ctypes.string_at(address).decode(errors="replace")
     c.free(address)
     return name
 

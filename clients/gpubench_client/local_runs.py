@@ -1,0 +1,105 @@
+"""The runs of this machine that were made without a server, kept in the user's data directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from gpubench.comparison.acceptance.figures import answering
+from gpubench.errors import DocumentError, StoreError
+from gpubench.requests import PlannedBenchmark
+from gpubench.results.document import RunDocument, decode_document
+from gpubench.results.store import Store
+
+VARIABLE = "GPUBENCH_DATA_DIR"
+
+LOCK_WAIT_SECONDS = 5.0
+"""Another command holds the directory only while it reads or writes one run."""
+
+MOST_RUNS = 200
+"""How many of the newest runs are looked through for those of a check."""
+
+
+def local_directory(stated: str | None = None) -> Path:
+    """``stated``, else ``$GPUBENCH_DATA_DIR``, else ``local`` in the user's data directory.
+
+    Beside the server's default directory, not in it: a server keeps its own locked.
+    """
+    named = stated or os.environ.get(VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_data_dir("gpubench")) / "local"
+
+
+class LocalRuns:
+    """Opened for each use, and only as long: several commands may use one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def keep(self, document: RunDocument, warn: Callable[[str], None]) -> None:
+        """Store a finished run. Whatever prevents that is a warning: the run itself is not affected."""
+        device = document.device.id if document.device else "unknown"
+        names = list(dict.fromkeys(each.benchmark for each in document.measurements))
+        asked = msgspec.json.encode(document.requested).decode()
+        try:
+            with Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS) as store:
+                # Without its key in the table: a key may be used for several local runs.
+                store.accept(msgspec.structs.replace(document, key=None), asked, device, names)
+                store.finish(document)
+        except StoreError as error:
+            warn(f"the run is not stored: {error.message}")
+
+    def younger_than(self, seconds: float, planned: Sequence[PlannedBenchmark]) -> list[RunDocument]:
+        """The stored runs of these benchmarks that ended at most so long ago, newest first.
+
+        Without what else they measured. Raises ``StoreError`` if the directory cannot be used. A run that
+        cannot be read is left out.
+        """
+        now = datetime.now(UTC)
+        found = []
+        for document in self._of(planned):
+            age = age_seconds(document, now)
+            if age is not None and age <= seconds:
+                found.append(document)
+        return found
+
+    def newest(self, planned: Sequence[PlannedBenchmark]) -> RunDocument | None:
+        """The newest stored run of these benchmarks, of any age; raises ``StoreError``."""
+        return next(iter(self._of(planned, limit=1)), None)
+
+    def _of(self, planned: Sequence[PlannedBenchmark], limit: int = MOST_RUNS) -> list[RunDocument]:
+        try:
+            if not self.directory.is_dir():
+                return []
+        except OSError as error:
+            raise StoreError(f"{self.directory} cannot be read: {error.strerror}") from None
+        wanted = {each.name for each in planned}
+        found: list[RunDocument] = []
+        with Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS) as store:
+            for state in store.latest(MOST_RUNS):
+                if len(found) == limit:
+                    break
+                if not wanted <= set(state.benchmarks):
+                    continue
+                try:
+                    data = store.document(state.run_id)
+                    document = decode_document(data, f"run {state.run_id}") if data else None
+                except DocumentError:
+                    continue
+                if document is not None and (part := answering(document, planned)) is not None:
+                    found.append(part)
+        return found
+
+
+def age_seconds(document: RunDocument, now: datetime | None = None) -> float | None:
+    """How long ago the run ended; null if that is not known, or in the future, as after a wrong clock."""
+    try:
+        ended = datetime.fromisoformat(document.finished_at or document.created_at)
+        age = ((now or datetime.now(UTC)) - ended).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return age if age >= -60 else None

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# For Slurm's Prolog or Epilog: ends with 1 if the stored verdict of this node is bad, and Slurm itself then drains the
+# node. Calls no scontrol, which would wait for the slurmctld that waits for this script; measures nothing.
+#
+# What is not known, such as an overdue check, ends with 0: a job must not suffer for it.
+set -uo pipefail
+
+reason=$(gpubench check --all-devices --max-age "${GPUBENCH_MAX_AGE:-25h}" --no-run --dialect npd --quiet \
+    --data-dir "${GPUBENCH_DATA_DIR:-/var/lib/gpubench}")
+[ $? -eq 1 ] || exit 0
+echo "gpubench: $reason" >&2
+exit 1

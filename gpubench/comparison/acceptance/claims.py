@@ -1,0 +1,252 @@
+"""The claims on a device's runs: bandwidth, right data, evenly fast memory, and runs that ended well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from msgspec import structs
+
+from gpubench.comparison.acceptance.attempts import AttemptRule, decide, figure_of, worst_reason
+from gpubench.comparison.acceptance.expectation import Question, expectation
+from gpubench.comparison.acceptance.figures import (
+    DeviceRuns,
+    Setting,
+    labels,
+    measurements_of,
+    middle,
+    usable,
+)
+from gpubench.comparison.acceptance.verdict import Attempt, Claim, Expected, fault
+from gpubench.comparison.compare import flags_of
+from gpubench.comparison.verdicts import SAME_WITHIN
+from gpubench.flags import Flag
+from gpubench.results.document import Finding, Measurement, RunDocument
+from gpubench.units import format_bandwidth, format_percent
+
+_CAUSES: dict[Flag, str] = {
+    "thermal_limited": "GB-HEAT-LIMITED",
+    "power_limited": "GB-POWER-LIMITED",
+    "clock_limited": "GB-CLOCK-LOW",
+}
+"""Flags that explain a low bandwidth; the first that an attempt below the floor has is named."""
+
+
+def claims_of(question: Question, rule: AttemptRule | None) -> list[Claim]:
+    """All claims on the device of ``question``, whose setting is replaced by each of the device's own."""
+    device = question.device
+    runs = device.alone[-rule.total :] if rule else device.alone
+    named = labels(device.runs)
+    found = [
+        _bandwidth(replace(question, setting=setting), runs, named[setting], rule)
+        for setting in device.settings()
+    ]
+    found += _together(device, named)
+    for claim in (_memory(device.runs), _ecc(device.newest), _map(runs, rule), _ended(device.runs)):
+        if claim is not None:
+            found.append(claim)
+    if not found:
+        text = "the runs hold nothing that a check judges: no bandwidth of the whole memory and no integrity"
+        found.append(fault("run", "GB-NOT-MEASURED", text))
+    return found
+
+
+def _bandwidth(
+    question: Question, runs: Sequence[RunDocument], label: str, rule: AttemptRule | None
+) -> Claim:
+    name, theory = f"bandwidth of {label}", question.theory
+    peak = theory.peak_bytes_per_second if theory else None
+    measured = [(run, each) for run in runs for each in measurements_of(run, question.setting)]
+    flags = frozenset(flag for _, each in measured for flag in each.flags)
+    answer = expectation(replace(question, flags=flags))
+    attempts = [_attempt(run, each, answer.expected, peak) for run, each in measured]
+    figure = figure_of(attempts)
+    common: dict[str, Any] = {
+        "figure": figure,
+        "unit": "byte/s",
+        "theory_ratio": figure / peak if figure is not None and peak else None,
+        "attempts": attempts,
+        "not_used": answer.not_used,
+        "warnings": answer.warnings,
+        "expected": answer.expected,
+    }
+    decision = decide(attempts, rule)
+    if decision.word == "unknown" and decision.code != "GB-UNDECIDED":
+        assert decision.code is not None  # noqa: S101
+        code = decision.code
+        return fault(name, code, f"{label}: {worst_reason(attempts, code)}", **common)
+    if figure is None or answer.expected is None:
+        if figure is None:
+            why = f"no figure so far; {attempts[-1].reason or 'no attempt counts'}"
+            return fault(name, "GB-UNDECIDED", f"{label}: {why}", **common)
+        text = f"{label}: {format_bandwidth(figure)}, but nothing says what it should be"
+        return fault(name, "GB-NO-EXPECTATION", f"{text}: {'; '.join(answer.not_used)}", **common)
+    text = f"{label}: {_held_against(figure, answer.expected)}"
+    if decision.word == "pass":
+        return Claim(name=name, status="OK", text=text, **common)
+    count = f" ({_counted(attempts)})" if len(attempts) > 1 else ""
+    code = decision.code or _cause(attempts)
+    return fault(name, code, f"{text}{count}", **common)
+
+
+def _held_against(figure: float, expected: Expected) -> str:
+    floor = format_bandwidth(expected.floor)
+    share = f"{format_bandwidth(figure)}, {format_percent(figure / expected.value)} of what is expected"
+    return f"{share}, {'below its floor of' if figure < expected.floor else 'floor'} {floor}"
+
+
+def _counted(attempts: Sequence[Attempt]) -> str:
+    passed = sum(each.result == "pass" for each in attempts)
+    return f"{passed} of {len(attempts)} attempts reached the floor"
+
+
+def _attempt(
+    run: RunDocument,
+    measurement: Measurement,
+    expected: Expected | None,
+    peak: float | None = None,
+    *,
+    together: bool = False,
+) -> Attempt:
+    """Without an expectation a usable figure passes nothing and fails nothing, but is shown."""
+    summary = measurement.bandwidth_bytes_per_second
+    found = Attempt(
+        run_id=run.run_id,
+        result="unknown",
+        figure=summary.median if summary else None,
+        low=summary.low if summary else None,
+        high=summary.high if summary else None,
+        flags=list(
+            flags_of(
+                measurement,
+                summary.median / peak if summary and peak else None,
+                measurement.efficiency_ratio.live_clock,
+            )
+        ),
+    )
+    why = usable(measurement, flags=found.flags, together=together)
+    if why.code is not None:
+        return structs.replace(found, code=why.code, reason=why.reason)
+    if expected is None or summary is None:
+        return structs.replace(found, result="pass")
+    return structs.replace(found, result="pass" if summary.median >= expected.floor else "fail")
+
+
+def _cause(attempts: Sequence[Attempt]) -> str:
+    flags = {flag for each in attempts if each.result == "fail" for flag in each.flags}
+    return next((code for flag, code in _CAUSES.items() if flag in flags), "GB-BW-LOW")
+
+
+def _together(device: DeviceRuns, named: dict[Setting, str]) -> Iterator[Claim]:
+    """Each figure while all devices worked, against the same alone."""
+    for setting, label in named.items():
+        beside = [(run, each) for run in device.together for each in measurements_of(run, setting)]
+        alone = [each for run in device.alone for each in measurements_of(run, setting)]
+        usual = middle(device.figures(setting))
+        if not beside:
+            continue
+        name = f"bandwidth of {label} with all devices at work"
+        if usual is None:
+            yield fault(name, "GB-NOT-MEASURED", f"{label}: there is no figure of the device alone")
+            continue
+        lowest = min(
+            each.bandwidth_bytes_per_second.low
+            for each in alone
+            if each.bandwidth_bytes_per_second and usable(each).code is None
+        )
+        margin = max(SAME_WITHIN, 1 - lowest / usual)
+        expected = Expected(
+            link="alone",
+            value=usual,
+            floor=usual * (1 - margin),
+            margin_ratio=margin,
+            why="the device alone",
+            margin_why="the lowest end of its intervals alone, 2 % at least",
+        )
+        attempts = [_attempt(run, each, expected, together=True) for run, each in beside]
+        figure, decision = figure_of(attempts), decide(attempts, None)
+        shown = _held_against(figure, expected) if figure is not None else "no figure"
+        text = f"{label} with all devices at work: {shown}"
+        fields: dict[str, Any] = {
+            "figure": figure,
+            "unit": "byte/s",
+            "expected": expected,
+            "attempts": attempts,
+        }
+        if decision.word == "pass":
+            yield Claim(name=name, status="OK", text=text, **fields)
+        else:
+            yield fault(name, decision.code or "GB-BW-TOGETHER", text, **fields)
+
+
+def _memory(runs: Sequence[RunDocument]) -> Claim | None:
+    """One wrong value in any run fails it: data that are wrong now and then are wrong."""
+    attempts = []
+    for run in runs:
+        wrong = sum(each.mismatches or 0 for each in run.measurements if each.status == "unverified")
+        counted = _found(run, "integrity", "errors")
+        wrong = max(wrong, round(sum(each.value or 0 for each in counted)))
+        if counted or wrong:
+            attempts.append(Attempt(run_id=run.run_id, result="fail" if wrong else "pass", figure=wrong))
+    if not attempts:
+        return None
+    total = sum(round(each.figure or 0) for each in attempts)
+    if total:
+        named = ", ".join(each.run_id for each in attempts if each.result == "fail")
+        text = f"wrong data were read {total} times, in run {named}"
+        return fault("memory", "GB-MEM-ERROR", text, figure=total, unit="reads", attempts=attempts)
+    tested = [each.text for run in runs for each in _found(run, "integrity", "errors")]
+    return Claim(name="memory", status="OK", text=tested[-1], figure=0, unit="reads", attempts=attempts)
+
+
+def _found(run: RunDocument, benchmark: str, name: str) -> list[Finding]:
+    return [each for each in run.findings if (each.benchmark, each.name) == (benchmark, name)]
+
+
+def _ecc(newest: RunDocument) -> Claim | None:
+    count = newest.telemetry.ecc_errors_uncorrected
+    if count is None:
+        return None
+    if count:
+        text = f"{count} uncorrected ECC errors since the driver was loaded"
+        return fault("ecc", "GB-ECC-ERROR", text, figure=count, unit="errors")
+    return Claim(name="ecc", status="OK", text="no uncorrected ECC error", figure=0, unit="errors")
+
+
+def _map(runs: Sequence[RunDocument], rule: AttemptRule | None) -> Claim | None:
+    found = [(run, each) for run in runs for each in _found(run, "map", "slow_regions")]
+    if not found:
+        return None
+    attempts = [
+        Attempt(run_id=run.run_id, result="fail" if each.value else "pass", figure=each.value)
+        for run, each in found
+    ]
+    decision = decide(attempts, rule)
+    text = found[-1][1].text
+    fields: dict[str, Any] = {"figure": figure_of(attempts), "unit": "regions", "attempts": attempts}
+    if decision.word == "pass":
+        return Claim(name="map", status="OK", text=text, **fields)
+    return fault("map", decision.code or "GB-MAP-SLOW", text, **fields)
+
+
+def _ended(runs: Sequence[RunDocument]) -> Claim | None:
+    """Runs that did not end well. One complete run is enough, except that no device may be lost."""
+    for run in runs:
+        if run.outcome == "device_lost":
+            return fault("run", "GB-DEVICE-LOST", f"run {run.run_id}: {_error(run)}")
+    if any(run.outcome in ("ok", "unverified") for run in runs):
+        return None
+    return unfinished(runs[-1])
+
+
+def unfinished(run: RunDocument) -> Claim:
+    """The claim of a run without all of its figures."""
+    code = "GB-DEVICE-LOST" if run.outcome == "device_lost" else "GB-NOT-MEASURED"
+    if run.error is not None and run.error.kind == "no_such_device":
+        code = "GB-NO-DEVICE"
+    return fault("run", code, f"run {run.run_id}: {_error(run)}")
+
+
+def _error(run: RunDocument) -> str:
+    return run.error.message if run.error else f"it ended as {run.outcome}"

@@ -52,3 +52,13 @@ def test_processors_that_may_not_be_used_are_no_error(two_sockets: Path) -> None
     before = os.sched_getaffinity(0)
     with numa.placed_on(0, two_sockets):
         assert os.sched_getaffinity(0) == before
+
+
+def test_the_thread_runs_on_the_nodes_processors(two_sockets: Path) -> None:
+    """Of which this machine has one at least."""
+    before = os.sched_getaffinity(0)
+    one = min(before)
+    (two_sockets / "devices/system/node/node0/cpulist").write_text(f"{one}\n")
+    with numa.placed_on(0, two_sockets):
+        assert os.sched_getaffinity(0) == {one}
+    assert os.sched_getaffinity(0) == before

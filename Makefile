@@ -69,7 +69,7 @@ cuda: setup
 	@PIP_FIND_LINKS="$(abspath $(VENV))/wheels $$PIP_FIND_LINKS" tools/setup.sh $(VENV) server,opencl,cuda
 
 # On a machine with a GPU, network or none: its tests, the suite twice, and copies by others in turns with ours.
-# ARGUMENTS are those of tools/gpu-check.sh, such as --offline.
+# ARGUMENTS are those of tools/gpu-check.sh: --offline, --plan (what it would do, with times), --budget SECONDS.
 gpu-check:
 	@tools/gpu-check.sh $(VENV) $(ARGUMENTS)
 

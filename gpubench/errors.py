@@ -24,6 +24,7 @@
     |   +-- Cancelled
     |   +-- NoSuchDevice
     |   +-- DeviceLost
+    |   +-- DeviceInUse               another program has it to itself
     |   +-- OutOfDeviceMemory
     |   +-- Unsupported               the device cannot do what a benchmark needs
     |   +-- VerificationFailed
@@ -166,6 +167,10 @@ class NoSuchDevice(RunError):
 
 class DeviceLost(RunError):
     code, kind, retryable = -32021, "device_lost", True
+
+
+class DeviceInUse(RunError):
+    code, kind, retryable = -32025, "device_in_use", True
 
 
 class OutOfDeviceMemory(RunError):

@@ -161,6 +161,11 @@ class Device(Protocol):
         """
         ...
 
+    @property
+    def late_starts(self) -> int:
+        """How many runs so far began before all of them was queued: their seconds contain the host's."""
+        ...
+
     def read_words(self, buffer: Buffer, count: int, word_bytes: int) -> list[int]:
         """The first ``count`` unsigned integers of a buffer."""
         ...

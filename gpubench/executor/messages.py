@@ -13,9 +13,6 @@ from gpubench.results.document import ErrorInfo, Finding, Measurement, Tuning
 from gpubench.results.machine import Clocks, DeviceInfo, Environment, RuntimeStatus, Telemetry, Theory
 from gpubench.results.progress import Progress
 
-MAX_MEMORY_SHARE_RATIO = 0.9
-"""A run may use this share of free memory: other programs may fail if a device is filled to the last byte."""
-
 
 class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
     pass

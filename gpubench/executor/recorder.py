@@ -17,6 +17,7 @@ from gpubench.errors import (
     VerificationFailed,
 )
 from gpubench.executor.messages import Event, Finished, Found, Measured, Started, Tuned
+from gpubench.measure.annotate import theory_of_run
 from gpubench.results.document import ErrorInfo, Measurement, Outcome, RunDocument
 from gpubench.results.timestamps import now
 
@@ -82,6 +83,7 @@ class Recorder:
             case Finished() if document.environment is not None:
                 self._change(
                     telemetry=event.telemetry,
+                    theory=theory_of_run(document.theory, event.telemetry),
                     environment=msgspec.structs.replace(
                         document.environment, clocks_after=event.clocks_after
                     ),

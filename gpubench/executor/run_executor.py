@@ -20,7 +20,6 @@ from gpubench.errors import (
     Unsupported,
 )
 from gpubench.executor.messages import (
-    MAX_MEMORY_SHARE_RATIO,
     Began,
     Event,
     Finished,
@@ -116,7 +115,9 @@ class RunExecutor:
             )
 
         limit = wait_limit_seconds(profile, limits)
-        return wait_for_idle(self._device, limit, self._reporter.raise_if_cancelled, report)
+        return wait_for_idle(
+            self._device, limit, self._reporter.raise_if_cancelled, report, self._context.raise_clocks
+        )
 
     def _measure(self, planned: PlannedBenchmark) -> None:
         """A benchmark that fails, or cannot run on this device, does not end the others."""
@@ -163,11 +164,12 @@ class RunExecutor:
     def _refuse_too_large(self, planned: Sequence[PlannedBenchmark]) -> None:
         """Checked before anything is measured, so that no work is lost."""
         free = self._context.free_bytes
-        allowed = int(free * MAX_MEMORY_SHARE_RATIO)
+        share = self._context.profile.max_memory_share_ratio
+        allowed = int(free * share)
         for each in planned:
             footprint = each.parameters["footprint_bytes"]
             if footprint is not None and footprint > allowed:
                 raise OutOfDeviceMemory(
                     f"{each.name}: a footprint of {format_bytes(footprint)} is too large; a run may use "
-                    f"{format_bytes(allowed)}, {MAX_MEMORY_SHARE_RATIO:.0%} of {format_bytes(free)} free"
+                    f"{format_bytes(allowed)}, {share:.0%} of {format_bytes(free)} free"
                 )

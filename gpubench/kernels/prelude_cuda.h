@@ -17,6 +17,13 @@ typedef unsigned long long u64;
 #define GROUP_ID ((u64)blockIdx.x)
 #define GROUP_COUNT ((u64)gridDim.x)
 #define LOCAL_ID ((u32)threadIdx.x)
+FUNCTION u32 unit_id() {
+    u32 id;
+    asm("mov.u32 %0, %%smid;" : "=r"(id));
+    return id;
+}
+/* The multiprocessor that this group runs on. */
+#define UNIT_ID unit_id()
 #define UNROLLED _Pragma("unroll")
 #define ROLLED _Pragma("unroll 1")
 #define ATOMIC_ADD(counter, value) atomicAdd(counter, value)
@@ -82,6 +89,10 @@ template <typename T, int N> FUNCTION void store_streaming(pack<T, N> *pointer, 
 #endif
 
 #define PREFETCH(pointer)
+
+/* Accumulators of a thread that reads: each takes registers of a load that could be in flight. With one for each
+   of eight loads, 80 registers let 512 threads run at once on a multiprocessor; with two, 56 let 1024. */
+#define READ_SUMS (UNROLL < 2 ? UNROLL : 2)
 
 #define FLOAT_OF_BITS(bits) __uint_as_float(bits)
 #define DOUBLE_OF_BITS(bits) __longlong_as_double((long long)(bits))

@@ -57,13 +57,14 @@ _PROCESSOR: _Table = {
 }
 
 # A GPU wants at least four loads of 16 bytes in flight for each thread (GH200: one load of 8 bytes
-# reads at 69 % of peak). Groups that sum stay for the whole pass; groups that store end after one chunk.
+# reads at 69 % of peak). Groups that sum stay for the whole pass, best as many as run at once: a second
+# wave of them ends later; groups that store end after one chunk.
 _GPU: _Table = {
     "read": (
-        (16, 4, 512, "grid", False, 4),
-        (16, 8, 256, "grid", False, 8),
-        (16, 8, 512, "grid", False, 4),
-        (16, 16, 256, "grid", False, 8),
+        (16, 4, 512, "grid", False, 3),
+        (16, 8, 256, "grid", False, 4),
+        (16, 8, 512, "grid", False, 1),
+        (16, 8, 512, "grid", False, 2),
         (32, 4, 512, "grid", False, 4),
         (16, 8, 512, "tile", False, 4),
     ),

@@ -12,7 +12,7 @@ from gpubench.devices.base import Device, Launch, Program
 from gpubench.devices.profile import profile_of
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.run_context import RunContext
-from gpubench.measure.sampling import MIN_TRIAL_SECONDS, CancelCheck, passes_for
+from gpubench.measure.sampling import MIN_TRIAL_SECONDS, CancelCheck, passes_for, timed
 from gpubench.measure.series import Point
 from gpubench.measure.shapes import Access
 from gpubench.measure.statistics import median
@@ -149,7 +149,7 @@ def try_shapes(
         for shape, launches in passes.items():
             raise_if_cancelled()
             device.run(launches)
-            samples[shape].append(device.run(launches))
+            samples[shape].append(timed(device, launches))
     return [_trial(task, shape, passes.get(shape), samples[shape], reasons.get(shape)) for shape in shapes]
 
 

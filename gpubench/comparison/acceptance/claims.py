@@ -117,7 +117,13 @@ def _attempt(
         figure=summary.median if summary else None,
         low=summary.low if summary else None,
         high=summary.high if summary else None,
-        flags=list(flags_of(measurement, summary.median / peak if summary and peak else None)),
+        flags=list(
+            flags_of(
+                measurement,
+                summary.median / peak if summary and peak else None,
+                measurement.efficiency_ratio.live_clock,
+            )
+        ),
     )
     why = usable(measurement, flags=found.flags, together=together)
     if why.code is not None:

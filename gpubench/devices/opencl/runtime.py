@@ -139,6 +139,11 @@ class OpenClDevice:
             self._lost(error)
         return float(nanoseconds) * 1e-9
 
+    @property
+    def late_starts(self) -> int:
+        """None: what OpenCL holds begins when it is told to, and not by itself."""
+        return 0
+
     def read_words(self, buffer: Any, count: int, word_bytes: int) -> list[int]:
         words = np.empty(count, np.dtype(f"u{word_bytes}"))
         try:

@@ -26,6 +26,7 @@ FUNCTION u32 unit_id() {
 #define UNIT_ID unit_id()
 #define UNROLLED _Pragma("unroll")
 #define ROLLED _Pragma("unroll 1")
+#define MUL_HI(x, y) __umulhi(x, y)
 #define ATOMIC_ADD(counter, value) atomicAdd(counter, value)
 /* Of an address that came from memory: without the promise it would be looked up which memory it means. */
 #define LOAD_GLOBAL(pointer) (__builtin_assume(__isGlobal(pointer)), *(pointer))
@@ -98,3 +99,10 @@ template <typename T, int N> FUNCTION void store_streaming(pack<T, N> *pointer, 
 #define DOUBLE_OF_BITS(bits) __longlong_as_double((long long)(bits))
 #define BITS_OF_FLOAT(value) __float_as_uint(value)
 #define BITS_OF_DOUBLE(value) ((u64)__double_as_longlong(value))
+
+/* How many indices are computed at once: each thread of a GPU computes its own. */
+#define LANES 1
+#define LANE_NUMBERS 0
+#define TO_U64S(x) ((u64)(x))
+typedef u32 u32s;
+typedef u64 u64s;

@@ -23,6 +23,7 @@
 #define UNIT_ID 0u
 #define UNROLLED _Pragma("unroll")
 #define ROLLED
+#define MUL_HI(x, y) mul_hi(x, y) /* of u32, or of vectors of them */
 #define ATOMIC_ADD(counter, value) atomic_add(counter, value)
 #define LOAD_GLOBAL(pointer) (*(pointer))
 
@@ -65,3 +66,18 @@
 #define DOUBLE_OF_BITS(bits) as_double(bits)
 #define BITS_OF_FLOAT(value) as_uint(value)
 #define BITS_OF_DOUBLE(value) as_ulong(value)
+
+/* How many indices are computed at once. The compilers of processors do not find such vectors themselves. */
+#if GROUP_SIZE == 1 && defined(UNROLL) && UNROLL % 8 == 0
+#define LANES 8
+#define LANE_NUMBERS ((uint8)(0, 1, 2, 3, 4, 5, 6, 7))
+#define TO_U64S(x) convert_ulong8(x)
+typedef uint8 u32s;
+typedef ulong8 u64s;
+#else
+#define LANES 1
+#define LANE_NUMBERS 0
+#define TO_U64S(x) ((u64)(x))
+typedef u32 u32s;
+typedef u64 u64s;
+#endif

@@ -92,7 +92,9 @@ class Server:
             )
             self.tcp_url = f"tcp://{_host_port(self._tcp)}"
             pages = make_application(self._snapshot, lambda: self._readiness.why_not, self.tcp_url)
-            self._web = undo.enter_context(WebServer(settings.http, pages, limits, self.tcp_url))
+            self._web = undo.enter_context(
+                contextlib.closing(WebServer(settings.http, pages, limits, self.tcp_url))
+            )
             self.http_url = f"http://{_host_port(self._web)}"
             undo.pop_all()
 
@@ -100,9 +102,10 @@ class Server:
         self._storage.start(self._threads)
         self._scheduler.start()
         self._registry.start(self._threads)
-        for name, server in (("benchmark port", self._tcp), ("HTTP port", self._web)):
-            self._threads.start(name, functools.partial(server.serve_forever, POLL_SECONDS))
-            self._serving.append(server)
+        self._threads.start("benchmark port", functools.partial(self._tcp.serve_forever, POLL_SECONDS))
+        self._serving.append(self._tcp)
+        self._threads.start("HTTP port", self._web.serve_forever)
+        self._serving.append(self._web)
 
     def _serve(self, client: socket.socket) -> None:
         ClientConnection(
@@ -137,7 +140,7 @@ class Server:
         self._tcp.server_close()
         self._scheduler.end(_CANCEL_SECONDS)
         self._stop_serving(self._web)
-        self._web.server_close()
+        self._web.close()
         self._storage.end()
         self._store.close()
 

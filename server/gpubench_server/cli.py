@@ -32,6 +32,9 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _LOG_SECONDS = 2.0
 
+_EXTRA = ("prometheus_client", "starlette", "uvicorn", "h11", "jinja2")
+"""What the extra ``server`` installs."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal ends it; returns the exit code."""
@@ -66,11 +69,12 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         from gpubench_server.app import Server, Settings
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "prometheus_client":
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
             raise
         raise MissingDependency(
-            "the server needs prometheus-client, which is not installed; run pip install '.[server]' "
-            "in the checkout"
+            f"the server needs {missing.replace('_', '-')}, which is not installed; "
+            "run pip install '.[server]' in the checkout"
         ) from None
     if options.address_file is not None:
         _check_replaceable(options.address_file)

@@ -30,6 +30,9 @@ POLL_SECONDS = 0.1
 _SHORT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BACK_OFF_SECONDS = 0.1
 
+_BACKLOG = 128
+"""The default of socketserver, 5, refuses a burst of clients."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -74,9 +77,6 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     A further connection gets ``refusal`` and is closed, without a thread.
     """
 
-    allow_reuse_address = True  # else a restart has to wait for the TIME_WAIT of old connections
-    allow_reuse_port = False  # else two servers can share a port without an error
-    request_queue_size = 128  # the default of 5 refuses a burst of clients
     daemon_threads = True
     block_on_close = False  # else `server_close` waits for every idle client, without a time-out
 
@@ -132,7 +132,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
                 time.sleep(_BACK_OFF_SECONDS)
             raise
         try:
-            _tune(connection)
+            tune(connection)
             return connection, address
         except BaseException:  # some systems refuse options of a connection that was reset already
             connection.close()
@@ -204,7 +204,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         self._refused.append((time.monotonic() + self.linger_seconds, request))
 
 
-def _tune(connection: socket.socket) -> None:
+def tune(connection: socket.socket) -> None:
     # Without NODELAY, a response in two small writes takes 40 ms.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -221,16 +221,18 @@ def _tune(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def listen(server: socketserver.TCPServer, address: Address) -> None:
-    """Bind and listen; raises ``CannotListen`` with the address and what to do."""
+def listen(listener: socket.socket, address: Address) -> None:
+    """Bind and listen; raises ``CannotListen`` with the address and what to do, the socket closed."""
     try:
+        # Else a restart has to wait for the TIME_WAIT of old connections.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if address.family == socket.AF_INET6 and address.host == "::":
             # One socket for IPv4 and IPv6, whatever the system's default is.
-            server.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        server.server_bind()
-        server.server_activate()
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(address.bindable)
+        listener.listen(_BACKLOG)
     except BaseException as error:
-        server.server_close()
+        listener.close()
         where = host_port(address.host, address.port)
         if isinstance(error, OverflowError):
             raise CannotListen(f"port {address.port} is not valid; allowed: 0 to 65535") from None
@@ -261,7 +263,8 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
         self.address_family = address.family
         self._serve = serve
         super().__init__(address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
-        listen(self, address)
+        listen(self.socket, address)
+        self.server_address = self.socket.getsockname()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         self._serve(request)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from gpubench_server import app
 from gpubench_server.device_queue import DeviceQueue
 from gpubench_server.device_registry import DeviceRegistry
@@ -18,7 +19,6 @@ from gpubench_server.live_run import LiveRun
 from gpubench_server.logs import Log
 from gpubench_server.storage_watch import StorageWatch
 from gpubench_server.transports import LineServer
-from gpubench_server.web import WebServer
 
 from tests.running import PATIENCE_SECONDS, RunningServer, quick, within
 from tests.server.embedded import EmbeddedServer
@@ -31,7 +31,7 @@ FAILING: dict[str, tuple[type, str]] = {
     "probe": (DeviceRegistry, "_probe_if_older_than"),
     "storage watch": (StorageWatch, "look"),
     "benchmark port": (LineServer, "service_actions"),
-    "HTTP port": (WebServer, "service_actions"),
+    "HTTP port": (uvicorn.Server, "on_tick"),
 }
 """A function that each thread calls, by the thread's name."""
 
@@ -83,7 +83,7 @@ def test_the_process_ends_with_an_exit_code_and_a_line(tmp_path: Path) -> None:
 
 def test_no_other_thread_is_started_without_being_watched() -> None:
     """Those of connections serve one client each, the log keeps its own errors, an end's are joined."""
-    started = {each.name for each in SOURCES.glob("*.py") if "threading.Thread(" in each.read_text()}
+    started = {each.name for each in SOURCES.rglob("*.py") if "threading.Thread(" in each.read_text()}
     assert started == {"vital.py", "transports.py", "logs.py", "scheduler.py"}
 
 

@@ -1,0 +1,164 @@
+"""What stands before uvicorn on each connection: bounds that it does not have.
+
+A connection carries one request. Its head has one deadline, because a time-out per read would restart with
+each byte, and so has each response, from its first byte that the client does not take. Bodies are not read:
+no page takes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gpubench_server.limits import Limits
+from gpubench_server.transports import tune
+from gpubench_server.wrong_protocol import answer_on_http_port, http_response
+
+MAX_HEAD_BYTES = 16 * 1024
+"""The longest head of a request; scrapers send a few hundred bytes."""
+
+_SLOWEST_BYTES_PER_SECOND = 64 * 1024
+"""What a long response adds to its deadline: a report is some megabytes, perhaps through ``ssh -L``."""
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_BUSY = http_response("503 Service Unavailable", "this port has its maximum of connections")
+
+_CONTROLS = bytes(byte for byte in (*range(0x01, 0x20), 0x7F) if byte not in b"\t\r\n")
+_SPACES = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
+"""Control characters that RFC 9110, 5.5, lets a server take for spaces; the parser would refuse them."""
+
+
+@dataclass
+class Gates:
+    """What all connections of a server share."""
+
+    limits: Limits
+    tcp_url: str
+    admitted: set[Gate] = field(default_factory=set)
+    refused: set[Gate] = field(default_factory=set)
+
+    def abort_all(self) -> None:
+        for gate in [*self.admitted, *self.refused]:
+            gate.abort()
+
+    def abort_idle(self) -> None:
+        """Those that no response is made for."""
+        for gate in [*self.admitted, *self.refused]:
+            if not gate.serving:
+                gate.abort()
+
+
+class Gate(asyncio.Protocol):
+    """Reads the head of a request, and passes the connection on to the protocol that ``serve`` makes."""
+
+    def __init__(self, gates: Gates, serve: Callable[[], asyncio.Protocol]) -> None:
+        self._gates = gates
+        self._serve = serve
+        self._served: asyncio.Protocol | None = None
+        self._answered = False
+        self._head = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+
+    @property
+    def serving(self) -> bool:
+        return self._served is not None
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP has no other
+        self._transport = transport
+        with contextlib.suppress(OSError):  # some systems refuse options of a connection that was reset
+            tune(transport.get_extra_info("socket"))
+        if len(self._gates.admitted) >= self._gates.limits.http_connections:
+            self._refuse(_BUSY)
+            return
+        self._gates.admitted.add(self)
+        transport.set_write_buffer_limits(high=0)  # so that we hear of every byte that is not taken at once
+        self._wait(self._gates.limits.http_deadline_seconds, self._late)
+
+    def data_received(self, data: bytes) -> None:
+        if self._served is not None:
+            self._served.data_received(data)
+        elif not self._answered:  # else it is discarded
+            searched = max(0, len(self._head) - 3)
+            self._head += data
+            self._judge(searched)
+
+    def eof_received(self) -> bool:
+        """Whether to keep the connection: who ends the input after a request still gets the response."""
+        return self._served is not None
+
+    def pause_writing(self) -> None:
+        if self._served is not None:
+            self._served.pause_writing()
+            left = self._transport.get_write_buffer_size() / _SLOWEST_BYTES_PER_SECOND
+            self._wait(self._gates.limits.http_deadline_seconds + left, self.abort)
+
+    def resume_writing(self) -> None:
+        if self._served is not None:
+            self._stop_waiting()
+            self._served.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self._gates.admitted.discard(self)
+        self._gates.refused.discard(self)
+        if self._served is not None:
+            self._served.connection_lost(exc)
+
+    # Inside.
+
+    def _judge(self, searched: int) -> None:
+        explanation = answer_on_http_port(self._head, self._gates.tcp_url)
+        if explanation is not None:
+            self._answer(explanation)
+        elif (end := _HEAD_END.search(self._head, searched)) and end.end() <= MAX_HEAD_BYTES:
+            self._pass_on(self._head[: end.end()].translate(_SPACES) + self._head[end.end() :])
+        elif len(self._head) > MAX_HEAD_BYTES:
+            self._answer(http_response("431 Request Header Fields Too Large"))
+
+    def _pass_on(self, request: bytes) -> None:
+        self._stop_waiting()
+        self._head = b""
+        self._served = self._serve()
+        self._served.connection_made(self._transport)
+        self._served.data_received(request)
+
+    def _late(self) -> None:
+        text = f"a request was not completed in {self._gates.limits.http_deadline_seconds:g} s"
+        self._answer(http_response("408 Request Timeout", text))
+
+    def _refuse(self, answer: bytes) -> None:
+        """Those refused hold no place, but a file each: of very many, the last are closed at once."""
+        if len(self._gates.refused) >= self._gates.limits.http_connections:
+            self._transport.write(answer)
+            self._transport.close()
+            return
+        self._gates.refused.add(self)
+        self._answer(answer)
+
+    def _answer(self, answer: bytes) -> None:
+        """Say why there is no page, and close a moment later: closing with unread input would reset the
+        connection, and the reset can overtake the answer."""
+        self._answered = True
+        self._head = b""
+        self._transport.write(answer)
+        self._transport.write_eof()
+        self._wait(self._gates.limits.linger_seconds, self.abort)
+
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+        self._stop_waiting()
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,84 @@
+"""What the HTTP port bounds: connections, requests and responses, each on a server of its own limits."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import PATIENCE_SECONDS, RunningServer, within
+
+GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    data: Path = tmp_path_factory.mktemp("data")
+    with RunningServer(data, http_connections=2, http_deadline_seconds=60) as server:
+        yield server
+
+
+def opened(server: RunningServer) -> socket.socket:
+    return socket.create_connection(server.http, PATIENCE_SECONDS)
+
+
+def said(client: socket.socket) -> bytes:
+    """All that the server sends until it closes."""
+    with client.makefile("rb") as reader:
+        return reader.read()
+
+
+def test_one_connection_too_many_is_told_so_and_room_is_found_again(small: RunningServer) -> None:
+    with opened(small) as first, opened(small) as second:
+        first.sendall(b"G")
+        second.sendall(b"G")
+        with opened(small) as third:
+            assert said(third).startswith(b"HTTP/1.1 503 ")
+    assert within(PATIENCE_SECONDS, lambda: small.get("/healthz")[0] == 200)
+
+
+def test_many_too_many_leave_no_file_open(small: RunningServer) -> None:
+    def files() -> int:
+        return len(list(Path(f"/proc/{small.process.pid}/fd").iterdir()))
+
+    assert within(PATIENCE_SECONDS, lambda: small.get("/healthz")[0] == 200)
+    before = files()
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            stack.enter_context(opened(small))
+    assert within(PATIENCE_SECONDS, lambda: files() <= before)
+    assert within(PATIENCE_SECONDS, lambda: small.get("/healthz")[0] == 200)
+
+
+def test_a_connection_carries_one_request(small: RunningServer) -> None:
+    with opened(small) as client:
+        client.sendall(GET + GET)
+        assert said(client).count(b"HTTP/1.1 200 ") == 1
+
+
+def test_a_client_that_ends_its_input_gets_its_page(small: RunningServer) -> None:
+    """As ``printf ... | nc`` does."""
+    with opened(small) as client:
+        client.sendall(GET)
+        client.shutdown(socket.SHUT_WR)
+        assert b"gpubench_build_info" in said(client)
+
+
+def test_a_head_in_single_bytes_is_read(small: RunningServer) -> None:
+    with opened(small) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"GET /healthz HTTP/1.0\r\nX: \x07\n\r\n":
+            client.sendall(bytes([byte]))
+        assert said(client).endswith(b"alive\n")
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET\r\n\r\n", b"\r\n\r\n", b"GET / HTTP/1.1\r\n: x\r\n\r\n", b"\0\r\n\r\n"]
+)
+def test_what_is_no_request_gets_400(small: RunningServer, head: bytes) -> None:
+    with opened(small) as client:
+        client.sendall(head)
+        assert said(client).startswith(b"HTTP/1.1 400 ")

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from gpubench_server.signals import ServerSignals
 from gpubench_server.storage_watch import StorageWatch
 from gpubench_server.transports import POLL_SECONDS, Address, LineServer, host_port
 from gpubench_server.vital import VitalThreads
-from gpubench_server.web import WebServer, make_application
+from gpubench_server.web import Source, WebServer, make_application
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +92,13 @@ class Server:
                 )
             )
             self.tcp_url = f"tcp://{_host_port(self._tcp)}"
-            pages = make_application(self._snapshot, lambda: self._readiness.why_not, self.tcp_url)
+            source = Source(
+                self._store, self._registry, self._scheduler, self._readiness, self._snapshot, self.tcp_url
+            )
+            ending = threading.Event()
+            pages = make_application(source, limits, ending)
             self._web = undo.enter_context(
-                contextlib.closing(WebServer(settings.http, pages, limits, self.tcp_url))
+                contextlib.closing(WebServer(settings.http, pages, limits, self.tcp_url, ending))
             )
             self.http_url = f"http://{_host_port(self._web)}"
             undo.pop_all()

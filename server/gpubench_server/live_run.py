@@ -47,6 +47,10 @@ class LiveRun:
     _tickets: list[Ticket] = field(default_factory=list, init=False)
     _latest: Progress | None = field(default=None, init=False)
 
+    @property
+    def latest(self) -> Progress | None:
+        return self._latest
+
     # The requests that wait.
 
     def join(self, ticket: Ticket, accepted: bytes | None) -> None:

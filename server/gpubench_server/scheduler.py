@@ -15,6 +15,8 @@ import msgspec
 from gpubench.errors import Cancelled, Draining, GpubenchError, InvalidDocument, RunError, StoreError
 from gpubench.protocol.messages import Accepted, QueueStatus
 from gpubench.results.document import ErrorInfo, RunDocument, encode_document
+from gpubench.results.progress import Progress
+from gpubench.results.run_state import RunState
 from gpubench.results.store import Store
 from gpubench_server.device_queue import DeviceQueue, queued_progress
 from gpubench_server.device_registry import DeviceRegistry
@@ -50,6 +52,8 @@ class Scheduler:
         self._queues: dict[str, DeviceQueue] = {}
         self._runs: dict[str, LiveRun] = {}
         self._draining = False
+        self.newest: str | None = None
+        """The id of the newest run that was accepted."""
 
     def start(self) -> None:
         self._threads.start("deadlines", self._watch_deadlines)
@@ -75,6 +79,7 @@ class Scheduler:
             try:
                 with self._lock:
                     self._runs[run.id] = run
+                    self.newest = run.id
                     self._begin(run, queue, ticket)
             except BaseException:
                 self._retract(run, queue, ticket)
@@ -174,6 +179,20 @@ class Scheduler:
                     QueueStatus(device.id, running, [run.id for run in queue.waiting] if queue else [])
                 )
             return found
+
+    def latest(self, limit: int, device: str | None = None) -> list[RunState]:
+        """The newest runs, newest first."""
+        waiting = self.waiting()
+        runs = self._store.latest(limit, device)
+        return [msgspec.structs.replace(r, state="queued") if r.run_id in waiting else r for r in runs]
+
+    def progress(self, run_id: str) -> Progress | None:
+        """The last progress of a live run."""
+        run = self._runs.get(run_id)
+        return run.latest if run else None
+
+    def is_live(self, run_id: str) -> bool:
+        return run_id in self._runs
 
     def waiting(self) -> set[str]:
         """The ids of the runs that have not started."""

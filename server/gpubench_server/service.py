@@ -184,11 +184,7 @@ class Service:
         self._scheduler.fetch(params.run_id, Ticket(outbox, request.id, holds=False, fetches=True))
 
     def _results(self, params: ResultsParams, request: Request, outbox: Outbox) -> msgspec.Raw:
-        waiting = self._scheduler.waiting()
-        runs = self._store.latest(params.limit, params.device)
-        return raw(
-            Results([msgspec.structs.replace(r, state="queued") if r.run_id in waiting else r for r in runs])
-        )
+        return raw(Results(self._scheduler.latest(params.limit, params.device)))
 
 
 _METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None]] = {

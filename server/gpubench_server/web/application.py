@@ -2,59 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gpubench_server.metrics import ServiceSnapshot
-from gpubench_server.web.landing import landing_page
+from gpubench.errors import (
+    DocumentError,
+    GpubenchError,
+    InvalidParameters,
+    LimitExceeded,
+    MissingDependency,
+    NoSuchRun,
+)
+from gpubench_server.limits import Limits
+from gpubench_server.web.api import Api, error_response
+from gpubench_server.web.rendering import render
+from gpubench_server.web.live import LiveFeed
 from gpubench_server.web.metrics_page import metrics_page
+from gpubench_server.web.pages import Pages
+from gpubench_server.web.source import Source
 
-PAGES = ("/", "/healthz", "/readyz", "/metrics")
+PLACES = ("/", "/runs", "/compare", "/api/v1/openapi.json", "/healthz", "/readyz", "/metrics")
+
+_STATUS: dict[type[GpubenchError], tuple[int, str]] = {
+    NoSuchRun: (404, "No such run"),
+    InvalidParameters: (400, "Not a valid question"),
+    LimitExceeded: (503, "Not now"),
+    MissingDependency: (501, "Not installed"),
+    DocumentError: (500, "Damaged run"),
+}
+"""The status of an answer, and the title of its page, by the first class that the error is of."""
 
 
-def make_application(
-    snapshot: Callable[[], ServiceSnapshot], ready: Callable[[], str | None], tcp_url: str
-) -> Starlette:
-    """The pages; ``ready`` returns why runs are not accepted, one reason a line, or None if they are."""
+def make_application(source: Source, limits: Limits, ending: threading.Event) -> Starlette:
+    """The pages, the API and what monitoring asks for; ``ending`` is set when the server shuts down."""
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("alive\n")  # not in a thread: it waits for nothing and nobody
 
     def readyz(request: Request) -> Response:
-        reasons = ready()
+        reasons = source.why_not_ready
         if reasons is None:
             return PlainTextResponse("ready\n")
         return PlainTextResponse(f"{reasons}\n", 503)
 
-    def landing(request: Request) -> Response:
-        return HTMLResponse(landing_page(snapshot(), ready(), tcp_url))
-
-    routes = [
-        Route("/", landing),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/metrics", metrics_page(snapshot)),
-    ]
+    # Half of the connections stay free for scrapers and probes.
+    feed = LiveFeed(source, max(1, limits.http_connections // 2), ending)
     application = Starlette(
-        routes=routes,
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics_page(source.snapshot)),
+            Route("/live", feed.page),
+            *Pages(source).routes,
+            *Api(source).routes,
+        ],
         middleware=[Middleware(GZipMiddleware, compresslevel=5)],
-        exception_handlers={404: _not_found, 405: _not_allowed},
+        exception_handlers={404: _not_found, 405: _not_allowed, GpubenchError: _refused},
     )
     application.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     return application
 
 
 def _not_found(request: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"not found; pages: {', '.join(PAGES)}\n", 404)
+    return PlainTextResponse(f"not found; pages: {', '.join(PLACES)}\n", 404)
 
 
 def _not_allowed(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
     return PlainTextResponse("allowed methods: GET, HEAD\n", 405, headers)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GpubenchError)  # noqa: S101 - registered for no other
+    known = (found for kind, found in _STATUS.items() if isinstance(error, kind))
+    status, title = next(known, (500, "Something went wrong"))
+    if request.url.path.startswith("/api/"):
+        response = error_response(error, status)
+    else:
+        response = render("error.html", status, title=title, message=error.message)
+    if error.details.get("retry_after_seconds"):
+        response.headers["Retry-After"] = f"{error.details['retry_after_seconds']:.0f}"
+    return response

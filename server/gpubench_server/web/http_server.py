@@ -21,9 +21,20 @@ _END_SECONDS = 1
 
 
 class WebServer:
-    """Serves an ASGI application on one address; it listens once constructed. Raises ``CannotListen``."""
+    """Serves an ASGI application on one address; it listens once constructed. Raises ``CannotListen``.
 
-    def __init__(self, address: Address, application: ASGIApp, limits: Limits, tcp_url: str) -> None:
+    ``ending`` is set when it shuts down: responses without an end of their own watch it.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        application: ASGIApp,
+        limits: Limits,
+        tcp_url: str,
+        ending: threading.Event,
+    ) -> None:
+        self._ending = ending
         self._gates = Gates(limits, tcp_url)
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,6 +67,7 @@ class WebServer:
 
     def shutdown(self) -> None:
         """End ``serve_forever``, which must have been called, and wait until it has ended."""
+        self._ending.set()
         self._server.should_exit = True
         with contextlib.suppress(RuntimeError):  # it ended by itself
             if self._loop is not None:

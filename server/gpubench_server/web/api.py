@@ -1,0 +1,69 @@
+"""The JSON API, version 1: what the pages show, for programs. It only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gpubench.errors import GpubenchError, InvalidParameters
+from gpubench.report.sides import sides_json
+from gpubench_server.web.rendering import HEADERS
+from gpubench_server.web.openapi import description
+from gpubench_server.web.pages import compare_stored
+from gpubench_server.web.queries import chosen, run_query
+from gpubench_server.web.source import Source
+from gpubench_server.web.views import ErrorView
+
+ROOT = "/api/v1"
+
+
+class Api:
+    """One method for each address."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._description = json_response(description())
+
+    @property
+    def routes(self) -> list[Route]:
+        places: dict[str, Callable[[Request], Response]] = {
+            "/openapi.json": lambda request: self._description,
+            "/status": lambda request: json_response(self._source.status()),
+            "/devices": lambda request: json_response(self._source.devices()),
+            "/runs": lambda request: json_response(self._source.runs(*run_query(request))),
+            "/runs/{run_id}": self._document,
+            "/verdicts": lambda request: json_response(self._source.verdicts()),
+            "/compare": self._compare,
+        }
+        return [Route(f"{ROOT}{path}", endpoint) for path, endpoint in places.items()]
+
+    def _document(self, request: Request) -> Response:
+        run_id = request.path_params["run_id"]
+        stored = self._source.stored(run_id)
+        if stored is None:
+            view = ErrorView(kind="not_finished", message=f"the run {run_id} has not finished")
+            return json_response(view, 409)
+        return json_bytes(stored.data)
+
+    def _compare(self, request: Request) -> Response:
+        run_ids, pooled = chosen(request)
+        if not run_ids:
+            raise InvalidParameters("choose runs to compare: /compare?run=ID&run=ID")
+        return json_bytes(sides_json(compare_stored(self._source, run_ids, pooled)))
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    return json_bytes(msgspec.json.encode(value), status)
+
+
+def json_bytes(data: bytes, status: int = 200) -> Response:
+    return Response(data, status, dict(HEADERS), "application/json")
+
+
+def error_response(error: GpubenchError, status: int) -> Response:
+    return json_response(ErrorView(kind=error.kind, message=error.message), status)

@@ -12,7 +12,6 @@ from starlette.routing import Route
 
 from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.report.sides import sides_json
-from gpubench_server.web.rendering import HEADERS
 from gpubench_server.web.openapi import description
 from gpubench_server.web.pages import compare_stored
 from gpubench_server.web.queries import chosen, run_query
@@ -62,7 +61,7 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def json_bytes(data: bytes, status: int = 200) -> Response:
-    return Response(data, status, dict(HEADERS), "application/json")
+    return Response(data, status, media_type="application/json")
 
 
 def error_response(error: GpubenchError, status: int) -> Response:

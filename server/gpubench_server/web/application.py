@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gpubench.errors import (
     DocumentError,
@@ -22,10 +24,10 @@ from gpubench.errors import (
 )
 from gpubench_server.limits import Limits
 from gpubench_server.web.api import Api, error_response
-from gpubench_server.web.rendering import render
 from gpubench_server.web.live import LiveFeed
 from gpubench_server.web.metrics_page import metrics_page
 from gpubench_server.web.pages import Pages
+from gpubench_server.web.rendering import render
 from gpubench_server.web.source import Source
 
 PLACES = ("/", "/runs", "/compare", "/api/v1/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -63,11 +65,29 @@ def make_application(source: Source, limits: Limits, ending: threading.Event) ->
             *Pages(source).routes,
             *Api(source).routes,
         ],
-        middleware=[Middleware(GZipMiddleware, compresslevel=5)],
+        middleware=[Middleware(_SafeHeaders), Middleware(GZipMiddleware, compresslevel=5)],
         exception_handlers={404: _not_found, 405: _not_allowed, GpubenchError: _refused},
     )
     application.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     return application
+
+
+class _SafeHeaders:
+    """Adds to every response what keeps a browser from guessing, telling others, and showing what is past."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["Cache-Control"] = "no-cache"
+            await send(message)
+
+        await self._app(scope, receive, add)
 
 
 def _not_found(request: Request, error: Exception) -> Response:

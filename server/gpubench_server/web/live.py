@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from gpubench_server.web.rendering import HEADERS
 from gpubench_server.web.source import Source
 
 _EVENTS = "text/event-stream"
 
 _LOOK_SECONDS = 0.25
-_HEARTBEAT_SECONDS = 5.0
-"""A failed write is how a lost client is noticed."""
+_HEARTBEAT_SECONDS = 1.0
+"""A failed write is how it is noticed that a client is gone."""
 
 
 class LiveFeed:
@@ -32,7 +31,7 @@ class LiveFeed:
 
     async def page(self, request: Request) -> Response:
         if request.method == "HEAD":
-            return Response(media_type=_EVENTS, headers=dict(HEADERS))
+            return Response(media_type=_EVENTS)
         if self._watching >= self._most:
             text = f"{self._most} clients watch already, as many as may: try again in a moment\n"
             return PlainTextResponse(text, 503, {"Retry-After": "10"})
@@ -61,7 +60,7 @@ class _Watched(StreamingResponse):
     """Calls ``left`` once its client is gone, however it went."""
 
     def __init__(self, events: AsyncIterator[bytes], left: Callable[[], None]) -> None:
-        super().__init__(events, media_type=_EVENTS, headers=dict(HEADERS))
+        super().__init__(events, media_type=_EVENTS)
         self._left = left
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,8 +20,8 @@ from gpubench.report.headline import run_lines
 from gpubench.report.sides import differences_table, means_table, results_table, shares_table, sides_table
 from gpubench.report.subject import Subject
 from gpubench.results.kept import read_kept
-from gpubench_server.web.rendering import render, report_response, static_file
 from gpubench_server.web.queries import chosen, run_query
+from gpubench_server.web.rendering import render, report_response, static_file
 from gpubench_server.web.source import Source, Stored
 
 _INDEX_RUNS = 15

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -24,12 +23,6 @@ REPORT_POLICY = (
     "frame-ancestors 'none'"
 )
 """A report is one file with its style in it, and no script."""
-
-HEADERS: Mapping[str, str] = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 _OURS = files("gpubench_server.web")
 _REPORT = files("gpubench.report") / "html"
@@ -70,15 +63,15 @@ def _environment() -> jinja2.Environment:
 
 def render(template: str, code: int = 200, /, **values: Any) -> Response:
     page = _environment().get_template(template).render(**values)
-    return HTMLResponse(page, code, {"Content-Security-Policy": POLICY, **HEADERS})
+    return HTMLResponse(page, code, {"Content-Security-Policy": POLICY})
 
 
 def report_response(page: str) -> Response:
-    return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY, **HEADERS})
+    return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 def static_file(name: str) -> Response | None:
     if name not in _STATIC:
         return None
     path, kind = _STATIC[name]
-    return Response(path.read_bytes(), media_type=kind, headers=dict(HEADERS))
+    return Response(path.read_bytes(), media_type=kind)

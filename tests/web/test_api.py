@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
@@ -55,6 +56,16 @@ def test_answers_are_as_described(filled: Filled, place: str, path: str, code: i
     assert status == code, found
     described = {**schema, "components": description["components"]}
     jsonschema.Draft202012Validator(described).validate(found)
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/status", f"/runs/{GOOD}"])
+def test_an_answer_is_the_same_after_one_that_was_compressed(filled: Filled, path: str) -> None:
+    usual = ask(filled.server, path)
+    with closing(http.client.HTTPConnection(*filled.server.http, timeout=PATIENCE_SECONDS)) as connection:
+        connection.request("GET", ROOT + path, headers={"Accept-Encoding": "gzip"})
+        body = connection.getresponse().read()
+        assert json.loads(gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body) == usual[1]
+    assert ask(filled.server, path) == usual
 
 
 def test_every_described_address_is_tested_and_only_read(filled: Filled) -> None:

@@ -26,12 +26,12 @@ class Api:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._description = json_response(description())
+        self._description = msgspec.json.encode(description())
 
     @property
     def routes(self) -> list[Route]:
         places: dict[str, Callable[[Request], Response]] = {
-            "/openapi.json": lambda request: self._description,
+            "/openapi.json": lambda request: json_bytes(self._description),
             "/status": lambda request: json_response(self._source.status()),
             "/devices": lambda request: json_response(self._source.devices()),
             "/runs": lambda request: json_response(self._source.runs(*run_query(request))),

@@ -26,10 +26,6 @@ _SLOWEST_BYTES_PER_SECOND = 64 * 1024
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _BUSY = http_response("503 Service Unavailable", "this port has its maximum of connections")
 
-_CONTROLS = bytes(byte for byte in (*range(0x01, 0x20), 0x7F) if byte not in b"\t\r\n")
-_SPACES = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
-"""Control characters that RFC 9110, 5.5, lets a server take for spaces; the parser would refuse them."""
-
 
 @dataclass
 class Gates:
@@ -121,7 +117,7 @@ class Gate(asyncio.Protocol):
         if explanation is not None:
             self._answer(explanation)
         elif (end := _HEAD_END.search(self._head, searched)) and end.end() <= MAX_HEAD_BYTES:
-            self._pass_on(self._head[: end.end()].translate(_SPACES) + self._head[end.end() :])
+            self._pass_on(self._head)
         elif len(self._head) > MAX_HEAD_BYTES:
             self._answer(http_response("431 Request Header Fields Too Large"))
 

@@ -29,7 +29,9 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 ServerState = Literal["ready", "draining", "no_device", "no_store"]
 
-Method = Literal["hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results"]
+Method = Literal[
+    "hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results", "drain"
+]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +130,12 @@ class Results(_Tolerant, frozen=True):
     runs: list[RunState]
 
 
+class Draining(_Tolerant, frozen=True):
+    """The server accepts no new runs, and ends when the current ones have ended."""
+
+    draining: bool = True
+
+
 class QueueStatus(_Tolerant, frozen=True):
     device: str
     running: str | None
@@ -178,5 +186,6 @@ PARAMETERS: dict[str, type[msgspec.Struct]] = {
     "status": NoParams,
     "result": RunIdParams,
     "results": ResultsParams,
+    "drain": NoParams,
 }
 """Every method and its parameters; the server has exactly these methods."""

@@ -28,6 +28,7 @@
     |   +-- VerificationFailed
     |   +-- DeadlineExceeded
     |   +-- BenchmarkFailed           some benchmark of the run failed
+    |   +-- BuildFailed               kernels did not compile, and a damaged cache may be why
     |   +-- Interrupted               the server stopped in the middle
     +-- DocumentError                 a run document cannot be read
     |   +-- InvalidDocument           it is damaged, or is something else
@@ -38,10 +39,12 @@
     +-- CatalogError                  unknown board or technology
     +-- StoreError                    the data directory cannot be used
     +-- CannotListen                  an address cannot be listened on
+    +-- LimitReached                  a limit on this process: open files, threads, memory, disk
     +-- InternalError                 a mistake of ours
 
 Each class has a ``code`` (JSON-RPC), a ``kind`` (for programs) and says whether trying again can
-help. The message is for people: what was wrong, what is allowed, what to do.
+help; an error whose cause is known may say otherwise than its class. The message is for people: what
+was wrong, what is allowed, what to do.
 """
 
 from __future__ import annotations
@@ -59,13 +62,15 @@ class GpubenchError(Exception):
 
     code: ClassVar[int] = -32603
     kind: ClassVar[str] = "error"
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
-    def __init__(self, message: str, /, **details: Any) -> None:
+    def __init__(self, message: str, /, *, retryable: bool | None = None, **details: Any) -> None:
         # It may name a path whose bytes are not UTF-8, and must be sent and stored all the same.
         self.message = encodable(message)
         super().__init__(self.message)
         self.details = details
+        if retryable is not None:
+            self.retryable = retryable
 
     @property
     def document(self) -> RunDocument | None:
@@ -178,6 +183,10 @@ class BenchmarkFailed(RunError):
     code, kind = -32603, "benchmark_failed"
 
 
+class BuildFailed(RunError):
+    code, kind, retryable = -32603, "build_failed", True
+
+
 class Interrupted(RunError):
     code, kind, retryable = -32603, "interrupted", True
 
@@ -222,6 +231,10 @@ class CannotListen(GpubenchError):
     kind = "cannot_listen"
 
 
+class LimitReached(GpubenchError):
+    kind = "limit_reached"
+
+
 class InternalError(GpubenchError):
     code, kind = -32603, "internal_error"
 
@@ -237,8 +250,9 @@ BY_KIND: dict[str, type[GpubenchError]] = {cls.kind: cls for cls in _tree(Gpuben
 def from_wire(code: int, message: str, data: dict[str, Any]) -> GpubenchError:
     """The exception that a peer meant; a kind that this version does not know keeps its words."""
     details = {name: value for name, value in data.items() if name not in ("kind", "retryable")}
-    kind = str(data.get("kind", ""))
+    kind, said = str(data.get("kind", "")), data.get("retryable")
+    retryable = said if isinstance(said, bool) else None
     if kind in BY_KIND:
-        return BY_KIND[kind](message, **details)
+        return BY_KIND[kind](message, retryable=retryable, **details)
     known = [cls for cls in BY_KIND.values() if cls.code == code]
-    return (known[0] if known else GpubenchError)(message, **details)
+    return (known[0] if known else GpubenchError)(message, retryable=retryable, **details)

@@ -187,7 +187,11 @@ def run(
             opened.close()
     if document.error is not None:
         ended = document.error
-        error = from_wire(ended.code, ended.message, {"kind": ended.kind, "document": document})
+        error = from_wire(
+            ended.code,
+            ended.message,
+            {"kind": ended.kind, "retryable": ended.retryable, "document": document},
+        )
         if reporter.callback_error is not None:
             raise reporter.callback_error from error
         raise error

@@ -31,7 +31,7 @@ class Reaction(Enum):
         "drains, if it was started on a terminal, which is gone now; else it is logged and nothing changes: "
         "there is nothing to reload"
     )
-    WATCHDOG = "ends at once: its own alarm, after 300 s in which a driver's call let no Python code run"
+    WATCHDOG = "ends at once: its watchdog, after 300 s in which a driver's call let no Python code run"
 
 
 class Row(NamedTuple):

@@ -52,7 +52,7 @@ def convert(data: Any, struct: type[Struct], at: str) -> Struct:
             message = f"unknown field {name!r}"
             path += f".{name}" if name.isidentifier() else f"[{name!r}]"
         hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
-        details = {"allowed": allowed} if allowed else {}
+        details: dict[str, Any] = {"allowed": allowed} if allowed else {}
         raise InvalidParameters(f"{message} at {at}{path}{hint}", path=f"{at}{path}", **details) from None
 
 

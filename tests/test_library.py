@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from gpubench.results.document import Summary, encode_document
 from gpubench.results.progress import Progress
 from tests import documents
 from tests.documents import measurement
-from tests.running import PATIENCE_SECONDS, PINNED
+from tests.running import PATIENCE_SECONDS, PINNED, RunningServer
 from tests.simulated import SimulatedDevice
 
 MIB = 1 << 20
@@ -295,6 +296,16 @@ def test_an_error_has_the_document_that_the_wire_gave_it() -> None:
     assert VerificationFailed("wrong").document is None
 
 
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One at the address that the page takes."""
+    with RunningServer(tmp_path / "server") as running:
+        host, port = running.tcp
+        monkeypatch.setenv("GPUBENCH_SERVER", f"tcp://{host}:{port}")
+        yield
+
+
+@pytest.mark.usefixtures("server")
 def test_the_program_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,6 +319,8 @@ def test_the_program_of_the_page_runs(
     assert re.match(r"\d+\.\d GB/s", printed)
     for said in ("\n4096 random ", "\ncancelled ok\n", "\n1792 and 1024 GB/s\n", "\ntriad "):
         assert said in printed
+    assert re.search(r"^measuring: \d+%$", printed, re.M)
+    assert [names[run].outcome for run in ("triad_there", "read_there")] == ["ok", "ok"]
     assert len(names["frame"]) == len(names["curve"]["latency"]) > 4
     assert msgspec.json.decode(encode_document(names["document"])) == json.loads(
         (tmp_path / "run.json").read_text()

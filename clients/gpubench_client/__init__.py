@@ -1,4 +1,4 @@
-"""The client: ``Client`` for programs, and the command line ``gpubench``."""
+"""The client: ``Client`` and ``AsyncClient`` for programs, and the command line ``gpubench``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpubench.requests import BenchmarkRequest, StatedMemory
+    from gpubench_client.async_client import AsyncClient
     from gpubench_client.client import Client
     from gpubench_client.local import LocalClient
 
-__all__ = ["BenchmarkRequest", "Client", "LocalClient", "StatedMemory"]
+__all__ = ["AsyncClient", "BenchmarkRequest", "Client", "LocalClient", "StatedMemory"]
 
 _MODULES = {
+    "AsyncClient": "gpubench_client.async_client",
     "BenchmarkRequest": "gpubench.requests",
     "Client": "gpubench_client.client",
     "LocalClient": "gpubench_client.local",

@@ -94,8 +94,12 @@ def split_options(
     callbacks = RunCallbacks(
         options.pop("on_accepted", ignore), options.pop("on_progress", ignore), options.pop("stop", None)
     )
-    params = cast(SubmitOptions, options)
-    return RunParams(as_requests(benchmarks), detach=detach, **params), callbacks
+    return run_params(benchmarks, cast(SubmitOptions, options), detach=detach), callbacks
+
+
+def run_params(benchmarks: BenchmarkNames, options: SubmitOptions, *, detach: bool) -> RunParams:
+    """The request for a run; raises ``TypeError`` for an option that does not exist."""
+    return RunParams(as_requests(benchmarks), detach=detach, **options)
 
 
 def as_requests(benchmarks: BenchmarkNames) -> list[BenchmarkRequest | str]:

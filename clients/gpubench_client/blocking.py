@@ -1,11 +1,11 @@
-"""The blocking driver: performs the steps of ``generators`` with a socket and the clock."""
+"""The blocking driver: performs the steps of the protocol with a socket and the clock."""
 
 from __future__ import annotations
 
 import socket
 import time
 
-from gpubench_client.generators import Close, Connect, Outcome, Receive, Send, Sleep, Step, Steps, T
+from gpubench_client.steps import Close, Connect, Outcome, Receive, Send, Sleep, Step, Steps, T
 
 _RECEIVE_BYTES = 1 << 18
 

@@ -10,7 +10,16 @@ from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError
 from gpubench.library import RunDocument
 from gpubench.protocol import messages
-from gpubench_client.backend import BenchmarkNames, RunOptions, SubmitOptions, as_requests, split_options
+from gpubench.results.progress import Progress
+from gpubench_client.backend import (
+    BenchmarkNames,
+    RunCallbacks,
+    RunOptions,
+    SubmitOptions,
+    ignore,
+    run_params,
+    split_options,
+)
 from gpubench_client.blocking import BlockingDriver
 from gpubench_client.generators import ClientProtocol
 from gpubench_client.urls import parse_url
@@ -21,8 +30,10 @@ class Client:
 
     Use it from one thread. Every method raises ``gpubench.errors.GpubenchError``: what the server
     answered, or ``Unreachable``. A request to a busy server is repeated for ``patience_seconds`` in
-    all; before each wait ``on_retry`` is called with the refusal and the seconds to wait. A run's
-    progress comes every half second, so ``answer_timeout_seconds`` is also how long a run may be silent.
+    all; before each wait ``on_retry`` is called with the refusal and the seconds to wait. The same holds
+    if the connection breaks while ``result``, or ``run`` with ``detach`` and a ``key``, waits: the run goes
+    on, and the client joins it again. A run's progress comes every half second, so
+    ``answer_timeout_seconds`` is also how long a run may be silent.
     """
 
     def __init__(
@@ -76,7 +87,10 @@ class Client:
     ) -> RunDocument:
         """Run benchmarks or suites and wait for the document.
 
-        A run with ``detach`` goes on if this client does not; ``result`` fetches its document later.
+        A run with ``detach`` goes on if this client does not; ``result`` fetches its document later. If it
+        has a ``key`` too and the connection breaks, it is joined again, and ``on_accepted`` called again; a
+        server that was restarted meanwhile begins it again.
+
         Raises one of ``gpubench.errors`` if the run did not end well, with what was finished in its
         ``document``.
         """
@@ -84,8 +98,7 @@ class Client:
 
     def submit(self, benchmarks: BenchmarkNames, **options: Unpack[SubmitOptions]) -> messages.Accepted:
         """Leave a run to the server; ``result`` fetches its document by ``run_id``."""
-        params = messages.RunParams(as_requests(benchmarks), detach=True, **options)
-        return self._driver.run(self._protocol.submit(params))
+        return self._driver.run(self._protocol.submit(run_params(benchmarks, options, detach=True)))
 
     def cancel(self, run_id: str) -> messages.Cancelling:
         return self._driver.run(self._protocol.cancel(run_id))
@@ -93,9 +106,12 @@ class Client:
     def status(self) -> messages.Status:
         return self._driver.run(self._protocol.status())
 
-    def result(self, run_id: str) -> RunDocument:
-        """The document of a run that has ended; raises ``NoSuchRun``."""
-        return self._driver.run(self._protocol.result(run_id))
+    def result(self, run_id: str, on_progress: Callable[[Progress], None] = ignore) -> RunDocument:
+        """The document of a run, however it ended; waits for its end if that is still to come.
+
+        Raises ``NoSuchRun``.
+        """
+        return self._driver.run(self._protocol.result(run_id, RunCallbacks(on_progress=on_progress)))
 
     def results(self, limit: int = 20, device: str | None = None) -> messages.Results:
         """The latest runs, newest first."""

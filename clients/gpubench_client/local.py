@@ -17,6 +17,7 @@ from gpubench.executor.prepare import prepare_run
 from gpubench.executor.probe import devices_of, probe, workers_for
 from gpubench.executor.supervisor import StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess
+from gpubench.executor.worker_slot import WorkerSlot
 from gpubench.library import RunDocument
 from gpubench.protocol.messages import Accepted, Devices
 from gpubench_client.backend import BenchmarkNames, RunOptions, split_options
@@ -30,6 +31,7 @@ class LocalClient:
     def __init__(self, runtime: RuntimeChoice = "auto") -> None:
         self._runtimes = list(RUNTIMES) if runtime == "auto" else [runtime]
         self._workers: Collection[WorkerProcess] = ()
+        self._slot: WorkerSlot | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +42,8 @@ class LocalClient:
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
         """Stops the workers of a run while inside: they have no terminal whose ^Z would stop them."""
-        workers = tuple(self._workers)
+        replacing = self._slot.worker if self._slot else None
+        workers = {*self._workers, *([replacing] if replacing else [])}
         for worker in workers:
             worker.signal(signal.SIGSTOP)
         try:
@@ -66,32 +69,40 @@ class LocalClient:
             probed = devices_of(workers)
             chosen = choose(probed.devices, asked.device, probed.runtimes)
             # The worker that found the device has loaded its runtime already; the others end here.
-            worker = workers.pop(chosen.runtime)
-        with _ending(worker):
+            self._slot = slot = WorkerSlot(workers.pop(chosen.runtime), chosen.id)
+        with _ending(slot):
             stop = callbacks.stop or StopRequest()
             callbacks.on_accepted(
                 Accepted(request_id=None, run_id=prepared.run_id, position=0, eta_seconds=0.0)
             )
             with _deadline(asked.deadline_seconds, time.monotonic() - started_at, stop):
                 run = prepared.on(chosen)
-                document = supervise(worker, run, prepared.recorder, stop, callbacks.on_progress)
+                document = supervise(
+                    slot.worker_for(chosen.id),
+                    run,
+                    prepared.recorder,
+                    stop,
+                    callbacks.on_progress,
+                    replace=slot.replace,
+                )
         if document.error is not None:
-            error, data = document.error, {"kind": document.error.kind, "document": RunDocument.of(document)}
+            error = document.error
+            data = {"kind": error.kind, "retryable": error.retryable, "document": RunDocument.of(document)}
             raise from_wire(error.code, error.message, data)
         return RunDocument.of(document)
 
 
 @contextlib.contextmanager
-def _ending(worker: WorkerProcess) -> Iterator[None]:
+def _ending(slot: WorkerSlot) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        worker.release()  # a user who interrupts does not want to wait until a driver's call returns
+        slot.release()  # a user who interrupts does not want to wait until a driver's call returns
         raise
     except BaseException:
-        worker.end()
+        slot.end()
         raise
-    worker.end()
+    slot.end()
 
 
 @contextlib.contextmanager

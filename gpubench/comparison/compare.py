@@ -121,6 +121,7 @@ def compare(document: RunDocument, *, references: bool | None = None) -> Compari
     theory = document.theory if document.theory and sound(document.theory) else None
     family = theory.family if theory else None
     others = published(theory)
+    unusual = document.environment.notes if document.environment else ()
     apart = told_apart(document.measurements)
     if references is None:
         references = document.device is None or profile_of(document.device.kind).compared_with_boards
@@ -146,7 +147,7 @@ def compare(document: RunDocument, *, references: bool | None = None) -> Compari
         excluded=tuple(excluded),
         published=others,
         claims=tuple(claim for claim in claims() if claim.family in ("GDDR7", family)) if references else (),
-        notes=tuple(theory.notes) if theory else (NO_THEORY,),
+        notes=(*unusual, *(theory.notes if theory else (NO_THEORY,))),
         not_allowed=not_allowed(theory),
     )
 

@@ -1,4 +1,4 @@
-"""The limits of this process's control groups: memory, processor time, throttling and kills.
+"""The limits of this process's control groups: memory, processor time, throttling, processes and kills.
 
 Versions 1 and 2, also both on one system. Any ancestor may have a limit, and the lowest one counts
 (Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
@@ -68,6 +68,18 @@ class ControlGroup:
         ]
         return max(found, default=None)
 
+    @property
+    def process_limit(self) -> int | None:
+        """The most processes and threads that the group and its ancestors allow; null without a limit."""
+        limits = (_number(folder / "pids.max") for folder in self._folders("pids"))
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def refused_processes(self) -> int:
+        """How many processes and threads were not started because of that limit."""
+        counts = (_field(folder / "pids.events", "max") for folder in self._folders("pids"))
+        return max((count for count in counts if count is not None), default=0)
+
     def _folders(self, controller: str) -> Iterator[Path]:
         """The group's folder and those of its ancestors, as far as this process can see them."""
         mounts = self._mounts()
@@ -97,6 +109,11 @@ class ControlGroup:
                 version = 2 if kind == "cgroup2" else 1
                 found.append((version, set(options.split(",")), fields[3], fields[4]))
         return found
+
+
+def machine_out_of_memory_kills(root: Path = Path("/")) -> int:
+    """How many processes the kernel killed because memory ran out, wherever the limit was."""
+    return _field(root / "proc/vmstat", "oom_kill") or 0
 
 
 def _memory_limit(folder: Path) -> int | None:

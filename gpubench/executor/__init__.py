@@ -9,12 +9,14 @@ from gpubench.executor.probe import devices_of, probe, workers_for
 from gpubench.executor.recorder import Recorder
 from gpubench.executor.supervisor import StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess
+from gpubench.executor.worker_slot import WorkerSlot
 
 __all__ = [
     "Recorder",
     "Run",
     "StopRequest",
     "WorkerProcess",
+    "WorkerSlot",
     "devices_of",
     "probe",
     "supervise",

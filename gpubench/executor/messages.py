@@ -28,11 +28,17 @@ class Probe(_Message, frozen=True):
 
 
 class Run(_Message, frozen=True):
-    """Run these benchmarks on this device. The last event is ``Finished``."""
+    """Run these benchmarks on this device, from the ``first`` on. The last event is ``Finished``.
+
+    With ``retry_builds``, a program that does not compile ends the run with ``BuildFailed``: the owner tries
+    again over an empty cache of compiled kernels.
+    """
 
     device: str
     benchmarks: list[PlannedBenchmark]
     memory: StatedMemory | None = None
+    first: int = 0
+    retry_builds: bool = False
 
 
 class Cancel(_Message, frozen=True):
@@ -55,6 +61,12 @@ class Started(_Message, frozen=True):
     environment: Environment
     theory: Theory | None
     explanations: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Began(_Message, frozen=True):
+    """The benchmark with this index begins."""
+
+    index: int
 
 
 class Progressed(_Message, frozen=True):
@@ -82,4 +94,4 @@ class Finished(_Message, frozen=True):
     error: ErrorInfo | None = None
 
 
-Event = Probed | Started | Progressed | Tuned | Measured | Found | Finished
+Event = Probed | Started | Began | Progressed | Tuned | Measured | Found | Finished

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import DeviceLost
 from gpubench.executor.messages import Probe, Probed
+from gpubench.executor.running_time import MAX_STEP_SECONDS, RunningTime
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.results.machine import RuntimeStatus
 
@@ -26,6 +27,8 @@ def workers_for(runtimes: Sequence[str]) -> Iterator[dict[str, WorkerProcess]]:
         for name in runtimes:
             workers[name] = WorkerProcess()
         yield workers
+    except OSError as error:
+        raise limit_reached(error) or error from None
     finally:
         for worker in workers.values():
             worker.end()
@@ -40,8 +43,8 @@ def devices_of(workers: Mapping[str, WorkerProcess], timeout_seconds: float = 60
     for name, worker in workers.items():
         with contextlib.suppress(DeviceLost):  # reported when its answer is waited for
             worker.send(Probe(runtimes=[name]))
-    deadline = time.monotonic() + timeout_seconds
-    answers = [_answer(name, worker, deadline, timeout_seconds) for name, worker in workers.items()]
+    asking = RunningTime()
+    answers = [_answer(name, worker, asking, timeout_seconds) for name, worker in workers.items()]
     return Probed(
         devices=[device for answer in answers for device in answer.devices],
         runtimes=[status for answer in answers for status in answer.runtimes],
@@ -49,12 +52,13 @@ def devices_of(workers: Mapping[str, WorkerProcess], timeout_seconds: float = 60
     )
 
 
-def _answer(name: str, worker: WorkerProcess, deadline: float, timeout_seconds: float) -> Probed:
+def _answer(name: str, worker: WorkerProcess, asking: RunningTime, timeout_seconds: float) -> Probed:
     reason = f"looking for devices took longer than {timeout_seconds:g} s"
     try:
-        event = worker.receive(max(0.0, deadline - time.monotonic()))
-        if isinstance(event, Probed):
-            return event
+        while (left_seconds := timeout_seconds - asking.seconds) > 0:
+            event = worker.receive(min(left_seconds, MAX_STEP_SECONDS / 2))
+            if isinstance(event, Probed):
+                return event
     except DeviceLost as error:
         reason = error.message
     status = RuntimeStatus(name=name, available=False, reason=reason)  # type: ignore[arg-type]

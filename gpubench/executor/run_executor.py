@@ -7,11 +7,19 @@ from typing import Protocol
 
 from gpubench import __version__
 from gpubench.benchmarks.registry import BENCHMARKS
-from gpubench.devices import host
+from gpubench.devices import cache_folder, host
 from gpubench.devices.base import Device
-from gpubench.errors import BenchmarkFailed, Cancelled, InvalidParameters, OutOfDeviceMemory
+from gpubench.errors import (
+    BenchmarkFailed,
+    BuildFailed,
+    Cancelled,
+    GpubenchError,
+    InvalidParameters,
+    OutOfDeviceMemory,
+)
 from gpubench.executor.messages import (
     MAX_MEMORY_SHARE_RATIO,
+    Began,
     Event,
     Finished,
     Found,
@@ -55,15 +63,23 @@ class RunExecutor:
     ) -> None:
         self._device = device
         self._reporter = reporter
+        self._retry_builds = False
         self._context = RunContext(
-            device, memory, read, raise_if_cancelled=reporter.raise_if_cancelled, on_tuned=self._report_tuning
+            device,
+            memory,
+            read,
+            raise_if_cancelled=reporter.raise_if_cancelled,
+            on_tuned=self._report_tuning,
+            on_build_failed=self._build_failed,
         )
 
     def run(self, run: Run) -> Finished:
-        """Execute all benchmarks; returns the last event, which the caller sends.
+        """Execute its benchmarks; returns the last event, which the caller sends.
 
-        Raises ``OutOfDeviceMemory`` before anything is measured, and ``DeviceLost``.
+        Raises ``OutOfDeviceMemory`` before anything is measured, ``DeviceLost``, and ``BuildFailed`` if
+        the run is to be tried again for it.
         """
+        self._retry_builds = run.retry_builds
         explanations = {each.name: BENCHMARKS[each.name].explanation for each in run.benchmarks}
         self._reporter.send(
             Started(self._device.info, self._environment(), self._context.theory, explanations)
@@ -71,9 +87,10 @@ class RunExecutor:
         cancelled = False
         try:
             self._refuse_too_large(run.benchmarks)
-            self._context.before = self._wait_for_idle(run.benchmarks)
-            for index, planned in enumerate(run.benchmarks):
+            self._context.before = self._wait_for_idle(run)
+            for index, planned in enumerate(run.benchmarks[run.first :], run.first):
                 self._reporter.raise_if_cancelled()
+                self._reporter.send(Began(index))
                 self._context.begin(
                     ProgressReporter(self._report_progress, planned.name, index, len(run.benchmarks))
                 )
@@ -85,13 +102,14 @@ class RunExecutor:
             self._context.arena.release()
         return Finished(self._device.clocks(), self._context.telemetry, cancelled)
 
-    def _wait_for_idle(self, planned: Sequence[PlannedBenchmark]) -> IdleGate:
-        profile = self._context.profile
+    def _wait_for_idle(self, run: Run) -> IdleGate:
+        profile, planned = self._context.profile, run.benchmarks[run.first :]
+        done_ratio = run.first / len(run.benchmarks)
         limits = (each.parameters["time_limit_seconds"] or profile.time_limit_seconds for each in planned)
 
         def report(message: str) -> None:
             self._report_progress(
-                Progress(phase="starting", benchmark=planned[0].name, done_ratio=0.0, message=message)
+                Progress(phase="starting", benchmark=planned[0].name, done_ratio=done_ratio, message=message)
             )
 
         limit = wait_limit_seconds(profile, limits)
@@ -111,6 +129,12 @@ class RunExecutor:
             self._reporter.send(Measured(without_figure(planned, "skipped", error.message)))
         except (BenchmarkFailed, InvalidParameters) as error:
             self._reporter.send(Measured(without_figure(planned, "failed", error.message)))
+
+    def _build_failed(self, error: BenchmarkFailed) -> GpubenchError:
+        if self._retry_builds:
+            return BuildFailed(error.message)
+        folder = cache_folder.used_here()
+        return BenchmarkFailed(f"{error.message} (cache of compiled kernels: {folder})") if folder else error
 
     def _report_progress(self, progress: Progress) -> None:
         self._reporter.send(Progressed(progress))

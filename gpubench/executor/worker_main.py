@@ -13,24 +13,22 @@ import queue
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import msgspec
 
 from gpubench.devices.base import Device
+from gpubench.devices.process_limits import limit_reached
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.errors import Cancelled, DeviceLost, GpubenchError, InternalError
 from gpubench.executor.messages import Cancel, Command, Event, Finished, Probe, Probed, Run
+from gpubench.executor.watchdog import end_if_blocked
 from gpubench.results.document import ErrorInfo
 from gpubench.results.machine import Clocks, Telemetry
 from gpubench.signals import IGNORED_BY_WORKER
 
 EXIT_GRACE_SECONDS = 2.0
 """A run notices that its owner is gone between samples; a driver call that hangs never does."""
-
-BLOCKED_SECONDS = 300.0
-"""No driver call that is going to return blocks all of Python's threads for this long."""
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
@@ -105,27 +103,10 @@ def serve(connection: socket.socket) -> None:
             except GpubenchError as error:
                 owner.send(_failed(error))
             except Exception as error:
-                owner.send(
-                    _failed(InternalError(f"internal error in gpubench: {type(error).__name__}: {error}"))
-                )
+                internal = InternalError(f"internal error in gpubench: {type(error).__name__}: {error}")
+                owner.send(_failed(limit_reached(error) or internal))
     if device is not None:
         device.close()
-
-
-def end_if_blocked(blocked_seconds: float = BLOCKED_SECONDS) -> None:
-    """Let SIGALRM end the process if no Python code has run for so long.
-
-    A driver call that hangs while it holds the interpreter's lock stops every thread, so the process
-    would not notice that its owner is gone, and would go on using a core beside all later runs.
-    """
-
-    def postpone() -> None:
-        while True:
-            signal.setitimer(signal.ITIMER_REAL, blocked_seconds)
-            time.sleep(blocked_seconds / 10)
-
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    threading.Thread(target=postpone, name="watchdog", daemon=True).start()
 
 
 def continue_without_owner() -> None:
@@ -148,7 +129,7 @@ def main(descriptor: int) -> None:
     # The owner started this process with them blocked.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKER)
     continue_without_owner()
-    end_if_blocked()
+    end_if_blocked()  # before there are threads
     with socket.socket(fileno=descriptor) as connection:
         serve(connection)
     os._exit(0)  # PoCL 3.0 sometimes crashes in its exit handlers

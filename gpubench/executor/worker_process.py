@@ -3,41 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from gpubench.devices.cache_folder import open_folder
 from gpubench.errors import DeviceLost, LineTooLong
-from gpubench.executor.messages import Command, Event
+from gpubench.executor.loss import CRASHES, Counters, reason_of
+from gpubench.executor.messages import Command, Event, Run
 from gpubench.framing import LineBuffer
 from gpubench.signals import IGNORED_BY_WORKER
+
+log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 3.0
 """From closing the connection to SIGKILL: killing a process that uses a GPU has frozen GPUs."""
 
 _MAX_EVENT_BYTES = 64 * 1024 * 1024
+_KEPT_OUTPUT_BYTES = 4096
 
 
 class WorkerProcess:
     """A worker process and the socket pair that connects it to its owner.
 
-    ``send`` may be called from any thread; ``receive`` from one.
+    It has a folder for compiled kernels that was proved to be usable; with ``empty_cache`` a new one. What it
+    prints to stderr is logged. ``send`` may be called from any thread; ``receive`` from one.
+
+    Raises ``LimitReached`` if no folder can be used, and ``OSError`` if the process cannot be made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, empty_cache: bool = False) -> None:
+        self.is_used = False
+        """Whether it has been given a run."""
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
         self._send_lock = threading.Lock()
         self._decoder = msgspec.json.Decoder(Event)
+        self._before = Counters.now()
+        self.cache = open_folder(empty=empty_cache)
+        self._remove_cache = weakref.finalize(self, self.cache.remove)
         ours, theirs = socket.socketpair()
+        reading = writing = -1
         try:
             self._socket = ours
+            reading, writing = os.pipe()
+            self._output = _Output(reading)
             with theirs, _blocked(IGNORED_BY_WORKER):
                 self._process = subprocess.Popen(  # noqa: S603
                     # -P: files in the current folder must not shadow our modules.
@@ -45,13 +64,20 @@ class WorkerProcess:
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
+                    stderr=writing,
+                    env={**os.environ, **self.cache.environment},
                     # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
                     start_new_session=True,
                 )
         except BaseException:
             ours.close()
             theirs.close()
+            if reading >= 0:
+                os.close(reading)
             raise
+        finally:
+            if writing >= 0:
+                os.close(writing)
 
     @property
     def pid(self) -> int:
@@ -61,9 +87,15 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended itself by a signal, as over a damaged cache of compiled kernels."""
+        return -(self._process.poll() or 0) in CRASHES
+
     def send(self, command: Command) -> None:
         """Raises ``DeviceLost`` if the process is gone."""
         line = msgspec.json.encode(command) + b"\n"
+        self.is_used = self.is_used or isinstance(command, Run)
         with self._send_lock:
             try:
                 self._socket.sendall(line)
@@ -78,51 +110,93 @@ class WorkerProcess:
         deadline = time.monotonic() + timeout_seconds
         try:
             while (line := self._lines.next_line()) is None:
-                self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+                left_seconds = deadline - time.monotonic()
+                if not self._wait_for_input(left_seconds):
+                    if left_seconds <= 0:
+                        return None
+                    continue
                 chunk = self._socket.recv(1 << 20)
                 if not chunk:
                     raise self._lost()
                 self._lines.feed(chunk)
             event: Event = self._decoder.decode(line)
-        except TimeoutError:
-            return None
         except OSError:
             raise self._lost() from None
         except (LineTooLong, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DeviceLost(f"the worker process sent an invalid message: {error}") from None
         return event
 
+    def _wait_for_input(self, seconds: float) -> bool:
+        """Whether the socket can be read; takes what was printed, lest the process wait for that."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        if not self._output.ended:
+            poll.register(self._output.descriptor, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll(max(0.0, seconds) * 1000)]
+        if not self._output.ended and self._output.descriptor in ready:
+            self._output.take()
+        return self._socket.fileno() in ready
+
     def _lost(self) -> DeviceLost:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5)
-        code = self._process.returncode
-        if code is None:
-            how = "closed its connection"
-        elif code < 0:
-            how = f"was ended by {signal.Signals(-code).name}"
-        else:
-            how = f"ended with exit code {code}"
-        return DeviceLost(f"the worker process {how}; the next run starts a new one")
+        self._output.take()
+        return reason_of(self._process.returncode, self._before, self._output.text)
 
     def release(self) -> None:
         """Close the connection without waiting; the worker ends on its own."""
         self._socket.close()
+        self._output.close()
 
     def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Close the connection, which ends the worker; if it does not, SIGKILL."""
-        self._socket.close()
+        self.release()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_seconds)
-            return
-        self.signal(signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(grace_seconds)
+        if self.alive:
+            self.signal(signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_seconds)
+        self._remove_cache()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the worker and to the compilers that it started, if it is alive."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)  # the leader of its session, and so of its group
+
+
+class _Output:
+    """What a process prints to stderr: logged, and the end of it kept. ``descriptor`` is the pipe's end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.ended = False
+        self._is_open = True
+        self._kept = b""
+        os.set_blocking(descriptor, False)
+
+    @property
+    def text(self) -> str:
+        return self._kept.decode(errors="replace")
+
+    def take(self) -> None:
+        """All that can be read without waiting."""
+        while not self.ended:
+            try:
+                chunk = os.read(self.descriptor, 1 << 16)
+            except BlockingIOError:
+                return
+            self.ended = not chunk
+            self._kept = (self._kept + chunk)[-_KEPT_OUTPUT_BYTES:]
+            for line in chunk.decode(errors="replace").splitlines():
+                log.info("%s", line)
+
+    def close(self) -> None:
+        self.ended = True
+        if self._is_open:
+            self._is_open = False
+            os.close(self.descriptor)
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from gpubench.devices.base import Device, Program
+from gpubench.devices.base import Device, Kernel, Program
+from gpubench.errors import BenchmarkFailed, GpubenchError
 from gpubench.kernels.source import ReadSource, program_text, read_source
 from gpubench.results.document import Shape
 
@@ -14,10 +16,17 @@ MAX_REPORTS = 8
 """The most mismatches reported with index, expected and actual bits; all are counted."""
 
 
+OnBuildFailed = Callable[[BenchmarkFailed], GpubenchError]
+"""Makes the error to raise for a program that does not compile."""
+
+
 class Programs:
-    def __init__(self, device: Device, read: ReadSource = read_source) -> None:
+    def __init__(
+        self, device: Device, read: ReadSource = read_source, on_build_failed: OnBuildFailed | None = None
+    ) -> None:
         self.device = device
         self._read = read
+        self._on_build_failed = on_build_failed
         self._programs: dict[tuple[object, ...], Program] = {}
 
     def stream(self, name: str, dtype: str, shape: Shape) -> Program:
@@ -49,8 +58,16 @@ class Programs:
         key = (family, dtype, group_size, *sorted(definitions.items()))
         if key not in self._programs:
             text = self._text(family, dtype, group_size, definitions)
-            self._programs[key] = self.device.compile(text)
+            self._programs[key] = self._compile(text)
         return self._programs[key]
+
+    def _compile(self, text: str) -> Program:
+        if self._on_build_failed is None:
+            return self.device.compile(text)
+        try:
+            return _Built(self.device.compile(text), self._on_build_failed)
+        except BenchmarkFailed as error:
+            raise self._on_build_failed(error) from None
 
     def _text(self, family: str, dtype: str, group_size: int, definitions: Mapping[str, int]) -> str:
         element_bytes = ELEMENT_BYTES[dtype]
@@ -69,3 +86,17 @@ class Programs:
             },
             self._read,
         )
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A program whose kernels may turn out to be missing only when they are asked for."""
+
+    program: Program
+    on_build_failed: OnBuildFailed
+
+    def kernel(self, name: str) -> Kernel:
+        try:
+            return self.program.kernel(name)
+        except BenchmarkFailed as error:
+            raise self.on_build_failed(error) from None

@@ -13,7 +13,7 @@ import msgspec
 from gpubench.catalog.theory import theory_for_device
 from gpubench.devices.base import Allocation, Device, Launch, Operation
 from gpubench.devices.profile import profile_of
-from gpubench.kernels.programs import ELEMENT_BYTES, Programs
+from gpubench.kernels.programs import ELEMENT_BYTES, OnBuildFailed, Programs
 from gpubench.kernels.source import ReadSource, read_source
 from gpubench.measure.annotate import merge, since
 from gpubench.measure.memory import Arena, parts
@@ -41,7 +41,8 @@ class Skipped(Exception):
 class RunContext:
     """The state of one run, handed to each benchmark in turn; ``progress`` is the current one's.
 
-    ``raise_if_cancelled`` raises ``Cancelled`` if the run is to end; ``on_tuned`` receives each tuning.
+    ``raise_if_cancelled`` raises ``Cancelled`` if the run is to end; ``on_tuned`` receives each tuning;
+    ``on_build_failed`` makes the error of a program that does not compile.
     """
 
     progress: ProgressReporter
@@ -54,12 +55,13 @@ class RunContext:
         *,
         raise_if_cancelled: Callable[[], None] = lambda: None,
         on_tuned: Callable[[Tuning], None] = lambda tuning: None,
+        on_build_failed: OnBuildFailed | None = None,
     ) -> None:
         self.device = device
         self.profile = profile_of(device.info.kind)
         self.raise_if_cancelled = raise_if_cancelled
         self.tuned = on_tuned
-        self.programs = Programs(device, read)
+        self.programs = Programs(device, read, on_build_failed)
         self.arena = Arena(device, partial(_touch, device, self.programs, self.raise_if_cancelled))
         self.theory: Theory | None = theory_for_device(device.info, memory)
         # Memory that a client states may not raise the peak that the device itself reports.

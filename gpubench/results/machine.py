@@ -89,6 +89,8 @@ class Clocks(Record, frozen=True):
 
 
 class Environment(Record, frozen=True):
+    """``notes`` say what was unusual on the way, such as a damaged cache of compiled kernels."""
+
     program_version: str
     kernel_source_hash: str
     driver: str | None = None
@@ -97,6 +99,7 @@ class Environment(Record, frozen=True):
     clocks_before: Clocks = msgspec.field(default_factory=Clocks)
     clocks_after: Clocks = msgspec.field(default_factory=Clocks)
     host: Host = msgspec.field(default_factory=Host)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
 class Theory(Record, frozen=True):

@@ -17,6 +17,7 @@ import platformdirs
 import gpubench
 from gpubench.atomic_files import write_file
 from gpubench.command_line import Parser, one_of
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
@@ -57,6 +58,11 @@ def _command(arguments: Sequence[str] | None) -> int:
     except GpubenchError as error:
         _say(error.message)
         code = 2 if isinstance(error, InvalidParameters) else 1
+    except (OSError, MemoryError, RuntimeError) as error:
+        reached = limit_reached(error)
+        if reached is None:
+            raise
+        _say(reached.message)
     finally:
         if not log.end(_LOG_SECONDS):
             os._exit(code)  # the interpreter would wait for the stream when it ends

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from gpubench.errors import DeviceLost, QueueFull
+from gpubench.errors import DeviceLost, GpubenchError, QueueFull
 from gpubench.executor.supervisor import supervise
-from gpubench.executor.worker_process import WorkerProcess
+from gpubench.executor.worker_slot import WorkerSlot
 from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 from gpubench_server.device_registry import DeviceRegistry
@@ -60,8 +60,7 @@ class DeviceQueue:
         self._on_start = on_start
         self._on_change = on_change
         self._on_end = on_end
-        self._worker: WorkerProcess | None = None
-        self._worker_device: str | None = None
+        self._slot = WorkerSlot()
         self._ending = False
         self._seconds_per_benchmark: float | None = None
         self._threads = threads
@@ -120,7 +119,7 @@ class DeviceQueue:
                 run = self._take()
                 if run is not None:
                     self._execute(run)
-        self._end_worker()
+        self._slot.end()
 
     def _wait_for_run(self) -> bool:
         """Wait until a run may start; false if the queue ends instead.
@@ -129,10 +128,10 @@ class DeviceQueue:
         """
         while True:
             with self._changed:
-                timeout = self._limits.worker_idle_seconds if self._worker else None
+                timeout = self._limits.worker_idle_seconds if self._slot.worker else None
                 if self._changed.wait_for(lambda: self._is_due() or self._ending, timeout):
                     return self._is_due()
-            self._end_worker()
+            self._slot.end()
 
     def _is_due(self) -> bool:
         return bool(self.waiting) and self._may_start(self.waiting[0])
@@ -150,14 +149,12 @@ class DeviceQueue:
     def _execute(self, run: LiveRun) -> None:
         try:
             self._on_start(run)
-            reused = self._has_worker_for(run.device.id)
-            document = self._attempt(run)
-            if reused and document.outcome == "device_lost" and document.environment is None:
-                # The worker died while it was idle, before anything of this run was measured.
-                document = self._attempt(run)
-        except Exception as error:  # a bug, or no process can be started
+            document = self._supervise(run)
+        except GpubenchError as error:  # no process can be started
+            document = run.recorder.finish(error)
+        except Exception as error:  # a bug
             log.exception("run %s could not be executed", run.id)
-            self._end_worker()
+            self._slot.end()
             document = run.recorder.finish(DeviceLost(f"the run could not be executed: {error}"))
         with self._changed:
             self.running = None
@@ -166,36 +163,20 @@ class DeviceQueue:
                 self._seconds_per_benchmark = seconds / max(1, len(run.work.benchmarks))
         self._on_end(run, document)
 
-    def _attempt(self, run: LiveRun) -> RunDocument:
+    def _supervise(self, run: LiveRun) -> RunDocument:
         document = supervise(
-            self._worker_for(run.device.id),
+            self._slot.worker_for(run.device.id),
             run.work,
             run.recorder,
             run.stop,
             lambda progress: run.report(msgspec.structs.replace(progress, run_id=run.id)),
             lambda document: self._on_change(run, document),
+            self._slot.replace,
         )
         if document.outcome == "device_lost":
             self._registry.doubt()
-            self._end_worker()
+            self._slot.end()
         return document
-
-    def _has_worker_for(self, device: str) -> bool:
-        return self._worker is not None and self._worker_device == device and self._worker.alive
-
-    def _worker_for(self, device: str) -> WorkerProcess:
-        """The worker that has this device open; a worker of another device is ended first."""
-        if not self._has_worker_for(device):
-            self._end_worker()
-        if self._worker is None:
-            self._worker = WorkerProcess()
-            self._worker_device = device
-        return self._worker
-
-    def _end_worker(self) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.end()
 
     def _report_positions(self) -> None:
         for index, run in enumerate(self.waiting):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gpubench.devices.selection import choose
-from gpubench.errors import DeviceLost, NoSuchDevice
+from gpubench.errors import DeviceLost, GpubenchError, NoSuchDevice
 from gpubench.executor.messages import Probed
 from gpubench.executor.probe import probe
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
@@ -158,7 +158,8 @@ class DeviceRegistry:
             try:
                 probed = probe(list(self._runtimes))
             except Exception as error:  # no process can be started: reported, and tried again later
-                log.exception("the search for devices failed")
+                if not isinstance(error, GpubenchError):
+                    log.exception("the search for devices failed")
                 reason = f"no worker process could be started: {error}"
                 statuses = [
                     RuntimeStatus(name=name, available=False, reason=reason) for name in self._runtimes

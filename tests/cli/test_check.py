@@ -168,6 +168,40 @@ def test_in_a_dialect_an_error_is_an_answer(dialect: str, code: int) -> None:
     assert gpubench("check", "--server=tcp://127.0.0.1:1", "--wait=0").returncode == 4
 
 
+def test_a_name_that_is_not_text_is_an_answer_too(tmp_path: Path) -> None:
+    """Names of files may be any bytes; an answer must be UTF-8."""
+    wrong = os.fsdecode(b"/nowhere/\xff.json")
+    out = tmp_path / "answer.json"
+    ran = gpubench("check", wrong, "--dialect=nagios", "--out", str(out))
+    assert (ran.returncode, "\\xff.json cannot be read" in ran.stdout) == (3, True)
+    assert json.loads(out.read_bytes())["codes"] == ["GB-NOT-MEASURED"]
+
+
+def test_a_baseline_from_an_editor_of_windows(tmp_path: Path) -> None:
+    (name,) = written(tmp_path / "one", run(1505))
+    text = gpubench(
+        "baseline", "learn", *written(tmp_path / "runs", *(run(1500, n) for n in range(3)))
+    ).stdout
+    file = tmp_path / "baseline.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert gpubench("check", name, "--baseline", str(file)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"{", "is not a run document"), (b'{"schema": 99}', "upgrade gpubench"), (b'{"schema": 2}', "run_id")],
+)
+def test_a_document_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    """One in a folder is not passed over: it may be the one that is not all right."""
+    names = written(tmp_path, run(1600))
+    (tmp_path / "9.json").write_bytes(content)
+    ran = gpubench("check", str(tmp_path))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "9.json" in ran.stderr
+    assert said in ran.stderr
+    assert gpubench("check", *names).returncode == 0
+
+
 def test_a_young_stored_run_answers(tmp_path: Path) -> None:
     where = stored(tmp_path, *both(1600))
     ran = gpubench("check", "--max-age=24h", where)
@@ -241,6 +275,7 @@ def test_on_a_server(url: str, tmp_path: Path) -> None:
         assert gpubench("check", "--server", url, option).returncode == 2
 
 
+@pytest.mark.timing
 def test_a_busy_device_is_not_measured(tmp_path: Path) -> None:
     others = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count() or 1)]
     try:

@@ -57,7 +57,7 @@ def test_every_shell_gets_a_script_with_every_command(shell: str, capsys: pytest
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["gpubench", "ru"], {"run"}),
+        (["gpubench", "ru"], {"run", "runs"}),
         (["gpubench", "run", "loaded"], {"loaded_latency"}),
         (["gpubench", "run", "--foot"], {"--footprint"}),
         (["gpubench", "run", "--runtime", "op"], {"opencl"}),

@@ -15,7 +15,7 @@ from gpubench.executor.supervisor import StopRequest
 from gpubench.protocol.messages import PROTOCOL, Accepted
 from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.progress import Progress
-from tests.client.conftest import url_of
+from tests.client.conftest import Connect, url_of
 from tests.running import RunningServer, long, quick, within
 
 
@@ -23,8 +23,8 @@ def request(of: dict[str, object]) -> BenchmarkRequest:
     return BenchmarkRequest(**of)  # type: ignore[arg-type]
 
 
-def test_requests_about_the_server(url: str) -> None:
-    with Client(url) as client:
+def test_requests_about_the_server(connect: Connect, url: str) -> None:
+    with connect(url) as client:
         devices = client.devices().devices
         hello = client.hello()
         assert hello.protocol == PROTOCOL
@@ -35,10 +35,10 @@ def test_requests_about_the_server(url: str) -> None:
         assert client.status().state == "ready"
 
 
-def test_a_run_reports_progress_and_returns_the_document(url: str) -> None:
+def test_a_run_reports_progress_and_returns_the_document(connect: Connect, url: str) -> None:
     accepted: list[Accepted] = []
     progress: list[Progress] = []
-    with Client(url) as client:
+    with connect(url) as client:
         document = client.run(
             [request(quick("triad")), request(quick("copy"))],
             memory=StatedMemory("ddr5-4800", 128),
@@ -57,8 +57,8 @@ def test_a_run_reports_progress_and_returns_the_document(url: str) -> None:
     assert progress == sorted(progress, key=lambda each: each.done_ratio)
 
 
-def test_the_same_key_gives_the_same_run(url: str) -> None:
-    with Client(url) as client:
+def test_the_same_key_gives_the_same_run(connect: Connect, url: str) -> None:
+    with connect(url) as client:
         first, again = (client.run([request(quick())], key="the same") for _ in range(2))
         assert first == again
         with pytest.raises(errors.KeyConflict):
@@ -77,26 +77,27 @@ def test_the_same_key_gives_the_same_run(url: str) -> None:
     ],
 )
 def test_an_error_leaves_the_connection_usable(
+    connect: Connect,
     url: str,
     benchmarks: list[BenchmarkRequest | str],
     options: dict[str, object],
     error: type[errors.GpubenchError],
     said: str,
 ) -> None:
-    with Client(url) as client:
+    with connect(url) as client:
         with pytest.raises(error, match=said):
             client.run(benchmarks, **options)  # type: ignore[arg-type]
         assert client.ping().pong
 
 
-def test_stop_cancels_and_keeps_finished_measurements(url: str) -> None:
+def test_stop_cancels_and_keeps_finished_measurements(connect: Connect, url: str) -> None:
     stop = StopRequest()
 
     def stop_in_the_second(progress: Progress) -> None:
         if progress.benchmark == "copy" and progress.phase == "measuring":
             stop.set(errors.Cancelled("enough"))
 
-    with Client(url) as client:
+    with connect(url) as client:
         with pytest.raises(errors.Cancelled) as caught:
             client.run([request(quick()), request(long("copy"))], stop=stop, on_progress=stop_in_the_second)
         document = caught.value.document
@@ -105,17 +106,19 @@ def test_stop_cancels_and_keeps_finished_measurements(url: str) -> None:
         assert client.run([request(quick())]).outcome == "ok"
 
 
-def test_an_exception_in_a_callback_cancels_the_run(server: RunningServer, url: str) -> None:
+def test_an_exception_in_a_callback_cancels_the_run(
+    connect: Connect, server: RunningServer, url: str
+) -> None:
     def fail(progress: Progress) -> None:
         raise ZeroDivisionError
 
-    with Client(url) as client, pytest.raises(ZeroDivisionError):
+    with connect(url) as client, pytest.raises(ZeroDivisionError):
         client.run([request(long())], on_progress=fail)
     assert within(10, lambda: server.running() is None)
 
 
-def test_cancel_from_another_connection(url: str) -> None:
-    with Client(url) as client, Client(url) as other:
+def test_cancel_from_another_connection(connect: Connect, url: str) -> None:
+    with connect(url) as client, connect(url) as other:
         with pytest.raises(errors.Cancelled) as caught:
             client.run([request(long())], on_accepted=lambda accepted: cancel(other, accepted.run_id))
         assert not other.cancel(caught.value.document.run_id).cancelled
@@ -125,8 +128,8 @@ def cancel(client: Client, run_id: str) -> None:
     assert client.cancel(run_id).cancelled
 
 
-def test_a_submitted_run_is_fetched_later(url: str) -> None:
-    with Client(url) as client:
+def test_a_submitted_run_is_fetched_later(connect: Connect, url: str) -> None:
+    with connect(url) as client:
         accepted = client.submit([request(quick())])
         states = {"queued", "running"}
 
@@ -142,22 +145,24 @@ def test_a_submitted_run_is_fetched_later(url: str) -> None:
             client.result("nope")
 
 
-def test_a_killed_worker_is_device_lost_for_one_run_only(server: RunningServer, url: str) -> None:
+def test_a_killed_worker_is_device_lost_for_one_run_only(
+    connect: Connect, server: RunningServer, url: str
+) -> None:
     def kill(progress: Progress) -> None:
         if progress.phase == "measuring":
             for pid in server.children():
                 os.kill(pid, signal.SIGKILL)
 
-    with Client(url) as client:
+    with connect(url) as client:
         with pytest.raises(errors.DeviceLost) as caught:
             client.run([request(long())], on_progress=kill)
         assert caught.value.document.outcome == "device_lost"
         assert client.run([request(quick())]).outcome == "ok"
 
 
-def test_a_request_to_a_full_queue_is_repeated(tmp_path: Path) -> None:
+def test_a_request_to_a_full_queue_is_repeated(connect: Connect, tmp_path: Path) -> None:
     waits: list[float] = []
-    with RunningServer(tmp_path, max_queue_length=1) as server, Client(url_of(server)) as other:
+    with RunningServer(tmp_path, max_queue_length=1) as server, connect(url_of(server)) as other:
         running, waiting = (other.submit([request(long())]) for _ in range(2))
 
         def make_room(error: errors.GpubenchError, seconds: float) -> None:
@@ -167,19 +172,19 @@ def test_a_request_to_a_full_queue_is_repeated(tmp_path: Path) -> None:
             for run in (waiting, running):
                 other.cancel(run.run_id)
 
-        with Client(url_of(server), patience_seconds=0) as client, pytest.raises(errors.QueueFull):
+        with connect(url_of(server), patience_seconds=0) as client, pytest.raises(errors.QueueFull):
             client.run([request(quick())])
-        with Client(url_of(server), patience_seconds=600, on_retry=make_room) as client:
+        with connect(url_of(server), patience_seconds=600, on_retry=make_room) as client:
             assert client.run([request(quick())]).outcome == "ok"
     assert waits
 
 
-def test_stop_ends_the_wait_for_a_busy_server(tmp_path: Path) -> None:
+def test_stop_ends_the_wait_for_a_busy_server(connect: Connect, tmp_path: Path) -> None:
     stop = StopRequest()
-    with RunningServer(tmp_path, max_queue_length=1) as server, Client(url_of(server)) as other:
+    with RunningServer(tmp_path, max_queue_length=1) as server, connect(url_of(server)) as other:
         for _ in range(2):
             other.submit([request(long())])
-        impatient = Client(
+        impatient = connect(
             url_of(server),
             patience_seconds=600,
             on_retry=lambda error, seconds: stop.set(errors.Cancelled("enough")),
@@ -190,9 +195,9 @@ def test_stop_ends_the_wait_for_a_busy_server(tmp_path: Path) -> None:
             other.cancel(run.run_id)
 
 
-def test_a_refused_connection_is_repeated(tmp_path: Path) -> None:
+def test_a_refused_connection_is_repeated(connect: Connect, tmp_path: Path) -> None:
     with RunningServer(tmp_path, max_connections=1) as server:
-        first = Client(url_of(server))
+        first = connect(url_of(server))
         first.ping()
         refusals: list[errors.GpubenchError] = []
 
@@ -200,30 +205,30 @@ def test_a_refused_connection_is_repeated(tmp_path: Path) -> None:
             refusals.append(error)
             first.close()
 
-        with Client(url_of(server), patience_seconds=0) as client, pytest.raises(errors.TooManyConnections):
+        with connect(url_of(server), patience_seconds=0) as client, pytest.raises(errors.TooManyConnections):
             client.ping()
-        with Client(url_of(server), on_retry=make_room) as client:
+        with connect(url_of(server), on_retry=make_room) as client:
             assert client.ping().pong
         assert isinstance(refusals[0], errors.TooManyConnections)
 
 
 @pytest.mark.timing
-def test_an_idle_connection_that_was_closed_is_replaced(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, idle_seconds=1.0) as server, Client(url_of(server)) as client:
+def test_an_idle_connection_that_was_closed_is_replaced(connect: Connect, tmp_path: Path) -> None:
+    with RunningServer(tmp_path, idle_seconds=1.0) as server, connect(url_of(server)) as client:
         client.ping()
         with server.connect() as other:  # idle for as long as ours
             assert other.ended()
         assert client.ping().pong
 
 
-def test_a_server_killed_during_a_run_is_unreachable(tmp_path: Path) -> None:
+def test_a_server_killed_during_a_run_is_unreachable(connect: Connect, tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
 
         def kill(progress: Progress) -> None:
             if progress.phase == "measuring":
                 server.kill()
 
-        with Client(url_of(server)) as client:
+        with connect(url_of(server)) as client:
             with pytest.raises(errors.Unreachable):
                 client.run([request(long())], on_progress=kill)
             with pytest.raises(errors.Unreachable, match="no server answers"):

@@ -1,33 +1,17 @@
-"""The client's generators: driven by asyncio against a real server, and step by step without any I/O."""
+"""The client's generators, step by step without any I/O; drivers are in the other tests of this folder."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
-import socket
-import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
-from gpubench_client.backend import RunCallbacks, as_requests
-from gpubench_client.backoff import LONGEST_SECONDS
-from gpubench_client.blocking import BlockingDriver
-from gpubench_client.generators import (
-    STOP_POLL_SECONDS,
-    ClientProtocol,
-    Close,
-    Connect,
-    Outcome,
-    Receive,
-    Send,
-    Sleep,
-    Step,
-    Steps,
-    T,
-)
+from gpubench_client.backend import RunCallbacks, run_params
+from gpubench_client.backoff import BASE_SECONDS, LONGEST_SECONDS
+from gpubench_client.exchange import STOP_POLL_SECONDS
+from gpubench_client.generators import ClientProtocol
+from gpubench_client.steps import Close, Connect, Outcome, Receive, Send, Sleep, Step, Steps
 from gpubench_client.urls import parse_url
 
 from gpubench import errors
@@ -35,50 +19,7 @@ from gpubench.executor.supervisor import StopRequest
 from gpubench.protocol.messages import PROTOCOL, Accepted, RunParams
 from gpubench.requests import BenchmarkRequest
 from gpubench.results.progress import Progress
-from tests.running import PATIENCE_SECONDS, RunningServer, long, quick, within
-
-
-class AsyncDriver:
-    """All that an asynchronous client adds to the generators."""
-
-    socket: socket.socket | None = None
-
-    async def run(self, steps: Steps[T]) -> T:
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    outcome = await self.perform(step)
-                except BaseException as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(outcome)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    async def perform(self, step: Step) -> Outcome:
-        loop, data = asyncio.get_running_loop(), None
-        started_at = loop.time()
-        match step:
-            case Connect():
-                self.socket = socket.socket()
-                self.socket.setblocking(False)
-                async with asyncio.timeout(step.timeout_seconds):
-                    await loop.sock_connect(self.socket, (step.host, step.port))
-            case Send():
-                assert self.socket
-                await loop.sock_sendall(self.socket, step.data)
-            case Receive():
-                assert self.socket
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(step.timeout_seconds):
-                        data = await loop.sock_recv(self.socket, 1 << 16)
-            case Sleep():
-                await asyncio.sleep(step.seconds)
-            case Close() if self.socket:
-                self.socket.close()
-        return Outcome(loop.time() - started_at, data)
+from tests.running import long
 
 
 def protocol(url: str, patience_seconds: float = 30.0, on_retry: Any = lambda *_: None) -> ClientProtocol:
@@ -91,77 +32,8 @@ def protocol(url: str, patience_seconds: float = 30.0, on_retry: Any = lambda *_
     )
 
 
-def params(*benchmarks: dict[str, Any]) -> RunParams:
-    return RunParams(as_requests([BenchmarkRequest(**each) for each in benchmarks]))
-
-
-def run_async(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(work, PATIENCE_SECONDS))
-
-
-def test_asyncio_runs_several_clients_in_one_thread(url: str) -> None:
-    """A run, and requests of another client that are answered while it goes on."""
-    measuring = asyncio.Event()
-    progress: list[Progress] = []
-
-    def follow(event: Progress) -> None:
-        progress.append(event)
-        if event.phase == "measuring":
-            measuring.set()
-
-    async def work() -> None:
-        first, second = protocol(url), protocol(url)
-        driver, other = AsyncDriver(), AsyncDriver()
-        run = asyncio.create_task(driver.run(first.run(params(quick()), RunCallbacks(on_progress=follow))))
-        await measuring.wait()
-        assert (await other.run(second.hello())).protocol == PROTOCOL
-        assert not run.done()
-        document = await run
-        assert document.outcome == "ok"
-        assert await other.run(second.result(document.run_id)) == document
-        accepted = await other.run(second.submit(params(quick())))
-        assert (await other.run(second.cancel(accepted.run_id))).run_id == accepted.run_id
-        with pytest.raises(errors.NoSuchRun):
-            await other.run(second.result("nope"))
-        for each, its in ((driver, first), (other, second)):
-            await each.run(its.close())
-
-    run_async(work())
-    assert {each.benchmark for each in progress} >= {"triad"}
-
-
-def test_asyncio_cancels_on_a_stop_request(url: str) -> None:
-    stop = StopRequest()
-    client, driver = protocol(url), AsyncDriver()
-
-    async def work() -> None:
-        callbacks = RunCallbacks(lambda _: stop.set(errors.Cancelled("enough")), stop=stop)
-        with pytest.raises(errors.Cancelled) as caught:
-            await driver.run(client.run(params(long()), callbacks))
-        assert caught.value.details["document"].outcome == "cancelled"
-        assert (await driver.run(client.ping())).pong  # on the same connection
-        await driver.run(client.close())
-
-    run_async(work())
-
-
-def test_a_cancelled_task_closes_the_connection(server: RunningServer, url: str) -> None:
-    """And by that the server cancels the run."""
-    client, driver = protocol(url), AsyncDriver()
-    accepted = asyncio.Event()
-
-    async def work() -> None:
-        callbacks = RunCallbacks(lambda _: accepted.set())
-        run = asyncio.create_task(driver.run(client.run(params(long()), callbacks)))
-        await accepted.wait()
-        run.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await run
-        assert driver.socket is not None
-        assert driver.socket.fileno() == -1
-
-    run_async(work())
-    assert within(10, lambda: server.running() is None)
+def params(benchmark: dict[str, Any], *, detach: bool = False, key: str | None = None) -> RunParams:
+    return run_params([BenchmarkRequest(**benchmark)], {"key": key}, detach=detach)
 
 
 HELLO = {
@@ -259,26 +131,6 @@ def test_time_in_which_the_client_was_stopped_is_no_silence_of_the_server() -> N
     run.close()
 
 
-def test_bytes_that_came_while_the_client_was_stopped_are_found() -> None:
-    ours, theirs = socket.socketpair()
-    driver = BlockingDriver()
-    driver._socket = ours
-
-    def stopped(number: int, frame: object) -> None:
-        theirs.sendall(b"data")
-        time.sleep(0.3)  # what ^Z is for this process: a handler that returns after the time-out
-
-    before = signal.signal(signal.SIGALRM, stopped)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        outcome = driver._perform(Receive(0.2))
-    finally:
-        signal.signal(signal.SIGALRM, before)
-        ours.close()
-        theirs.close()
-    assert outcome.data == b"data"
-
-
 def test_a_busy_server_is_asked_until_patience_ends() -> None:
     refused: list[float] = []
     client = protocol("tcp://host:1", 100.0, lambda error, seconds: refused.append(seconds))
@@ -300,3 +152,65 @@ def test_a_driver_that_gives_up_leaves_no_connection() -> None:
     assert kinds([next(taken) for _ in range(4)])[-1] is Send
     abandoned.close()
     assert isinstance(next(client.ping()), Connect)
+
+
+ACCEPTED = [
+    line(id=1, result=HELLO),
+    line(method="accepted", params=msgspec.to_builtins(Accepted(2, "r", 0))),
+]
+
+
+def progress(done_ratio: float) -> bytes:
+    event = Progress(request_id=2, phase="measuring", done_ratio=done_ratio)
+    return line(method="progress", params=msgspec.to_builtins(event))
+
+
+def broken_off(run: RunParams, stop: StopRequest | None = None) -> tuple[list[Step], errors.Unreachable]:
+    """The steps until a run is given up whose connection breaks each time that it was accepted."""
+    client = protocol("tcp://host:1", 100.0)
+    taken: list[Step] = []
+    with pytest.raises(errors.Unreachable) as caught:
+        taken.extend(steps_of(client.run(run, RunCallbacks(stop=stop)), *[*ACCEPTED, b""] * 1000))
+    return taken, caught.value
+
+
+def test_a_run_with_a_key_that_goes_on_without_its_client_is_sent_again() -> None:
+    taken, error = broken_off(params(long(), detach=True, key="k"))
+    runs = [step.data for step in taken if isinstance(step, Send) and b'"run"' in step.data]
+    assert len(runs) > 5
+    assert len(set(runs)) == 1
+    assert 100.0 - LONGEST_SECONDS < sum(step.seconds for step in taken if isinstance(step, Sleep)) <= 100.0
+    assert error.details["run_id"] == "r"
+
+
+@pytest.mark.parametrize("run", [params(long(), key="k"), params(long(), detach=True)])
+def test_a_run_that_another_request_would_repeat_is_not_sent_again(run: RunParams) -> None:
+    taken, error = broken_off(run)
+    assert kinds(taken).count(Connect) == 1
+    assert "the run was r" in error.message
+
+
+def test_patience_begins_anew_when_the_run_went_on() -> None:
+    waits: list[float] = []
+    client = protocol("tcp://host:1", BASE_SECONDS, lambda error, seconds: waits.append(seconds))
+    further = [each for ratio in range(1, 51) for each in (*ACCEPTED, progress(ratio / 100), b"")]
+    steps = client.run(params(long(), detach=True, key="k"), RunCallbacks())
+    with pytest.raises(errors.Unreachable):
+        list(steps_of(steps, *further, *[*ACCEPTED, progress(0.5), b""] * 1000))
+    assert len(waits) >= 50
+    assert sum(waits[50:]) <= BASE_SECONDS  # nothing but the rest of the patience since it last went on
+
+
+def test_a_stop_while_the_connection_is_broken_does_not_claim_that_the_run_was_cancelled() -> None:
+    stop = StopRequest()
+    stop.set(errors.Cancelled("enough"))
+    taken, _ = broken_off(params(long(), detach=True, key="k"), stop)
+    assert kinds(taken).count(Connect) == 1
+
+
+def test_a_server_that_never_answered_is_not_waited_for() -> None:
+    run = protocol("tcp://host:1").run(params(long(), detach=True, key="k"), RunCallbacks())
+    assert isinstance(next(run), Connect)
+    assert isinstance(run.throw(ConnectionRefusedError(111, "Connection refused")), Close)
+    with pytest.raises(errors.Unreachable, match="Connection refused"):
+        run.send(Outcome())

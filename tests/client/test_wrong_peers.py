@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from gpubench_client import Client
 
 from gpubench.errors import GpubenchError, ProtocolError, Unreachable
 from gpubench.protocol.messages import MAX_RESPONSE_BYTES
+from tests.client.conftest import Connect
 
 
 @contextlib.contextmanager
@@ -58,26 +58,28 @@ NEWER = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {**HELLO, "limits": LIM
     ],
 )
 def test_peers_that_are_not_gpubench_servers(
-    says: bytes, then_closes: bool, error: type[GpubenchError], said: str
+    connect: Connect, says: bytes, then_closes: bool, error: type[GpubenchError], said: str
 ) -> None:
     with (
         peer(says, then_closes) as url,
-        Client(url) as client,
+        connect(url) as client,
         pytest.raises(error, match=said),
     ):
         client.ping()
 
 
-def test_a_silent_peer_is_unreachable_after_the_timeout() -> None:
+def test_a_silent_peer_is_unreachable_after_the_timeout(
+    connect: Connect,
+) -> None:
     with (
         peer(b"", then_closes=False) as url,
-        Client(url, answer_timeout_seconds=0.2) as client,
+        connect(url, answer_timeout_seconds=0.2) as client,
         pytest.raises(Unreachable, match=r"sent nothing for 0\.2 s"),
     ):
         client.ping()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "a..b", "no-such-host.invalid", "[::1]:1"])
-def test_unreachable_says_what_to_do(host: str) -> None:
-    with Client(f"tcp://{host}") as client, pytest.raises(Unreachable, match="start gpubench-server there"):
+def test_unreachable_says_what_to_do(connect: Connect, host: str) -> None:
+    with connect(f"tcp://{host}") as client, pytest.raises(Unreachable, match="start gpubench-server there"):
         client.ping()

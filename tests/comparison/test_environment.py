@@ -147,6 +147,7 @@ NOT_COMPARED = {
         "clocks_before": "differ from run to run; flags say if they were low",
         "clocks_after": "differ from run to run; flags say if they were low",
         "host": "its own fields are compared",
+        "notes": "they say how the run went, which decides no figure",
     },
     "Host": {
         "python": "no kernel runs in it",

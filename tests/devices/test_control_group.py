@@ -47,7 +47,12 @@ def test_version_2_takes_the_least_limit_of_all_ancestors(tmp_path: Path) -> Non
         slice__job__cpu_dot_max="50000 100000",
         slice__job__cpu_dot_stat="nr_throttled 3\nthrottled_usec 2500000",
         slice__memory_dot_events="oom 2\noom_kill 2",
+        slice__pids_dot_max="64",
+        slice__pids_dot_events="max 7",
+        slice__job__pids_dot_max="max",
     )
+    assert group.process_limit == 64
+    assert group.refused_processes == 7
     assert group.memory_limit_bytes == 4 * GIB
     assert group.memory_left_bytes == 3 * GIB
     assert group.quota_cores == 0.5

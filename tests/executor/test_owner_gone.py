@@ -78,7 +78,7 @@ def test_a_stopped_worker_ends_with_its_owner() -> None:
 
 _PROGRAM = """
 import ctypes, signal
-from gpubench.executor.worker_main import end_if_blocked
+from gpubench.executor.watchdog import end_if_blocked
 
 end_if_blocked(1.0)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
@@ -94,3 +94,42 @@ _WAITS = "signal.sigtimedwait([signal.SIGUSR1], 3.0)"
 def test_a_call_that_blocks_all_threads_ends_the_process(call: str, code: int) -> None:
     program = [sys.executable, "-c", _PROGRAM.format(call=call)]
     assert subprocess.run(program, check=False, timeout=PATIENCE_SECONDS).returncode == code
+
+
+_GOES_ON = """
+import sys, time
+from gpubench.executor.running_time import RunningTime
+from gpubench.executor.watchdog import end_if_blocked
+
+end_if_blocked(1.0)
+running = RunningTime()
+until = time.monotonic() + float(sys.argv[1]) + 2.0  # a watchdog that counts the pause fires meanwhile
+print("begun", flush=True)
+while time.monotonic() < until:
+    time.sleep(0.05)
+    running.seconds
+print(running.seconds)
+"""
+
+
+@pytest.mark.timing
+def test_a_pause_is_not_a_hang() -> None:
+    """Stopped for three times as long as it may be blocked, as by a job scheduler or a closed laptop."""
+    pause_seconds = 3.0
+    program = [sys.executable, "-c", _GOES_ON, str(pause_seconds)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(pause_seconds)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(PATIENCE_SECONDS) == 0
+        assert float(process.stdout.read()) < pause_seconds
+
+
+def test_the_watchdog_ends_with_the_process_that_it_watches() -> None:
+    """It holds the process's output until then, so that the output ends only if it does."""
+    program = [sys.executable, "-c", "from gpubench.executor.watchdog import *; end_if_blocked(); print(1)"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+    assert (done.returncode, done.stdout) == (0, "1\n")

@@ -36,7 +36,7 @@ from gpubench.executor.worker_process import WorkerProcess
 from gpubench.results import database
 from gpubench.results.data_directory import HeldDirectory
 from gpubench.results.store import Store
-from tests.running import Lines, quick, within
+from tests.running import Lines, long, quick, within
 from tests.server.embedded import ANY_PORT, ANY_TCP, EmbeddedServer
 from tests.server.faults import Fault, Function, lines_of
 
@@ -158,7 +158,7 @@ def ping(client: Lines) -> None:
 
 
 def begin_and_leave(client: Lines) -> None:
-    client.request("run", {"benchmarks": [quick(time_limit_seconds=60, target_ratio=0.0001)]})
+    client.request("run", {"benchmarks": [long()]})
     with contextlib.suppress(EOFError, ConnectionError):
         client.read()
 
@@ -205,6 +205,19 @@ def test_a_fault_at_any_line_leaves_nothing_behind(
     assert hits > 0
     # A worker that a fault ended is one connection less.
     assert within(SOON_SECONDS, lambda: descriptors() <= before + 1)
+
+
+def test_a_request_that_fails_to_join_a_live_run_waits_for_nothing(watched: Watched) -> None:
+    scheduler = watched.server.server._scheduler
+    for line in lines_of(LiveRun.join):
+        with watched.server.connect() as owner, watched.server.connect() as client:
+            run_id = owner.begin(long())
+            watched.fault.arm(LiveRun.join, line, MemoryError)
+            assert client.refused("result", {"run_id": run_id})["data"]["kind"] == "internal_error"
+            assert len(scheduler._runs[run_id]._tickets) == 1
+            # A request left behind would count as the one that this connection may have.
+            assert client.refused("result", {"run_id": "none"})["data"]["kind"] == "no_such_run"
+        assert within(SOON_SECONDS, lambda: watched.held() == NOTHING)
 
 
 # What is opened once.

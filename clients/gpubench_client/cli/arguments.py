@@ -17,6 +17,7 @@ MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
 MAX_REPEAT = 1000
+MAX_RUN_ID = 128
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
 MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
 
@@ -52,6 +53,20 @@ def add_out(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("-o", "--out", metavar="FILE", type=file_name, help=text)
 
 
+def add_run_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run_id",
+        metavar="RUN_ID",
+        type=_run_id,
+        help="the id that `gpubench run` printed, or its first characters; `gpubench runs` lists the ids",
+    )
+
+
+def add_needed_server(parser: argparse.ArgumentParser) -> None:
+    """For commands that are about a server."""
+    add_server(parser, "required: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
+
+
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """For commands that work on a server or without one."""
     add_server(parser, "tcp://HOST[:PORT]; default: $GPUBENCH_SERVER, else measure on this machine")
@@ -70,8 +85,8 @@ def add_server(parser: argparse.ArgumentParser, text: str) -> None:
         metavar="TIME",
         type=_duration(MAX_DEADLINE_SECONDS, allow_zero=True),
         default=30.0,
-        help="how long to retry if the server is busy: seconds, or with a unit such as 5m (default: 30; "
-        "0: no retry)",
+        help="how long to retry if the server is busy, or if `result` and `watch` lose the connection: "
+        "seconds, or with a unit such as 5m (default: 30; 0: no retry)",
     )
 
 
@@ -126,6 +141,15 @@ def count(text: str) -> int:
             f"{text[:40]!r} is not a valid count; allowed: 1 to {MAX_REPEAT}; write 5"
         )
     return int(digits)
+
+
+def _run_id(text: str) -> str:
+    stripped = text.strip()
+    if not 1 <= len(stripped) <= MAX_RUN_ID:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not the id of a run; allowed: 1 to {MAX_RUN_ID} characters"
+        )
+    return stripped
 
 
 def label(text: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from gpubench.catalog.load import Board
 from gpubench.catalog.lookup import find_board
 from gpubench.comparison.acceptance import AttemptRule, Baseline, Rules, Sources, read_baseline
 from gpubench.errors import CatalogError, InvalidParameters
-from gpubench.text import encodable
+from gpubench.text import as_utf8, encodable
 
 VARIABLE = "GPUBENCH_BASELINE"
 
@@ -45,7 +45,7 @@ def _baseline(name: str) -> Baseline:
             data = file.read(MAX_BASELINE_BYTES + 1)
         if len(data) > MAX_BASELINE_BYTES:
             raise InvalidParameters("it is larger than 16 MiB, so it is not a baseline")
-        return read_baseline(data.decode())
+        return read_baseline(as_utf8(data).decode())
     except OSError as error:
         raise InvalidParameters(f"--baseline: {name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpubench_client.cli import (
     baseline,
     benchmarks,
+    cancel,
     check,
     compare,
     completion,
@@ -13,14 +14,21 @@ from gpubench_client.cli import (
     report,
     result,
     run,
+    runs,
+    status,
     theory,
+    watch,
 )
 
 COMMANDS = (
     devices.COMMAND,
     benchmarks.COMMAND,
     run.COMMAND,
+    watch.COMMAND,
     result.COMMAND,
+    runs.COMMAND,
+    cancel.COMMAND,
+    status.COMMAND,
     theory.COMMAND,
     report.COMMAND,
     compare.COMMAND,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from signal import Signals
 
 from gpubench import errors
+from gpubench.devices.process_limits import limit_reached
 from gpubench.standard_streams import with_standard_streams
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.parser import parse
@@ -40,8 +41,14 @@ def _run(argv: Sequence[str]) -> int:
     except errors.GpubenchError as error:
         output.error(f"gpubench: {error.message}")
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
+    except (OSError, MemoryError, RuntimeError) as error:
+        reached = limit_reached(error)
+        if reached is None:
+            raise
+        output.error(f"gpubench: {reached.message}")
+        return FAILED
     except KeyboardInterrupt as interrupt:
-        # `run` says which signal ended it; elsewhere only ^C is raised.
+        # `run` and `watch` say which signal ended them; elsewhere only ^C is raised.
         output.error(f"gpubench: {str(interrupt) or 'interrupted'}")
         number = getattr(interrupt, "number", Signals.SIGINT)
         return 128 + int(number)

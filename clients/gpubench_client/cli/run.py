@@ -198,7 +198,10 @@ def _submit(args: argparse.Namespace, request: RunRequest, output: Output) -> No
         output.data(accepted)
     else:
         output.text(accepted.run_id)
-        output.note(f"`gpubench result {accepted.run_id}` shows the result once the run has ended")
+        output.note(
+            f"`gpubench watch {accepted.run_id}` follows the run; once it has ended, "
+            f"`gpubench result {accepted.run_id}` shows the result"
+        )
 
 
 COMMAND = Command("run", "measure the memory of a device", add_arguments, execute)

@@ -1,4 +1,4 @@
-"""What signals do to ``gpubench run``; ``gpubench.signals`` has the table."""
+"""What signals do to ``gpubench run`` and ``gpubench watch``; ``gpubench.signals`` has the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpubench_client.cli.progress import NoDisplay, ProgressDisplay
 
 
 class Ended(KeyboardInterrupt):
-    """A signal ended the run; what it had finished is delivered."""
+    """A signal ended the run, whose finished measurements are delivered, or the watching of one."""
 
     def __init__(self, number: Signals) -> None:
         super().__init__(how_ended(number))
@@ -30,13 +30,13 @@ def how_ended(number: Signals) -> str:
 
 
 class RunSignals:
-    """While entered, handles signals; the first that cancels sets ``stop``.
+    """While entered, handles signals; the first that cancels sets ``stop``, or without one raises ``Ended``.
 
     Handlers run between any two steps of the program: they may write to a descriptor or set a flag, but
     must not take a lock.
     """
 
-    def __init__(self, stop: StopRequest) -> None:
+    def __init__(self, stop: StopRequest | None) -> None:
         self.received: Signals | None = None
         """The signal that cancelled the run."""
         self._stop = stop
@@ -68,6 +68,8 @@ class RunSignals:
 
     def _cancel(self, received: int, frame: FrameType | None) -> None:
         number = Signals(received)
+        if self._stop is None:
+            raise Ended(number)
         if self.received is None:
             self.received = number
             self._stop.set(Cancelled(how_ended(number)))

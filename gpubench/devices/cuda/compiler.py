@@ -22,9 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import platformdirs
-
 from gpubench.atomic_files import write_file
+from gpubench.devices import cache_folder
 from gpubench.errors import BenchmarkFailed, MissingDependency
 
 STANDARD = "c++17"
@@ -73,15 +72,13 @@ class Target:
         return self.compiler.version + ("" if self.exact else f" for {self.architecture}")
 
 
-def compile_cubin(
-    text: str, architecture: str, compiler: Compiler, cache_folder: Path | None = None
-) -> bytes:
+def compile_cubin(text: str, architecture: str, compiler: Compiler, cache: Path | None = None) -> bytes:
     """The code of ``text`` for an architecture such as ``sm_90``, compiled once for this user.
 
     The name of a file is a hash over text, architecture and compiler; in it the code follows
     its own hash, and one that does not match is made again. Raises ``BenchmarkFailed``.
     """
-    folder = cache_folder or Path(platformdirs.user_cache_dir("gpubench"), "kernels")
+    folder = cache or cache_folder.root() / "kernels"
     key = hashlib.sha256("\0".join((text, architecture, compiler.version)).encode()).hexdigest()
     path = folder / f"{key}.cubin"
     with contextlib.suppress(OSError):

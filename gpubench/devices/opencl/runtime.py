@@ -12,6 +12,7 @@ import pyopencl as cl
 from gpubench.devices import host
 from gpubench.devices.base import MAX_HELD_ENTRIES, Allocation, Copy, Launch, Operation, Together, Watch
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
+from gpubench.devices.opencl.hold_trial import can_hold
 from gpubench.devices.opencl.info import find_devices
 from gpubench.devices.opencl.memory import DeviceAllocation, HostAllocation, PinnedMemory
 from gpubench.devices.profile import profile_of
@@ -50,6 +51,7 @@ class OpenClDevice:
             self._second = cl.CommandQueue(self._context, properties=timed)
         except cl.Error as error:
             raise DeviceLost(f"{info.id} cannot be opened: {error}") from None
+        self._holds = can_hold(info, device.name)
 
     @property
     def info(self) -> DeviceInfo:
@@ -162,7 +164,9 @@ class OpenClDevice:
         return done + [self._start(operation) for operation in operations[MAX_HELD_ENTRIES:]]
 
     def _can_hold(self, operations: Sequence[Operation]) -> bool:
-        return not (self._profile.enqueueing_may_copy and any(map(moves_pageable, operations)))
+        return self._holds and not (
+            self._profile.enqueueing_may_copy and any(map(moves_pageable, operations))
+        )
 
     def _start(self, operation: Operation) -> tuple[list[Any], list[Any]]:
         """Its events that may begin first, and those that may end last."""
@@ -212,7 +216,10 @@ class _Program:
         self._program = program
 
     def kernel(self, name: str) -> Any:
-        return cl.Kernel(self._program, name)
+        try:
+            return cl.Kernel(self._program, name)
+        except cl.Error as error:  # such as of a damaged cache of compiled kernels
+            raise BenchmarkFailed(f"the program that was just built lacks {name}: {error}") from None
 
 
 class _NoWatch:

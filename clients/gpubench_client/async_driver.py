@@ -1,0 +1,94 @@
+"""The asyncio driver: performs the steps of the protocol by awaiting them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+from gpubench_client.steps import Close, Connect, Outcome, Receive, Send, Sleep, Step, Steps, T
+
+_RECEIVE_BYTES = 1 << 18
+
+
+class AsyncDriver:
+    """Runs generators, one at a time, and holds the one connection that their steps are about."""
+
+    def __init__(self) -> None:
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Perform all steps of a generator, and return what it returns."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    outcome = await self._perform(step)
+                except BaseException as error:  # cancellation too: the generator must close what it broke off
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(outcome)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _perform(self, step: Step) -> Outcome:
+        match step:
+            case Receive():
+                return await self._receive(step.timeout_seconds)
+            case Send():
+                if self._writer is None:
+                    raise OSError("not connected")
+                self._writer.write(step.data)
+                async with asyncio.timeout(step.timeout_seconds):
+                    await self._writer.drain()
+            case Sleep():
+                await asyncio.sleep(step.seconds)
+                return Outcome(step.seconds)
+            case Connect():
+                await self._connect(step)
+            case Close():
+                await self._close()
+        return Outcome()
+
+    async def _connect(self, step: Connect) -> None:
+        await self._close()
+        try:
+            async with asyncio.timeout(step.timeout_seconds):
+                self._reader, self._writer = await asyncio.open_connection(
+                    step.host, step.port, limit=_RECEIVE_BYTES
+                )
+        except ConnectionError as error:  # asyncio says "Connect call failed" for each of them
+            raise type(error)(error.errno, os.strerror(error.errno or 0)) from None
+
+    async def _receive(self, timeout_seconds: float) -> Outcome:
+        if self._reader is None:
+            raise OSError("not connected")
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
+        data = await self._read(self._reader, timeout_seconds) if timeout_seconds else None
+        if data is None:
+            # What has come already, also while this process was stopped or its loop busy: one round of the
+            # loop finds it, the next has it.
+            for _ in range(2):
+                await asyncio.sleep(0)
+            data = await self._read(self._reader, 0.0)
+        return Outcome(loop.time() - started_at, data)
+
+    @staticmethod
+    async def _read(reader: asyncio.StreamReader, timeout_seconds: float) -> bytes | None:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await reader.read(_RECEIVE_BYTES)
+        except TimeoutError:
+            return None
+
+    async def _close(self) -> None:
+        writer, self._reader, self._writer = self._writer, None, None
+        if writer is None:
+            return
+        # Not close(), which first waits until the peer has taken what was sent.
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

@@ -1,0 +1,63 @@
+"""What the client's generators wait for, and what they are sent back.
+
+A generator yields one of the steps and is sent its ``Outcome``; an exception from the step is thrown into
+it, and it decides what that means. A driver performs the steps: ``blocking.BlockingDriver`` with a socket
+that blocks, ``async_driver.AsyncDriver`` by awaiting each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias, TypeVar
+
+
+@dataclass(slots=True)  # not frozen, which would double what a step costs
+class Connect:
+    """Open a TCP connection, in place of any that is open. Fails with ``OSError`` or ``UnicodeError``."""
+
+    host: str
+    port: int
+    timeout_seconds: float
+
+
+@dataclass(slots=True)
+class Send:
+    """Send all of ``data``. Fails with ``OSError``."""
+
+    data: bytes
+    timeout_seconds: float
+
+
+@dataclass(slots=True)
+class Receive:
+    """Wait for bytes; with a timeout of 0, take only what is there already. Fails with ``OSError``."""
+
+    timeout_seconds: float
+
+
+@dataclass(slots=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(slots=True)
+class Close:
+    """Close the connection, if one is open."""
+
+
+Step = Connect | Send | Receive | Sleep | Close
+
+
+class Outcome(NamedTuple):
+    """How long a step took, and what a ``Receive`` got.
+
+    ``data`` is empty at the end of the stream, and None if nothing came in time.
+    """
+
+    waited_seconds: float = 0.0
+    data: bytes | None = None
+
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Step, Outcome, T]

@@ -11,12 +11,13 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from gpubench.errors import CannotListen, InvalidParameters
+from gpubench.protocol.messages import MAX_SOCKET_PATH_BYTES
 
-ALLOWED = "tcp://HOST:PORT, unix:///PATH"
+InternetScheme = Literal["tcp", "udp"]
+UnixScheme = Literal["unix", "unixgram"]
+
+ALLOWED = "tcp://HOST:PORT, unix:///PATH, udp://HOST:PORT, unixgram:///PATH"
 """For ``--listen``; tls:// would be another scheme of ``InternetEndpoint``."""
-
-_MAX_PATH_BYTES = 107
-"""The room for the path of a Unix socket in the system's ``sockaddr_un``, less its end."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class Address:
 class InternetEndpoint:
     """An address to listen on, and what is spoken there."""
 
-    scheme: Literal["tcp"]
+    scheme: InternetScheme
     address: Address
+    inherited: socket.socket | None = None
+    """The socket, if whoever started the server has opened it."""
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.address}"
@@ -61,8 +64,10 @@ class InternetEndpoint:
 class UnixEndpoint:
     """The path of a Unix socket to listen on, and what is spoken there."""
 
-    scheme: Literal["unix"]
+    scheme: UnixScheme
     path: Path
+    inherited: socket.socket | None = None
+    """The socket, if whoever started the server has opened it."""
     exposed = False
 
     def __str__(self) -> str:
@@ -79,9 +84,9 @@ def parse_endpoint(text: str) -> Endpoint:
     this machine.
     """
     match text.partition("://"):
-        case ("tcp" as scheme, _, _):
+        case (("tcp" | "udp") as scheme, _, _):
             return InternetEndpoint(scheme, internet_address(text))
-        case ("unix" as scheme, _, path):
+        case (("unix" | "unixgram") as scheme, _, path):
             return UnixEndpoint(scheme, _path(text, path))
     raise InvalidParameters(f"{text} is not a valid address; use {ALLOWED} for --listen")
 
@@ -106,10 +111,10 @@ def _path(url: str, path: str) -> Path:
             f"{url} is not a valid address; the path of a socket is absolute and names a file, as in "
             "unix:///run/gpubench/gpubench.sock"
         )
-    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
         raise InvalidParameters(
-            f"{url}: the path has {len(os.fsencode(path))} bytes; the system allows {_MAX_PATH_BYTES} for a "
-            "socket"
+            f"{url}: the path has {len(os.fsencode(path))} bytes; the system allows {MAX_SOCKET_PATH_BYTES} "
+            "for a socket"
         )
     return Path(path)
 

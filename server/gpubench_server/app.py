@@ -16,6 +16,7 @@ from gpubench.errors import Cancelled, TooManyConnections
 from gpubench.results.store import Store
 from gpubench_server.addresses import Address, Endpoint, bound_host_port
 from gpubench_server.connection import ClientConnection
+from gpubench_server.datagrams import DatagramService, UDPServer, datagram_server
 from gpubench_server.device_registry import DeviceRegistry, Runtime
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
@@ -65,6 +66,7 @@ class Server:
         self._limits = limits = settings.limits
         self._threads = VitalThreads(signals.fail)
         self._lines: list[LineServer] = []
+        self._datagrams: list[UDPServer] = []
         self._serving: list[socketserver.BaseServer] = []
         with contextlib.ExitStack() as undo:
             self._store = undo.enter_context(Store(settings.data_directory))
@@ -95,11 +97,19 @@ class Server:
                 refusal=error_line(None, full),
                 metrics=self._metrics,
             )
+            datagrams = DatagramService(self._service.respond, self._metrics)
             for endpoint in settings.listen:
-                self._lines.append(undo.enter_context(line_server(endpoint, lines, settings.unix)))
-            self.urls = [server.url for server in self._lines]
-            pages = make_application(self._snapshot, lambda: self._readiness.why_not, " or ".join(self.urls))
-            self._web = undo.enter_context(WebServer(settings.http, pages, limits, " or ".join(self.urls)))
+                if endpoint.scheme in ("udp", "unixgram"):
+                    self._datagrams.append(
+                        undo.enter_context(datagram_server(endpoint, datagrams, settings.unix))
+                    )
+                else:
+                    self._lines.append(undo.enter_context(line_server(endpoint, lines, settings.unix)))
+            line_urls = [server.url for server in self._lines]
+            self.urls = [*line_urls, *(server.url for server in self._datagrams)]
+            benchmark_urls = " or ".join(line_urls)
+            pages = make_application(self._snapshot, lambda: self._readiness.why_not, benchmark_urls)
+            self._web = undo.enter_context(WebServer(settings.http, pages, limits, benchmark_urls))
             self.http_url = f"http://{bound_host_port(self._web.socket)}"
             undo.pop_all()
 
@@ -107,8 +117,8 @@ class Server:
         self._storage.start(self._threads)
         self._scheduler.start()
         self._registry.start(self._threads)
-        servers: list[tuple[str, socketserver.BaseServer]] = [(each.url, each) for each in self._lines]
-        for name, server in (*servers, ("HTTP port", self._web)):
+        servers: tuple[socketserver.BaseServer, ...] = (*self._lines, *self._datagrams, self._web)
+        for name, server in zip((*self.urls, "HTTP port"), servers, strict=True):
             self._threads.start(name, functools.partial(server.serve_forever, POLL_SECONDS))
             self._serving.append(server)
 
@@ -150,8 +160,9 @@ class Server:
                 server.cut_connections()
             server.server_close()
         self._scheduler.end(_CANCEL_SECONDS)
-        self._stop_serving(self._web)
-        self._web.server_close()
+        for other in (*self._datagrams, self._web):
+            self._stop_serving(other)
+            other.server_close()
         self._storage.end()
         self._store.close()
 

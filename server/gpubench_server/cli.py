@@ -32,7 +32,7 @@ _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cud
 
 DEFAULT_LISTEN = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 
-_ADDRESS_KEYS = {"tcp", "unix", "http"}
+_ADDRESS_KEYS = {"tcp", "unix", "udp", "unixgram", "http"}
 """What an address file can have."""
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -234,6 +234,11 @@ def command_parser() -> Parser:
 def _endpoints(urls: Sequence[str], insecure: bool) -> list[Endpoint]:
     """What to listen on."""
     endpoints = [parse_endpoint(url) for url in urls]
+    if all(endpoint.scheme in ("udp", "unixgram") for endpoint in endpoints):
+        raise InvalidParameters(
+            f"--listen {' --listen '.join(urls)}: only ping and status are answered by datagram; for "
+            f"everything else add --listen {DEFAULT_LISTEN}"
+        )
     for endpoint in endpoints:
         _check_reach(str(endpoint), endpoint.exposed, insecure)
     return endpoints

@@ -13,7 +13,7 @@ from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, 
 from gpubench_server.encode import error_line
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.peer import ADMINISTRATOR, USER, Peer
-from gpubench_server.transports import BoundedMixIn, listen
+from gpubench_server.transports import BoundedMixIn, adopt, listen
 from gpubench_server.unix_sockets import SocketFile, UnixAccess, peer_uid
 
 
@@ -45,10 +45,17 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
     def __init__(self, endpoint: InternetEndpoint, service: LineService) -> None:
         address = endpoint.address
         self.serve_lines(service)
+        self._inherited = endpoint.inherited
         self.address_family = address.family
         super().__init__(address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
         listen(self, address)
         self.url = f"{endpoint.scheme}://{bound_host_port(self.socket)}"
+
+    def server_bind(self) -> None:
+        if self._inherited is None:
+            super().server_bind()
+        else:
+            adopt(self, self._inherited)
 
     def serve_lines(self, service: LineService) -> None:
         """Set what answers; must precede the constructor of socketserver."""
@@ -66,14 +73,18 @@ class UnixLineServer(LineServer, socketserver.UnixStreamServer):
         self.serve_lines(service)
         self.url = str(endpoint)
         self._path = endpoint.path
+        self._inherited = endpoint.inherited
         self._access = access
         self._file: SocketFile | None = None
         socketserver.UnixStreamServer.__init__(self, str(endpoint.path), socketserver.BaseRequestHandler)
 
     def server_bind(self) -> None:
         # If anything fails from here on, the base class calls `server_close`.
-        self._file = SocketFile(self._path, socket.SOCK_STREAM)
-        self._file.bind(self.socket, self._access.mode)
+        if self._inherited is None:
+            self._file = SocketFile(self._path, socket.SOCK_STREAM)
+            self._file.bind(self.socket, self._access.mode)
+        else:
+            adopt(self, self._inherited)
 
     def stop_listening(self) -> None:
         if self._file is not None:

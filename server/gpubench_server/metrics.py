@@ -124,6 +124,10 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     for reason in ("too_many", "resources", "forbidden"):
         rejected.add_metric([reason], counts.rejected_connections.get(reason, 0))
     yield rejected
+    datagrams = _counter("datagrams", "Datagrams received, by what became of them.", ("outcome",))
+    for outcome in ("answered", "malformed", "too_long", "unpadded", "forbidden", "unanswerable"):
+        datagrams.add_metric([outcome], counts.datagrams.get(outcome, 0))
+    yield datagrams
 
 
 def _runs(snapshot: ServiceSnapshot) -> Iterator[Metric]:

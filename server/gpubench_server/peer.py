@@ -5,27 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpubench.errors import Forbidden
-from gpubench.protocol.messages import PARAMETERS
+from gpubench.protocol.messages import DATAGRAM_METHODS, PARAMETERS
 
 
 @dataclass(frozen=True)
 class Peer:
-    """The other end of a connection."""
+    """The other end: the methods that it may call, and why it may not call others."""
 
     methods: frozenset[str]
+    reason: str = ""
 
     def check(self, method: str) -> None:
         """Raises ``Forbidden`` for a method that is not for this peer."""
         if method not in self.methods:
-            raise Forbidden(_WHY[method])
+            raise Forbidden(f"{method}: {self.reason}")
 
 
 ADMINISTRATOR = Peer(frozenset(PARAMETERS))
 """On this machine, and the server's own user or root."""
 
-USER = Peer(ADMINISTRATOR.methods - {"drain"})
+USER = Peer(
+    ADMINISTRATOR.methods - {"drain"},
+    "only root and the server's own user may, on a Unix socket of the server (--listen unix:///PATH)",
+)
 
-_WHY = {
-    "drain": "`drain` is only for root and the user of the server, on the server's Unix socket "
-    "(--listen unix:///PATH)",
-}
+DATAGRAMS = Peer(
+    DATAGRAM_METHODS, "only ping and status are answered by datagram; use tcp:// or unix:// for the rest"
+)

@@ -208,3 +208,10 @@ def listen(server: socketserver.TCPServer, address: Address) -> None:
                 "(0 for any free port)"
             ) from None
         raise CannotListen(f"cannot listen on {where}: {error.strerror}") from None
+
+
+def adopt(server: socketserver.TCPServer, inherited: socket.socket) -> None:
+    """Serve a socket that whoever started the server has bound."""
+    server.socket.close()
+    server.socket = inherited
+    server.server_address = inherited.getsockname()

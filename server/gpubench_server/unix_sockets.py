@@ -9,13 +9,13 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpubench.errors import CannotListen
 
-_CREDENTIALS = struct.Struct("3i")
+CREDENTIALS = struct.Struct("3i")
 """``struct ucred`` of Linux: process, user, group."""
 
 _SIGNATURE = "gpubench-server"
@@ -42,8 +42,16 @@ class UnixAccess:
 
 def peer_uid(connection: socket.socket) -> int:
     """The user who connected, as the system knows it."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(credentials)[1])
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return int(CREDENTIALS.unpack(credentials)[1])
+
+
+def credentials_uid(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
+    """The user who sent a datagram, of what came with it; None if the system did not say."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and len(data) == CREDENTIALS.size:
+            return int(CREDENTIALS.unpack(data)[1])
+    return None
 
 
 class SocketFile:

@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gpubench_client import BenchmarkRequest
 from gpubench_server.cli import main
 from gpubench_server.unix_sockets import SocketFile, UnixAccess
 
-from gpubench.errors import CannotListen
+from gpubench.errors import CannotListen, Unreachable
+from gpubench.results.document import decode_document
+from tests.cli.command import QUICK, gpubench
+from tests.client.conftest import Connect, connect  # noqa: F401
 from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
 
 NOBODY = 65_534
@@ -92,6 +96,20 @@ def test_a_client_on_the_wrong_protocol_is_answered_as_on_tcp(path: Path) -> Non
     with listening(path), Lines(path) as client:
         client.send(b"GET / HTTP/1.1\r\n\r\n")
         assert client.reader.readline().startswith(b"HTTP/1.1 400 ")
+
+
+def test_the_clients_run_over_a_unix_socket(path: Path, connect: Connect) -> None:  # noqa: F811
+    with listening(path):
+        with connect(f"unix://{path}") as client:
+            assert client.run([BenchmarkRequest(**quick())]).outcome == "ok"
+        ran = gpubench("run", "triad", *QUICK, "--json", "--server", f"unix://{path}")
+        assert decode_document(ran.stdout).outcome == "ok", ran.stderr
+        ran = gpubench("devices", "--json", GPUBENCH_SERVER=f"unix://{path}")
+        assert json.loads(ran.stdout)["devices"]
+        with connect(f"unix://{path}") as client:
+            assert client.drain().draining
+    with connect(f"unix://{path}") as client, pytest.raises(Unreachable, match="No such file or directory"):
+        client.ping()
 
 
 # Who may use it.

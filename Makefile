@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement races bench units cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement platforms races bench units cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -40,6 +40,13 @@ peers: setup
 # Figures of this machine that should agree: the end of the cache sweep with stream's, integrity with copy.
 agreement: setup
 	@$(BIN)/python bench/agreement.py
+
+# Every benchmark on every OpenCL driver here: PoCL, Intel's runtime from PyPI in an environment of its own, and what
+# the system has, such as rusticl. The table is in docs/opencl.md.
+platforms: setup
+	@test -x build/platforms/bin/pip || python3 -m venv build/platforms
+	@build/platforms/bin/pip install --quiet intel-opencl-rt intel-cmplr-lib-rt
+	@$(BIN)/python bench/platforms.py build/platforms
 
 # The units in contrib/systemd by systemd's own check, which needs systemd; gpubench itself need not be installed.
 units:

@@ -25,6 +25,7 @@
     |   +-- NoSuchDevice
     |   +-- DeviceLost
     |   +-- OutOfDeviceMemory
+    |   +-- Unsupported               the device cannot do what a benchmark needs
     |   +-- VerificationFailed
     |   +-- DeadlineExceeded
     |   +-- BenchmarkFailed           some benchmark of the run failed
@@ -169,6 +170,10 @@ class DeviceLost(RunError):
 
 class OutOfDeviceMemory(RunError):
     code, kind = -32022, "out_of_device_memory"
+
+
+class Unsupported(RunError):
+    code, kind = -32603, "unsupported"
 
 
 class VerificationFailed(RunError):

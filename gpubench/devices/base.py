@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gpubench.results.machine import Clocks, DeviceInfo, Telemetry, Usage
+from gpubench.results.machine import Clocks, DeviceInfo, DriverStatus, Telemetry, Usage
 
 Buffer = Any
 """A part of an allocation as a kernel's argument, of the type that the runtime accepts."""
@@ -184,6 +184,10 @@ class Runtime(Protocol):
     """A way to reach devices."""
 
     def devices(self) -> list[DeviceInfo]: ...
+
+    def drivers(self) -> list[DriverStatus]:
+        """Those that were found installed; empty for a runtime with a single driver."""
+        ...
 
     def open(self, device_id: str) -> Device:
         """Raises ``NoSuchDevice``."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gpubench import __version__
+from gpubench.benchmarks.plan import for_device
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.devices import cache_folder, host
 from gpubench.devices.base import Device
@@ -16,6 +17,7 @@ from gpubench.errors import (
     GpubenchError,
     InvalidParameters,
     OutOfDeviceMemory,
+    Unsupported,
 )
 from gpubench.executor.messages import (
     MAX_MEMORY_SHARE_RATIO,
@@ -80,19 +82,20 @@ class RunExecutor:
         the run is to be tried again for it.
         """
         self._retry_builds = run.retry_builds
-        explanations = {each.name: BENCHMARKS[each.name].explanation for each in run.benchmarks}
+        benchmarks = [for_device(each, self._device.info) for each in run.benchmarks]
+        explanations = {each.name: BENCHMARKS[each.name].explanation for each in benchmarks}
         self._reporter.send(
             Started(self._device.info, self._environment(), self._context.theory, explanations)
         )
         cancelled = False
         try:
-            self._refuse_too_large(run.benchmarks)
+            self._refuse_too_large(benchmarks)
             self._context.before = self._wait_for_idle(run)
-            for index, planned in enumerate(run.benchmarks[run.first :], run.first):
+            for index, planned in enumerate(benchmarks[run.first :], run.first):
                 self._reporter.raise_if_cancelled()
                 self._reporter.send(Began(index))
                 self._context.begin(
-                    ProgressReporter(self._report_progress, planned.name, index, len(run.benchmarks))
+                    ProgressReporter(self._report_progress, planned.name, index, len(benchmarks))
                 )
                 self._context.progress.phase("starting")
                 self._measure(planned)
@@ -119,10 +122,13 @@ class RunExecutor:
         """A benchmark that fails, or cannot run on this device, does not end the others."""
         try:
             self._context.verify_data()
+            self._context.verify_clock()
             for result in BENCHMARKS[planned.name].measure(self._context, planned):
                 self._reporter.send(Found(result) if isinstance(result, Finding) else Measured(result))
         except Skipped as skipped:
             self._reporter.send(Measured(without_figure(planned, "skipped", str(skipped))))
+        except Unsupported as unsupported:
+            self._reporter.send(Measured(without_figure(planned, "skipped", unsupported.message)))
         except OutOfDeviceMemory as error:
             # Other programs may have allocated it meanwhile; the next benchmark may need less.
             self._context.arena.release()

@@ -51,8 +51,8 @@ class WorkerProcess:
         self._before = Counters.now()
         self.cache = open_folder(empty=empty_cache)
         self._remove_cache = weakref.finalize(self, self.cache.remove)
-        ours, theirs = socket.socketpair()
         reading = writing = -1
+        ours, theirs = socket.socketpair()
         try:
             self._socket = ours
             reading, writing = os.pipe()

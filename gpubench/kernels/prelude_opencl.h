@@ -48,13 +48,11 @@
 #define STORE(pointer, value) (*(pointer) = (value))
 #endif
 
-/* Only a processor, with its groups of one item, has a use for it; a place behind the array does no harm. */
-#if GROUP_SIZE == 1 && defined(__has_builtin)
-#if __has_builtin(__builtin_prefetch)
+/* Only a processor, with its groups of one item, has a use for it; a place behind the array does no harm. The host says
+   where it works: Mesa's compiler has the built-in as well, and the process dies of its use. */
+#if GROUP_SIZE == 1 && defined(BUILTIN_PREFETCH)
 #define PREFETCH(pointer) __builtin_prefetch((const void *)(u64)(pointer))
-#endif
-#endif
-#ifndef PREFETCH
+#else
 #define PREFETCH(pointer)
 #endif
 

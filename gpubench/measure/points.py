@@ -114,8 +114,8 @@ def _warm_up(context: RunContext, running: Sequence[SampleSeries], cold: bool, w
             break
         context.raise_if_cancelled()
         context.device.run(each.point.operations)
-        seconds = context.device.run(each.point.operations)
-        each.set_passes(passes_for(each.point.operations, seconds, context.profile.min_sample_seconds))
+        seconds = context.pass_seconds(each.point.operations)
+        each.set_passes(passes_for(each.point.operations, seconds, context.min_sample_seconds))
 
 
 def _sample_alone(context: RunContext, series: SampleSeries, limit_seconds: float) -> None:

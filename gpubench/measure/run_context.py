@@ -21,13 +21,16 @@ from gpubench.measure.progress import ProgressReporter
 from gpubench.measure.sampling import (
     BUSY_LIMIT_SECONDS,
     COLD_LIMIT_SECONDS,
+    TICKS_PER_SAMPLE,
     WINDOW_SECONDS,
     WarmUp,
+    pass_seconds,
     warm_up,
 )
 from gpubench.measure.shapes import helper_grid
 from gpubench.measure.stopping import MAX_SAMPLES
 from gpubench.measure.validity import required_footprint_bytes
+from gpubench.measure.verification.device_clock import verify_device_clock
 from gpubench.measure.verification.device_data import verify_device_data
 from gpubench.requests import StatedMemory
 from gpubench.results.document import Shape, Tuning
@@ -75,6 +78,7 @@ class RunContext:
         self.samples_left = MAX_SAMPLES
         """How many the current benchmark may still take."""
         self._data_verified = False
+        self._tick_seconds: float | None = None
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
         self.huge_page_ratio: float | None = None
@@ -97,7 +101,14 @@ class RunContext:
             limit, window = BUSY_LIMIT_SECONDS, self.profile.warm_window_seconds
         else:
             limit, window = COLD_LIMIT_SECONDS, WINDOW_SECONDS
-        done = warm_up(self.device, operations, limit, self.raise_if_cancelled, window)
+        done = warm_up(
+            self.device,
+            operations,
+            limit,
+            self.raise_if_cancelled,
+            window_seconds=max(window, self.clock_sample_seconds),
+            sample_seconds=self.min_sample_seconds,
+        )
         self.warm = True
         return done
 
@@ -107,6 +118,25 @@ class RunContext:
             for dtype in ELEMENT_BYTES:
                 verify_device_data(self.device, self.programs, dtype)
             self._data_verified = True
+
+    def verify_clock(self) -> None:
+        """Once in a run; raises ``BenchmarkFailed`` if the device's clock does not keep time."""
+        if self._tick_seconds is None:
+            self._tick_seconds = verify_device_clock(self.device, self.programs, self.raise_if_cancelled)
+
+    @property
+    def clock_sample_seconds(self) -> float:
+        """So long that the tick of the device's clock does not show in a sample."""
+        return TICKS_PER_SAMPLE * (self._tick_seconds or 0.0)
+
+    @property
+    def min_sample_seconds(self) -> float:
+        """Of a sample that makes a figure."""
+        return max(self.profile.min_sample_seconds, self.clock_sample_seconds)
+
+    def pass_seconds(self, operations: Sequence[Operation]) -> float:
+        """Of one pass, from as many as the clock needs to tell it."""
+        return pass_seconds(self.device, operations, self._tick_seconds or 0.0)
 
     @property
     def telemetry(self) -> Telemetry:

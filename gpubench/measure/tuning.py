@@ -71,6 +71,8 @@ def tuned_shape(
             lambda part: context.progress.phase("tuning", part),
             budget,
             context.warm_up if warms_up else (lambda launches: None),
+            max(MIN_TRIAL_SECONDS, context.clock_sample_seconds),
+            context.pass_seconds,
         )
         context.warm = True
         chosen = context.shapes[key] = best(trials)
@@ -107,6 +109,8 @@ def try_shapes(
     on_round: Callable[[float], None],
     budget_seconds: float | None = None,
     warm_up: Callable[[list[Launch]], object] = lambda launches: None,
+    sample_seconds: float = MIN_TRIAL_SECONDS,
+    pass_seconds: Callable[[list[Launch]], float] | None = None,
 ) -> list[Trial]:
     """Time each shape in turn, round after round, so that drift favours none, until the budget is spent.
 
@@ -132,7 +136,7 @@ def try_shapes(
     if once:
         warm_up(next(iter(once.values())))
     passes = {
-        shape: launches * passes_for(launches, device.run(launches), MIN_TRIAL_SECONDS)
+        shape: launches * passes_for(launches, (pass_seconds or device.run)(launches), sample_seconds)
         for shape, launches in once.items()
     }
     budget = budget_seconds or profile_of(device.info.kind).tuning_budget_seconds

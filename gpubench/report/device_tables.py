@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gpubench import units
 from gpubench.measure.idle import describe_usage
@@ -17,23 +17,24 @@ def device_name(document: RunDocument) -> str:
     return clean(document.device.name) if document.device else "unknown device"
 
 
-def devices(infos: Iterable[DeviceInfo]) -> Table:
-    rows = tuple(
-        (
-            clean(info.id),
-            clean(info.alias),
-            clean(info.name),
-            f"{info.runtime} {info.kind}",
-            bytes_cell(info.memory_bytes),
-            bits_cell(info.bus_width_bits),
-            units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN,
-            bytes_cell(info.last_level_cache_bytes),
-            clean(info.unavailable or "ready"),
-        )
-        for info in infos
-    )
-    columns = ("device", "alias", "name", "kind", "memory", "bus", "memory clock", "cache", "state")
-    return Table("Devices", columns, rows, len(columns))
+def devices(infos: Sequence[DeviceInfo]) -> Table:
+    """A row for each; what is not known of any device is left out."""
+    columns: dict[str, list[str]] = {
+        "device": [clean(info.id) for info in infos],
+        "alias": [clean(info.alias) for info in infos],
+        "name": [clean(info.name) for info in infos],
+        "driver": [clean(info.driver_name) for info in infos],
+        "kind": [info.kind for info in infos],
+        "memory": [bytes_cell(info.memory_bytes) for info in infos],
+        "bus": [bits_cell(info.bus_width_bits) for info in infos],
+        "memory clock": [
+            units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN for info in infos
+        ],
+        "cache": [bytes_cell(info.last_level_cache_bytes) for info in infos],
+        "state": [clean(info.unavailable or "ready" + ", a simulator" * info.simulated) for info in infos],
+    }
+    known = {name: cells for name, cells in columns.items() if set(cells) != {UNKNOWN}}
+    return Table("Devices", tuple(known), tuple(zip(*known.values(), strict=True)), len(known))
 
 
 def device_facts(document: RunDocument, theory: Theory | None) -> Table:
@@ -42,12 +43,14 @@ def device_facts(document: RunDocument, theory: Theory | None) -> Table:
     if info:
         facts += [
             ("Name", info.name),
+            ("Driver", clean(info.driver_name)),
             ("Runtime", f"{info.runtime}, {info.runtime_version or 'version unknown'}"),
             ("Memory", bytes_cell(info.memory_bytes)),
             ("Last-level cache", bytes_cell(info.last_level_cache_bytes)),
             ("ECC", {True: "on", False: "off", None: UNKNOWN}[info.ecc_enabled]),
             ("Power limit", f"{info.power_limit_watts:g} W" if info.power_limit_watts else UNKNOWN),
             ("NUMA node", info.numa_node),
+            *(("Note", clean(note)) for note in info.notes),
         ]
     if theory:
         facts += [

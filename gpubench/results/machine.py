@@ -18,6 +18,9 @@ class DeviceInfo(Record, frozen=True):
     ``host``). ``unavailable`` is the reason why a device that exists cannot be opened. Without ``has_double``
     kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
     vendor and device, such as ``10de:2b85``. ``numa_node`` is the host's node that the device is attached to.
+    ``platform`` is whose OpenCL it is, such as ``PoCL``, and ``library`` the file of that driver. A
+    ``simulated`` device is a program that stands for one: its figures are the program's. ``notes`` say what
+    is done differently on this device.
     """
 
     id: str
@@ -47,14 +50,44 @@ class DeviceInfo(Record, frozen=True):
     power_limit_watts: float | None = None
     has_double: bool = True
     unavailable: str | None = None
+    platform: str | None = None
+    library: str | None = None
+    simulated: bool = False
+    max_group_size: int | None = None
+    notes: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def driver_name(self) -> str:
+        """Whose driver it is and its version, such as ``PoCL 7.1``: several may drive the same hardware."""
+        return " ".join(filter(None, (self.platform or self.runtime.upper(), self.driver)))
+
+
+DriverState = Literal["ready", "empty", "failed", "lost"]
+
+
+class DriverStatus(Record, frozen=True):
+    """A driver that is installed: ``source`` is the file that names its ``library``.
+
+    It is ``ready`` with its devices; ``empty`` if it finds none; ``failed`` if it cannot be loaded or answers
+    with errors; ``lost`` if it crashed or hung. ``reason`` says why it is not ready, or what of it is not.
+    """
+
+    source: str
+    library: str
+    state: DriverState
+    reason: str | None = None
 
 
 class RuntimeStatus(Record, frozen=True):
-    """Whether a runtime works on this machine, and if not, why and what to do."""
+    """Whether a runtime works on this machine, and if not, why and what to do.
+
+    ``drivers`` are all that a runtime with several of them found installed.
+    """
 
     name: Literal["cuda", "opencl"]
     available: bool
     reason: str | None = None
+    drivers: list[DriverStatus] = msgspec.field(default_factory=list)
 
 
 class Host(Record, frozen=True):

@@ -220,6 +220,7 @@ def _with_head(page: WSGIApplication) -> WSGIApplication:
 def _landing_page(snapshot: ServiceSnapshot, reason: str | None, tcp_url: str) -> str:
     rows = "".join(
         f"<tr><td><code>{html.escape(device.id)}</code><td>{html.escape(device.name)}"
+        f"<td>{html.escape(device.driver_name)}"
         f"<td>{html.escape(device.unavailable or 'ready')}"
         for device in snapshot.devices
     )
@@ -229,6 +230,6 @@ def _landing_page(snapshot: ServiceSnapshot, reason: str | None, tcp_url: str) -
         f"<h1>gpubench {html.escape(gpubench.__version__)}</h1>"
         f"<p>State: {html.escape(reason or 'ready for runs')}. Benchmarks are requested at "
         f"<code>{html.escape(tcp_url)}</code>, not on this port.</p>"
-        f"<table><tr><th>device<th>name<th>state{rows}</table>"
+        f"<table><tr><th>device<th>name<th>driver<th>state{rows}</table>"
         "<p><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a></p>"
     )

@@ -29,7 +29,10 @@ class Forgetful(SimulatedDevice):
     def run(self, operations: Sequence[Operation]) -> float:
         if len(operations) > 1:
             self.well -= 1
-        return super().run(operations) if len(operations) == 1 or self.well >= 0 else 1e-3
+        if len(operations) == 1 or self.well >= 0:
+            return super().run(operations)
+        self.clock.sleep(1e-3)
+        return 1e-3
 
 
 @pytest.mark.parametrize(("name", "well"), [("copy", 0), ("occupancy", 0), ("occupancy", 100)])

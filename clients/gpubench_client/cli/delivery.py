@@ -54,9 +54,10 @@ def _show(document: RunDocument, output: Output, references: bool | None) -> Non
 
 
 def _device_line(document: RunDocument) -> str:
-    """The device in one line: name, alias, id, memory and driver."""
+    """The device in one line: name, alias, id, memory and driver; then what is special about it."""
     info = document.device
     if info is None:
         return f"run {document.run_id}: {document.outcome}, without a device"
     size = format_bytes(info.memory_bytes) if info.memory_bytes else None
-    return clean(f"{info.name} ({', '.join(filter(None, (info.alias, info.id, size, info.driver)))})")
+    known = (info.alias, info.id, size, info.driver_name)
+    return "\n".join(map(clean, (f"{info.name} ({', '.join(filter(None, known))})", *info.notes)))

@@ -48,7 +48,7 @@ def _run(argv: Sequence[str]) -> int:
         output.error(f"gpubench: {reached.message}")
         return FAILED
     except KeyboardInterrupt as interrupt:
-        # `run` says which signal ended it; elsewhere only ^C is raised.
+        # `run` and `watch` say which signal ended them; elsewhere only ^C is raised.
         output.error(f"gpubench: {str(interrupt) or 'interrupted'}")
         number = getattr(interrupt, "number", Signals.SIGINT)
         return 128 + int(number)

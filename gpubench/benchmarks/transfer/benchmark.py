@@ -93,7 +93,7 @@ def _over_the_link(
             if ends:
                 end.fill_like(ends[0])
             else:
-                end.fill(salt_of(parameters.seed))
+                end.fill(salt_of(parameters.seed), workspace.element_bytes)
             ends.append(end)
         if not ends:
             return

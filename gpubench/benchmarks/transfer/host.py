@@ -34,8 +34,9 @@ class HostEnd:
     def memory(self) -> str:
         return "pinned" if self.source.pinned else "pageable"
 
-    def fill(self, salt: int) -> None:
-        fill_elements(_words(self.source), salt, self._raise_if_cancelled)
+    def fill(self, salt: int, element_bytes: int = 8) -> None:
+        elements = self.source.array.view(f"u{element_bytes}")
+        fill_elements(elements, salt, self._raise_if_cancelled)
 
     def fill_like(self, other: HostEnd) -> None:
         ours, theirs = _words(self.source), _words(other.source)

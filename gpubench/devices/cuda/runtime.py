@@ -33,7 +33,7 @@ from gpubench.errors import (
     NoSuchDevice,
     OutOfDeviceMemory,
 )
-from gpubench.results.machine import Clocks, DeviceInfo, Usage
+from gpubench.results.machine import Clocks, DeviceInfo, DriverStatus, Usage
 
 _NON_BLOCKING = 1
 """A flag of streams; PyCUDA has no name for it."""
@@ -55,6 +55,10 @@ class CudaRuntime:
 
     def devices(self) -> list[DeviceInfo]:
         return [info for _, info in self._devices.values()]
+
+    def drivers(self) -> list[DriverStatus]:
+        """None to tell apart: there is one driver, and without it this runtime is not loaded."""
+        return []
 
     def open(self, device_id: str) -> CudaDevice:
         if device_id not in self._devices:

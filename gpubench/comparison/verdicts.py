@@ -29,8 +29,8 @@ MINIMUM_RUNS = 5
 its own: only the spread between runs shows how far a figure repeats. By chance, all runs of one side are
 above all of the other in 2 of C(2n, n) cases: 10 % of three runs a side, 0.8 % of five."""
 
-NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples"})
-"""Parameters that change how long is measured and with which data, not what a figure means."""
+NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples", "host_nodes"})
+"""Parameters that change how long is measured, with which data or how many points, not what a figure is."""
 
 
 @dataclass(frozen=True)
@@ -248,11 +248,22 @@ def _differences(a: list[Figure], b: list[Figure]) -> tuple[str, ...]:
     """The settings that are not the same in all runs of both sides."""
     ours, theirs = [_settings(*figure) for figure in a], [_settings(*figure) for figure in b]
     names = dict.fromkeys(name for settings in (*ours, *theirs) for name in settings)
-    return tuple(
+    return _ecc_differences(a, b) + tuple(
         f"{name}: {_values(ours, name)} and {_values(theirs, name)}"
         for name in names
         if len({settings.get(name, "absent") for settings in (*ours, *theirs)}) > 1
     )
+
+
+def _ecc_differences(a: list[Figure], b: list[Figure]) -> tuple[str, ...]:
+    """ECC on and off on one model with GDDR memory, where its bits share the bus with the data. Two models
+    may differ in it, as in all else."""
+    known: dict[str, set[bool]] = {}
+    for document, _ in (*a, *b):
+        inline = document.theory is not None and (document.theory.family or "").startswith("GDDR")
+        if inline and document.device and document.device.ecc_enabled is not None:
+            known.setdefault(document.device.name, set()).add(document.device.ecc_enabled)
+    return tuple(f"ECC of {name}: on and off" for name, states in known.items() if len(states) > 1)
 
 
 def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]:

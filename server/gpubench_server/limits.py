@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, get_args, get_type_hints
 
+from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import InvalidParameters
-from gpubench.executor.messages import MAX_MEMORY_SHARE_RATIO
 from gpubench.protocol import messages
 from gpubench.validation import Range, check_range
 

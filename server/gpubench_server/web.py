@@ -223,6 +223,7 @@ def _with_head(page: WSGIApplication) -> WSGIApplication:
 def _landing_page(snapshot: ServiceSnapshot, reason: str | None, benchmark_urls: str) -> str:
     rows = "".join(
         f"<tr><td><code>{html.escape(device.id)}</code><td>{html.escape(device.name)}"
+        f"<td>{html.escape(device.driver_name)}"
         f"<td>{html.escape(device.unavailable or 'ready')}"
         for device in snapshot.devices
     )
@@ -232,6 +233,6 @@ def _landing_page(snapshot: ServiceSnapshot, reason: str | None, benchmark_urls:
         f"<h1>gpubench {html.escape(gpubench.__version__)}</h1>"
         f"<p>State: {html.escape(reason or 'ready for runs')}. Benchmarks are requested at "
         f"<code>{html.escape(benchmark_urls)}</code>, not on this port.</p>"
-        f"<table><tr><th>device<th>name<th>state{rows}</table>"
+        f"<table><tr><th>device<th>name<th>driver<th>state{rows}</table>"
         "<p><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a></p>"
     )

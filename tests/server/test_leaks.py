@@ -33,6 +33,7 @@ from gpubench_server.unix_sockets import SocketFile
 from gpubench import atomic_files
 from gpubench.executor.probe import workers_for
 from gpubench.executor.worker_process import WorkerProcess
+from gpubench.executor.worker_slot import WorkerSlot
 from gpubench.results import database
 from gpubench.results.data_directory import HeldDirectory
 from gpubench.results.store import Store
@@ -77,8 +78,8 @@ EXECUTING = (
     Scheduler._started,
     Scheduler._keep,
     Scheduler._count,
-    DeviceQueue._attempt,
-    DeviceQueue._worker_for,
+    DeviceQueue._supervise,
+    WorkerSlot.worker_for,
 )
 
 
@@ -203,8 +204,8 @@ def test_a_fault_at_any_line_leaves_nothing_behind(
         with watched.server.connect() as client:
             client.ask("ping")
     assert hits > 0
-    # A worker that a fault ended is one connection less.
-    assert within(SOON_SECONDS, lambda: descriptors() <= before + 1)
+    # A worker that a fault ended is two descriptors less: its connection, and the pipe of its stderr.
+    assert within(SOON_SECONDS, lambda: descriptors() <= before + 2)
 
 
 def test_a_request_that_fails_to_join_a_live_run_waits_for_nothing(watched: Watched) -> None:

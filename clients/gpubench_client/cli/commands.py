@@ -11,12 +11,14 @@ from gpubench_client.cli import (
     completion,
     devices,
     explain,
+    plot,
     report,
     result,
     run,
     runs,
     status,
     theory,
+    verify,
     watch,
 )
 
@@ -31,6 +33,8 @@ COMMANDS = (
     status.COMMAND,
     theory.COMMAND,
     report.COMMAND,
+    plot.COMMAND,
+    verify.COMMAND,
     compare.COMMAND,
     check.COMMAND,
     baseline.COMMAND,

@@ -6,9 +6,8 @@ import contextlib
 import functools
 import logging
 import socket
-import socketserver
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,9 +28,11 @@ from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
 from gpubench_server.signals import ServerSignals
 from gpubench_server.storage_watch import StorageWatch
+from gpubench_server.systemd import Systemd
 from gpubench_server.transports import POLL_SECONDS
 from gpubench_server.unix_sockets import UnixAccess
 from gpubench_server.vital import VitalThreads
+from gpubench_server.watchdog import Watchdog
 from gpubench_server.web import WebServer, make_application
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,13 @@ _CANCEL_SECONDS = 10.0
 
 _FLUSH_SECONDS = 2.0
 """For the last responses to reach their clients."""
+
+_END_SECONDS = 2 * _CANCEL_SECONDS + _FLUSH_SECONDS + 10.0
+"""For ``Server.close``, with room for the store."""
+
+
+def _ignore(seconds: float) -> None:
+    """Nobody has to be told."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Server:
         self._threads = VitalThreads(signals.fail)
         self._lines: list[LineServer] = []
         self._datagrams: list[UDPServer] = []
-        self._serving: list[socketserver.BaseServer] = []
+        self._serving: list[LineServer | UDPServer | WebServer] = []
         with contextlib.ExitStack() as undo:
             self._store = undo.enter_context(Store(settings.data_directory))
             self._storage = StorageWatch(self._store)
@@ -117,10 +125,19 @@ class Server:
         self._storage.start(self._threads)
         self._scheduler.start()
         self._registry.start(self._threads)
-        servers: tuple[socketserver.BaseServer, ...] = (*self._lines, *self._datagrams, self._web)
+        servers: tuple[LineServer | UDPServer | WebServer, ...] = (*self._lines, *self._datagrams, self._web)
         for name, server in zip((*self.urls, "HTTP port"), servers, strict=True):
             self._threads.start(name, functools.partial(server.serve_forever, POLL_SECONDS))
             self._serving.append(server)
+
+    def watch(self, systemd: Systemd) -> None:
+        """Tell systemd that the server is alive for as long as it is, if it asked for that."""
+        if systemd.watchdog_seconds is not None:
+            watchdog = Watchdog(lambda: list(self._serving), self._scheduler)
+            # Three times in its interval: one that comes late is no reason to end the server.
+            interval_seconds = systemd.watchdog_seconds / 3
+            run = functools.partial(watchdog.run, interval_seconds, systemd.alive)
+            self._threads.start("watchdog", run)
 
     def _serve(self, client: socket.socket, peer: Peer) -> None:
         respond = functools.partial(self._service.respond, peer)
@@ -129,13 +146,16 @@ class Server:
     def _open_connections(self) -> int:
         return sum(server.open_connections for server in self._lines)
 
-    def run_until(self, signals: ServerSignals) -> None:
+    def run_until(self, signals: ServerSignals, draining: Callable[[float], object] = _ignore) -> None:
         """Serve until a signal; then drain, until a second signal asks to cancel all runs.
+
+        ``draining`` is called with the most seconds that this and ``close`` will take.
 
         Raises ``InternalError`` if a thread that serves every client has failed: then nothing is drained.
         """
         signals.wait_for_drain()
         log.info("draining: no new runs; current runs have %g s to end", self._limits.drain_seconds)
+        draining(self._limits.drain_seconds + _END_SECONDS)
         # Connected clients are still served, and the HTTP port reports `draining`.
         for server in self._lines:
             self._stop_serving(server)
@@ -160,13 +180,15 @@ class Server:
                 server.cut_connections()
             server.server_close()
         self._scheduler.end(_CANCEL_SECONDS)
-        for other in (*self._datagrams, self._web):
-            self._stop_serving(other)
-            other.server_close()
+        for each in self._datagrams:
+            self._stop_serving(each)
+            each.server_close()
+        self._stop_serving(self._web)
+        self._web.server_close()
         self._storage.end()
         self._store.close()
 
-    def _stop_serving(self, server: socketserver.BaseServer) -> None:
+    def _stop_serving(self, server: LineServer | UDPServer | WebServer) -> None:
         if server in self._serving:  # else `shutdown` would wait for a loop that never ran
             self._serving.remove(server)
             server.shutdown()

@@ -26,6 +26,7 @@ from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed, ranges
 from gpubench_server.logs import Log
 from gpubench_server.signals import ServerSignals
+from gpubench_server.systemd import Systemd
 from gpubench_server.unix_sockets import UnixAccess
 
 _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
@@ -81,11 +82,12 @@ def _serve(options: argparse.Namespace) -> int:
         ) from None
     if options.address_file is not None:
         _check_replaceable(options.address_file)
+    systemd = Systemd(os.environ)
     signals = ServerSignals()
     signals.install()
     server = Server(
         Settings(
-            listen=_endpoints(options.listen or [DEFAULT_LISTEN], options.insecure),
+            listen=_endpoints(options.listen, systemd.endpoints(), options.insecure),
             http=_http_address(options.http, options.insecure),
             data_directory=options.data_dir,
             runtimes=_RUNTIMES[options.runtime],
@@ -98,7 +100,9 @@ def _serve(options: argparse.Namespace) -> int:
         server.start()
         _say(f"listening on {', '.join(server.urls)} and {server.http_url}")
         with _addresses_in(options.address_file, _addresses(server.urls, server.http_url)):
-            server.run_until(signals)
+            systemd.ready([*server.urls, server.http_url])
+            server.watch(systemd)
+            server.run_until(signals, systemd.stopping)
     return 0
 
 
@@ -231,16 +235,18 @@ def command_parser() -> Parser:
     return parser
 
 
-def _endpoints(urls: Sequence[str], insecure: bool) -> list[Endpoint]:
-    """What to listen on."""
-    endpoints = [parse_endpoint(url) for url in urls]
-    if all(endpoint.scheme in ("udp", "unixgram") for endpoint in endpoints):
-        raise InvalidParameters(
-            f"--listen {' --listen '.join(urls)}: only ping and status are answered by datagram; for "
-            f"everything else add --listen {DEFAULT_LISTEN}"
-        )
+def _endpoints(urls: Sequence[str], passed: Sequence[Endpoint], insecure: bool) -> list[Endpoint]:
+    """What to listen on: the sockets that systemd passed, and what was asked for."""
+    endpoints = [*passed, *(parse_endpoint(url) for url in urls)]
+    if not endpoints:
+        endpoints = [parse_endpoint(DEFAULT_LISTEN)]
     for endpoint in endpoints:
         _check_reach(str(endpoint), endpoint.exposed, insecure)
+    if all(endpoint.scheme in ("udp", "unixgram") for endpoint in endpoints):
+        raise InvalidParameters(
+            f"{', '.join(map(str, endpoints))}: only ping and status are answered by datagram; for "
+            f"everything else add --listen {DEFAULT_LISTEN}"
+        )
     return endpoints
 
 

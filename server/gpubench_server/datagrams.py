@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import socket
 import socketserver
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -87,6 +89,8 @@ class UDPServer(socketserver.UDPServer):
     """One thread for all: an answer takes no time, and is dropped where it would have to wait."""
 
     max_packet_size = MAX_DATAGRAM_BYTES + 1  # one more shows that a datagram was cut
+    turned_at = math.inf
+    """When the loop last came round, on the monotonic clock."""
 
     def __init__(self, endpoint: InternetEndpoint, service: DatagramService) -> None:
         self._service = service
@@ -101,6 +105,9 @@ class UDPServer(socketserver.UDPServer):
             super().server_bind()
         else:
             adopt(self, self._inherited)
+
+    def service_actions(self) -> None:
+        self.turned_at = time.monotonic()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         self._answer(request[0], client_address)

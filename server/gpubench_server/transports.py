@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import socket
 import socketserver
 import threading
@@ -43,6 +44,8 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     max_connections: int
     linger_seconds: float
     refusal: bytes
+    turned_at = math.inf
+    """When the accept loop last came round, on the monotonic clock."""
 
     def bound(
         self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
@@ -127,7 +130,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
 
     def service_actions(self) -> None:
         """Called between accepts: close the refused sockets whose time is over."""
-        now = time.monotonic()
+        self.turned_at = now = time.monotonic()
         while self._refused and self._refused[0][0] <= now:
             self._refused.popleft()[1].close()
 

@@ -119,6 +119,10 @@ class AsyncClient:
         """The latest runs, newest first."""
         return await self._ask(lambda protocol: protocol.results(limit, device))
 
+    async def drain(self) -> messages.Draining:
+        """As ``Client.drain``."""
+        return await self._ask(ClientProtocol.drain)
+
     def stream(
         self, benchmarks: BenchmarkNames, *, detach: bool = False, **options: Unpack[SubmitOptions]
     ) -> AsyncGenerator[RunEvent, None]:

@@ -26,7 +26,8 @@ from gpubench_client.urls import parse_url
 
 
 class Client:
-    """A server at ``tcp://host[:port]``; connects for the first request, and again after a break.
+    """A server at ``tcp://host[:port]`` or ``unix:///path``; connects for the first request, and again after
+    a break. ``udp://`` and ``unixgram://`` answer only ``ping`` and ``status``.
 
     Use it from one thread. Every method raises ``gpubench.errors.GpubenchError``: what the server
     answered, or ``Unreachable``. A request to a busy server is repeated for ``patience_seconds`` in
@@ -116,3 +117,8 @@ class Client:
     def results(self, limit: int = 20, device: str | None = None) -> messages.Results:
         """The latest runs, newest first."""
         return self._driver.run(self._protocol.results(limit, device))
+
+    def drain(self) -> messages.Draining:
+        """Have the server accept no new runs and end after the current ones: only at ``unix://``, for root
+        and the server's own user."""
+        return self._driver.run(self._protocol.drain())

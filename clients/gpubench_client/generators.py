@@ -18,9 +18,10 @@ from gpubench.protocol.session import Failure, Result
 from gpubench.validation import Range, check_range
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.backoff import Backoff
+from gpubench_client.datagrams import ask_by_datagram
 from gpubench_client.exchange import STOP_POLL_SECONDS, Exchange, Request
 from gpubench_client.steps import Close, Connect, Sleep, Steps
-from gpubench_client.urls import Address
+from gpubench_client.urls import ServerAddress
 
 if TYPE_CHECKING:
     from gpubench.executor.supervisor import StopRequest
@@ -46,7 +47,7 @@ class ClientProtocol:
 
     def __init__(
         self,
-        address: Address,
+        address: ServerAddress,
         *,
         connect_timeout_seconds: float,
         answer_timeout_seconds: float,
@@ -104,6 +105,9 @@ class ClientProtocol:
     def results(self, limit: int, device: str | None) -> Steps[messages.Results]:
         return self._ask(Request("results", messages.ResultsParams(limit, device)))
 
+    def drain(self) -> Steps[messages.Draining]:
+        return self._ask(Request("drain"))
+
     def _ask(self, request: Request) -> Steps[Any]:
         """Ask until there is an answer that does not pass by itself, or patience is over."""
         backoff: Backoff | None = None
@@ -133,6 +137,8 @@ class ClientProtocol:
             yield from _pause(wait_seconds, request.callbacks.stop, passing)
 
     def _ask_once(self, request: Request) -> Steps[Result | Failure | Accepted]:
+        if self._address.datagrams:
+            return (yield from ask_by_datagram(self._address, request, self._connect_timeout_seconds))
         try:
             exchange, refusal = yield from self._connected()
             answer = refusal or (yield from exchange.ask(request))
@@ -152,12 +158,12 @@ class ClientProtocol:
         if self._exchange is not None and (yield from self._exchange.is_usable()):
             return self._exchange, None
         try:
-            yield Connect(self._address.host, self._address.port, self._connect_timeout_seconds)
+            yield Connect(self._address, self._connect_timeout_seconds)
         except (OSError, UnicodeError) as error:  # the latter for a text that is not a host name at all
             reason = getattr(error, "strerror", None) or str(error) or "timed out"
             raise Unreachable(
-                f"no server answers at {self._address}: {reason}; start gpubench-server there, check host "
-                "and port, or leave the server out to measure on this machine"
+                f"no server answers at {self._address}: {reason}; start gpubench-server there, check the "
+                "address, or leave the server out to measure on this machine"
             ) from None
         self._exchange = Exchange(self._address, self._answer_timeout_seconds)
         answer = yield from self._exchange.ask(Request("hello", _HELLO))

@@ -27,9 +27,21 @@ MAX_REQUEST_BYTES = 64 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """The most that a client accepts: a run document with all samples of a long suite is well below."""
 
+MAX_SOCKET_PATH_BYTES = 107
+"""Linux has no room for more in the address of a Unix socket."""
+
+MAX_DATAGRAM_BYTES = 1200
+"""A question over UDP or a Unix datagram socket: what every network carries in one piece."""
+
+DATAGRAM_METHODS = frozenset({"ping", "status"})
+"""What is answered over UDP and Unix datagram sockets. An answer is never longer than its question, so that
+nobody can use the server to flood others: questions are padded with spaces."""
+
 ServerState = Literal["ready", "draining", "no_device", "no_store"]
 
-Method = Literal["hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results"]
+Method = Literal[
+    "hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results", "drain"
+]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +140,12 @@ class Results(_Tolerant, frozen=True):
     runs: list[RunState]
 
 
+class Draining(_Tolerant, frozen=True):
+    """The server accepts no new runs, and ends when the current ones have ended."""
+
+    draining: bool = True
+
+
 class QueueStatus(_Tolerant, frozen=True):
     device: str
     running: str | None
@@ -178,5 +196,6 @@ PARAMETERS: dict[str, type[msgspec.Struct]] = {
     "status": NoParams,
     "result": RunIdParams,
     "results": ResultsParams,
+    "drain": NoParams,
 }
 """Every method and its parameters; the server has exactly these methods."""

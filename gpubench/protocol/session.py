@@ -40,6 +40,7 @@ RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
     "status": messages.Status,
     "result": RunDocument,
     "results": messages.Results,
+    "drain": messages.Draining,
 }
 """Every method and its result; its parameters are in ``messages.PARAMETERS``."""
 

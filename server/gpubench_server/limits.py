@@ -24,7 +24,8 @@ class Limits:
     """
 
     max_connections: Annotated[int, Range(1, 10_000, "connections")] = 64
-    """One thread each; 64 people or programs are many for the memory of one machine."""
+    """For each ``--listen`` address, so that others cannot shut out whoever uses the Unix socket. One thread
+    each; 64 people or programs are many for the memory of one machine."""
 
     max_queue_length: Annotated[int, Range(1, 10_000, "runs")] = 16
     """Runs that wait for one piece of hardware. At a minute each, later clients do better to retry."""

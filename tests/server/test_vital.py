@@ -15,10 +15,10 @@ import uvicorn
 from gpubench_server import app
 from gpubench_server.device_queue import DeviceQueue
 from gpubench_server.device_registry import DeviceRegistry
+from gpubench_server.line_servers import LineServer
 from gpubench_server.live_run import LiveRun
 from gpubench_server.logs import Log
 from gpubench_server.storage_watch import StorageWatch
-from gpubench_server.transports import LineServer
 
 from tests.running import PATIENCE_SECONDS, RunningServer, quick, within
 from tests.server.embedded import EmbeddedServer
@@ -33,7 +33,7 @@ FAILING: dict[str, tuple[type, str]] = {
     "benchmark port": (LineServer, "service_actions"),
     "HTTP port": (uvicorn.Server, "on_tick"),
 }
-"""A function that each thread calls, by the thread's name."""
+"""A function that each thread calls, by the thread's name; that of the benchmark port is its URL."""
 
 
 @pytest.mark.parametrize("name", FAILING)
@@ -44,13 +44,15 @@ def test_the_end_of_a_thread_ends_the_server(
     cls, function = FAILING[name]
     usual: Callable[..., Any] = getattr(cls, function)
     armed = threading.Event()
+    thread = name
 
     def fail_once_armed(*args: Any) -> Any:
-        if armed.is_set() and threading.current_thread().name == name:
+        if armed.is_set() and threading.current_thread().name == thread:
             raise MemoryError("a fault made by the test")
         return usual(*args)
 
     with EmbeddedServer(tmp_path) as server:
+        thread = server.server.urls[0] if name == "benchmark port" else name
         monkeypatch.setattr(cls, function, fail_once_armed)
         armed.set()
         with server.connect() as client:
@@ -60,8 +62,8 @@ def test_the_end_of_a_thread_ends_the_server(
             assert server.ended()
             assert client.ended()
     assert server.failure is not None
-    assert f"the thread '{name}', which serves every client, failed: MemoryError" in str(server.failure)
-    assert [r for r in caplog.records if r.levelname == "CRITICAL" and r.exc_info and name in r.message]
+    assert f"the thread '{thread}', which serves every client, failed: MemoryError" in str(server.failure)
+    assert [r for r in caplog.records if r.levelname == "CRITICAL" and r.exc_info and thread in r.message]
 
 
 def test_the_process_ends_with_an_exit_code_and_a_line(tmp_path: Path) -> None:

@@ -66,12 +66,14 @@ def add_run_id(parser: argparse.ArgumentParser) -> None:
 
 def add_needed_server(parser: argparse.ArgumentParser) -> None:
     """For commands that are about a server."""
-    add_server(parser, "required: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
+    add_server(parser, "required: tcp://HOST[:PORT] or unix:///PATH; default: $GPUBENCH_SERVER")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """For commands that work on a server or without one."""
-    add_server(parser, "tcp://HOST[:PORT]; default: $GPUBENCH_SERVER, else measure on this machine")
+    add_server(
+        parser, "tcp://HOST[:PORT] or unix:///PATH; default: $GPUBENCH_SERVER, else measure on this machine"
+    )
     parser.add_argument(
         "--runtime",
         metavar="{auto,opencl,cuda}",

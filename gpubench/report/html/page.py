@@ -19,7 +19,7 @@ from gpubench.report.figures.draw import svg
 from gpubench.report.flag_notes import FlagNote, flag_notes
 from gpubench.report.headline import run_lines, verdict_lines
 from gpubench.report.markdown import HOW_TO_READ, PROJECTION, PUBLISHED, REFERENCES, SKIPPED, overview
-from gpubench.report.sides import differences_table, results_table, sides_table
+from gpubench.report.sides import differences_table, reasons, results_table, sides_table
 from gpubench.report.subject import Entry, Subject
 from gpubench.report.text_table import UNKNOWN, Table, clean
 from gpubench.results.kept import KeptDocument, pack
@@ -141,14 +141,14 @@ def _hardware(subject: Subject) -> Table:
     return Table(title, ("", *labels), rows, 1 + len(labels))
 
 
-def _against_first(subject: Subject) -> list[Table]:
-    """Each further run against the first: figures of the whole memory, and what differs around them."""
+def _against_first(subject: Subject) -> tuple[list[Table], list[str]]:
+    """Each further run against the first: figures of the whole memory, what differs, and reasons."""
     if subject.is_fleet or len(subject.drawn) < 2:
-        return []
+        return [], []
     compared = compare_sides([Side(each.label, (each.document,)) for each in subject.drawn])
     whole = replace(compared, rows=tuple(row for row in compared.rows if whole_memory_row(row)))
     found = (sides_table(whole), differences_table(whole), results_table(whole)[0])
-    return [table for table in found if table.rows]
+    return [table for table in found if table.rows], reasons(whole) if whole.rows else []
 
 
 def _details(entry: Entry) -> Details:

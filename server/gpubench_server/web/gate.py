@@ -32,7 +32,7 @@ class Gates:
     """What all connections of a server share."""
 
     limits: Limits
-    tcp_url: str
+    benchmark_urls: str
     admitted: set[Gate] = field(default_factory=set)
     refused: set[Gate] = field(default_factory=set)
 
@@ -113,7 +113,7 @@ class Gate(asyncio.Protocol):
     # Inside.
 
     def _judge(self, searched: int) -> None:
-        explanation = answer_on_http_port(self._head, self._gates.tcp_url)
+        explanation = answer_on_http_port(self._head, self._gates.benchmark_urls)
         if explanation is not None:
             self._answer(explanation)
         elif (end := _HEAD_END.search(self._head, searched)) and end.end() <= MAX_HEAD_BYTES:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
+import math
 import threading
+import time
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gpubench_server.addresses import Address
 from gpubench_server.limits import Limits
-from gpubench_server.transports import Address, listen
+from gpubench_server.transports import listening_socket
 from gpubench_server.web.gate import MAX_HEAD_BYTES, Gate, Gates
 
 _END_SECONDS = 1
@@ -26,16 +28,19 @@ class WebServer:
     ``ending`` is set when it shuts down: responses without an end of their own watch it.
     """
 
+    turned_at = math.inf
+    """When the loop last came round, on the monotonic clock."""
+
     def __init__(
         self,
         address: Address,
         application: ASGIApp,
         limits: Limits,
-        tcp_url: str,
+        benchmark_urls: str,
         ending: threading.Event,
     ) -> None:
         self._ending = ending
-        self._gates = Gates(limits, tcp_url)
+        self._gates = Gates(limits, benchmark_urls)
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         config = uvicorn.Config(
@@ -52,14 +57,14 @@ class WebServer:
             headers=[("connection", "close")],
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             timeout_graceful_shutdown=_END_SECONDS,
+            callback_notify=self._turn,
+            timeout_notify=0,
         )
         self._server = uvicorn.Server(config)
-        self._socket = socket.socket(address.family, socket.SOCK_STREAM)
-        listen(self._socket, address)
-        self.server_address: Any = self._socket.getsockname()
+        self.socket = listening_socket(address)
 
-    def serve_forever(self) -> None:
-        """Until ``shutdown``."""
+    def serve_forever(self, poll_seconds: float) -> None:
+        """Until ``shutdown``; uvicorn looks for it ten times a second, whatever ``poll_seconds`` is."""
         try:
             asyncio.run(self._serve())
         finally:
@@ -75,15 +80,19 @@ class WebServer:
         self._ended.wait()
 
     def close(self) -> None:
-        self._socket.close()
+        self.socket.close()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            await self._server.serve([self._socket])
+            await self._server.serve([self.socket])
         finally:
             self._gates.abort_all()
             await asyncio.sleep(0)  # for the sockets to be closed
+
+    async def _turn(self) -> None:
+        """Called about once a second."""
+        self.turned_at = time.monotonic()
 
     def _gate(self, **parts: Any) -> Gate:
         return Gate(self._gates, lambda: H11Protocol(**parts))

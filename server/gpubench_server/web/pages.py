@@ -57,7 +57,7 @@ class Pages:
             devices=self._source.devices(),
             searching=self._source.why_not_ready is not None,
             runs=self._source.runs(_INDEX_RUNS),
-            tcp_url=self._source.tcp_url,
+            benchmark_urls=self._source.benchmark_urls,
         )
 
     def _runs(self, request: Request) -> Response:

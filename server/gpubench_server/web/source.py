@@ -65,7 +65,7 @@ class Source:
         scheduler: Scheduler,
         readiness: Readiness,
         snapshot: Callable[[], ServiceSnapshot],
-        tcp_url: str,
+        benchmark_urls: str,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -74,7 +74,7 @@ class Source:
         self._lock = threading.Lock()
         self._summaries: dict[str, RunSummary | None] = {}
         self.snapshot = snapshot
-        self.tcp_url = tcp_url
+        self.benchmark_urls = benchmark_urls
 
     @property
     def why_not_ready(self) -> str | None:

@@ -26,9 +26,10 @@ _OVERDUE_SECONDS = 60.0
 
 
 class Loop(Protocol):
-    """A server of ``socketserver`` that notes each turn of its loop, on the monotonic clock."""
+    """A server that notes each turn of its loop, on the monotonic clock."""
 
-    turned_at: float
+    @property
+    def turned_at(self) -> float: ...
 
 
 class Watchdog:

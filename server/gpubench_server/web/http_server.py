@@ -22,14 +22,20 @@ _END_SECONDS = 1
 """For responses that are under way at the end."""
 
 
+class _Turning(uvicorn.Server):
+    turned_at = math.inf
+    """When the loop last came round, on the monotonic clock."""
+
+    async def on_tick(self, counter: int) -> bool:
+        self.turned_at = time.monotonic()
+        return await super().on_tick(counter)
+
+
 class WebServer:
     """Serves an ASGI application on one address; it listens once constructed. Raises ``CannotListen``.
 
     ``ending`` is set when it shuts down: responses without an end of their own watch it.
     """
-
-    turned_at = math.inf
-    """When the loop last came round, on the monotonic clock."""
 
     def __init__(
         self,
@@ -57,11 +63,13 @@ class WebServer:
             headers=[("connection", "close")],
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             timeout_graceful_shutdown=_END_SECONDS,
-            callback_notify=self._turn,
-            timeout_notify=0,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Turning(config)
         self.socket = listening_socket(address)
+
+    @property
+    def turned_at(self) -> float:
+        return self._server.turned_at
 
     def serve_forever(self, poll_seconds: float) -> None:
         """Until ``shutdown``; uvicorn looks for it ten times a second, whatever ``poll_seconds`` is."""
@@ -89,10 +97,6 @@ class WebServer:
         finally:
             self._gates.abort_all()
             await asyncio.sleep(0)  # for the sockets to be closed
-
-    async def _turn(self) -> None:
-        """Called about once a second."""
-        self.turned_at = time.monotonic()
 
     def _gate(self, **parts: Any) -> Gate:
         return Gate(self._gates, lambda: H11Protocol(**parts))

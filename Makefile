@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement platforms races bench units cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement platforms races bench browser fuzz-api units cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -62,6 +62,19 @@ races: setup
 bench: setup
 	@$(BIN)/python bench/service.py
 	@$(BIN)/python bench/socket_pairs.py
+
+# The page in a real browser, which not every machine has: chromium comes from the system's packages.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	    { test $$(id -u) = 0 && apt-get install -y chromium || sudo apt-get install -y chromium; }
+	@tools/setup.sh $(VENV) server,opencl,report,test,browser
+	$(BIN)/python -m pytest tests/browser
+
+# The HTTP API under requests that schemathesis makes from its description, in an environment of its own.
+fuzz-api: setup
+	@test -x build/schemathesis/bin/schemathesis || python3 -m venv build/schemathesis
+	@build/schemathesis/bin/pip install --quiet schemathesis
+	@$(BIN)/python bench/fuzz_api.py build/schemathesis/bin/schemathesis
 
 # PyCUDA has no wheels: build one, without a toolkit, and install the CUDA runtime with it.
 cuda: setup

@@ -13,7 +13,7 @@ if [ "${1:-}" = --offline ]; then offline=1; shift; fi
 python=${PYTHON:-python3}
 
 export PYTHONPATH=$PWD:$PWD/clients:$PWD/server${PYTHONPATH:+:$PYTHONPATH}
-needed="msgspec numpy platformdirs prometheus_client pycuda pynvml pytest rich"
+needed="msgspec numpy platformdirs prometheus_client starlette uvicorn jinja2 pycuda pynvml pytest rich"
 case " $* " in
 *" --plan "*)
     needed="msgspec numpy platformdirs"

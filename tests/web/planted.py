@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from gpubench_server.device_registry import KnownDevices
 
 from gpubench.results.document import RunDocument
 from gpubench.results.store import FILE_NAME, Store
 from tests.documents import document, measurement, rtx_5090
+from tests.server.embedded import EmbeddedServer
 
 HOSTILE = "<script>alert('gpubench')</script>\u202e\x1b[31m&amp;\" onload=\"alert(1)"
 """The name of a device: markup, a right-to-left mark, a control sequence, an end of an attribute."""
@@ -52,3 +56,14 @@ def plant(directory: Path) -> dict[str, RunDocument]:
         database.execute("UPDATE runs SET document = x'7b7d' WHERE run_id = ?", (DAMAGED,))
     database.close()
     return {run.run_id: run for run in runs}
+
+
+@contextmanager
+def with_gpu(directory: Path) -> Iterator[tuple[str, int]]:
+    """A server that knows a GPU, which nothing is asked of."""
+    with EmbeddedServer(directory) as embedded:
+        with embedded.connect() as client:
+            client.ask("devices")
+        registry = embedded.server._registry
+        registry._known = KnownDevices([rtx_5090()], [], registry.known.at)
+        yield "127.0.0.1", int(embedded.server.http_url.rpartition(":")[2])

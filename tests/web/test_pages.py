@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
 
 import pytest
-from gpubench_server.device_registry import KnownDevices
 
 from gpubench.results.kept import read_kept
-from tests.documents import rtx_5090
 from tests.running import PATIENCE_SECONDS, long
-from tests.server.embedded import EmbeddedServer
 from tests.web.conftest import Filled
-from tests.web.planted import DAMAGED, GOOD, HOSTILE, ODD, SLOW, plant
+from tests.web.planted import DAMAGED, GOOD, HOSTILE, ODD, SLOW, plant, with_gpu
 
 
 class Page(HTMLParser):
@@ -176,17 +172,6 @@ def test_a_run_is_watched_without_a_script_and_no_report_disturbs_it(filled: Fil
         assert (status, headers["retry-after"]) == (503, "10")
         assert "would disturb it" in Page(text).words
         assert "has not finished" in page_of(filled, f"/compare?run={running}", 400).words
-
-
-@contextmanager
-def with_gpu(directory: Path) -> Iterator[tuple[str, int]]:
-    """A server that knows a GPU, which nothing is asked of."""
-    with EmbeddedServer(directory) as embedded:
-        with embedded.connect() as client:
-            client.ask("devices")
-        registry = embedded.server._registry
-        registry._known = KnownDevices([rtx_5090()], [], registry.known.at)
-        yield "127.0.0.1", int(embedded.server.http_url.rpartition(":")[2])
 
 
 def test_a_device_is_shown_against_theory_and_generations(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""A browser, and pages in it that may not complain, fail, or ask for anything from elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.web.conftest import Filled, filled  # noqa: F401 - a fixture
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert chromium, "these tests need chromium: `make browser` installs it"
+    with sync_playwright() as playwright:
+        # Its own sandbox does not work as root in a container; it opens no page but ours.
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[OpenPage]:
+    """Opens an address in a new window; ``options`` are those of Playwright's ``new_context``."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(url: str, **options: Any) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                complaints.append(request.url)
+                if urlsplit(request.url).netloc not in ("", urlsplit(url).netloc)
+                else None
+            ),
+        )
+        response = page.goto(url, wait_until="load")
+        assert response is not None and response.ok
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="package")
+def root(filled: Filled) -> str:  # noqa: F811
+    host, port = filled.server.http
+    return f"http://{host}:{port}"

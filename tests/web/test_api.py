@@ -44,6 +44,7 @@ ANSWERS = [
     ("/compare", f"/compare?run={SLOW}&run={GOOD}", 200),
     ("/compare", "/compare", 400),
     ("/compare", "/compare?run=none", 404),
+    ("/compare", f"/compare?run={GOOD}&pool=yes", 400),
 ]
 
 

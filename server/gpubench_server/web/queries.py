@@ -31,4 +31,7 @@ def chosen(request: Request) -> tuple[list[str], bool]:
     run_ids = list(dict.fromkeys(request.query_params.getlist("run")))
     if len(run_ids) > MAX_COMPARED:
         raise InvalidParameters(f"at most {MAX_COMPARED} runs can be compared at once, not {len(run_ids)}")
-    return run_ids, request.query_params.get("pool") == "1"
+    pool = request.query_params.get("pool", "0")
+    if pool not in ("0", "1"):
+        raise InvalidParameters(f"pool must be 0 or 1 (runs of one device are one side), not {pool[:40]!r}")
+    return run_ids, pool == "1"

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from gpubench.requests import Identifier, RequestedRun
+from gpubench.results.history import MAX_POINTS
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 from gpubench.results.run_state import RunState
 
@@ -29,7 +30,9 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 ServerState = Literal["ready", "draining", "no_device", "no_store"]
 
-Method = Literal["hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results"]
+Method = Literal[
+    "hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results", "history"
+]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +78,15 @@ class RunIdParams(_Strict, frozen=True):
 class ResultsParams(_Strict, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
     device: Identifier | None = None
+
+
+class HistoryParams(_Strict, frozen=True):
+    """The newest ``limit`` figures. ``device`` is an id, an alias or a name; ``since`` a time in ISO 8601."""
+
+    device: Identifier | None = None
+    benchmark: Identifier | None = None
+    since: Annotated[str, Meta(max_length=40)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_POINTS)] = 1000
 
 
 class Limits(_Tolerant, frozen=True):
@@ -178,5 +190,6 @@ PARAMETERS: dict[str, type[msgspec.Struct]] = {
     "status": NoParams,
     "result": RunIdParams,
     "results": ResultsParams,
+    "history": HistoryParams,
 }
 """Every method and its parameters; the server has exactly these methods."""

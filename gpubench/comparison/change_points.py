@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
-from gpubench.measure.statistics import median, percentile
+from gpubench.measure.statistics import autocorrelation, median, percentile
 
 MINIMUM_EFFECT = 0.005
 """A smaller change is not reported, however sure it is: as for verdicts on runs."""
@@ -63,7 +63,7 @@ _MIN_BLOCKS = 64
 
 _MOST_CORRELATED = 0.95
 
-_SHORTNESS = 1.0
+_SHORTNESS = 2.0
 """A correlation estimated from n values is raised by this over n: simulated series asked for it."""
 
 _NOT_TRIMMED = 0.9
@@ -110,7 +110,7 @@ def find_changes(values: Sequence[float], level: float = FALSE_ALARM_RATE) -> li
         raise ValueError(f"the level must be one of {_LEVELS}, not {level}")
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError("the values must be above 0 and finite")
-    size = -(-len(values) // MAX_VALUES)
+    size = max(-(-len(values) // MAX_VALUES), 1)
     blocks = [median(values[start : start + size]) for start in range(0, len(values), size)]
     logs = [math.log(value) for value in blocks]
     whole = _test(logs, level)
@@ -172,7 +172,17 @@ def _test(logs: Sequence[float], level: float) -> _Test | None:
         return None
     drop = _POSITION_DROP * inflation * (1 - explained[at]) / count
     near = [k for k, share in explained.items() if explained[at] - share <= drop]
-    return _Test(at, reached[-1], _drifts(logs, residuals), near[0], near[-1], inflation)
+    first, last = near[0], near[-1]
+    at = _sharpest(logs, at, first, last)
+    return _Test(at, reached[-1], _drifts(logs, _without_step(logs, at)), first, last, inflation)
+
+
+def _sharpest(logs: Sequence[float], at: int, first: int, last: int) -> int:
+    """The position from ``first`` to ``last`` at which the step leaves least; ranks hardly tell them apart."""
+    before, after = median(logs[:at]), median(logs[at:])
+    gains = itertools.accumulate(abs(y - before) - abs(y - after) for y in logs[first:last])
+    costs = [0.0, *gains]
+    return first + costs.index(min(costs))
 
 
 def _critical(count: int) -> tuple[float, ...]:
@@ -214,13 +224,17 @@ def _inflation(scores: Sequence[float]) -> float:
 
 
 def _correlated(values: Sequence[float]) -> tuple[float, float]:
-    """Variance and lag-1 correlation, 0 or more, as differences of first and second neighbours show them."""
+    """Variance and lag-1 correlation, 0 or more, without what shifts and drifts add to them.
+
+    Of two estimates the lower one: the usual one is more precise, the one from differences is not misled.
+    """
     near, far = (
         _trimmed_squares([b - a for a, b in zip(values, values[lag:], strict=False)]) for lag in (1, 2)
     )
     if near == 0:
         return 0.0, 0.0
-    r = min(max(far / near - 1 + _SHORTNESS / len(values), 0.0), _MOST_CORRELATED)
+    r = min(far / near - 1, autocorrelation(values)) + _SHORTNESS / len(values)
+    r = min(max(r, 0.0), _MOST_CORRELATED)
     return near / 2 / (1 - r), r
 
 

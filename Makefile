@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement races bench units cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement platforms races bench units cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -41,6 +41,13 @@ peers: setup
 agreement: setup
 	@$(BIN)/python bench/agreement.py
 
+# Every benchmark on every OpenCL driver here: PoCL, Intel's runtime from PyPI in an environment of its own, and what
+# the system has, such as rusticl. The table is in docs/opencl.md.
+platforms: setup
+	@test -x build/platforms/bin/pip || python3 -m venv build/platforms
+	@build/platforms/bin/pip install --quiet intel-opencl-rt intel-cmplr-lib-rt
+	@$(BIN)/python bench/platforms.py build/platforms
+
 # The units in contrib/systemd by systemd's own check, which needs systemd; gpubench itself need not be installed.
 units:
 	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
@@ -62,7 +69,7 @@ cuda: setup
 	@PIP_FIND_LINKS="$(abspath $(VENV))/wheels $$PIP_FIND_LINKS" tools/setup.sh $(VENV) server,opencl,cuda
 
 # On a machine with a GPU, network or none: its tests, the suite twice, and copies by others in turns with ours.
-# ARGUMENTS are those of tools/gpu-check.sh, such as --offline.
+# ARGUMENTS are those of tools/gpu-check.sh: --offline, --plan (what it would do, with times), --budget SECONDS.
 gpu-check:
 	@tools/gpu-check.sh $(VENV) $(ARGUMENTS)
 
@@ -70,7 +77,7 @@ setup:
 	@tools/setup.sh $(VENV) server,opencl
 
 setup-test:
-	@tools/setup.sh $(VENV) server,opencl,test
+	@tools/setup.sh $(VENV) server,opencl,report,test
 
 clean:
 	rm -rf $(VENV) build dist demo bench/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

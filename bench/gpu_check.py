@@ -1,72 +1,50 @@
 """``make gpu-check``: the suite on this machine's GPU beside what else copies memory here, and a result.
 
-    python bench/gpu_check.py [--output FOLDER] [--only STEP ...] [--footprint BYTES] [--rounds N] [--pairs N]
-                              [--target RATIO] [--deadline SECONDS]
+    python bench/gpu_check.py [--plan] [--budget SECONDS] [--fresh] [--output FOLDER] [--only STEP ...]
+                              [--footprint BYTES] [--rounds N] [--pairs N] [--target RATIO]
+                              [--deadline SECONDS]
 
-The steps, in this order: ``stream``, the suite twice, each time in a process of its own; ``copies`` in turns
-with those of the driver, torch and cupy (gpu_copies.py); ``shapes``, a wide grid of access shapes beside the
-tuner's (shapes.py); every other benchmark by its name, each in a run of its own, so that a lost device costs
-one; ``pairs``, the figure through the socket beside the one in process (socket_pairs.py). What was measured
-is in FOLDER after each step: ``stream-1.json``, ``stream-2.json``, ``copies.json``, ``shapes.json``,
-``beside.jsonl`` with a run document in each line, ``socket_pairs.json``, ``table.md``.
+``--plan`` prints the steps with their times, and does nothing. Each step is a process of its own, so that a
+lost device costs one, and leaves its document in FOLDER: a run document, or what its script printed. A step
+that has its document, of this GPU and these kernels, is not run again: who was interrupted, or ran out of
+``--budget``, calls it again, and ``--fresh`` begins anew. ``table.md`` says what was found so far.
 
-Exits with 1 where something failed or a figure is not verified, above theory, different in the second
-process, or below a peer's, and with 2 where there is no GPU.
+Exits with 1 if something failed or a figure is not verified, above theory, different in the second process,
+or below a peer's; with 2 if there is no GPU, and with 3 if all is well and the budget was too small for some
+steps.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from gpu_steps import Step, plan, steps
+from gpu_table import Table, differences, mistakes, rows
 from gpubench_client.local import LocalClient
 
-from gpubench.benchmarks.registry import BENCHMARKS, STREAM
+from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.errors import GpubenchError
+from gpubench.kernels.source import source_hash
 from gpubench.requests import BenchmarkRequest
-from gpubench.results.document import RunDocument, encode_document
+from gpubench.results.document import RunDocument, decode_document, encode_document
 from gpubench.results.machine import DeviceInfo
-
-MAX_DIFFERENCE_RATIO = 0.005
-"""Between two processes."""
-
-MAX_SHAPES_SECONDS = 900
-"""Six passes or more of 3000 shapes: 20 s at 4 TB/s, five minutes at 300 GB/s; and some 500 programs, each
-0.1 s of one core where none is kept yet."""
-
-MAX_PAIR_SECONDS = 10
-"""Of a run through the socket and one in process, each with the wait for an idle GPU."""
 
 CLEAN_UP_SECONDS = 15
 """For a script that is over its deadline, to end what it started."""
 
+COMPLETE = ("ok", "unverified")
+"""Outcomes of a run that was not cut short: another try would find the same."""
 
-class Table:
-    """``table.md``, whole after each step: whoever ends this program leaves what was told until then."""
-
-    def __init__(self, path: Path, title: str) -> None:
-        self._path = path
-        self._title = title
-        self._said: list[str] = []
-        self.mistakes: list[str] = []
-        self.tell([])
-
-    @property
-    def text(self) -> str:
-        return "\n".join([self._title, *self._said, "", *(f"- WRONG: {each}" for each in self.mistakes), ""])
-
-    def tell(self, lines: Sequence[str], mistakes: Sequence[str] = ()) -> None:
-        if lines:
-            self._said += ["", *lines]
-        self.mistakes += mistakes
-        part = self._path.with_suffix(".part")
-        part.write_text(self.text)
-        part.replace(self._path)
+ROOT = Path(__file__).parents[1]
+SCRIPTS = {"copies": "gpu_copies.py", "shapes": "shapes.py", "pairs": "socket_pairs.py"}
 
 
 class Check:
@@ -75,81 +53,138 @@ class Check:
     def __init__(self, gpu: DeviceInfo, options: argparse.Namespace) -> None:
         self._gpu = gpu
         self._options = options
-        title = f"# {gpu.name}, {gpu.runtime_version}, driver {gpu.driver}"
-        self.table = Table(options.output / "table.md", title)
-        self._beside = options.output / "beside.jsonl"
-        self._beside.unlink(missing_ok=True)
+        self._begin = time.monotonic()
+        self._runs: dict[str, RunDocument] = {}
+        self.left_out: list[str] = []
+        self.table = Table(
+            options.output / "table.md", f"# {gpu.name}, {gpu.runtime_version}, driver {gpu.driver}"
+        )
 
-    def stream(self) -> None:
-        runs = []
-        for number in (1, 2):
-            document = self._run("stream", target_ratio=self._options.target)
-            if document is None:
-                continue
-            self._options.output.joinpath(f"stream-{number}.json").write_bytes(encode_document(document))
-            runs.append(document)
-            self.table.tell([f"Process {number}:", "", *rows(document)])
-        if len(runs) == 2:
-            self.table.tell([], differences(*runs))
+    def take(self, step: Step) -> None:
+        """Its document if there is one, else the step itself if there is time for it."""
+        begin = time.monotonic()
+        print(f"gpu-check: {step.name}", end="", file=sys.stderr, flush=True)
+        left = self._left_seconds()
+        if is_done(step, self._options.output, self._gpu.id):
+            how = "done before"
+            self._tell_kept(step)
+        elif left < step.seconds:
+            how = "left out"
+            self.left_out.append(step.name)
+            self.table.tell([
+                f"- {step.name} is left out: it takes about {step.seconds:.0f} s, and {left:.0f} s are left"
+            ])  # fmt: skip
+        else:
+            self._run(step) if step.kind == "run" else self._script(step)
+            how = f"{time.monotonic() - begin:.1f} s"
+        print(f", {how}", file=sys.stderr, flush=True)
 
-    def copies(self) -> None:
-        rounds = ["--rounds", self._options.rounds]
-        self._script("gpu_copies.py", self._gpu.id, *rounds, *self._footprint)
+    def _left_seconds(self) -> float:
+        return float(self._options.budget) - (time.monotonic() - self._begin)
 
-    def shapes(self) -> None:
-        self._script("shapes.py", self._gpu.id, *self._footprint, seconds=MAX_SHAPES_SECONDS)
+    def _tell_kept(self, step: Step) -> None:
+        path = self._options.output / step.document
+        if step.kind == "run":
+            self._tell_run(step, decode_document(path.read_bytes()))
+        else:
+            self._tell_lines(path.read_text().splitlines()[1:])
 
-    def beside(self, name: str) -> None:
-        document = self._run(name)
-        if document is None:
+    def _run(self, step: Step) -> None:
+        """Keeps its document, also that of a run that failed."""
+        name = step.name.partition("-")[0]
+        target = {} if name in BENCHMARKS else {"target_ratio": self._options.target}
+        request = BenchmarkRequest(name, {**target, "footprint_bytes": self._options.footprint})
+        deadline = min(self._options.deadline, self._left_seconds())
+        try:
+            document = LocalClient("cuda").run([request], device=self._gpu.id, deadline_seconds=deadline)
+        except GpubenchError as error:
+            if error.document is None:
+                self.table.tell([], [f"{name} did not run: {error.message}"])
+                return
+            document = error.document
+        self._options.output.joinpath(step.document).write_bytes(encode_document(document))
+        self._tell_run(step, document)
+
+    def _tell_run(self, step: Step, document: RunDocument) -> None:
+        self._runs[step.name] = document
+        self.table.tell([], mistakes(document, step.name.partition("-")[0]))
+        if step.name not in BENCHMARKS:
+            self.table.tell([f"{step.name}:", "", *rows(document)])
+            if len(self._runs.keys() & {"stream-1", "stream-2"}) == 2:
+                self.table.tell([], differences(self._runs["stream-1"], self._runs["stream-2"]))
             return
-        with self._beside.open("ab") as lines:
-            lines.write(encode_document(document) + b"\n")
         said = [f"- {each.benchmark}, {each.name}: {each.text}" for each in document.findings]
         skipped = [each for each in document.measurements if each.status == "skipped"]
         self.table.tell([*said, *(f"- {each.benchmark} is skipped: {each.reason}" for each in skipped)])
 
-    def pairs(self) -> None:
-        pairs = self._options.pairs
-        self._script("socket_pairs.py", pairs, seconds=MAX_PAIR_SECONDS * pairs)
-
-    @property
-    def _footprint(self) -> list[object]:
-        return ["--footprint", self._options.footprint] if self._options.footprint else []
-
-    def _run(self, name: str, **parameters: object) -> RunDocument | None:
-        """Its document, also that of a run that failed; None where it did not come to one."""
-        request = BenchmarkRequest(name, {**parameters, "footprint_bytes": self._options.footprint})
-        try:
-            document = LocalClient("cuda").run(
-                [request], device=self._gpu.id, deadline_seconds=self._options.deadline
-            )
-        except GpubenchError as error:
-            if error.document is None:
-                self.table.tell([], [f"{name} did not run: {error.message}"])
-                return None
-            document = error.document
-        self.table.tell([], mistakes(document, name))
-        return document
-
-    def _script(self, name: str, *arguments: object, seconds: float = 0) -> None:
-        """What a script beside this one prints, even if it does not come to its end in time."""
-        seconds = max(seconds, self._options.deadline)
-        command = [Path(__file__).with_name(name), *arguments, "--output", self._options.output]
+    def _script(self, step: Step) -> None:
+        """What it prints, even if it does not come to its end in time; kept if it does."""
+        seconds = min(max(step.at_most, self._options.deadline), self._left_seconds())
         wrong = []
         with subprocess.Popen(
-            [sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True
+            self._command(step), stdout=subprocess.PIPE, text=True, cwd=ROOT, env=_environment(step)
         ) as process:
             try:
                 said, _ = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
-                wrong = [f"{name} was not over within {seconds:g} s"]
+                wrong = [f"{step.name} was not over within {seconds:.0f} s"]
                 said = _interrupt(process)
         if process.returncode and not wrong:
-            wrong = [f"{name} ended with {process.returncode}; the reason is on stderr"]
-        lines = said.splitlines()
-        wrong += [line.removeprefix("WRONG: ") for line in lines if line.startswith("WRONG: ")]
+            wrong = [f"{step.name} ended with {process.returncode}; the reason is on stderr"]
+        if step.kind == "tests":
+            print(said, file=sys.stderr)
+            said = "- " + (said.splitlines() or ["the tests said nothing"])[-1].strip("= ")
+        self._tell_lines([*said.splitlines(), *(f"WRONG: {each}" for each in wrong)])
+        if not process.returncode:
+            kept = self._options.output / step.document
+            kept.write_text(f"{_made_by(self._gpu.id)}\n{said}\n")
+
+    def _tell_lines(self, lines: Sequence[str]) -> None:
+        wrong = [line.removeprefix("WRONG: ") for line in lines if line.startswith("WRONG: ")]
         self.table.tell([line for line in lines if not line.startswith("WRONG: ")], wrong)
+
+    def _command(self, step: Step) -> list[str]:
+        options = self._options
+        if step.kind == "tests":
+            # Plugins that happen to be on the machine, and warnings of theirs, are not ours to test.
+            pytest = ["-m", "pytest", "-vv", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+            return [sys.executable, *pytest, "--tb=short", "tests/gpu"]
+        footprint = ["--footprint", options.footprint] if options.footprint else []
+        arguments: dict[str, list[object]] = {
+            "copies": [self._gpu.id, "--rounds", options.rounds, *footprint],
+            "shapes": [self._gpu.id, *footprint],
+            "pairs": [options.pairs],
+        }
+        script = Path(__file__).with_name(SCRIPTS[step.name])
+        return [
+            sys.executable,
+            str(script),
+            *map(str, arguments[step.name]),
+            "--output",
+            str(options.output.resolve()),
+        ]
+
+
+def _environment(step: Step) -> dict[str, str]:
+    return {**os.environ, **({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if step.kind == "tests" else {})}
+
+
+def _made_by(gpu_id: str) -> str:
+    return f"<!-- {gpu_id}, kernels {source_hash()} -->"
+
+
+def is_done(step: Step, folder: Path, gpu_id: str | None) -> bool:
+    """Whether its document is there, complete, of these kernels, and of this GPU if that is known."""
+    with contextlib.suppress(OSError, GpubenchError, UnicodeDecodeError):
+        path = folder / step.document
+        if step.kind != "run":
+            line = path.read_text().partition("\n")[0]
+            return line == _made_by(gpu_id) if gpu_id else line.endswith(_made_by("").partition(",")[2])
+        run = decode_document(path.read_bytes())
+        same = run.environment is not None and run.environment.kernel_source_hash == source_hash()
+        ours = gpu_id is None or (run.device is not None and run.device.id == gpu_id)
+        return same and ours and run.outcome in COMPLETE
+    return False
 
 
 def _interrupt(process: subprocess.Popen[str]) -> str:
@@ -162,54 +197,13 @@ def _interrupt(process: subprocess.Popen[str]) -> str:
         return process.communicate()[0]
 
 
-def mistakes(run: RunDocument, name: str) -> list[str]:
-    """Each once, however many points of a curve have it."""
-    found = [f"{name} ended as {run.outcome}: {run.error.message if run.error else None}"]
-    found = [] if run.outcome == "ok" else found
-    for each in run.measurements:
-        if not each.verified and each.status != "skipped":
-            found.append(f"{each.benchmark} is not verified: {each.reason}")
-        if "over_theory" in each.flags:
-            found.append(f"{each.benchmark} is above theory")
-    return list(dict.fromkeys(found))
-
-
-def differences(first: RunDocument, second: RunDocument) -> list[str]:
-    """Of medians whose intervals do not meet."""
-    again = {each.benchmark: each.bandwidth_bytes_per_second for each in second.measurements}
-    pairs = [
-        (each.benchmark, each.bandwidth_bytes_per_second, again.get(each.benchmark))
-        for each in first.measurements
-    ]
-    return [
-        f"{name} differs by {b.median / a.median - 1:+.2%} between two processes"
-        for name, a, b in pairs
-        if a and b and max(a.low, b.low) > min(a.high, b.high)
-        if abs(b.median / a.median - 1) > MAX_DIFFERENCE_RATIO
-    ]
-
-
-def rows(run: RunDocument) -> list[str]:
-    said = ["| benchmark | GB/s | of theory | interval | flags |", "|---|---|---|---|---|"]
-    for each in run.measurements:
-        summary, share = each.bandwidth_bytes_per_second, each.efficiency_ratio.nominal
-        if summary is None:
-            said.append(f"| {each.benchmark} | {each.status}: {each.reason} | | | |")
-            continue
-        half = (summary.high - summary.low) / 2 / summary.median
-        said.append(
-            f"| {each.benchmark} | {summary.median / 1e9:.1f} | {f'{share:.1%}' if share else 'unknown'} | "
-            f"±{half:.2%} | {', '.join(each.flags)} |"
-        )
-    return said
-
-
-BESIDE = [name for name in BENCHMARKS if name not in STREAM]
-STEPS = ["stream", "copies", "shapes", *BESIDE, "pairs"]
-
-
 def main() -> int:
     options = _options()
+    chosen = [step for step in steps(options.pairs) if options.only is None or step.name in options.only]
+    if options.plan:
+        done = {step.name for step in chosen if not options.fresh and is_done(step, options.output, None)}
+        print("\n".join(plan(chosen, done, options.budget if options.budget < 1e9 else None)))
+        return 0
     options.output.mkdir(parents=True, exist_ok=True)
     found = LocalClient("cuda").devices()
     gpus = [each for each in found.devices if not each.unavailable]
@@ -217,28 +211,30 @@ def main() -> int:
         reasons = [each.unavailable for each in found.devices] + [each.reason for each in found.runtimes]
         print("gpu-check: no GPU:", *filter(None, reasons), file=sys.stderr)
         return 2
+    if options.fresh:
+        for step in chosen:
+            options.output.joinpath(step.document).unlink(missing_ok=True)
     check = Check(gpus[0], options)
-    suite: dict[str, Callable[[], None]] = {
-        "stream": check.stream,
-        "copies": check.copies,
-        "shapes": check.shapes,
-        "pairs": check.pairs,
-    }
-    for step in STEPS:
-        if step not in options.only or (step == "pairs" and not options.pairs):
-            continue
-        begin = time.monotonic()
-        print(f"gpu-check: {step}", end="", file=sys.stderr, flush=True)
-        suite[step]() if step in suite else check.beside(step)
-        print(f", {time.monotonic() - begin:.1f} s", file=sys.stderr, flush=True)
+    for step in chosen:
+        check.take(step)
     print(check.table.text)
-    return 1 if check.table.mistakes else 0
+    if check.left_out:
+        print(f"gpu-check: left out: {', '.join(check.left_out)}; call it again to go on", file=sys.stderr)
+    return 1 if check.table.mistakes else 3 if check.left_out else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the suite on this machine's GPU, beside its peers")
+    parser.add_argument(
+        "--plan", action="store_true", help="print the steps with their times, and do nothing"
+    )
+    parser.add_argument(
+        "--budget", type=float, default=1e9, help="seconds for all steps; no limit unless given"
+    )
+    parser.add_argument("--fresh", action="store_true", help="run steps again that have their document")
     parser.add_argument("--output", type=Path, default=Path("build/gpu-check"))
-    parser.add_argument("--only", nargs="+", choices=STEPS, default=STEPS, metavar="STEP", help="not all")
+    names = [step.name for step in steps(1)]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="STEP", help="not all")
     parser.add_argument(
         "--footprint", type=int, help="bytes, of all but the pairs; each one's usual unless given"
     )

@@ -108,7 +108,7 @@ def grid(info: DeviceInfo, access: Access) -> list[Shape]:
             (128, 256, 512, 1024),
             ("grid", "tile"),
             streaming,
-            (None, 1, 2, 4, 8, 16, 32),
+            (None, 1, 2, 3, 4, 8, 16, 32),
         )
     shapes = (Shape(*row, groups=units * each if each else None) for *row, each in every)
     return [shape for shape in shapes if _may_be(shape)]

@@ -24,7 +24,9 @@
     |   +-- Cancelled
     |   +-- NoSuchDevice
     |   +-- DeviceLost
+    |   +-- DeviceInUse               another program has it to itself
     |   +-- OutOfDeviceMemory
+    |   +-- Unsupported               the device cannot do what a benchmark needs
     |   +-- VerificationFailed
     |   +-- DeadlineExceeded
     |   +-- BenchmarkFailed           some benchmark of the run failed
@@ -167,8 +169,16 @@ class DeviceLost(RunError):
     code, kind, retryable = -32021, "device_lost", True
 
 
+class DeviceInUse(RunError):
+    code, kind, retryable = -32025, "device_in_use", True
+
+
 class OutOfDeviceMemory(RunError):
     code, kind = -32022, "out_of_device_memory"
+
+
+class Unsupported(RunError):
+    code, kind = -32603, "unsupported"
 
 
 class VerificationFailed(RunError):

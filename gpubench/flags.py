@@ -78,7 +78,7 @@ FLAGS: dict[Flag, FlagInfo] = {
     # A GeForce clocks its memory down for CUDA work whatever its modules: the efficiency stays the board's.
     "clock_limited": FlagInfo(
         "The memory ran well below its nominal clock.",
-        "Read the fraction at the live clock beside the nominal one. Do not lock the clocks for it.",
+        "Read the fraction at the live clock too. Unlock a locked memory clock: nvidia-smi -rmc.",
         frozenset({"slows"}),
     ),
     "power_limited": FlagInfo(

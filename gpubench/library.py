@@ -17,6 +17,7 @@ from gpubench.errors import InvalidParameters, MissingDependency, from_wire
 from gpubench.executor.prepare import prepare_run
 from gpubench.report.formats import RUN_FORMATS, format_of
 from gpubench.report.markdown import render_markdown
+from gpubench.report.subject import Subject
 from gpubench.report.theory import TheoryReport, describe_theory
 from gpubench.requests import BenchmarkRequest, RequestedRun, StatedMemory
 from gpubench.results import document as stored
@@ -79,7 +80,7 @@ class RunDocument(stored.RunDocument, frozen=True, kw_only=True):
         The file is there whole or not at all, and one that was there before stays until then. Raises
         ``OSError``, and ``InvalidParameters`` for an ending other than these.
         """
-        data = format_of(os.fsdecode(path), RUN_FORMATS).render([self], None)
+        data = format_of(os.fsdecode(path), RUN_FORMATS).render(Subject.of([self]))
         write_file(Path(path), data)
 
     def _repr_markdown_(self) -> str:

@@ -52,8 +52,12 @@ class RequestedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
 
 class PlannedBenchmark(msgspec.Struct, frozen=True, kw_only=True):
-    """One benchmark of a run, its suite expanded and its parameters checked and complete."""
+    """One benchmark of a run, its suite expanded and its parameters checked and complete.
+
+    ``stated`` are the names of those that the request states.
+    """
 
     name: str
     parameters: dict[str, Any]
     default_parameters: bool
+    stated: list[str] = msgspec.field(default_factory=list)

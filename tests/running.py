@@ -80,8 +80,13 @@ def state(pid: int) -> str:
 class Lines:
     """A client that sends what it is told, right or wrong, and reads line by line."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.socket = socket.create_connection(address, PATIENCE_SECONDS)
+    def __init__(self, address: tuple[str, int] | Path) -> None:
+        if isinstance(address, Path):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(PATIENCE_SECONDS)
+            self.socket.connect(str(address))
+        else:
+            self.socket = socket.create_connection(address, PATIENCE_SECONDS)
         self.reader = self.socket.makefile("rb")
         self.notifications: list[dict[str, Any]] = []
 
@@ -167,7 +172,7 @@ class Lines:
 
 
 class RunningServer:
-    """``gpubench-server`` on free ports; its log is kept."""
+    """``gpubench-server`` on free ports, or where a ``--listen`` says; its log is kept."""
 
     def __init__(
         self,
@@ -183,8 +188,8 @@ class RunningServer:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gpubench_server"),
-                *("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"),
-                *("--data-dir", str(data_directory), "--runtime", "opencl"),
+                *(() if "--listen" in options else ("--listen", "tcp://127.0.0.1:0")),
+                *("--http", "127.0.0.1:0", "--data-dir", str(data_directory), "--runtime", "opencl"),
                 *settings,
                 *options,
             ],
@@ -200,7 +205,10 @@ class RunningServer:
             self.kill()
             raise RuntimeError(f"the server did not start: {self.log}")
         words = next(line for line in self.log if "listening on" in line).split()
-        self.tcp, self.http = (_address(url) for url in words if "://" in url)
+        self.urls = [word.strip(",") for word in words if "://" in word]
+        """What it listens on, the HTTP port last."""
+        self.tcp = next((_address(url) for url in self.urls if url.startswith("tcp://")), ("", 0))
+        self.http = _address(self.urls[-1])
 
     def __enter__(self) -> RunningServer:
         return self

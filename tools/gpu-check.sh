@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# gpu-check.sh VENV [--offline] [ARGUMENT ...]: the tests that need a GPU, then bench/gpu_check.py with these
-# arguments, whatever the tests said; ends with an error if either failed.
+# gpu-check.sh VENV [--offline] [ARGUMENT ...]: bench/gpu_check.py with these arguments; with --plan it prints
+# what that would do, with times, and needs no GPU.
 #
-# Runs with the Python at hand ($PYTHON, else python3) where that has all that is needed, so that a machine
+# Runs with the Python at hand ($PYTHON, else python3) if that has all that is needed, so that a machine
 # without network can be prepared by others; else it installs into VENV, which needs the package registry and
 # g++. With --offline it installs nothing: it prints what is missing and ends with 2.
 set -euo pipefail
@@ -13,10 +13,15 @@ if [ "${1:-}" = --offline ]; then offline=1; shift; fi
 python=${PYTHON:-python3}
 
 export PYTHONPATH=$PWD:$PWD/clients:$PWD/server${PYTHONPATH:+:$PYTHONPATH}
+needed="msgspec numpy platformdirs prometheus_client pycuda pynvml pytest rich"
+case " $* " in
+*" --plan "*)
+    needed="msgspec numpy platformdirs"
+    if [ -x "$venv/bin/python" ]; then python=$venv/bin/python; fi ;;
+esac
 missing() {
-    "$1" -c 'import importlib.util as util; print(*(name for name in
-("msgspec", "numpy", "platformdirs", "prometheus_client", "pycuda", "pynvml", "pytest", "rich")
-if not util.find_spec(name)))'
+    "$1" -c 'import importlib.util as util, sys; print(*(name for name in sys.argv[1:]
+if not util.find_spec(name)))' $needed
 }
 
 lacks=$(missing "$python")
@@ -30,10 +35,4 @@ elif [ -n "$lacks" ]; then
     "$python" -m pip install --quiet pytest
 fi
 
-status=0
-# At the limit ^C ends pytest, which then still tells what failed. Plugins that happen to be on the machine, and
-# warnings of theirs, are not ours to test.
-PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 timeout --foreground -s INT -k 10 180 \
-    "$python" -m pytest -vv -p no:cacheprovider -o filterwarnings=default --tb=short tests/gpu || status=$?
-"$python" bench/gpu_check.py "$@" || status=$?
-exit "$status"
+exec "$python" bench/gpu_check.py "$@"

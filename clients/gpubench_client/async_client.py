@@ -131,6 +131,10 @@ class AsyncClient:
         params = messages.HistoryParams(device, benchmark, since, limit)
         return await self._ask(lambda protocol: protocol.history(params))
 
+    async def drain(self) -> messages.Draining:
+        """As ``Client.drain``."""
+        return await self._ask(ClientProtocol.drain)
+
     def stream(
         self, benchmarks: BenchmarkNames, *, detach: bool = False, **options: Unpack[SubmitOptions]
     ) -> AsyncGenerator[RunEvent, None]:

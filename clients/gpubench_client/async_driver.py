@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 
-from gpubench_client.steps import Close, Connect, Outcome, Receive, Send, Sleep, Step, Steps, T
+from gpubench_client import sockets
+from gpubench_client.steps import Close, Connect, Outcome, Question, Receive, Send, Sleep, Step, Steps, T
+from gpubench_client.urls import ServerAddress, SocketPath
 
 _RECEIVE_BYTES = 1 << 18
 
@@ -48,6 +50,8 @@ class AsyncDriver:
                 return Outcome(step.seconds)
             case Connect():
                 await self._connect(step)
+            case Question():
+                return await asyncio.to_thread(sockets.ask, step)
             case Close():
                 await self._close()
         return Outcome()
@@ -56,9 +60,7 @@ class AsyncDriver:
         await self._close()
         try:
             async with asyncio.timeout(step.timeout_seconds):
-                self._reader, self._writer = await asyncio.open_connection(
-                    step.host, step.port, limit=_RECEIVE_BYTES
-                )
+                self._reader, self._writer = await _open(step.address)
         except ConnectionError as error:  # asyncio says "Connect call failed" for each of them
             raise type(error)(error.errno, os.strerror(error.errno or 0)) from None
 
@@ -92,3 +94,9 @@ class AsyncDriver:
         writer.transport.abort()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def _open(address: ServerAddress) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(address, SocketPath):
+        return await asyncio.open_unix_connection(address.path, limit=_RECEIVE_BYTES)
+    return await asyncio.open_connection(address.host, address.port, limit=_RECEIVE_BYTES)

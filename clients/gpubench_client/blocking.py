@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import time
 
-from gpubench_client.steps import Close, Connect, Outcome, Receive, Send, Sleep, Step, Steps, T
+from gpubench_client import sockets
+from gpubench_client.steps import Close, Connect, Outcome, Question, Receive, Send, Sleep, Step, Steps, T
 
 _RECEIVE_BYTES = 1 << 18
 
@@ -44,9 +45,9 @@ class BlockingDriver:
                 return Outcome(step.seconds)
             case Connect():
                 self._close()
-                self._socket = socket.create_connection((step.host, step.port), step.timeout_seconds)
-                # Requests are single small writes; waiting to fill a segment only delays them.
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._socket = sockets.connected(step.address, step.timeout_seconds)
+            case Question():
+                return sockets.ask(step)
             case Close():
                 self._close()
         return Outcome()

@@ -27,7 +27,8 @@ from gpubench_client.urls import parse_url
 
 
 class Client:
-    """A server at ``tcp://host[:port]``; connects for the first request, and again after a break.
+    """A server at ``tcp://host[:port]`` or ``unix:///path``; connects for the first request, and again after
+    a break. ``udp://`` and ``unixgram://`` answer only ``ping`` and ``status``.
 
     Use it from one thread. Every method raises ``gpubench.errors.GpubenchError``: what the server
     answered, or ``Unreachable``. A request to a busy server is repeated for ``patience_seconds`` in
@@ -131,3 +132,8 @@ class Client:
         """
         params = messages.HistoryParams(device, benchmark, since, limit)
         return self._driver.run(self._protocol.history(params))
+
+    def drain(self) -> messages.Draining:
+        """Have the server accept no new runs and end after the current ones: only at ``unix://``, for root
+        and the server's own user."""
+        return self._driver.run(self._protocol.drain())

@@ -14,7 +14,7 @@ from gpubench.protocol.session import ClientSession, Event, Failure, Result
 from gpubench.results.progress import Progress
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.steps import Receive, Send, Steps
-from gpubench_client.urls import Address
+from gpubench_client.urls import ServerAddress
 
 if TYPE_CHECKING:
     from gpubench.executor.supervisor import StopRequest
@@ -53,7 +53,7 @@ class Request:
 class Exchange:
     """Requests and answers on one connection. After an exception it takes no further request."""
 
-    def __init__(self, address: Address, answer_timeout_seconds: float) -> None:
+    def __init__(self, address: ServerAddress, answer_timeout_seconds: float) -> None:
         self._address = address
         self._answer_timeout_seconds = answer_timeout_seconds
         self._session = ClientSession()

@@ -19,9 +19,10 @@ from gpubench.results.history import History
 from gpubench.validation import Range, check_range
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.backoff import Backoff
+from gpubench_client.datagrams import ask_by_datagram
 from gpubench_client.exchange import STOP_POLL_SECONDS, Exchange, Request
 from gpubench_client.steps import Close, Connect, Sleep, Steps
-from gpubench_client.urls import Address
+from gpubench_client.urls import ServerAddress
 
 if TYPE_CHECKING:
     from gpubench.executor.supervisor import StopRequest
@@ -47,7 +48,7 @@ class ClientProtocol:
 
     def __init__(
         self,
-        address: Address,
+        address: ServerAddress,
         *,
         connect_timeout_seconds: float,
         answer_timeout_seconds: float,
@@ -108,6 +109,9 @@ class ClientProtocol:
     def history(self, params: messages.HistoryParams) -> Steps[History]:
         return self._ask(Request("history", params))
 
+    def drain(self) -> Steps[messages.Draining]:
+        return self._ask(Request("drain"))
+
     def _ask(self, request: Request) -> Steps[Any]:
         """Ask until there is an answer that does not pass by itself, or patience is over."""
         backoff: Backoff | None = None
@@ -137,6 +141,8 @@ class ClientProtocol:
             yield from _pause(wait_seconds, request.callbacks.stop, passing)
 
     def _ask_once(self, request: Request) -> Steps[Result | Failure | Accepted]:
+        if self._address.datagrams:
+            return (yield from ask_by_datagram(self._address, request, self._connect_timeout_seconds))
         try:
             exchange, refusal = yield from self._connected()
             answer = refusal or (yield from exchange.ask(request))
@@ -156,12 +162,12 @@ class ClientProtocol:
         if self._exchange is not None and (yield from self._exchange.is_usable()):
             return self._exchange, None
         try:
-            yield Connect(self._address.host, self._address.port, self._connect_timeout_seconds)
+            yield Connect(self._address, self._connect_timeout_seconds)
         except (OSError, UnicodeError) as error:  # the latter for a text that is not a host name at all
             reason = getattr(error, "strerror", None) or str(error) or "timed out"
             raise Unreachable(
-                f"no server answers at {self._address}: {reason}; start gpubench-server there, check host "
-                "and port, or leave the server out to measure on this machine"
+                f"no server answers at {self._address}: {reason}; start gpubench-server there, check the "
+                "address, or leave the server out to measure on this machine"
             ) from None
         self._exchange = Exchange(self._address, self._answer_timeout_seconds)
         answer = yield from self._exchange.ask(Request("hello", _HELLO))

@@ -68,8 +68,9 @@ class LocalClient:
             self._workers = tuple(workers.values())
             probed = devices_of(workers)
             chosen = choose(probed.devices, asked.device, probed.runtimes)
-            # The worker that found the device has loaded its runtime already; the others end here.
-            self._slot = slot = WorkerSlot(workers.pop(chosen.runtime), chosen.id)
+            # The worker that found the device has loaded its runtime already; the others end here. If another
+            # driver ended that worker, a new one loads the device's driver alone.
+            self._slot = slot = WorkerSlot(workers.pop(chosen.runtime, None), chosen.id)
         with _ending(slot):
             stop = callbacks.stop or StopRequest()
             callbacks.on_accepted(

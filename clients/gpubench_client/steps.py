@@ -11,13 +11,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, TypeVar
 
+from gpubench_client.urls import ServerAddress
+
 
 @dataclass(slots=True)  # not frozen, which would double what a step costs
 class Connect:
-    """Open a TCP connection, in place of any that is open. Fails with ``OSError`` or ``UnicodeError``."""
+    """Open a connection, in place of any that is open. Fails with ``OSError`` or ``UnicodeError``."""
 
-    host: str
-    port: int
+    address: ServerAddress
     timeout_seconds: float
 
 
@@ -37,6 +38,18 @@ class Receive:
 
 
 @dataclass(slots=True)
+class Question:
+    """Send a datagram from a socket of its own, and wait for one.
+
+    Fails with ``OSError`` or ``UnicodeError``.
+    """
+
+    address: ServerAddress
+    data: bytes
+    timeout_seconds: float
+
+
+@dataclass(slots=True)
 class Sleep:
     seconds: float
 
@@ -46,11 +59,11 @@ class Close:
     """Close the connection, if one is open."""
 
 
-Step = Connect | Send | Receive | Sleep | Close
+Step = Connect | Send | Receive | Question | Sleep | Close
 
 
 class Outcome(NamedTuple):
-    """How long a step took, and what a ``Receive`` got.
+    """How long a step took, and what a ``Receive`` or a ``Question`` got.
 
     ``data`` is empty at the end of the stream, and None if nothing came in time.
     """

@@ -149,6 +149,13 @@ class TransferParameters(Parameters, frozen=True, forbid_unknown_fields=True):
             "or a sixteenth of the host's free memory, is less",
         ),
     ] = 256 * MIB
+    host_nodes: Annotated[
+        Literal["near", "all"],
+        Meta(
+            description="NUMA nodes of the host's memory: near, the one that the device hangs on, or all, "
+            "each a curve of its own"
+        ),
+    ] = "near"
 
 
 class MapParameters(StreamParameters, frozen=True, forbid_unknown_fields=True):

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from gpubench.benchmarks.parameters import Parameters, is_default
-from gpubench.benchmarks.registry import BENCHMARKS, Benchmark
+from gpubench.benchmarks.registry import BENCHMARKS, STREAM, Benchmark
 from gpubench.benchmarks.suites import suites
 from gpubench.errors import InvalidParameters, UnknownBenchmark
 from gpubench.requests import BenchmarkRequest, PlannedBenchmark
+from gpubench.results.machine import DeviceInfo
 from gpubench.validation import convert
 
 MAX_BENCHMARKS = 64
@@ -28,12 +29,14 @@ def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
         asked = BenchmarkRequest(name=request) if isinstance(request, str) else request
         for benchmark, own in _named(asked.name, f"$.params.benchmarks[{index}].name"):
             at = f"$.params.benchmarks[{index}].parameters"
-            parameters = _validated({**own, **asked.parameters}, benchmark, at)
+            stated = {**own, **asked.parameters}
+            parameters = _validated(stated, benchmark, at)
             planned.append(
                 PlannedBenchmark(
                     name=benchmark.name,
                     parameters=msgspec.structs.asdict(parameters),
                     default_parameters=is_default(parameters),
+                    stated=sorted(stated),
                 )
             )
     if len(planned) > MAX_BENCHMARKS:
@@ -42,6 +45,14 @@ def plan(requests: Sequence[BenchmarkRequest | str]) -> list[PlannedBenchmark]:
             path="$.params.benchmarks",
         )
     return planned
+
+
+def for_device(planned: PlannedBenchmark, info: DeviceInfo) -> PlannedBenchmark:
+    """Without 64-bit floating point, elements are float unless the request states what they are."""
+    needs_none = planned.name in STREAM and STREAM[planned.name].integers
+    if info.has_double or needs_none or "dtype" in planned.stated or "dtype" not in planned.parameters:
+        return planned
+    return msgspec.structs.replace(planned, parameters={**planned.parameters, "dtype": "float"})
 
 
 def _validated(parameters: dict[str, Any], benchmark: Benchmark, at: str) -> Parameters:

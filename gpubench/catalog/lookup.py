@@ -150,7 +150,7 @@ def board_for_device(info: DeviceInfo) -> Board | None:
     name = _Spelling.of(info.name)
     found = [row for row in boards() if any(name == _Spelling.of(each) for each in (row.name, *row.aliases))]
     by_id = [row for row in found or boards() if info.pci_device_id in row.pci_device_ids]
-    if found or not _SLICE.search(info.name):
+    if found or not is_slice(info.name):
         found = by_id or found
     if info.bus_width_bits and len(found) > 1:
         found = [row for row in found if row.bus_width_bits == info.bus_width_bits] or found
@@ -160,6 +160,11 @@ def board_for_device(info: DeviceInfo) -> Board | None:
         rate = 2 * info.memory_clock_hz / 1e9
         found = _nearest(found, rate, [row.data_rate_gbit_per_second for row in found])
     return found[0] if len(_peaks(found)) == 1 else None
+
+
+def is_slice(name: str) -> bool:
+    """Whether a device of this name is a part of a board (MIG), or a virtual one (vGPU)."""
+    return _SLICE.search(name) is not None
 
 
 def published_for(board: Board) -> list[PublishedSeries]:

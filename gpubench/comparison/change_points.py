@@ -178,7 +178,7 @@ def _test(logs: Sequence[float], level: float) -> _Test | None:
 
 
 def _sharpest(logs: Sequence[float], at: int, first: int, last: int) -> int:
-    """The position from ``first`` to ``last`` at which the step leaves least; ranks hardly tell them apart."""
+    """Where from ``first`` to ``last`` at which the step leaves least: ranks hardly tell them apart."""
     before, after = median(logs[:at]), median(logs[at:])
     gains = itertools.accumulate(abs(y - before) - abs(y - after) for y in logs[first:last])
     costs = [0.0, *gains]

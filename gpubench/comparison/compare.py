@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpubench.catalog.load import Claim, claims
-from gpubench.catalog.theory import per_module_bytes_per_second, per_pin_bits_per_second
+from gpubench.catalog.theory import per_module_bytes_per_second, per_pin_bits_per_second, upper_limit
 from gpubench.comparison.curves import Curve, curves, parameters_apart, told_apart
 from gpubench.comparison.references import (
     Projection,
@@ -157,9 +157,16 @@ def not_allowed(theory: Theory | None) -> tuple[str, ...]:
     return NOT_ALLOWED + (NOT_ALLOWED_HBM if is_of(theory, "HBM") else ())
 
 
-def flags_of(measurement: Measurement, nominal_ratio: float | None) -> tuple[Flag, ...]:
-    """The measurement's flags, and ``over_theory`` if the figure is above theory without having the flag."""
-    over: tuple[Flag, ...] = ("over_theory",) if nominal_ratio and nominal_ratio > 1 else ()
+def flags_of(
+    measurement: Measurement, nominal_ratio: float | None, live_clock_ratio: float | None
+) -> tuple[Flag, ...]:
+    """The measurement's flags, and ``over_theory`` if the figure is above theory without having the flag.
+
+    Overclocked memory may exceed the nominal peak, and not that of its live clock.
+    """
+    live = 1 / live_clock_ratio if live_clock_ratio else None
+    limit = upper_limit(1 / nominal_ratio, live) if nominal_ratio else None
+    over: tuple[Flag, ...] = ("over_theory",) if limit and limit < 1 else ()
     return ordered((*measurement.flags, *over))
 
 
@@ -174,13 +181,14 @@ def _result(
     median = summary.median
     capacity = document.device.memory_bytes if document.device else None
     nominal = median / theory.peak_bytes_per_second if theory else None
-    flags = flags_of(measurement, nominal)
+    live = _live_clock_ratio(measurement, theory)
+    flags = flags_of(measurement, nominal, live)
     refused = no_projection(theory, flags)
     return Result(
         measurement=measurement,
         bandwidth=summary,
         nominal_ratio=nominal,
-        live_clock_ratio=_live_clock_ratio(measurement, theory),
+        live_clock_ratio=live,
         per_pin_bits_per_second=per_pin_bits_per_second(median, theory.bus_width_bits) if theory else None,
         per_module_bytes_per_second=(
             per_module_bytes_per_second(median, theory.bus_width_bits) if theory else None

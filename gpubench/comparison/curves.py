@@ -47,11 +47,11 @@ class Curve:
     def series(self) -> list[CurveSeries]:
         """The points with equal positions on all other axes, along ``along``."""
         found: dict[tuple[tuple[str, Axis], ...], list[Measurement]] = {}
-        others = self.others
+        others, along = self.others, self.along
         for point in self.points:
             place = tuple((name, value) for name, value in placed(point).items() if name in others)
             found.setdefault(place, []).append(point)
-        return [CurveSeries(dict(place), self.along, points) for place, points in found.items()]
+        return [CurveSeries(dict(place), along, points) for place, points in found.items()]
 
     @property
     def others(self) -> tuple[str, ...]:

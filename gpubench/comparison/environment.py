@@ -78,6 +78,7 @@ _FACTS = (
     _Fact("device", _device("name"), of_machine=True),
     _Fact("device memory", _device("memory_bytes"), True, False, units.format_bytes, _SIZE_TOLERANCE_RATIO),
     _Fact("bus width", _device("bus_width_bits"), True, False, "{:g} bit".format),
+    _Fact("share of the board", _device("board_share_ratio"), of_machine=True),
     _Fact("nominal memory clock", _device("memory_clock_hz"), True, False, units.format_clock, 0.001),
     _Fact("last-level cache", _device("last_level_cache_bytes"), True, False, units.format_bytes),
     _Fact("compute units", _device("compute_units"), of_machine=True),

@@ -120,11 +120,15 @@ def no_projection(theory: Theory | None, flags: tuple[Flag, ...]) -> str | None:
 def projections(
     summary: Summary, theory: Theory, names: Iterable[str] = PROJECTED_TECHNOLOGIES
 ) -> tuple[Projection, ...]:
-    """The measured efficiency on this bus with other memory, unless stated GDDR7 at 28 and 32 Gbit/s."""
+    """The measured efficiency on this bus with other memory, unless stated GDDR7 at 28 and 32 Gbit/s.
+
+    Of overclocked memory it is that at the live clock.
+    """
+    own_peak = max(theory.peak_bytes_per_second, theory.live_clock_peak_bytes_per_second or 0.0)
 
     def project(row: Technology) -> Projection:
         peak = peak_bytes_per_second(row.data_rate_bits_per_second, theory.bus_width_bits)
-        scale = peak / theory.peak_bytes_per_second
+        scale = peak / own_peak
         return Projection(row.label, peak, summary.median * scale, summary.low * scale, summary.high * scale)
 
     return tuple(project(find_technology(name)) for name in names)

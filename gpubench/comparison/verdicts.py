@@ -236,11 +236,22 @@ def _differences(a: list[Figure], b: list[Figure]) -> tuple[str, ...]:
     """The settings that are not the same in all runs of both sides."""
     ours, theirs = [_settings(*figure) for figure in a], [_settings(*figure) for figure in b]
     names = dict.fromkeys(name for settings in (*ours, *theirs) for name in settings)
-    return tuple(
+    return _ecc_differences(a, b) + tuple(
         f"{name}: {_values(ours, name)} and {_values(theirs, name)}"
         for name in names
         if len({settings.get(name, "absent") for settings in (*ours, *theirs)}) > 1
     )
+
+
+def _ecc_differences(a: list[Figure], b: list[Figure]) -> tuple[str, ...]:
+    """ECC on and off on one model with GDDR memory, where its bits share the bus with the data. Two models
+    may differ in it, as in all else."""
+    known: dict[str, set[bool]] = {}
+    for document, _ in (*a, *b):
+        inline = document.theory is not None and (document.theory.family or "").startswith("GDDR")
+        if inline and document.device and document.device.ecc_enabled is not None:
+            known.setdefault(document.device.name, set()).add(document.device.ecc_enabled)
+    return tuple(f"ECC of {name}: on and off" for name, states in known.items() if len(states) > 1)
 
 
 def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gpubench.results.machine import Clocks, DeviceInfo, Telemetry, Usage
+from gpubench.results.machine import Clocks, DeviceInfo, DriverStatus, Telemetry, Usage
 
 Buffer = Any
 """A part of an allocation as a kernel's argument, of the type that the runtime accepts."""
@@ -161,6 +161,11 @@ class Device(Protocol):
         """
         ...
 
+    @property
+    def late_starts(self) -> int:
+        """How many runs so far began before all of them was queued: their seconds contain the host's."""
+        ...
+
     def read_words(self, buffer: Buffer, count: int, word_bytes: int) -> list[int]:
         """The first ``count`` unsigned integers of a buffer."""
         ...
@@ -184,6 +189,10 @@ class Runtime(Protocol):
     """A way to reach devices."""
 
     def devices(self) -> list[DeviceInfo]: ...
+
+    def drivers(self) -> list[DriverStatus]:
+        """Those that were found installed; empty for a runtime with a single driver."""
+        ...
 
     def open(self, device_id: str) -> Device:
         """Raises ``NoSuchDevice``."""

@@ -11,14 +11,17 @@ import mmap
 import os
 import platform
 import re
-import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpubench import systems
 from gpubench.devices.control_group import ControlGroup
 from gpubench.results.machine import Host, Telemetry, Usage
 from gpubench.text import encodable
+
+systems.require_linux()
+import resource  # noqa: E402  (not elsewhere)
 
 _GROUP = ControlGroup()
 
@@ -66,6 +69,16 @@ def total_memory_bytes() -> int | None:
 def available_memory_bytes() -> int | None:
     """What can be allocated without swapping, within the control groups' limits."""
     return _least(_meminfo("MemAvailable"), _GROUP.memory_left_bytes)
+
+
+def is_wsl() -> bool:
+    """Whether this Linux runs under Windows (WSL), whose driver the GPU has."""
+    return "microsoft" in (_read(Path("/proc/sys/kernel/osrelease")) or "").lower()
+
+
+def is_jetson() -> bool:
+    """Whether this is one of NVIDIA's boards with a processor and an integrated GPU (Tegra)."""
+    return _read(Path("/etc/nv_tegra_release")) is not None
 
 
 def usable_cores() -> int:

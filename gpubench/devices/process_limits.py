@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import re
-import resource
 
 from gpubench.devices.control_group import ControlGroup
 from gpubench.errors import LimitReached
@@ -45,7 +44,7 @@ def named(code: int) -> str:
     match code:
         case errno.EMFILE:
             return (
-                f"a process may not open more than {_soft(resource.RLIMIT_NOFILE)} files here (ulimit -n): "
+                f"a process may not open more than {_soft('RLIMIT_NOFILE')} files here (ulimit -n): "
                 "raise the limit to 256 or more"
             )
         case errno.ENFILE:
@@ -53,7 +52,7 @@ def named(code: int) -> str:
         case errno.EAGAIN:
             return f"no further process or thread may be started: {_processes()}; raise the limit"
         case errno.EFBIG:
-            return f"a file may not grow beyond {_size(resource.RLIMIT_FSIZE)} (ulimit -f): raise the limit"
+            return f"a file may not grow beyond {_size('RLIMIT_FSIZE')} (ulimit -f): raise the limit"
         case errno.ENOSPC:
             return "the disk is full: make room on it"
         case errno.EDQUOT:
@@ -64,7 +63,7 @@ def named(code: int) -> str:
 
 def _processes() -> str:
     found = []
-    limit = _soft(resource.RLIMIT_NPROC)
+    limit = _soft("RLIMIT_NPROC")
     if limit is not None:
         found.append(f"{limit} for each user (ulimit -u)")
     if _GROUP.process_limit is not None:
@@ -77,8 +76,8 @@ def _processes() -> str:
 
 
 def _memory() -> str:
-    if _soft(resource.RLIMIT_AS) is not None:
-        return f"a process may use {_size(resource.RLIMIT_AS)} of addresses (ulimit -v); raise the limit"
+    if _soft("RLIMIT_AS") is not None:
+        return f"a process may use {_size('RLIMIT_AS')} of addresses (ulimit -v); raise the limit"
     limit = _GROUP.memory_limit_bytes
     if limit is not None:
         return (
@@ -87,11 +86,14 @@ def _memory() -> str:
     return "end other programs or ask for a smaller footprint"
 
 
-def _soft(kind: int) -> int | None:
-    soft, _ = resource.getrlimit(kind)
+def _soft(kind: str) -> int | None:
+    """Of a limit by its name in the module, which a client under Windows does not have."""
+    import resource
+
+    soft, _ = resource.getrlimit(getattr(resource, kind))
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def _size(kind: int) -> str:
+def _size(kind: str) -> str:
     limit = _soft(kind)
     return "any size" if limit is None else format_bytes(limit)

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gpubench.results.machine import DeviceInfo
+
 Kind = Literal["gpu", "cpu", "accelerator"]
+
+MAX_MEMORY_SHARE_RATIO = 0.9
+"""Of free memory: other programs may fail if a device is filled to the last byte."""
+
+MAX_SHARE_UNDER_WINDOWS_RATIO = 0.75
+"""Windows keeps a GPU's memory for others too: allocations of 88 % of it were reported to fail in WSL2."""
 
 _MIB, _GIB = 1 << 20, 1 << 30
 
@@ -80,12 +88,19 @@ class DeviceProfile:
     preferred_footprint_bytes: int
     """Used if the caches would allow a smaller one, so that a pass over a GPU's memory is long."""
 
+    min_pass_seconds: float = 0.0
+    """At the theoretical peak, if there is memory enough: 4 GiB are 0.6 ms on a B200, whose groups begin and
+    end within some microseconds of each other."""
+
     unknown_cache_footprint_bytes: int
     """The smallest footprint that measures memory if the size of the cache is not known."""
 
     memory_share_ratio: float
     """The share of free memory that whole-memory benchmarks use by default: other programs need a processor's
     memory too."""
+
+    max_memory_share_ratio: float = MAX_MEMORY_SHARE_RATIO
+    """The share of free memory that a run may ask for."""
 
     max_default_memory_bytes: int | None
     """The most that whole-memory benchmarks use by default, if that is large enough for the caches. The first
@@ -251,6 +266,7 @@ _GPU = DeviceProfile(
     min_idle_wait_seconds=1.2,
     footprint_cache_multiple=32,
     preferred_footprint_bytes=4 * _GIB,
+    min_pass_seconds=2e-3,
     unknown_cache_footprint_bytes=4 * _GIB,
     memory_share_ratio=0.9,
     max_default_memory_bytes=None,
@@ -302,3 +318,19 @@ PROFILES: Mapping[Kind, DeviceProfile] = {
 
 def profile_of(kind: Kind) -> DeviceProfile:
     return PROFILES[kind]
+
+
+def profile_for(info: DeviceInfo, *, under_windows: bool = False) -> DeviceProfile:
+    """The profile of its kind, with the share of memory that this device can give, in WSL too."""
+    profile = profile_of(info.kind)
+    if info.integrated:
+        profile = replace(
+            profile,
+            memory_share_ratio=_PROCESSOR.memory_share_ratio,
+            max_default_memory_bytes=_PROCESSOR.max_default_memory_bytes,
+        )
+    if under_windows and not profile.is_host_processor:
+        most = min(profile.max_memory_share_ratio, MAX_SHARE_UNDER_WINDOWS_RATIO)
+        share = min(profile.memory_share_ratio, most)
+        profile = replace(profile, memory_share_ratio=share, max_memory_share_ratio=most)
+    return profile

@@ -8,10 +8,13 @@ reading to the timed section is not known either.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
+from pathlib import PurePath
 from typing import Any
 
+from gpubench.devices import host
 from gpubench.results.machine import Clocks, Telemetry, TelemetrySample, Usage
 
 PERIOD_SECONDS = 0.05
@@ -21,6 +24,11 @@ MIN_ENERGY_SECONDS = 1.0
 
 UTILISATION_SECONDS = 1.0
 """The longest sampling period of the utilisation, which is 1/6 s to 1 s (nvml.h at ``nvmlUtilization_t``)."""
+
+MAX_NAMED_PROCESSES = 8
+"""In a run document."""
+
+_MPS_SERVER = "nvidia-cuda-mps-server"
 
 _IDLE = "nvmlClocksEventReasonGpuIdle"
 _LIMITS = {
@@ -40,10 +48,12 @@ _LIMITS = {
 class Nvml:
     """NVML's view of one GPU; all null if the library or the module is missing (``absent``).
 
-    May be used from several threads, like NVML itself.
+    May be used from several threads, like NVML itself. NVML's handle of a part of a GPU (MIG) is that of the
+    whole board: what it reports of that part's neighbours as well is null for a ``part``.
     """
 
-    def __init__(self, pci_bus_id: str) -> None:
+    def __init__(self, pci_bus_id: str, *, part: bool = False) -> None:
+        self._part = part
         self._nvml: Any = None
         self._handle: Any = None
         self.absent: str | None = None
@@ -57,6 +67,10 @@ class Nvml:
             self.absent = "nvidia-ml-py is not installed: pip install '.[cuda]' in the checkout"
         except Exception as error:  # NVMLError and its many subclasses, made at run time
             self.absent = f"NVML: {error}"
+            if host.is_jetson():
+                self.absent += (
+                    "; a Jetson has NVML from JetPack 7 on, so clocks and power are not watched here"
+                )
 
     def driver(self) -> str | None:
         """Such as ``580.65.06``."""
@@ -71,8 +85,18 @@ class Nvml:
 
     def memory_used_bytes(self) -> int | None:
         """By all programs, and by the driver itself."""
-        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        memory = self._ask_if_whole("nvmlDeviceGetMemoryInfo")
         return int(memory.used) if memory is not None else None
+
+    def board_memory_bytes(self) -> int | None:
+        """Of the whole board, also of a part."""
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        return int(memory.total) if memory is not None else None
+
+    def is_confidential(self) -> bool:
+        """Whether the GPU's and the host's memory are protected from each other (confidential computing)."""
+        state = self._ask("nvmlSystemGetConfComputeState", of_device=False)
+        return bool(getattr(state, "ccFeature", 0))
 
     def bus_width_bits(self) -> int | None:
         return self._ask("nvmlDeviceGetMemoryBusWidth") or None
@@ -82,7 +106,7 @@ class Nvml:
 
     def power_limit_watts(self) -> float | None:
         """The limit that is enforced now, which an administrator may have lowered."""
-        milliwatts = self._ask("nvmlDeviceGetEnforcedPowerLimit")
+        milliwatts = self._ask_if_whole("nvmlDeviceGetEnforcedPowerLimit")
         return milliwatts / 1000 if milliwatts is not None else None
 
     def pcie_link(self) -> tuple[int | None, int | None]:
@@ -109,7 +133,7 @@ class Nvml:
         reasons = reasons or 0
         if reasons & self._constant(_IDLE):
             return None
-        clocks, milliwatts = self.clocks(), self._ask("nvmlDeviceGetPowerUsage")
+        clocks, milliwatts = self.clocks(), self._ask_if_whole("nvmlDeviceGetPowerUsage")
         return TelemetrySample(
             seconds=round(seconds, 4),
             memory_clock_hz=clocks.memory_hz,
@@ -121,7 +145,7 @@ class Nvml:
 
     def energy_joules(self) -> float | None:
         """Since the driver was loaded."""
-        millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        millijoules = self._ask_if_whole("nvmlDeviceGetTotalEnergyConsumption")
         return millijoules / 1000 if millijoules is not None else None
 
     def other_processes(self) -> int | None:
@@ -130,23 +154,80 @@ class Nvml:
         One is subtracted from the count, rather than this process id from the list: in a container NVML may
         report process ids of the host. An empty list lacks this process, so it may lack others too.
         """
-        found = self._ask("nvmlDeviceGetComputeRunningProcesses")
-        return len({each.pid for each in found}) - 1 if found else None
+        computing = self._computing()
+        return len(computing) - 1 if computing else None
+
+    def processes(self) -> list[str]:
+        """Other programs that compute on the GPU or draw with it, such as ``gnome-shell (process 1234)``.
+
+        Empty also if NVML's process ids are not those of this container: then this process is not among them.
+        """
+        computing = self._computing()
+        if os.getpid() not in computing:
+            return []
+        others = sorted((computing | self._pids("Graphics")) - {os.getpid()})
+        return [self._named(pid) for pid in others[:MAX_NAMED_PROCESSES]]
+
+    def holders(self) -> list[str]:
+        """The programs that compute on the GPU, for one that cannot because of them."""
+        return [self._named(pid) for pid in sorted(self._computing())[:MAX_NAMED_PROCESSES]]
+
+    def uses_mps(self) -> bool:
+        """Whether programs reach the GPU through a server that merges their work (MPS)."""
+        return any(self._process_name(pid) == _MPS_SERVER for pid in self._pids("Compute"))
 
     def usage(self, idle_seconds: float = math.inf) -> Usage:
         """How much other programs use the GPU, to which this one gave no work for ``idle_seconds``.
 
         The utilisation covers the last second at most: if this program worked then, it is unknown for others.
         """
-        rates = self._ask("nvmlDeviceGetUtilizationRates")
-        busy = rates.gpu / 100 if rates is not None and idle_seconds >= UTILISATION_SECONDS else None
-        return Usage(kernels_busy_ratio=busy, other_processes=self.other_processes())
+        rates = (
+            self._ask_if_whole("nvmlDeviceGetUtilizationRates")
+            if idle_seconds >= UTILISATION_SECONDS
+            else None
+        )
+        return Usage(
+            kernels_busy_ratio=rates.gpu / 100 if rates is not None else None,
+            other_processes=self.other_processes(),
+            memory_busy_ratio=rates.memory / 100 if rates is not None else None,
+            processes=self.processes(),
+        )
+
+    def others_busy_ratio(self, since_microseconds: int) -> float | None:
+        """The most that any other program used the GPU since a time on the host's clock, 0 to 1.
+
+        Null if NVML does not report it by process, or not this process.
+        """
+        rates = self._ask_if_whole("nvmlDeviceGetProcessUtilization", since_microseconds)
+        if not rates or os.getpid() not in {each.pid for each in rates}:
+            return None
+        others = [max(each.smUtil, each.memUtil) for each in rates if each.pid != os.getpid()]
+        return max(others, default=0) / 100
 
     def ecc_errors_uncorrected(self) -> int | None:
         """Since the driver was loaded."""
         kind, since = "NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"
-        count = self._ask("nvmlDeviceGetTotalEccErrors", self._constant(kind), self._constant(since))
+        count = self._ask_if_whole("nvmlDeviceGetTotalEccErrors", self._constant(kind), self._constant(since))
         return int(count) if count is not None else None
+
+    def _computing(self) -> set[int]:
+        """Under MPS its server computes, for programs that are in a list of their own."""
+        computing, merged = self._pids("Compute"), self._pids("MPSCompute")
+        servers = {pid for pid in computing if self._process_name(pid) == _MPS_SERVER} if merged else set()
+        return (computing | merged) - servers
+
+    def _named(self, pid: int) -> str:
+        return f"{self._process_name(pid)} (process {pid})"
+
+    def _pids(self, kind: str) -> set[int]:
+        found = self._ask_if_whole(f"nvmlDeviceGet{kind}RunningProcesses")
+        return {int(each.pid) for each in found or []}
+
+    def _process_name(self, pid: int) -> str:
+        """Without its folder and options, which are nobody's business."""
+        found = self._ask("nvmlSystemGetProcessName", pid, of_device=False)
+        text = found.decode(errors="replace") if isinstance(found, bytes) else found or "unknown"
+        return PurePath(text.partition(" -")[0]).name or "unknown"
 
     def _at_most(self, what: str) -> int | None:
         """Maximum or current, the higher: a virtual machine may report a maximum below the current value."""
@@ -165,6 +246,9 @@ class Nvml:
 
     def _constant(self, name: str) -> int:
         return int(getattr(self._nvml, name, 0))
+
+    def _ask_if_whole(self, function: str, *arguments: int) -> Any:
+        return None if self._part else self._ask(function, *arguments)
 
     def _ask(self, function: str, *arguments: int, of_device: bool = True) -> Any:
         if self._nvml is None:
@@ -186,6 +270,7 @@ class NvmlWatch:
     def __init__(self, nvml: Nvml) -> None:
         self._nvml = nvml
         self._begin = time.monotonic()
+        self._begin_microseconds = time.time_ns() // 1000
         self._energy = nvml.energy_joules()
         self._samples: list[TelemetrySample] = []
         self._ended = threading.Event()
@@ -205,6 +290,8 @@ class NvmlWatch:
             energy_joules=self._energy_joules(),
             other_processes=self._nvml.other_processes(),
             ecc_errors_uncorrected=self._nvml.ecc_errors_uncorrected(),
+            others_device_busy_ratio=self._nvml.others_busy_ratio(self._begin_microseconds),
+            processes=self._nvml.processes(),
         )
 
     def _energy_joules(self) -> float | None:

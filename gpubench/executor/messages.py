@@ -13,18 +13,16 @@ from gpubench.results.document import ErrorInfo, Finding, Measurement, Tuning
 from gpubench.results.machine import Clocks, DeviceInfo, Environment, RuntimeStatus, Telemetry, Theory
 from gpubench.results.progress import Progress
 
-MAX_MEMORY_SHARE_RATIO = 0.9
-"""A run may use this share of free memory: other programs may fail if a device is filled to the last byte."""
-
 
 class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
     pass
 
 
 class Probe(_Message, frozen=True):
-    """List the devices of these runtimes."""
+    """List the devices of these runtimes; with ``libraries`` of these OpenCL drivers alone."""
 
     runtimes: list[str]
+    libraries: list[str] | None = None
 
 
 class Run(_Message, frozen=True):
@@ -32,6 +30,7 @@ class Run(_Message, frozen=True):
 
     With ``retry_builds``, a program that does not compile ends the run with ``BuildFailed``: the owner tries
     again over an empty cache of compiled kernels.
+    A new worker loads no OpenCL driver but the device's, which has this ``library``.
     """
 
     device: str
@@ -39,6 +38,7 @@ class Run(_Message, frozen=True):
     memory: StatedMemory | None = None
     first: int = 0
     retry_builds: bool = False
+    library: str | None = None
 
 
 class Cancel(_Message, frozen=True):
@@ -49,7 +49,10 @@ Command = Probe | Run | Cancel
 
 
 class Probed(_Message, frozen=True):
-    """``failed`` names the runtimes whose worker did not answer: the next probe may find them."""
+    """``failed`` names the runtimes whose worker did not answer: the next probe may find them.
+
+    A runtime of whose drivers some are lost is not among them if another one works.
+    """
 
     devices: list[DeviceInfo]
     runtimes: list[RuntimeStatus]

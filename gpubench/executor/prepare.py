@@ -39,7 +39,7 @@ class PreparedRun:
 
     def on(self, device: DeviceInfo) -> Run:
         """The message that makes a worker process measure this run on ``device``."""
-        return Run(device.id, self.benchmarks, self.memory)
+        return Run(device.id, self.benchmarks, self.memory, library=device.library)
 
 
 def prepare_run(requested: RequestedRun) -> PreparedRun:

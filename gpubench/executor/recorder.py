@@ -13,9 +13,11 @@ from gpubench.errors import (
     DeadlineExceeded,
     DeviceLost,
     GpubenchError,
+    Unsupported,
     VerificationFailed,
 )
 from gpubench.executor.messages import Event, Finished, Found, Measured, Started, Tuned
+from gpubench.measure.annotate import theory_of_run
 from gpubench.results.document import ErrorInfo, Measurement, Outcome, RunDocument
 from gpubench.results.timestamps import now
 
@@ -81,6 +83,7 @@ class Recorder:
             case Finished() if document.environment is not None:
                 self._change(
                     telemetry=event.telemetry,
+                    theory=theory_of_run(document.theory, event.telemetry),
                     environment=msgspec.structs.replace(
                         document.environment, clocks_after=event.clocks_after
                     ),
@@ -103,13 +106,16 @@ class Recorder:
 
 
 def _worst(document: RunDocument) -> GpubenchError | None:
-    """The error of a run that reached its end, if any of its measurements failed."""
+    """The error of a run that reached its end, if any of its measurements failed, or if it has no figure."""
     unverified = [each for each in document.measurements if each.status == "unverified"]
     if unverified:
         return VerificationFailed(f"verification of {_names(unverified)} failed: {unverified[0].reason}")
     failed = [each for each in document.measurements if each.status == "failed"]
     if failed:
         return BenchmarkFailed(f"{_names(failed)} failed: {failed[0].reason}")
+    skipped = document.measurements
+    if skipped and all(each.status == "skipped" for each in skipped):
+        return Unsupported(f"nothing was measured: {_names(skipped)} skipped: {skipped[0].reason}")
     return None
 
 

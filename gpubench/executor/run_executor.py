@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gpubench import __version__
+from gpubench.benchmarks.plan import for_device
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.devices import cache_folder, host
 from gpubench.devices.base import Device
@@ -16,9 +17,9 @@ from gpubench.errors import (
     GpubenchError,
     InvalidParameters,
     OutOfDeviceMemory,
+    Unsupported,
 )
 from gpubench.executor.messages import (
-    MAX_MEMORY_SHARE_RATIO,
     Began,
     Event,
     Finished,
@@ -80,19 +81,20 @@ class RunExecutor:
         the run is to be tried again for it.
         """
         self._retry_builds = run.retry_builds
-        explanations = {each.name: BENCHMARKS[each.name].explanation for each in run.benchmarks}
+        benchmarks = [for_device(each, self._device.info) for each in run.benchmarks]
+        explanations = {each.name: BENCHMARKS[each.name].explanation for each in benchmarks}
         self._reporter.send(
             Started(self._device.info, self._environment(), self._context.theory, explanations)
         )
         cancelled = False
         try:
-            self._refuse_too_large(run.benchmarks)
+            self._refuse_too_large(benchmarks)
             self._context.before = self._wait_for_idle(run)
-            for index, planned in enumerate(run.benchmarks[run.first :], run.first):
+            for index, planned in enumerate(benchmarks[run.first :], run.first):
                 self._reporter.raise_if_cancelled()
                 self._reporter.send(Began(index))
                 self._context.begin(
-                    ProgressReporter(self._report_progress, planned.name, index, len(run.benchmarks))
+                    ProgressReporter(self._report_progress, planned.name, index, len(benchmarks))
                 )
                 self._context.progress.phase("starting")
                 self._measure(planned)
@@ -113,16 +115,21 @@ class RunExecutor:
             )
 
         limit = wait_limit_seconds(profile, limits)
-        return wait_for_idle(self._device, limit, self._reporter.raise_if_cancelled, report)
+        return wait_for_idle(
+            self._device, limit, self._reporter.raise_if_cancelled, report, self._context.raise_clocks
+        )
 
     def _measure(self, planned: PlannedBenchmark) -> None:
         """A benchmark that fails, or cannot run on this device, does not end the others."""
         try:
             self._context.verify_data()
+            self._context.verify_clock()
             for result in BENCHMARKS[planned.name].measure(self._context, planned):
                 self._reporter.send(Found(result) if isinstance(result, Finding) else Measured(result))
         except Skipped as skipped:
             self._reporter.send(Measured(without_figure(planned, "skipped", str(skipped))))
+        except Unsupported as unsupported:
+            self._reporter.send(Measured(without_figure(planned, "skipped", unsupported.message)))
         except OutOfDeviceMemory as error:
             # Other programs may have allocated it meanwhile; the next benchmark may need less.
             self._context.arena.release()
@@ -157,11 +164,12 @@ class RunExecutor:
     def _refuse_too_large(self, planned: Sequence[PlannedBenchmark]) -> None:
         """Checked before anything is measured, so that no work is lost."""
         free = self._context.free_bytes
-        allowed = int(free * MAX_MEMORY_SHARE_RATIO)
+        share = self._context.profile.max_memory_share_ratio
+        allowed = int(free * share)
         for each in planned:
             footprint = each.parameters["footprint_bytes"]
             if footprint is not None and footprint > allowed:
                 raise OutOfDeviceMemory(
                     f"{each.name}: a footprint of {format_bytes(footprint)} is too large; a run may use "
-                    f"{format_bytes(allowed)}, {MAX_MEMORY_SHARE_RATIO:.0%} of {format_bytes(free)} free"
+                    f"{format_bytes(allowed)}, {share:.0%} of {format_bytes(free)} free"
                 )

@@ -87,7 +87,8 @@ def serve(connection: socket.socket) -> None:
     device: Device | None = None
     for command in owner.commands():
         if isinstance(command, Probe):
-            owner.send(Probed(*survey([name for name in RUNTIMES if name in command.runtimes])))
+            asked = [name for name in RUNTIMES if name in command.runtimes]
+            owner.send(Probed(*survey(asked, command.libraries)))
         elif isinstance(command, Run):
             # Imported late: it needs numpy, which comes with a runtime. Without it a worker must still
             # be able to report what is missing.
@@ -95,7 +96,7 @@ def serve(connection: socket.socket) -> None:
 
             try:
                 if device is None or device.info.id != command.device:
-                    device = open_device(command.device)
+                    device = open_device(command.device, command.library)
                 owner.send(RunExecutor(device, owner, command.memory).run(command))
             except DeviceLost as error:
                 owner.send(_failed(error))

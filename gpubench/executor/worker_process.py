@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from gpubench import systems
 from gpubench.devices.cache_folder import open_folder
 from gpubench.errors import DeviceLost, LineTooLong
 from gpubench.executor.loss import CRASHES, Counters, reason_of
@@ -39,10 +40,12 @@ class WorkerProcess:
     It has a folder for compiled kernels that was proved to be usable; with ``empty_cache`` a new one. What it
     prints to stderr is logged. ``send`` may be called from any thread; ``receive`` from one.
 
-    Raises ``LimitReached`` if no folder can be used, and ``OSError`` if the process cannot be made.
+    Raises ``LimitReached`` if no folder can be used, ``OSError`` if the process cannot be made, and
+    ``MissingDependency`` on a system that cannot measure.
     """
 
     def __init__(self, *, empty_cache: bool = False) -> None:
+        systems.require_linux()
         self.is_used = False
         """Whether it has been given a run."""
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
@@ -51,8 +54,8 @@ class WorkerProcess:
         self._before = Counters.now()
         self.cache = open_folder(empty=empty_cache)
         self._remove_cache = weakref.finalize(self, self.cache.remove)
-        ours, theirs = socket.socketpair()
         reading = writing = -1
+        ours, theirs = socket.socketpair()
         try:
             self._socket = ours
             reading, writing = os.pipe()

@@ -23,15 +23,21 @@ typedef VECTOR_OF(WORD) wordvec;
 #define READ_CUT 3
 #define READ_IDLE 4
 
+/* With `alone` the walk has its multiprocessor for itself: in `ended[1]` it writes which one that is, mixed with the
+   number of the launch, and readers that find themselves there end. Else the walk also waits for their turns. */
+#define MOST_UNITS 4096
+#define UNIT_MARK(launch) ((u32)(launch) * MOST_UNITS + UNIT_ID + 1)
+
 /* Rolled and resident: with the rounds of a chunk unrolled it would take registers for one group alone on a GPU's
    multiprocessor, and the others would begin when the walk has ended. */
 RESIDENT_KERNEL(loaded_walk, GROUPS_AT_ONCE)
 (GLOBAL u64 *state, u64 steps, GLOBAL u32 *ended, GLOBAL const wordvec *memory, GLOBAL u64 *groups, u64 chunks,
- u64 delay, u64 limit) {
+ u64 delay, u64 limit, u64 alone) {
     LOCAL WORD scratch[GROUP_SIZE];
     LOCAL u32 going[1];
     if (GROUP_ID == 0) {
         if (LOCAL_ID == 0) {
+            if (alone) ATOMIC_ADD(ended + 1, UNIT_MARK(ATOMIC_ADD(ended, 0u)) - ended[1]);
             state[0] = (u64)follow((GLOBAL const u64 *)state[0], steps);
             state[1] += steps;
             ATOMIC_ADD(ended, 1u);
@@ -47,6 +53,7 @@ RESIDENT_KERNEL(loaded_walk, GROUPS_AT_ONCE)
         while (done < limit) {
             BARRIER;
             if (LOCAL_ID == 0) going[0] = ATOMIC_ADD(ended, 0u) == (u32)launch;
+            if (LOCAL_ID == 0 && alone && ATOMIC_ADD(ended + 1, 0u) == UNIT_MARK(launch)) going[0] = 0;
             BARRIER;
             if (!going[0]) break;
             if (!left) {

@@ -17,8 +17,16 @@ typedef unsigned long long u64;
 #define GROUP_ID ((u64)blockIdx.x)
 #define GROUP_COUNT ((u64)gridDim.x)
 #define LOCAL_ID ((u32)threadIdx.x)
+FUNCTION u32 unit_id() {
+    u32 id;
+    asm("mov.u32 %0, %%smid;" : "=r"(id));
+    return id;
+}
+/* The multiprocessor that this group runs on. */
+#define UNIT_ID unit_id()
 #define UNROLLED _Pragma("unroll")
 #define ROLLED _Pragma("unroll 1")
+#define MUL_HI(x, y) __umulhi(x, y)
 #define ATOMIC_ADD(counter, value) atomicAdd(counter, value)
 /* Of an address that came from memory: without the promise it would be looked up which memory it means. */
 #define LOAD_GLOBAL(pointer) (__builtin_assume(__isGlobal(pointer)), *(pointer))
@@ -83,7 +91,18 @@ template <typename T, int N> FUNCTION void store_streaming(pack<T, N> *pointer, 
 
 #define PREFETCH(pointer)
 
+/* Accumulators of a thread that reads: each takes registers of a load that could be in flight. With one for each
+   of eight loads, 80 registers let 512 threads run at once on a multiprocessor; with two, 56 let 1024. */
+#define READ_SUMS (UNROLL < 2 ? UNROLL : 2)
+
 #define FLOAT_OF_BITS(bits) __uint_as_float(bits)
 #define DOUBLE_OF_BITS(bits) __longlong_as_double((long long)(bits))
 #define BITS_OF_FLOAT(value) __float_as_uint(value)
 #define BITS_OF_DOUBLE(value) ((u64)__double_as_longlong(value))
+
+/* How many indices are computed at once: each thread of a GPU computes its own. */
+#define LANES 1
+#define LANE_NUMBERS 0
+#define TO_U64S(x) ((u64)(x))
+typedef u32 u32s;
+typedef u64 u64s;

@@ -11,42 +11,45 @@ typedef VECTOR_OF(WORD) wordvec;
 #define LOW_BITS 12
 #define LOW_MASK ((1u << LOW_BITS) - 1)
 
-/* Lighter than `mix`: an index should cost less than the access. */
-FUNCTION u32 stir(u32 x) {
-    x *= 0x9E3779B1u;
-    x ^= x >> 15;
-    x *= 0x85EBCA77u;
-    return x ^ (x >> 13);
-}
+/* All of these take one number or a vector of them. Lighter than `mix`: an index should cost less than the access. */
+#define SHIFTED(x, bits) ((x) ^ ((x) >> (bits)))
+#define STIR(x) SHIFTED(SHIFTED((x) * 0x9E3779B1u, 15) * 0x85EBCA77u, 13)
+#define PLUS(x, y) ((x) + (y) >= blocks ? (x) + (y) - blocks : (x) + (y))
+#define MINUS(x, y) ((x) >= (y) ? (x) - (y) : (x) + blocks - (y))
 
-FUNCTION u32 below(u32 blocks, u32 hashed) { return (u32)(((u64)hashed * blocks) >> 32); }
-FUNCTION u32 plus(u32 x, u32 y, u32 blocks) { return x + y >= blocks ? x + y - blocks : x + y; }
-FUNCTION u32 minus(u32 x, u32 y, u32 blocks) { return x >= y ? x - y : x + blocks - y; }
+/* The first and the third are below `blocks`. */
+#define FIRST_ROUND MUL_HI(STIR(low ^ salt), blocks)
+#define SECOND_ROUND (STIR(high + salt) >> (32 - LOW_BITS))
+#define THIRD_ROUND MUL_HI(STIR(low ^ ~salt), blocks)
 
-#define FIRST_ROUND below(blocks, stir(low ^ salt))
-#define SECOND_ROUND (stir(high + salt) >> (32 - LOW_BITS))
-#define THIRD_ROUND below(blocks, stir(low ^ ~salt))
-
-FUNCTION u64 place_of(u64 number, u32 blocks, u32 salt) {
-    u32 high = (u32)(number >> LOW_BITS), low = (u32)number & LOW_MASK;
-    high = plus(high, FIRST_ROUND, blocks);
+/* The places of LANES accesses: that of `vector` and those behind it. PARTS accesses are one piece, whose
+   number is in one block with theirs. */
+FUNCTION void find_places(u64s *places, u64 vector, u32 block_count, u32 salt) {
+    const u64 number = vector / PARTS;
+    const u32s blocks = (u32s)(block_count);
+    u32s high = (u32s)((u32)(number >> LOW_BITS));
+    u32s low = (u32s)((u32)number & LOW_MASK) + LANE_NUMBERS / PARTS;
+    high = PLUS(high, FIRST_ROUND);
     low ^= SECOND_ROUND;
-    high = plus(high, THIRD_ROUND, blocks);
-    return ((u64)high << LOW_BITS) | low;
+    high = PLUS(high, THIRD_ROUND);
+    const u64s piece = (TO_U64S(high) << LOW_BITS) | TO_U64S(low);
+    *places = piece * PARTS + TO_U64S(((u32s)((u32)vector) + LANE_NUMBERS) % PARTS);
 }
 
 FUNCTION u64 number_of(u64 place, u32 blocks, u32 salt) {
     u32 high = (u32)(place >> LOW_BITS), low = (u32)place & LOW_MASK;
-    high = minus(high, THIRD_ROUND, blocks);
+    high = MINUS(high, THIRD_ROUND);
     low ^= SECOND_ROUND;
-    high = minus(high, FIRST_ROUND, blocks);
+    high = MINUS(high, FIRST_ROUND);
     return ((u64)high << LOW_BITS) | low;
 }
 
 /* Where the vectors of a chunk lie, all of them known before the first access. */
 #define EACH_PLACE                                                                                            \
-    u64 place[UNROLL];                                                                                        \
-    EACH_UNROLLED place[u] = place_of(AT(u) / PARTS, (u32)blocks, (u32)salt) * PARTS + AT(u) % PARTS;
+    u64s places[UNROLL / LANES];                                                                              \
+    UNROLLED for (u32 k = 0; k < UNROLL / LANES; ++k)                                                         \
+        find_places(places + k, AT(k * LANES), (u32)blocks, (u32)salt);
+#define PLACE(u) (((const u64 *)places)[u])
 
 KERNEL(random_gather)
 (GLOBAL const wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums, u64 vectors, u64 rounds, u64 blocks, u64 salt) {
@@ -55,7 +58,7 @@ KERNEL(random_gather)
     EACH_CHUNK {
         EACH_PLACE
         wordvec x[UNROLL];
-        EACH_UNROLLED x[u] = a[place[u]];
+        EACH_UNROLLED x[u] = a[PLACE(u)];
         EACH_UNROLLED sum += x[u];
     }
     WORD total = 0;
@@ -70,7 +73,7 @@ KERNEL(random_scatter)
     EACH_LANE LANE(WORD, start, lane) = counter_at(lane, (u32)salt);
     EACH_CHUNK {
         EACH_PLACE
-        EACH_UNROLLED STORE(a + place[u], start + SPLAT(WORD, (WORD)place[u] * VECTOR_ELEMENTS * (WORD)COUNTER_STEP));
+        EACH_UNROLLED STORE(a + PLACE(u), start + SPLAT(WORD, (WORD)PLACE(u) * VECTOR_ELEMENTS * (WORD)COUNTER_STEP));
     }
 }
 
@@ -83,8 +86,8 @@ KERNEL(random_update)
     EACH_CHUNK {
         EACH_PLACE
         wordvec x[UNROLL];
-        EACH_UNROLLED x[u] = a[place[u]];
-        EACH_UNROLLED a[place[u]] = x[u] + SPLAT(WORD, ADDED(place[u]));
+        EACH_UNROLLED x[u] = a[PLACE(u)];
+        EACH_UNROLLED a[PLACE(u)] = x[u] + SPLAT(WORD, ADDED(PLACE(u)));
     }
     if (GROUP_ID == 0 && LOCAL_ID == 0) sums[0] += 1;
 }

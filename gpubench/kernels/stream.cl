@@ -72,15 +72,16 @@ KERNEL(stream_write)(GLOBAL wordvec *RESTRICT a, u64 vectors, u64 rounds, u64 fi
 #ifdef STREAM_READ
 KERNEL(stream_read)(GLOBAL const wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums, u64 vectors, u64 rounds) {
     LOCAL WORD scratch[GROUP_SIZE];
-    wordvec sum[UNROLL];
-    EACH_UNROLLED sum[u] = SPLAT(WORD, (WORD)0);
+    /* Modulo 2^64, so that the order of the additions does not matter. */
+    wordvec sum[READ_SUMS];
+    UNROLLED for (u32 u = 0; u < READ_SUMS; ++u) sum[u] = SPLAT(WORD, (WORD)0);
     EACH_CHUNK {
         wordvec x[UNROLL];
         EACH_UNROLLED x[u] = a[AT(u)];
-        EACH_UNROLLED sum[u] += x[u];
+        EACH_UNROLLED sum[u % READ_SUMS] += x[u];
     }
     WORD total = 0;
-    EACH_UNROLLED {
+    UNROLLED for (u32 u = 0; u < READ_SUMS; ++u) {
         UNROLLED for (u32 lane = 0; lane < VECTOR_ELEMENTS; ++lane) total += LANE(WORD, sum[u], lane);
     }
     STORE_GROUP_SUM(total, sums)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gpubench.catalog.theory import live_clock_peak
+from gpubench.catalog.theory import live_clock_peak, with_live_clock
 from gpubench.flags import Flag
 from gpubench.measure.statistics import median
 from gpubench.measure.validity import Evidence, flags
@@ -16,7 +16,7 @@ from gpubench.results.machine import DeviceInfo, Telemetry, Theory
 
 def flags_of(
     info: DeviceInfo,
-    peaks_bytes_per_second: Sequence[float | None],
+    peak_bytes_per_second: float | None,
     telemetry: Telemetry,
     samples_seconds: Sequence[float],
     target_ratio: float,
@@ -26,7 +26,7 @@ def flags_of(
 ) -> list[Flag]:
     """The flags of a verified figure; footprint and bus bytes are None if caches are what it measures.
 
-    No figure may be above any of the peaks: the nominal ones, and that of the live clock.
+    No figure may be above ``peak_bytes_per_second``: see ``upper_limit``.
     """
     return flags(
         Evidence(
@@ -37,13 +37,15 @@ def flags_of(
             footprint_bytes=footprint_bytes,
             last_level_cache_bytes=info.last_level_cache_bytes,
             sample_bytes=bus_bytes,
-            peak_bytes_per_second=min((peak for peak in peaks_bytes_per_second if peak), default=None),
+            peak_bytes_per_second=peak_bytes_per_second,
             nominal_memory_clock_hz=info.memory_clock_hz,
             telemetry=telemetry.samples,
             other_processes=telemetry.other_processes,
             others_busy_ratio=telemetry.others_busy_ratio,
+            others_device_busy_ratio=telemetry.others_device_busy_ratio,
             throttled_seconds=telemetry.throttled_seconds,
             busy_before=telemetry.before is not None and not telemetry.before.idle,
+            usage_before=telemetry.before.usage if telemetry.before else None,
         )
     )
 
@@ -60,6 +62,12 @@ def live_peak(theory: Theory | None, telemetry: Telemetry) -> float | None:
     """The peak at the median of the live memory clock, in byte/s; None if that is not known."""
     clocks = [sample.memory_clock_hz for sample in telemetry.samples if sample.memory_clock_hz]
     return live_clock_peak(theory, median(clocks)) if theory and clocks else None
+
+
+def theory_of_run(theory: Theory | None, telemetry: Telemetry) -> Theory | None:
+    """The theory with what the live memory clock of the whole run adds to it."""
+    clocks = [sample.memory_clock_hz for sample in telemetry.samples if sample.memory_clock_hz]
+    return with_live_clock(theory, median(clocks)) if theory and clocks else theory
 
 
 def since(begin_seconds: float, telemetry: Telemetry) -> Telemetry:
@@ -82,6 +90,7 @@ def merge(watched: Sequence[Telemetry]) -> Telemetry:
 
     energies, busy = known("energy_joules"), known("others_busy_ratio")
     throttled = known("throttled_seconds")
+    by_others = known("others_device_busy_ratio")
     return Telemetry(
         samples=[sample for each in watched for sample in each.samples],
         # The energy of a part is not the energy of the run.
@@ -91,4 +100,6 @@ def merge(watched: Sequence[Telemetry]) -> Telemetry:
         throttled_seconds=round(sum(throttled), 6) if throttled else None,
         ecc_errors_uncorrected=most("ecc_errors_uncorrected"),
         absent=next((each.absent for each in watched if each.absent), None),
+        others_device_busy_ratio=max(by_others, default=None),
+        processes=list(dict.fromkeys(name for each in watched for name in each.processes)),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpubench.catalog.theory import upper_limit
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.annotate import efficiency, flags_of, live_peak
 from gpubench.measure.diagnostics import bimodal, trend
@@ -114,8 +115,8 @@ def _warm_up(context: RunContext, running: Sequence[SampleSeries], cold: bool, w
             break
         context.raise_if_cancelled()
         context.device.run(each.point.operations)
-        seconds = context.device.run(each.point.operations)
-        each.set_passes(passes_for(each.point.operations, seconds, context.profile.min_sample_seconds))
+        seconds = context.pass_seconds(each.point.operations)
+        each.set_passes(passes_for(each.point.operations, seconds, context.min_sample_seconds))
 
 
 def _sample_alone(context: RunContext, series: SampleSeries, limit_seconds: float) -> None:
@@ -234,7 +235,7 @@ def measurement_of(context: RunContext, planned: PlannedBenchmark, series: Sampl
         mismatches=0,
         flags=flags_of(
             context.device.info,
-            [context.peak_bytes_per_second, live_peak(context.theory, telemetry)],
+            upper_limit(context.peak_bytes_per_second, live_peak(context.theory, telemetry)),
             telemetry,
             series.samples_seconds,
             float(planned.parameters["target_ratio"]),
@@ -248,6 +249,7 @@ def measurement_of(context: RunContext, planned: PlannedBenchmark, series: Sampl
         ),
         **_stop_fields(series.decision),
         warm_up_seconds=series.warm_up_seconds,
+        discarded_samples=series.discarded,
         huge_page_ratio=context.huge_page_ratio,
         **_common(planned, point),
     )

@@ -49,7 +49,7 @@ class ProgressReporter:
 
     def samples(self, samples: Sequence[float], bus_bytes: int, part: float) -> None:
         """The figure of the samples so far, ten times a second at most."""
-        if not self._is_due():
+        if not samples or not self._is_due():
             return
         middle = median(samples)
         self._report(

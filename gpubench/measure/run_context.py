@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from gpubench.catalog.theory import theory_for_device
+from gpubench.devices import host
 from gpubench.devices.base import Allocation, Device, Launch, Operation
-from gpubench.devices.profile import profile_of
+from gpubench.devices.profile import profile_for, profile_of
+from gpubench.errors import OutOfDeviceMemory
 from gpubench.kernels.programs import ELEMENT_BYTES, OnBuildFailed, Programs
 from gpubench.kernels.source import ReadSource, read_source
 from gpubench.measure.annotate import merge, since
-from gpubench.measure.memory import Arena, parts
+from gpubench.measure.memory import Arena, parts, whole_pages
 from gpubench.measure.progress import ProgressReporter
 from gpubench.measure.sampling import (
     BUSY_LIMIT_SECONDS,
     COLD_LIMIT_SECONDS,
+    TICKS_PER_SAMPLE,
     WINDOW_SECONDS,
     WarmUp,
+    pass_seconds,
     warm_up,
 )
 from gpubench.measure.shapes import helper_grid
 from gpubench.measure.stopping import MAX_SAMPLES
 from gpubench.measure.validity import required_footprint_bytes
+from gpubench.measure.verification.device_clock import verify_device_clock
 from gpubench.measure.verification.device_data import verify_device_data
 from gpubench.requests import StatedMemory
 from gpubench.results.document import Shape, Tuning
 from gpubench.results.machine import IdleGate, Telemetry, Theory
+
+RAISING_BYTES, RAISING_SECONDS = 256 << 20, 0.3
+"""A GPU takes some tens of milliseconds to raise its clocks, and seconds to lower them."""
 
 
 class Skipped(Exception):
@@ -58,7 +66,7 @@ class RunContext:
         on_build_failed: OnBuildFailed | None = None,
     ) -> None:
         self.device = device
-        self.profile = profile_of(device.info.kind)
+        self.profile = profile_for(device.info, under_windows=host.is_wsl())
         self.raise_if_cancelled = raise_if_cancelled
         self.tuned = on_tuned
         self.programs = Programs(device, read, on_build_failed)
@@ -75,6 +83,7 @@ class RunContext:
         self.samples_left = MAX_SAMPLES
         """How many the current benchmark may still take."""
         self._data_verified = False
+        self._tick_seconds: float | None = None
         self._begin = time.monotonic()
         self._watched: list[Telemetry] = []
         self.huge_page_ratio: float | None = None
@@ -97,9 +106,27 @@ class RunContext:
             limit, window = BUSY_LIMIT_SECONDS, self.profile.warm_window_seconds
         else:
             limit, window = COLD_LIMIT_SECONDS, WINDOW_SECONDS
-        done = warm_up(self.device, operations, limit, self.raise_if_cancelled, window)
+        done = warm_up(
+            self.device,
+            operations,
+            limit,
+            self.raise_if_cancelled,
+            window_seconds=max(window, self.clock_sample_seconds),
+            sample_seconds=self.min_sample_seconds,
+        )
         self.warm = True
         return done
+
+    def raise_clocks(self) -> None:
+        """Keep the device busy for a moment, so that what others do on it is seen at a benchmark's clocks."""
+        with suppress(OutOfDeviceMemory):
+            memory = self.device.allocate(whole_pages(min(RAISING_BYTES, self.free_bytes // 8)))
+            begin = time.monotonic()
+            try:
+                while time.monotonic() - begin < RAISING_SECONDS:
+                    _touch(self.device, self.programs, self.raise_if_cancelled, memory)
+            finally:
+                memory.release()
 
     def verify_data(self) -> None:
         """Once in a run, in both widths; raises ``BenchmarkFailed`` if the host computes other data."""
@@ -107,6 +134,25 @@ class RunContext:
             for dtype in ELEMENT_BYTES:
                 verify_device_data(self.device, self.programs, dtype)
             self._data_verified = True
+
+    def verify_clock(self) -> None:
+        """Once in a run; raises ``BenchmarkFailed`` if the device's clock does not keep time."""
+        if self._tick_seconds is None:
+            self._tick_seconds = verify_device_clock(self.device, self.programs, self.raise_if_cancelled)
+
+    @property
+    def clock_sample_seconds(self) -> float:
+        """So long that the tick of the device's clock does not show in a sample."""
+        return TICKS_PER_SAMPLE * (self._tick_seconds or 0.0)
+
+    @property
+    def min_sample_seconds(self) -> float:
+        """Of a sample that makes a figure."""
+        return max(self.profile.min_sample_seconds, self.clock_sample_seconds)
+
+    def pass_seconds(self, operations: Sequence[Operation]) -> float:
+        """Of one pass, from as many as the clock needs to tell it."""
+        return pass_seconds(self.device, operations, self._tick_seconds or 0.0)
 
     @property
     def telemetry(self) -> Telemetry:
@@ -121,7 +167,9 @@ class RunContext:
     def footprint_bytes(self, asked: int | None) -> int:
         """What the user asked for, or as much as keeps caches out."""
         info = self.device.info
-        return asked or required_footprint_bytes(info.kind, info.last_level_cache_bytes, self.free_bytes)
+        return asked or required_footprint_bytes(
+            info.kind, info.last_level_cache_bytes, self.free_bytes, self.peak_bytes_per_second
+        )
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -24,6 +24,14 @@ COLD_LIMIT_SECONDS = 2.0
 BUSY_LIMIT_SECONDS = 0.5
 """For a device that another benchmark of the run has just kept busy."""
 
+TICKS_PER_SAMPLE = 100
+"""Of the device's clock: a sample is one tick too long or too short, which is 1 % of it."""
+TICKS_PER_LOOK = 10
+"""For how many passes make a sample."""
+_MAX_LOOK_PASSES = 4096
+MAX_TRIES = 3
+"""Of a run that is timed and whose figure is not published: a slow host does not fail it."""
+
 CancelCheck = Callable[[], None]
 """Called between operations; raises ``Cancelled`` if the run is to end."""
 
@@ -42,13 +50,24 @@ def warm_up(
     limit_seconds: float,
     raise_if_cancelled: CancelCheck,
     window_seconds: float = WINDOW_SECONDS,
+    sample_seconds: float | None = None,
 ) -> WarmUp:
-    """Run passes until two windows agree within 1 % and the memory clock is steady."""
+    """Run passes until two windows agree within 1 % and the memory clock is steady.
+
+    A sample lasts ``sample_seconds``, the profile's unless stated.
+    """
     begin = time.monotonic()
+    usual_seconds = profile_of(device.info.kind).min_sample_seconds
+    sample_seconds = sample_seconds or usual_seconds
     passes = 1
+    if sample_seconds > usual_seconds:  # one pass may end before the device's clock ticks
+        tick_seconds = sample_seconds / TICKS_PER_SAMPLE
+        passes = passes_for(operations, pass_seconds(device, operations, tick_seconds), sample_seconds)
     before: tuple[float, Clocks] | None = None
     while True:
-        seconds, passes = _window(device, operations, passes, raise_if_cancelled, window_seconds)
+        seconds, passes = _window(
+            device, operations, passes, raise_if_cancelled, window_seconds, sample_seconds
+        )
         now = (seconds, device.clocks())
         if before and _agree(before, now):
             break
@@ -56,6 +75,26 @@ def warm_up(
             break
         before = now
     return WarmUp(passes, time.monotonic() - begin)
+
+
+def pass_seconds(device: Device, operations: Sequence[Operation], tick_seconds: float) -> float:
+    """Of one pass, from as many as last some ticks of the device's clock."""
+    passes = 1
+    while True:
+        seconds = timed(device, list(operations) * passes)
+        if seconds >= TICKS_PER_LOOK * tick_seconds or passes >= _MAX_LOOK_PASSES:
+            return seconds / passes
+        passes *= 4
+
+
+def timed(device: Device, operations: Sequence[Operation]) -> float:
+    """The seconds of a run, which is repeated if it began before all of it was queued."""
+    for _ in range(MAX_TRIES):
+        late_starts = device.late_starts
+        seconds = device.run(operations)
+        if device.late_starts == late_starts:
+            break
+    return seconds
 
 
 def passes_for(operations: Sequence[Operation], pass_seconds: float, sample_seconds: float) -> int:
@@ -79,14 +118,14 @@ def _window(
     passes: int,
     raise_if_cancelled: CancelCheck,
     window_seconds: float,
+    sample_seconds: float,
 ) -> tuple[float, int]:
     """Run for ``window_seconds``; the median seconds of a pass, and how many make a sample."""
     spent, each = 0.0, []
-    sample_seconds = profile_of(device.info.kind).min_sample_seconds
     begin = time.monotonic()
     while spent < window_seconds and time.monotonic() - begin < COLD_LIMIT_SECONDS:
         raise_if_cancelled()
-        seconds = device.run(list(operations) * passes)
+        seconds = timed(device, list(operations) * passes)
         spent += seconds
         each.append(seconds / passes)
         passes = max(passes, passes_for(operations, seconds / passes, sample_seconds))

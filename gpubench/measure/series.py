@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpubench.devices.base import Operation
+from gpubench.errors import BenchmarkFailed
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.statistics import median, summarize
 from gpubench.measure.stop_decision import StopDecision
 from gpubench.measure.stopping import MAX_SAMPLES, StoppingRule
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.results.document import Shape, Summary
+
+MAX_DISCARDED_IN_A_ROW = 10
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class SampleSeries:
     decision: StopDecision | None = None
     failure: VerificationResult | None = None
     max_samples: int = MAX_SAMPLES
+    discarded: int = 0
+    discarded_in_a_row: int = 0
 
     @property
     def sample(self) -> list[Operation]:
@@ -71,17 +76,36 @@ class SampleSeries:
         self.passes = min(passes, self.point.max_passes or passes)
 
     def take_sample(self, context: RunContext) -> None:
+        """Discards one that began before all of it was queued; raises ``BenchmarkFailed`` after
+        ``MAX_DISCARDED_IN_A_ROW`` of them."""
         begin = time.monotonic()
         moved = self.point.moved_bytes
-        before = moved() if moved else 0
-        self.samples_seconds.append(context.device.run(self.sample))
-        context.samples_left -= 1
-        if moved:
+        before, late_starts = moved() if moved else 0, context.device.late_starts
+        seconds = context.device.run(self.sample)
+        is_late = context.device.late_starts > late_starts
+        if is_late:
+            self._discard()
+        else:
+            self.discarded_in_a_row = 0
+            self.samples_seconds.append(seconds)
+            context.samples_left -= 1
+        if moved and not is_late:
             self.samples_bytes.append(moved() - before)
         self.elapsed_seconds += time.monotonic() - begin
+        if is_late:
+            return
         self.decision = self.rule.decide(self.samples_seconds, self.elapsed_seconds)
         if len(self.samples_seconds) >= self.max_samples:
             self.decision = self.decision or StopDecision("sample_limit", {"max_samples": self.max_samples})
+
+    def _discard(self) -> None:
+        self.discarded += 1
+        self.discarded_in_a_row += 1
+        if self.discarded_in_a_row >= MAX_DISCARDED_IN_A_ROW:
+            raise BenchmarkFailed(
+                f"{self.discarded_in_a_row} samples in a row began before the host had queued them: it is "
+                "too slow, as in a container whose quota of processor time is used up; raise it, or repeat"
+            )
 
     def bandwidth(self) -> tuple[int, Summary | None]:
         """Bus bytes of a sample, and the bandwidth; if samples differ, as if each moved the median."""

@@ -57,13 +57,14 @@ _PROCESSOR: _Table = {
 }
 
 # A GPU wants at least four loads of 16 bytes in flight for each thread (GH200: one load of 8 bytes
-# reads at 69 % of peak). Groups that sum stay for the whole pass; groups that store end after one chunk.
+# reads at 69 % of peak). Groups that sum stay for the whole pass, best as many as run at once: a second
+# wave of them ends later; groups that store end after one chunk.
 _GPU: _Table = {
     "read": (
-        (16, 4, 512, "grid", False, 4),
-        (16, 8, 256, "grid", False, 8),
-        (16, 8, 512, "grid", False, 4),
-        (16, 16, 256, "grid", False, 8),
+        (16, 4, 512, "grid", False, 3),
+        (16, 8, 256, "grid", False, 4),
+        (16, 8, 512, "grid", False, 1),
+        (16, 8, 512, "grid", False, 2),
         (32, 4, 512, "grid", False, 4),
         (16, 8, 512, "tile", False, 4),
     ),
@@ -106,13 +107,21 @@ class HelperGrid:
 
 def helper_grid(info: DeviceInfo) -> HelperGrid:
     profile = profile_of(info.kind)
-    return HelperGrid((info.compute_units or 1) * profile.helper_groups_per_unit, profile.helper_group_size)
+    size = possible_group_size(info, profile.helper_group_size)
+    return HelperGrid((info.compute_units or 1) * profile.helper_groups_per_unit, size)
+
+
+def possible_group_size(info: DeviceInfo, wanted: int) -> int:
+    """``wanted``, or the largest power of two that the device takes, if that is less."""
+    most = info.max_group_size or wanted
+    return wanted if wanted <= most else 1 << (most.bit_length() - 1)
 
 
 def untuned_shape(info: DeviceInfo, fixed: UntunedShape) -> Shape:
     """The shape on this device, without streaming stores."""
     groups = (info.compute_units or 1) * fixed.groups_per_unit
-    return Shape(fixed.vector_bytes, fixed.unroll, fixed.group_size, fixed.order, False, groups)
+    size = possible_group_size(info, fixed.group_size)
+    return Shape(fixed.vector_bytes, fixed.unroll, size, fixed.order, False, groups)
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,7 @@ def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, 
     Raises ``InvalidParameters`` if no such shape can exist.
     """
     pinned = {name: pins[name] for name in Shape.__struct_fields__ if pins.get(name) is not None}
+    _refuse_large_group(info, pinned.get("group_size", 1))
     tiles = (info.compute_units or 1) * _TILES_PER_UNIT
     shapes = dict.fromkeys(_pinned(shape, pinned, tiles) for shape in _usual(info, access))
     element_bytes = ELEMENT_BYTES[dtype]
@@ -165,6 +175,13 @@ def candidates(info: DeviceInfo, access: Access, dtype: str, pins: Mapping[str, 
     return possible
 
 
+def _refuse_large_group(info: DeviceInfo, size: int) -> None:
+    if info.max_group_size and size > info.max_group_size:
+        raise InvalidParameters(
+            f"group_size {size} is more than this device takes: allowed are 1 to {info.max_group_size}"
+        )
+
+
 def _pinned(shape: Shape, pinned: Mapping[str, Any], tiles: int) -> Shape:
     """``tiles`` are the groups of an order with tiles, if none are stated: a tile has several chunks."""
     made = msgspec.structs.replace(shape, **pinned)
@@ -174,7 +191,14 @@ def _pinned(shape: Shape, pinned: Mapping[str, Any], tiles: int) -> Shape:
 def _usual(info: DeviceInfo, access: Access) -> list[Shape]:
     units = info.compute_units or 1
     return [
-        Shape(vector, unroll, size, order, streaming, units * per_unit if per_unit else None)
+        Shape(
+            vector,
+            unroll,
+            possible_group_size(info, size),
+            order,
+            streaming,
+            units * per_unit if per_unit else None,
+        )
         for vector, unroll, size, order, streaming, per_unit in _TABLES[profile_of(info.kind).shape_table][
             access
         ]

@@ -12,7 +12,7 @@ from gpubench.devices.base import Device, Launch, Program
 from gpubench.devices.profile import profile_of
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.run_context import RunContext
-from gpubench.measure.sampling import MIN_TRIAL_SECONDS, CancelCheck, passes_for
+from gpubench.measure.sampling import MIN_TRIAL_SECONDS, CancelCheck, passes_for, timed
 from gpubench.measure.series import Point
 from gpubench.measure.shapes import Access
 from gpubench.measure.statistics import median
@@ -71,6 +71,8 @@ def tuned_shape(
             lambda part: context.progress.phase("tuning", part),
             budget,
             context.warm_up if warms_up else (lambda launches: None),
+            max(MIN_TRIAL_SECONDS, context.clock_sample_seconds),
+            context.pass_seconds,
         )
         context.warm = True
         chosen = context.shapes[key] = best(trials)
@@ -107,6 +109,8 @@ def try_shapes(
     on_round: Callable[[float], None],
     budget_seconds: float | None = None,
     warm_up: Callable[[list[Launch]], object] = lambda launches: None,
+    sample_seconds: float = MIN_TRIAL_SECONDS,
+    pass_seconds: Callable[[list[Launch]], float] | None = None,
 ) -> list[Trial]:
     """Time each shape in turn, round after round, so that drift favours none, until the budget is spent.
 
@@ -132,7 +136,7 @@ def try_shapes(
     if once:
         warm_up(next(iter(once.values())))
     passes = {
-        shape: launches * passes_for(launches, device.run(launches), MIN_TRIAL_SECONDS)
+        shape: launches * passes_for(launches, (pass_seconds or device.run)(launches), sample_seconds)
         for shape, launches in once.items()
     }
     budget = budget_seconds or profile_of(device.info.kind).tuning_budget_seconds
@@ -145,7 +149,7 @@ def try_shapes(
         for shape, launches in passes.items():
             raise_if_cancelled()
             device.run(launches)
-            samples[shape].append(device.run(launches))
+            samples[shape].append(timed(device, launches))
     return [_trial(task, shape, passes.get(shape), samples[shape], reasons.get(shape)) for shape in shapes]
 
 

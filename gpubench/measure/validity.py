@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from gpubench.catalog.theory import CLOCK_LIMITED_RATIO
 from gpubench.devices.profile import Kind, profile_of
 from gpubench.flags import FLAGS, Flag
 from gpubench.measure.diagnostics import bimodal, drifting
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
-from gpubench.results.machine import TelemetrySample
+from gpubench.results.machine import TelemetrySample, Usage
 
 # An interval up to twice as wide as was asked is what a time limit costs; beyond it the figure is
 # another one next time.
@@ -18,30 +19,44 @@ UNSTABLE_TARGETS = 2
 
 USUAL_TARGET_RATIO = 0.005
 
-# GDDR7 boards run compute work 1.4 % below the nominal memory clock, and an RTX 4090 2.4 %: that
-# is how they are, and 5 % is not.
-CLOCK_LIMITED_RATIO = 0.95
-
 CONTENDED_RATIO = 0.1
 
+CONTENDED_SPREAD_RATIO = 0.01
+"""From the 5th to the 95th percentile of the samples: others on a GPU that make no such spread took turns
+with no sample. An undisturbed GPU's is a few tenths of a percent."""
+
+HEAVY_USE_RATIO = 0.5
+"""Others that use a GPU for half of the time take turns with every sample, and need not make a spread."""
+
+BUSY_MEMORY_RATIO = 0.05
+"""A desktop reads or writes a GPU's memory for a few percent of the time, at the clocks of a benchmark."""
 # A quota as large as the cores is met for some microseconds now and then, which changes no figure.
 THROTTLED_RATIO = 0.01
 
 FREE_MEMORY_SHARE = 4
+
+_GIB = 1 << 30
 
 # Arrays are rounded down to whole chunks and pages, which is no reason for a flag.
 FOOTPRINT_TOLERANCE_RATIO = 0.95
 
 
 def required_footprint_bytes(
-    kind: Kind, last_level_cache_bytes: int | None, free_bytes: int | None = None
+    kind: Kind,
+    last_level_cache_bytes: int | None,
+    free_bytes: int | None = None,
+    peak_bytes_per_second: float | None = None,
 ) -> int:
     """How many bytes a benchmark goes through in all where nobody asked for another number.
 
-    What keeps the cache out, on a GPU 4 GiB or more, so that a pass is long. Never above a quarter of
-    ``free_bytes``: the share wins, and a footprint which it makes too small for the cache is flagged.
+    What keeps the cache out, on a GPU 4 GiB or more, and so much that a pass lasts 2 ms or more at the peak.
+    Never above a quarter of ``free_bytes``: the share wins, and a footprint which it makes too small for the
+    cache is flagged.
     """
-    preferred = max(uncached_bytes(kind, last_level_cache_bytes), profile_of(kind).preferred_footprint_bytes)
+    profile = profile_of(kind)
+    long_enough = math.ceil(profile.min_pass_seconds * (peak_bytes_per_second or 0.0) / _GIB) * _GIB
+    uncached = uncached_bytes(kind, last_level_cache_bytes)
+    preferred = max(uncached, profile.preferred_footprint_bytes, long_enough)
     return preferred if free_bytes is None else min(preferred, free_bytes // FREE_MEMORY_SHARE)
 
 
@@ -72,11 +87,12 @@ class Evidence:
 
     ``footprint_bytes`` is what one pass goes through: None for a benchmark that means to measure
     the cache. ``sample_bytes`` is what a sample moves over the memory bus, None where the figure is
-    no bandwidth; ``peak_bytes_per_second`` the nominal theoretical peak. ``telemetry`` are the looks
+    no bandwidth; ``peak_bytes_per_second`` what no figure may exceed: the peak at
+    the live clock, else the nominal one. ``telemetry`` are the looks
     while this was measured, without idle ones. ``others_busy_ratio`` (0 to 1) is the share of the
-    host's processor time that others used. ``throttled_seconds`` is how long a quota of processor time held
-    threads meanwhile. ``busy_before``: others used the device when the run began,
-    and were waited for in vain.
+    host's processor time that others used, ``others_device_busy_ratio`` that of a GPU's.
+    ``throttled_seconds`` is how long a quota of processor time held threads meanwhile. ``busy_before``:
+    others used the device when the run began, and were waited for in vain; ``usage_before`` is how much.
     """
 
     kind: Kind
@@ -91,8 +107,10 @@ class Evidence:
     telemetry: Sequence[TelemetrySample] = field(default=())
     other_processes: int | None = None
     others_busy_ratio: float | None = None
+    others_device_busy_ratio: float | None = None
     throttled_seconds: float | None = None
     busy_before: bool = False
+    usage_before: Usage | None = None
 
 
 def flags(evidence: Evidence) -> list[Flag]:
@@ -140,9 +158,38 @@ def _limited_by(*reasons: str) -> Callable[[Evidence], bool]:
 
 
 def _contended(evidence: Evidence) -> bool:
-    busy = (evidence.others_busy_ratio or 0.0) > CONTENDED_RATIO
-    others = profile_of(evidence.kind).other_programs_contend and (evidence.other_processes or 0) > 0
-    return busy or evidence.busy_before or others
+    """Others on a GPU only where they can matter: a desktop draws on many, and programs may hold a context
+    without using it."""
+    if max(evidence.others_busy_ratio or 0.0, evidence.others_device_busy_ratio or 0.0) > CONTENDED_RATIO:
+        return True
+    if not profile_of(evidence.kind).other_programs_contend:
+        return evidence.busy_before
+    if not evidence.busy_before and not evidence.other_processes:
+        return False
+    return (
+        not _known_to_be_light(evidence) or _spread_ratio(evidence.samples_seconds) > CONTENDED_SPREAD_RATIO
+    )
+
+
+def _known_to_be_light(evidence: Evidence) -> bool:
+    """Whether the others on a GPU were seen before the run, and used little of it."""
+    before = evidence.usage_before
+    if before is None or before.kernels_busy_ratio is None:
+        return False
+    newcomers = (evidence.other_processes or 0) > (before.other_processes or 0)
+    heavy = (
+        before.kernels_busy_ratio > HEAVY_USE_RATIO or (before.memory_busy_ratio or 0.0) > BUSY_MEMORY_RATIO
+    )
+    return not newcomers and not heavy
+
+
+def _spread_ratio(samples_seconds: Sequence[float]) -> float:
+    """From the 5th to the 95th percentile, over the median."""
+    ordered = sorted(samples_seconds)
+    if not ordered or ordered[len(ordered) // 2] <= 0:
+        return 0.0
+    last = len(ordered) - 1
+    return (ordered[math.ceil(0.95 * last)] - ordered[math.floor(0.05 * last)]) / median(ordered)
 
 
 def _throttled(evidence: Evidence) -> bool:

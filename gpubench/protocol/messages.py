@@ -28,10 +28,30 @@ MAX_REQUEST_BYTES = 64 * 1024
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """The most that a client accepts: a run document with all samples of a long suite is well below."""
 
+MAX_SOCKET_PATH_BYTES = 107
+"""Linux has no room for more in the address of a Unix socket."""
+
+MAX_DATAGRAM_BYTES = 1200
+"""A question over UDP or a Unix datagram socket: what every network carries in one piece."""
+
+DATAGRAM_METHODS = frozenset({"ping", "status"})
+"""What is answered over UDP and Unix datagram sockets. An answer is never longer than its question, so that
+nobody can use the server to flood others: questions are padded with spaces."""
+
 ServerState = Literal["ready", "draining", "no_device", "no_store"]
 
 Method = Literal[
-    "hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results", "history"
+    "hello",
+    "ping",
+    "devices",
+    "benchmarks",
+    "run",
+    "cancel",
+    "status",
+    "result",
+    "results",
+    "history",
+    "drain",
 ]
 
 
@@ -140,6 +160,12 @@ class Results(_Tolerant, frozen=True):
     runs: list[RunState]
 
 
+class Draining(_Tolerant, frozen=True):
+    """The server accepts no new runs, and ends when the current ones have ended."""
+
+    draining: bool = True
+
+
 class QueueStatus(_Tolerant, frozen=True):
     device: str
     running: str | None
@@ -191,5 +217,6 @@ PARAMETERS: dict[str, type[msgspec.Struct]] = {
     "result": RunIdParams,
     "results": ResultsParams,
     "history": HistoryParams,
+    "drain": NoParams,
 }
 """Every method and its parameters; the server has exactly these methods."""

@@ -42,6 +42,7 @@ RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
     "result": RunDocument,
     "results": messages.Results,
     "history": History,
+    "drain": messages.Draining,
 }
 """Every method and its result; its parameters are in ``messages.PARAMETERS``."""
 

@@ -15,6 +15,9 @@ from gpubench.report.text_table import UNKNOWN, Table, clean, in_brackets, inter
 from gpubench.results.document import Measurement
 
 _BARS = "▁▂▃▄▅▆▇█"
+MAX_POINTS = 64
+"""The most rows for a curve in a report; a longer one has a row for each of its series."""
+
 _SPARK_WIDTH = 16
 """In characters; if there are more points, each character is the mean of several neighbours."""
 
@@ -80,7 +83,7 @@ def title(curve: Curve) -> str:
 def _points(curve: Curve) -> Table:
     most = max(value_of(point).median for point in curve.points)
     figure = "latency" if curve.is_latency else "GB/s"
-    columns = (*map(_axis_name, curve.axes), "", figure, "95 % interval")
+    columns = (*map(axis_name, curve.axes), "", figure, "95 % interval")
     also = [(name, show) for name, show, wanted in _ALSO if wanted(curve)]
     rows = tuple(
         (
@@ -101,7 +104,7 @@ def _points(curve: Curve) -> Table:
 def _summary(curve: Curve) -> Table:
     series = curve.series()
     fixed = curve.others
-    columns = (*map(_axis_name, fixed), _axis_name(curve.along or "point"), "")
+    columns = (*map(axis_name, fixed), axis_name(curve.along or "point"), "")
     rows = tuple(
         (
             *(_place(name, each.fixed.get(name)) for name in fixed),
@@ -205,7 +208,8 @@ _ALSO: tuple[tuple[str, Callable[[Measurement], str | None], Callable[[Curve], b
 """Columns that only some curves have: the heading, the cell, and whether a curve has the column."""
 
 
-def _axis_name(axis: str) -> str:
+def axis_name(axis: str) -> str:
+    """``footprint`` for ``footprint_bytes``."""
     unit = next((unit for unit in _AXIS_UNITS if axis.endswith(unit) and axis != unit), "")
     return clean(axis.removesuffix(unit).replace("_", " "))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gpubench import units
 from gpubench.measure.idle import describe_usage
 from gpubench.report.text_table import UNKNOWN, Table, bandwidth_cell, bits_cell, bytes_cell, clean
 from gpubench.results.document import RunDocument
-from gpubench.results.machine import DeviceInfo, Host, IdleGate, Theory
+from gpubench.results.machine import Clocks, DeviceInfo, Host, IdleGate, Theory
 
 FEW_HUGE_PAGES_RATIO = 0.5
 
@@ -17,23 +17,24 @@ def device_name(document: RunDocument) -> str:
     return clean(document.device.name) if document.device else "unknown device"
 
 
-def devices(infos: Iterable[DeviceInfo]) -> Table:
-    rows = tuple(
-        (
-            clean(info.id),
-            clean(info.alias),
-            clean(info.name),
-            f"{info.runtime} {info.kind}",
-            bytes_cell(info.memory_bytes),
-            bits_cell(info.bus_width_bits),
-            units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN,
-            bytes_cell(info.last_level_cache_bytes),
-            clean(info.unavailable or "ready"),
-        )
-        for info in infos
-    )
-    columns = ("device", "alias", "name", "kind", "memory", "bus", "memory clock", "cache", "state")
-    return Table("Devices", columns, rows, len(columns))
+def devices(infos: Sequence[DeviceInfo]) -> Table:
+    """A row for each; what is not known of any device is left out."""
+    columns: dict[str, list[str]] = {
+        "device": [clean(info.id) for info in infos],
+        "alias": [clean(info.alias) for info in infos],
+        "name": [clean(info.name) for info in infos],
+        "driver": [clean(info.driver_name) for info in infos],
+        "kind": [info.kind for info in infos],
+        "memory": [bytes_cell(info.memory_bytes) for info in infos],
+        "bus": [bits_cell(info.bus_width_bits) for info in infos],
+        "memory clock": [
+            units.format_clock(info.memory_clock_hz) if info.memory_clock_hz else UNKNOWN for info in infos
+        ],
+        "cache": [bytes_cell(info.last_level_cache_bytes) for info in infos],
+        "state": [clean(info.unavailable or "ready" + ", a simulator" * info.simulated) for info in infos],
+    }
+    known = {name: cells for name, cells in columns.items() if set(cells) != {UNKNOWN}}
+    return Table("Devices", tuple(known), tuple(zip(*known.values(), strict=True)), len(known))
 
 
 def device_facts(document: RunDocument, theory: Theory | None) -> Table:
@@ -42,12 +43,14 @@ def device_facts(document: RunDocument, theory: Theory | None) -> Table:
     if info:
         facts += [
             ("Name", info.name),
+            ("Driver", clean(info.driver_name)),
             ("Runtime", f"{info.runtime}, {info.runtime_version or 'version unknown'}"),
             ("Memory", bytes_cell(info.memory_bytes)),
             ("Last-level cache", bytes_cell(info.last_level_cache_bytes)),
             ("ECC", {True: "on", False: "off", None: UNKNOWN}[info.ecc_enabled]),
             ("Power limit", f"{info.power_limit_watts:g} W" if info.power_limit_watts else UNKNOWN),
             ("NUMA node", info.numa_node),
+            *(("Note", clean(note)) for note in info.notes),
         ]
     if theory:
         facts += [
@@ -96,6 +99,32 @@ def environment_facts(document: RunDocument) -> Table:
     if telemetry.before is not None:
         facts.append(("Before the run", _idle(telemetry.before)))
     return _facts("Environment", facts)
+
+
+def bus_facts(document: RunDocument) -> Table:
+    """How the device is attached, and its clocks around the run."""
+    info, env = document.device, document.environment
+    facts: list[tuple[str, object]] = []
+    if info:
+        generation, lanes = info.pcie_generation, info.pcie_lanes
+        facts += [
+            ("Device id", info.id),
+            ("PCI address", info.pci_bus_id),
+            ("PCI vendor and device", info.pci_device_id),
+            ("PCIe link", f"generation {generation} x {lanes} lanes" if generation and lanes else None),
+        ]
+    if env:
+        facts += [
+            ("Kernels, SHA-256", env.kernel_source_hash),
+            ("Clocks before the run", _clocks(env.clocks_before)),
+            ("Clocks after the run", _clocks(env.clocks_after)),
+        ]
+    return _facts("Bus and clocks", facts)
+
+
+def _clocks(clocks: Clocks) -> str | None:
+    named = (("memory", clocks.memory_hz), ("compute", clocks.compute_hz))
+    return ", ".join(f"{name} {units.format_clock(hertz)}" for name, hertz in named if hertz) or None
 
 
 def _cores(host: Host) -> str | None:

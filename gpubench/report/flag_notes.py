@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from gpubench.catalog.links import pcie_bytes_per_second
 from gpubench.comparison.compare import Comparison
 from gpubench.flags import FLAGS, Flag
@@ -113,7 +115,7 @@ def _over_theory(run: RunDocument, m: Measurement) -> _Seen | None:
     peaks = _peaks(run, m)
     if rate is None or not peaks:
         return None
-    peak = min(peaks)
+    peak = list(peaks)[-1]  # overclocked memory may exceed the nominal one
     if rate.median <= peak:
         return None
     excess = rate.median / peak - 1
@@ -125,7 +127,7 @@ def _over_theory(run: RunDocument, m: Measurement) -> _Seen | None:
 
 
 def _peaks(run: RunDocument, m: Measurement) -> dict[float, str]:
-    """Upper limits of the figure, in byte/s, each with its name."""
+    """Upper limits of the figure, in byte/s, each with its name; the last one counts."""
     direction = str(m.axes.get("direction", "local"))
     if m.benchmark == "transfer" and not direction.startswith("local"):
         link = run.device and pcie_bytes_per_second(run.device.pcie_generation, run.device.pcie_lanes)
@@ -178,6 +180,10 @@ def _drifting(run: RunDocument, m: Measurement) -> _Seen | None:
     return _Seen(f"The last third of the samples took {format_percent(change)} {way} than the first", change)
 
 
+_LOWERS_CLOCKS = {"power", "thermal", "hardware_slowdown"}
+"""Why a GPU lowers clocks by itself; its memory clock can also be locked, which it does not report."""
+
+
 def _clock_limited(run: RunDocument, m: Measurement) -> _Seen | None:
     nominal = run.device.memory_clock_hz if run.device else None
     clocks = [look.memory_clock_hz for look in run.telemetry.samples if look.memory_clock_hz]
@@ -192,6 +198,8 @@ def _clock_limited(run: RunDocument, m: Measurement) -> _Seen | None:
         return None
     share = format_percent(clock / nominal)
     text = f"The memory ran at {format_clock(clock)}, {share} of its nominal {format_clock(nominal)}"
+    if clocks and not any(set(look.limits) & _LOWERS_CLOCKS for look in run.telemetry.samples):
+        return _Seen(text, -clock, "nvidia-smi -rmc: neither power nor heat holds it, so it may be locked")
     return _Seen(text, -clock)
 
 
@@ -222,16 +230,29 @@ def _share(some: Sequence[TelemetrySample], of: Sequence[TelemetrySample]) -> st
     return format_percent(len(some) / len(of))
 
 
+_MAX_NAME = 40
+"""Of another program, with its process id."""
+
+
 def _contended(run: RunDocument, m: Measurement) -> _Seen | None:
     watched = run.telemetry
     if (watched.others_busy_ratio or 0) > CONTENDED_RATIO:
         return _Seen(f"Others used up to {format_percent(watched.others_busy_ratio or 0)} of the processors")
+    if names := watched.processes or (watched.before.usage.processes if watched.before else []):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return _Seen(f"Others on the device: {_shortened(clean(names[0]))}{more}")
     if watched.other_processes:
         programs = "program" if watched.other_processes == 1 else "programs"
         return _Seen(f"{watched.other_processes} other {programs} computed on the device")
-    if watched.before and not watched.before.idle and (usage := describe_usage(watched.before.usage)):
-        return _Seen(f"The device was busy before the run: {usage}")
+    if watched.before and not watched.before.idle:
+        usage = msgspec.structs.replace(watched.before.usage, memory_busy_ratio=None)
+        if text := describe_usage(usage):
+            return _Seen(f"The device was busy before the run: {text}")
     return None
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 3]}..."
 
 
 def _throttled(run: RunDocument, m: Measurement) -> _Seen | None:

@@ -6,21 +6,18 @@ import re
 from collections.abc import Iterable, Sequence
 
 from gpubench.comparison.compare import Comparison, compare
-from gpubench.comparison.curves import Curve
 from gpubench.report import device_tables, tables, text_table
-from gpubench.report.curves import shown_curves, title
+from gpubench.report.curves import MAX_POINTS, shown_curves
 from gpubench.report.flag_notes import flag_notes
+from gpubench.report.headline import headline
 from gpubench.report.text_table import RANGE
 from gpubench.results.document import RunDocument
-from gpubench.units import format_bandwidth, format_percent
+from gpubench.units import format_bandwidth
 
 _ADDRESS = re.compile(r"https?://[\w./:?=&%+,-]+", re.ASCII)
 _MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
 
-MAX_ROWS = 64
-"""The most rows for a curve; a longer one has a row for each of its series."""
-
-_HOW_TO_READ = (
+HOW_TO_READ = (
     "Bandwidth counts the bytes that must cross the memory bus; for caches and links, the bytes that were "
     "moved. 1 GB/s is 10^9 byte/s. Every figure is the median of its samples, with the 95 % confidence "
     f"interval of that median. {RANGE} A figure whose data were not verified is not shown. *of theory* is "
@@ -29,43 +26,56 @@ _HOW_TO_READ = (
     "is the time of one pass over all of it at that bandwidth. Payload is the part of the bytes that was "
     "asked for. Bars are shares of the highest figure of their table."
 )
-_REFERENCES = (
+REFERENCES = (
     "References are theoretical peaks. The column *own theory* is this device's theory over the "
     "reference's; the others are the measured figure over the reference's theory, so for a board with the "
     "same memory they are below 1."
 )
-_PROJECTION = (
+PROJECTION = (
     "Not measured: the theory of another memory on this bus, times the efficiency measured here. It assumes "
     "that the other memory would reach the same fraction of its peak."
 )
-_PUBLISHED = (
+PUBLISHED = (
     "Measured by others with other programs, drivers and clocks. Grade A is a complete log, B a partial one. "
     "The same test on one kind of board differs by 7 to 8 % between hosts."
 )
-_SKIPPED = "This device, or its runtime, does not support these; that is not an error."
+SKIPPED = "This device, or its runtime, does not support these; that is not an error."
+DIGESTS = (
+    "`gpubench verify` recomputes the SHA-256: it shows that a document was not changed since this report "
+    "was made, and not that its figures are honest."
+)
 _CLAIMS = "Statements by vendors, with their dates. None of them was measured here."
 
 
-def render_markdown(documents: Sequence[RunDocument], *, references: bool | None = None) -> str:
+def render_markdown(
+    documents: Sequence[RunDocument], *, references: bool | None = None, digests: Sequence[str] = ()
+) -> str:
     """The report on these runs, in their order; ends with a newline.
 
-    All text from a document is escaped, so that it is shown literally. ``references`` is for ``compare``.
+    All text from a document is escaped, so that it is shown literally. ``references`` is for ``compare``;
+    ``digests`` are the SHA-256 of the documents, for ``gpubench verify``.
     """
     comparisons = [compare(document, references=references) for document in documents]
     parts = ["# Memory bandwidth"]
     if not comparisons:
         parts.append("There are no runs to report.")
         return _joined(parts)
-    parts.append(_HOW_TO_READ)
+    parts.append(HOW_TO_READ)
     if len(comparisons) > 1:
-        parts.append(markdown_table(_overview(comparisons)))
+        parts.append(markdown_table(overview(comparisons)))
     for comparison in comparisons:
         parts += _run(comparison)
     parts += ["## What cannot be concluded from these figures", _bullets(_not_allowed(comparisons))]
     claims = tables.claims(comparisons)
     if claims.rows:
         parts += [f"## {claims.title}", _CLAIMS, markdown_table(claims)]
+    if digests:
+        parts += ["## Run documents", DIGESTS, _bullets(map(_digest, documents, digests))]
     return _joined(parts)
+
+
+def _digest(document: RunDocument, sha256: str) -> str:
+    return f"{escape(text_table.clean(document.run_id))}: SHA-256 `{sha256}`"
 
 
 def _run(comparison: Comparison) -> list[str]:
@@ -80,10 +90,10 @@ def _run(comparison: Comparison) -> list[str]:
     parts += _curves(comparison)
     parts += _flags(comparison)
     parts += _section(tables.excluded(comparison))
-    parts += _section(tables.skipped(comparison), _SKIPPED)
-    parts += _section(tables.references(comparison, comparison.results), _REFERENCES)
+    parts += _section(tables.skipped(comparison), SKIPPED)
+    parts += _section(tables.references(comparison, comparison.results), REFERENCES)
     parts += _projection(comparison)
-    parts += _section(tables.published(comparison), _PUBLISHED)
+    parts += _section(tables.published(comparison), PUBLISHED)
     parts += _explanations(document)
     parts += _section(device_tables.environment_facts(document))
     return parts
@@ -91,7 +101,7 @@ def _run(comparison: Comparison) -> list[str]:
 
 def _curves(comparison: Comparison) -> list[str]:
     parts: list[str] = []
-    for shown in shown_curves(comparison, MAX_ROWS):
+    for shown in shown_curves(comparison, MAX_POINTS):
         for each in shown.tables:
             parts += _section(each)
         if not shown.tables:
@@ -112,22 +122,8 @@ def _explanations(document: RunDocument) -> list[str]:
 
 
 def _headline(comparison: Comparison) -> str:
-    shown = tables.headline(comparison.results)
-    if shown is None and comparison.curves:
-        return f"**No figure of the memory as a whole; {_counted(comparison.curves)}.**"
-    if shown is None:
-        return "**This run gave no figure.**"
-    text = f"**{escape(text_table.label(shown))}: {format_bandwidth(shown.bandwidth.median)}**"
-    text += f", interval {text_table.interval_of(shown)}"
-    if shown.nominal_ratio is not None:
-        text += f", {format_percent(shown.nominal_ratio)} of the nominal peak"
-    if shown.live_clock_ratio is not None:
-        text += f", {format_percent(shown.live_clock_ratio)} of the peak at the live clock"
-    return f"{text}. Flagged: {', '.join(shown.flags)}." if shown.flags else f"{text}."
-
-
-def _counted(curves: Sequence[Curve]) -> str:
-    return ", ".join(f"{escape(title(curve))}: {len(curve.points)} points" for curve in curves)
+    figure, rest = headline(comparison)
+    return f"**{escape(figure)}**{rest}"  # the rest is numbers and names of flags
 
 
 def _projection(comparison: Comparison) -> list[str]:
@@ -144,10 +140,10 @@ def _projection(comparison: Comparison) -> list[str]:
     lines = _bullets(f"None for {escape(', '.join(names))}: {escape(why)}." for why, names in reasons.items())
     if not table.rows:
         return [f"### {table.title}", lines] if lines else []
-    return [f"### {table.title}", _PROJECTION, markdown_table(table), lines]
+    return [f"### {table.title}", PROJECTION, markdown_table(table), lines]
 
 
-def _overview(comparisons: Sequence[Comparison]) -> text_table.Table:
+def overview(comparisons: Sequence[Comparison]) -> text_table.Table:
     rows = []
     for comparison in comparisons:
         document = comparison.document

@@ -31,7 +31,7 @@ _SHARES = ("benchmark", "Gbit/s per pin", "GB/s per module", "whole memory", "sa
 _PUBLISHED = ("kernel", "grade", "GB/s", "here / there")
 
 
-def device_table(infos: Iterable[DeviceInfo]) -> RenderableType:
+def device_table(infos: Sequence[DeviceInfo]) -> RenderableType:
     """What ``gpubench devices`` shows."""
     return table(device_tables.devices(infos))
 

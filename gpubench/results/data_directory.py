@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from gpubench import systems
 from gpubench.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,12 @@ class HeldDirectory:
     The directory itself is locked, so that removing the lock file lets no second process in, and so is a
     file in it, which names the owner. Some network file systems cannot lock a directory; there the file
     alone counts. ``wait_seconds`` is how long another process may keep it locked meanwhile. Raises
-    ``StoreError`` if the directory cannot be used, or another process has it locked then.
+    ``StoreError`` if the directory cannot be used, or another process has it locked then, and
+    ``MissingDependency`` elsewhere than under Linux.
     """
 
     def __init__(self, path: Path, wait_seconds: float = 0.0) -> None:
+        systems.require_linux()
         self.path = path
         self._until = time.monotonic() + wait_seconds
         self._watched: dict[Path, _Identity] = {}
@@ -115,7 +117,7 @@ class HeldDirectory:
         try:
             while not _locked(descriptor) and time.monotonic() < self._until:
                 time.sleep(_LOOK_SECONDS)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_at_once(descriptor)
         except BlockingIOError:
             raise StoreError(
                 f"the data directory {self.path} is in use by another gpubench (process "
@@ -150,10 +152,16 @@ def _open(undo: contextlib.ExitStack, path: Path, flags: int) -> int:
 def _locked(descriptor: int) -> bool:
     """Lock it, unless another process has; raises ``OSError`` for any other reason."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_at_once(descriptor)
     except BlockingIOError:
         return False
     return True
+
+
+def _lock_at_once(descriptor: int) -> None:
+    import fcntl  # not everywhere, and a client elsewhere imports this module
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _identity(of: Path | int) -> _Identity | None:

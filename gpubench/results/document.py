@@ -95,11 +95,11 @@ class Measurement(Record, frozen=True):
     their number in one sample, if they are counted: dependent ones give ``latency_seconds``, the time of
     one. ``trend_ratio`` is how much longer the last third's samples took than the first's. ``axes`` are
     the position on a curve, by which runs are compared; ``places`` are positions that differ between runs,
-    such as when a window began. ``huge_page_ratio`` is the share of the
-    run's memory that truly was on huge pages, 0 to 1; null if it was not the host's. ``stopped_because`` is
-    why the series of samples ended, as a sentence;
-    ``stop_code``, ``stop_unmet_code`` and ``stop_values`` are the same for programs (docs/run-document.md
-    lists the codes).
+    such as when a window began. ``discarded_samples`` are not among the samples: the device began them before
+    the host had queued them, so that they timed the host. ``huge_page_ratio`` is the share of the run's
+    memory that truly was on huge pages, 0 to 1; null if it was not the host's. ``stopped_because`` is why the
+    series of samples ended, as a sentence; ``stop_code``, ``stop_unmet_code`` and ``stop_values`` are the
+    same for programs (docs/run-document.md lists the codes).
     """
 
     benchmark: str
@@ -135,6 +135,7 @@ class Measurement(Record, frozen=True):
     warm_up_seconds: float | None = None
     huge_page_ratio: float | None = None
     default_parameters: bool = True
+    discarded_samples: int = 0
 
 
 class Finding(Record, frozen=True):

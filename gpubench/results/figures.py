@@ -10,8 +10,8 @@ import msgspec
 
 from gpubench.results.document import Measurement, RunDocument, Summary
 
-NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples"})
-"""Parameters that change how long is measured and with which data, not what a figure means."""
+NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples", "host_nodes"})
+"""Parameters that change how long is measured, with which data or how many points, not what a figure is."""
 
 
 def meant(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,10 @@ class DeviceInfo(Record, frozen=True):
     ``host``). ``unavailable`` is the reason why a device that exists cannot be opened. Without ``has_double``
     kernels have no 64-bit floating point. ``integrated`` memory is the host's. ``pci_device_id`` is
     vendor and device, such as ``10de:2b85``. ``numa_node`` is the host's node that the device is attached to.
+    ``platform`` is whose OpenCL it is, such as ``PoCL``, and ``library`` the file of that driver. A
+    ``simulated`` device is a program that stands for one: its figures are the program's.
+    ``board_share_ratio`` is the share of a board's memory and bus that a part of it (MIG) has. ``notes`` are
+    sentences on what is particular here.
     """
 
     id: str
@@ -47,14 +51,45 @@ class DeviceInfo(Record, frozen=True):
     power_limit_watts: float | None = None
     has_double: bool = True
     unavailable: str | None = None
+    platform: str | None = None
+    library: str | None = None
+    simulated: bool = False
+    max_group_size: int | None = None
+    board_share_ratio: float | None = None
+    notes: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def driver_name(self) -> str:
+        """Whose driver it is and its version, such as ``PoCL 7.1``: several may drive the same hardware."""
+        return " ".join(filter(None, (self.platform or self.runtime.upper(), self.driver)))
+
+
+DriverState = Literal["ready", "empty", "failed", "lost"]
+
+
+class DriverStatus(Record, frozen=True):
+    """A driver that is installed: ``source`` is the file that names its ``library``.
+
+    It is ``ready`` with its devices; ``empty`` if it finds none; ``failed`` if it cannot be loaded or answers
+    with errors; ``lost`` if it crashed or hung. ``reason`` says why it is not ready, or what of it is not.
+    """
+
+    source: str
+    library: str
+    state: DriverState
+    reason: str | None = None
 
 
 class RuntimeStatus(Record, frozen=True):
-    """Whether a runtime works on this machine, and if not, why and what to do."""
+    """Whether a runtime works on this machine, and if not, why and what to do.
+
+    ``drivers`` are all that a runtime with several of them found installed.
+    """
 
     name: Literal["cuda", "opencl"]
     available: bool
     reason: str | None = None
+    drivers: list[DriverStatus] = msgspec.field(default_factory=list)
 
 
 class Host(Record, frozen=True):
@@ -107,6 +142,8 @@ class Theory(Record, frozen=True):
 
     ``peak_bytes_per_second`` = data rate x bus width / 8. ``source``: ``device`` from the
     device's own clock and width, ``catalog`` from its board's row, ``stated`` by the user.
+    ``memory_clock_offset_hz`` is the live memory clock less the nominal one, over the run: above 0 if the
+    memory is overclocked.
     """
 
     source: Literal["device", "catalog", "stated"]
@@ -119,6 +156,7 @@ class Theory(Record, frozen=True):
     catalog_peak_bytes_per_second: float | None = None
     published_bytes_per_second: float | None = None
     live_clock_peak_bytes_per_second: float | None = None
+    memory_clock_offset_hz: float | None = None
     notes: list[str] = msgspec.field(default_factory=list)
 
 
@@ -137,12 +175,16 @@ class Usage(Record, frozen=True):
     """How much other programs use a device while this one does not; null if its runtime does not report it.
 
     ``others_busy_ratio`` is the share of the host's processor time, ``kernels_busy_ratio`` the share of the
-    time in which a GPU ran any kernel; both 0 to 1.
+    time in which a GPU ran any kernel or drew, ``memory_busy_ratio`` that in which its memory was read or
+    written; all 0 to 1. ``other_processes`` compute on it; ``processes`` are the names of those and of those
+    that draw.
     """
 
     others_busy_ratio: float | None = None
     kernels_busy_ratio: float | None = None
     other_processes: int | None = None
+    memory_busy_ratio: float | None = None
+    processes: list[str] = msgspec.field(default_factory=list)
 
 
 class IdleGate(Record, frozen=True):
@@ -159,7 +201,8 @@ class Telemetry(Record, frozen=True):
     ``others_busy_ratio`` is the share of the host's processor time that other programs (and, on
     a virtual machine, the host below) used meanwhile, 0 to 1; for a run, the highest of all parts that were
     watched. ``throttled_seconds`` is how long a quota of processor time throttled threads, summed over
-    them; null without a quota.
+    them; null without a quota. ``others_device_busy_ratio`` is the share of the time in which a GPU worked
+    for the busiest of the other programs, and ``processes`` are the names of all of them.
     """
 
     samples: list[TelemetrySample] = msgspec.field(default_factory=list)
@@ -170,3 +213,5 @@ class Telemetry(Record, frozen=True):
     ecc_errors_uncorrected: int | None = None
     absent: str | None = None
     before: IdleGate | None = None
+    others_device_busy_ratio: float | None = None
+    processes: list[str] = msgspec.field(default_factory=list)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gpubench.results.document import Measurement, RunDocument, Shape, Summary
+from gpubench.results.kept import KeptDocument
 
 _OPTIONAL: dict[str, type[msgspec.Struct]] = {
     "shape": Shape,
@@ -17,6 +18,9 @@ _OPTIONAL: dict[str, type[msgspec.Struct]] = {
     "latency_seconds": Summary,
 }
 """Fields that are null if a measurement has none; its row still has all of their keys."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet runs."""
 
 _RUN_COLUMNS = ("run_id", "created_at", "device")
 
@@ -34,23 +38,32 @@ def records(document: RunDocument) -> list[dict[str, Any]]:
     return [{**run, **dict(_cells(measurement))} for measurement in document.measurements]
 
 
-def records_csv(documents: Sequence[RunDocument]) -> str:
-    """``records`` of all documents as one CSV with a header; a key that a row does not have is empty.
+def records_csv(kept: Sequence[KeptDocument]) -> str:
+    """``records`` of all documents as one CSV, each row with its document's SHA-256."""
+    rows = [{**row, "document_sha256": each.sha256} for each in kept for row in records(each.document)]
+    return csv_text(_RUN_COLUMNS, rows)
 
-    What is not known is empty, truth values are ``true`` and ``false``, and lists and objects are JSON.
+
+def csv_text(first: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as one CSV with a header, whose columns ``first`` are there in any case.
+
+    A key that a row does not have is empty, and so is what is not known; truth values are ``true`` and
+    ``false``, and lists and objects are JSON. Text that a spreadsheet would run as a formula, such as a
+    device called ``=1+1``, has an apostrophe before it.
     """
-    rows = [row for document in documents for row in records(document)]
-    columns = list(dict.fromkeys(key for row in rows for key in row)) or list(_RUN_COLUMNS)
+    columns = list(dict.fromkeys([*first, *(key for row in rows for key in row)]))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(_csv_cell, columns))
     writer.writerows([_csv_cell(row.get(key)) for key in columns] for row in rows)
     return text.getvalue()
 
 
 def _csv_cell(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(value)
     return msgspec.json.encode(value).decode()

@@ -7,25 +7,32 @@ import functools
 import logging
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpubench.errors import Cancelled, InternalError, TooManyConnections
+from gpubench.errors import Cancelled, TooManyConnections
 from gpubench.results.store import Store
+from gpubench_server.addresses import Address, Endpoint, bound_host_port
 from gpubench_server.connection import ClientConnection
+from gpubench_server.datagrams import DatagramService, UDPServer, datagram_server
 from gpubench_server.device_registry import DeviceRegistry, Runtime
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
+from gpubench_server.line_servers import LineServer, LineService, line_server
 from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
+from gpubench_server.peer import Peer
 from gpubench_server.readiness import Readiness
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
 from gpubench_server.signals import ServerSignals
 from gpubench_server.storage_watch import StorageWatch
-from gpubench_server.transports import POLL_SECONDS, Address, LineServer, host_port
+from gpubench_server.systemd import Systemd
+from gpubench_server.transports import POLL_SECONDS
+from gpubench_server.unix_sockets import UnixAccess
 from gpubench_server.vital import VitalThreads
+from gpubench_server.watchdog import Watchdog
 from gpubench_server.web import WebServer, make_application
 
 log = logging.getLogger(__name__)
@@ -39,26 +46,36 @@ _CANCEL_SECONDS = 10.0
 _FLUSH_SECONDS = 2.0
 """For the last responses to reach their clients."""
 
+_END_SECONDS = 2 * _CANCEL_SECONDS + _FLUSH_SECONDS + 10.0
+"""For ``Server.close``, with room for the store."""
+
+
+def _ignore(seconds: float) -> None:
+    """Nobody has to be told."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    tcp: Address
+    listen: Sequence[Endpoint]
     http: Address
     data_directory: Path
     runtimes: list[Runtime]
     limits: Limits
+    unix: UnixAccess = field(default_factory=UnixAccess)
 
 
 class Server:
     """The service; it listens once constructed. Raises ``StoreError`` and ``CannotListen``.
 
-    ``failed`` is called if a thread that serves every client fails.
+    ``signals`` is told if a thread that serves every client fails, and if a client asks to drain.
     """
 
-    def __init__(self, settings: Settings, failed: Callable[[InternalError], object]) -> None:
+    def __init__(self, settings: Settings, signals: ServerSignals) -> None:
         self._limits = limits = settings.limits
-        self._threads = VitalThreads(failed)
-        self._serving: list[LineServer | WebServer] = []
+        self._threads = VitalThreads(signals.fail)
+        self._lines: list[LineServer] = []
+        self._datagrams: list[UDPServer] = []
+        self._serving: list[LineServer | UDPServer | WebServer] = []
         with contextlib.ExitStack() as undo:
             self._store = undo.enter_context(Store(settings.data_directory))
             self._storage = StorageWatch(self._store)
@@ -74,51 +91,75 @@ class Server:
                 self._metrics,
                 limits,
                 self._readiness,
-                lambda: self._tcp.open_connections,
+                self._open_connections,
+                signals.drain,
             )
             full = TooManyConnections(
                 f"this server has its maximum of {limits.max_connections} connections; try again in a moment",
                 retry_after_seconds=1,
             )
-            self._tcp = undo.enter_context(
-                LineServer(
-                    settings.tcp,
-                    self._serve,
-                    max_connections=limits.max_connections,
-                    linger_seconds=limits.linger_seconds,
-                    refusal=error_line(None, full),
-                    metrics=self._metrics,
-                )
+            lines = LineService(
+                self._serve,
+                limits.max_connections,
+                limits.linger_seconds,
+                refusal=error_line(None, full),
+                metrics=self._metrics,
             )
-            self.tcp_url = f"tcp://{_host_port(self._tcp)}"
-            pages = make_application(self._snapshot, lambda: self._readiness.why_not, self.tcp_url)
-            self._web = undo.enter_context(WebServer(settings.http, pages, limits, self.tcp_url))
-            self.http_url = f"http://{_host_port(self._web)}"
+            datagrams = DatagramService(self._service.respond, self._metrics)
+            for endpoint in settings.listen:
+                if endpoint.scheme in ("udp", "unixgram"):
+                    self._datagrams.append(
+                        undo.enter_context(datagram_server(endpoint, datagrams, settings.unix))
+                    )
+                else:
+                    self._lines.append(undo.enter_context(line_server(endpoint, lines, settings.unix)))
+            line_urls = [server.url for server in self._lines]
+            self.urls = [*line_urls, *(server.url for server in self._datagrams)]
+            benchmark_urls = " or ".join(line_urls)
+            pages = make_application(self._snapshot, lambda: self._readiness.why_not, benchmark_urls)
+            self._web = undo.enter_context(WebServer(settings.http, pages, limits, benchmark_urls))
+            self.http_url = f"http://{bound_host_port(self._web.socket)}"
             undo.pop_all()
 
     def start(self) -> None:
         self._storage.start(self._threads)
         self._scheduler.start()
         self._registry.start(self._threads)
-        for name, server in (("benchmark port", self._tcp), ("HTTP port", self._web)):
+        servers: tuple[LineServer | UDPServer | WebServer, ...] = (*self._lines, *self._datagrams, self._web)
+        for name, server in zip((*self.urls, "HTTP port"), servers, strict=True):
             self._threads.start(name, functools.partial(server.serve_forever, POLL_SECONDS))
             self._serving.append(server)
 
-    def _serve(self, client: socket.socket) -> None:
-        ClientConnection(
-            client, self._service.respond, self._scheduler.abandon, self._limits, self.http_url
-        ).serve()
+    def watch(self, systemd: Systemd) -> None:
+        """Tell systemd that the server is alive for as long as it is, if it asked for that."""
+        if systemd.watchdog_seconds is not None:
+            watchdog = Watchdog(lambda: list(self._serving), self._scheduler)
+            # Three times in its interval: one that comes late is no reason to end the server.
+            interval_seconds = systemd.watchdog_seconds / 3
+            run = functools.partial(watchdog.run, interval_seconds, systemd.alive)
+            self._threads.start("watchdog", run)
 
-    def run_until(self, signals: ServerSignals) -> None:
+    def _serve(self, client: socket.socket, peer: Peer) -> None:
+        respond = functools.partial(self._service.respond, peer)
+        ClientConnection(client, respond, self._scheduler.abandon, self._limits, self.http_url).serve()
+
+    def _open_connections(self) -> int:
+        return sum(server.open_connections for server in self._lines)
+
+    def run_until(self, signals: ServerSignals, draining: Callable[[float], object] = _ignore) -> None:
         """Serve until a signal; then drain, until a second signal asks to cancel all runs.
+
+        ``draining`` is called with the most seconds that this and ``close`` will take.
 
         Raises ``InternalError`` if a thread that serves every client has failed: then nothing is drained.
         """
         signals.wait_for_drain()
         log.info("draining: no new runs; current runs have %g s to end", self._limits.drain_seconds)
+        draining(self._limits.drain_seconds + _END_SECONDS)
         # Connected clients are still served, and the HTTP port reports `draining`.
-        self._stop_serving(self._tcp)
-        self._tcp.socket.close()
+        for server in self._lines:
+            self._stop_serving(server)
+            server.stop_listening()
         self._scheduler.drain()
         until = time.monotonic() + self._limits.drain_seconds
         while not self._scheduler.wait_until_idle(POLL_SECONDS) and time.monotonic() < until:
@@ -130,18 +171,24 @@ class Server:
         self._scheduler.drain()
         self._scheduler.cancel_all(Cancelled("the server was stopped before the run had ended"))
         self._scheduler.wait_until_idle(_CANCEL_SECONDS)
-        self._stop_serving(self._tcp)
-        self._tcp.end_input()
-        if not self._tcp.wait_until_idle(_FLUSH_SECONDS):
-            self._tcp.cut_connections()
-        self._tcp.server_close()
+        for server in self._lines:
+            self._stop_serving(server)
+            server.end_input()
+        flushed_at = time.monotonic() + _FLUSH_SECONDS
+        for server in self._lines:
+            if not server.wait_until_idle(flushed_at - time.monotonic()):
+                server.cut_connections()
+            server.server_close()
         self._scheduler.end(_CANCEL_SECONDS)
+        for each in self._datagrams:
+            self._stop_serving(each)
+            each.server_close()
         self._stop_serving(self._web)
         self._web.server_close()
         self._storage.end()
         self._store.close()
 
-    def _stop_serving(self, server: LineServer | WebServer) -> None:
+    def _stop_serving(self, server: LineServer | UDPServer | WebServer) -> None:
         if server in self._serving:  # else `shutdown` would wait for a loop that never ran
             self._serving.remove(server)
             server.shutdown()
@@ -151,15 +198,8 @@ class Server:
             counts=self._metrics.snapshot(),
             devices=tuple(self._registry.known.devices),
             queues=tuple(self._scheduler.queues()),
-            open_connections=self._tcp.open_connections,
-            max_connections=self._limits.max_connections,
+            open_connections=self._open_connections(),
+            max_connections=self._limits.max_connections * len(self._lines),
             max_queue_length=self._limits.max_queue_length,
             storable=self._storage.problem is None,
         )
-
-
-def _host_port(server: LineServer | WebServer) -> str:
-    host, port, *rest = server.server_address
-    scope = rest[1] if len(rest) == 2 else 0  # of a link-local IPv6 address
-    interface = f"%{socket.if_indextoname(scope)}" if scope else ""
-    return host_port(f"{host!s}{interface}", int(port))

@@ -6,10 +6,11 @@ import argparse
 import contextlib
 import json
 import os
+import pwd
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -20,13 +21,20 @@ from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
+from gpubench_server.addresses import ALLOWED, Address, Endpoint, internet_address, parse_endpoint
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed, ranges
 from gpubench_server.logs import Log
 from gpubench_server.signals import ServerSignals
-from gpubench_server.transports import Address, resolve
+from gpubench_server.systemd import Systemd
+from gpubench_server.unix_sockets import UnixAccess
 
 _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
+
+DEFAULT_LISTEN = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+
+_ADDRESS_KEYS = {"tcp", "unix", "udp", "unixgram", "http"}
+"""What an address file can have."""
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -74,24 +82,34 @@ def _serve(options: argparse.Namespace) -> int:
         ) from None
     if options.address_file is not None:
         _check_replaceable(options.address_file)
+    systemd = Systemd(os.environ)
     signals = ServerSignals()
     signals.install()
     server = Server(
         Settings(
-            tcp=_address(options.listen, options.insecure),
-            http=_address(f"http://{options.http}", options.insecure),
+            listen=_endpoints(options.listen, systemd.endpoints(), options.insecure),
+            http=_http_address(options.http, options.insecure),
             data_directory=options.data_dir,
             runtimes=_RUNTIMES[options.runtime],
             limits=changed(Limits(), options.limit),
+            unix=UnixAccess(options.unix_mode, frozenset(options.unix_user) or None),
         ),
-        signals.fail,
+        signals,
     )
     with contextlib.closing(server):
         server.start()
-        _say(f"listening on {server.tcp_url} and {server.http_url}")
-        with _addresses_in(options.address_file, {"tcp": server.tcp_url, "http": server.http_url}):
-            server.run_until(signals)
+        _say(f"listening on {', '.join(server.urls)} and {server.http_url}")
+        with _addresses_in(options.address_file, _addresses(server.urls, server.http_url)):
+            systemd.ready([*server.urls, server.http_url])
+            server.watch(systemd)
+            server.run_until(signals, systemd.stopping)
     return 0
+
+
+def _addresses(urls: Sequence[str], http_url: str) -> dict[str, str]:
+    """The first address of each scheme: what a client on this machine needs."""
+    by_scheme = {url.partition("://")[0]: url for url in reversed(urls)}
+    return {**by_scheme, "http": http_url}
 
 
 @contextlib.contextmanager
@@ -122,7 +140,7 @@ def _check_replaceable(path: Path) -> None:
     """Raises ``InvalidParameters`` for a file that no server wrote: it would be replaced and removed."""
     try:
         before = path.read_bytes() if path.is_file() else b""
-        known = not before or "tcp" in json.loads(before)
+        known = not before or not _ADDRESS_KEYS.isdisjoint(json.loads(before))
     except (OSError, ValueError, TypeError):
         known = False
     if not known:
@@ -146,9 +164,28 @@ def command_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"gpubench {gpubench.__version__}")
     parser.add_argument(
         "--listen",
-        default=f"tcp://127.0.0.1:{DEFAULT_PORT}",
-        metavar="tcp://HOST:PORT",
-        help="address for benchmark requests; port 0 means any free port (default: %(default)s)",
+        action="append",
+        default=[],
+        metavar="URL",
+        help=f"address for benchmark requests: {ALLOWED}; may be repeated; port 0 means any free port "
+        f"(default: {DEFAULT_LISTEN})",
+    )
+    parser.add_argument(
+        "--unix-mode",
+        type=_mode,
+        default=0o600,
+        metavar="MODE",
+        help="permissions of Unix sockets, in octal; 660 lets the group in (default: 600, the server's user "
+        "and root)",
+    )
+    parser.add_argument(
+        "--unix-user",
+        action="append",
+        type=_uid,
+        default=[],
+        metavar="USER",
+        help="of those whom --unix-mode lets in, serve only this user, root and the server's own; may be "
+        "repeated",
     )
     parser.add_argument(
         "--http",
@@ -198,22 +235,47 @@ def command_parser() -> Parser:
     return parser
 
 
-def _address(url: str, insecure: bool) -> Address:
-    """The address to listen on; not a loopback address only with ``insecure``."""
-    parts = urlsplit(url)
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidParameters(f"{url} is not a valid address: {error}") from None
-    if parts.scheme not in ("tcp", "http") or port is None or parts.path not in ("", "/"):
+def _endpoints(urls: Sequence[str], passed: Sequence[Endpoint], insecure: bool) -> list[Endpoint]:
+    """What to listen on: the sockets that systemd passed, and what was asked for."""
+    endpoints = [*passed, *(parse_endpoint(url) for url in urls)]
+    if not endpoints:
+        endpoints = [parse_endpoint(DEFAULT_LISTEN)]
+    for endpoint in endpoints:
+        _check_reach(str(endpoint), endpoint.exposed, insecure)
+    if all(endpoint.scheme in ("udp", "unixgram") for endpoint in endpoints):
         raise InvalidParameters(
-            f"{url} is not a valid address; use tcp://HOST:PORT for --listen, HOST:PORT for --http"
+            f"{', '.join(map(str, endpoints))}: only ping and status are answered by datagram; for "
+            f"everything else add --listen {DEFAULT_LISTEN}"
         )
-    address = resolve((host or "").replace("%25", "%"), port)  # RFC 6874 writes the scope so
-    if not address.loopback and not insecure:
+    return endpoints
+
+
+def _http_address(text: str, insecure: bool) -> Address:
+    address = internet_address(f"http://{text}")
+    _check_reach(f"http://{text}", not address.loopback, insecure)
+    return address
+
+
+def _check_reach(url: str, exposed: bool, insecure: bool) -> None:
+    """Raises ``InvalidParameters`` for an address beyond loopback, unless ``insecure``."""
+    if exposed and not insecure:
         raise InvalidParameters(
             f"{url} can be reached from other machines, and this server has no encryption and no "
             "authentication: anybody there could read all traffic and start runs. Listen on 127.0.0.1 and "
             "forward the port (ssh -L), or pass --insecure if you trust the network"
         )
-    return address
+
+
+def _mode(text: str) -> int:
+    """Permissions in octal."""
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: three octal digits, such as 660")
+    return int(text, 8)
+
+
+def _uid(text: str) -> int:
+    """The number of a user of this machine, by name or number."""
+    try:
+        return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"this machine has no user {text!r}") from None

@@ -14,7 +14,7 @@ from gpubench.devices.selection import choose
 from gpubench.errors import DeviceLost, GpubenchError, NoSuchDevice
 from gpubench.executor.messages import Probed
 from gpubench.executor.probe import probe
-from gpubench.results.machine import DeviceInfo, RuntimeStatus
+from gpubench.results.machine import DeviceInfo, DriverStatus, RuntimeStatus
 from gpubench_server.vital import VitalThreads
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,12 @@ class KnownDevices:
     def incomplete(self) -> bool:
         """Whether a runtime did not answer and never has: it may have devices."""
         return any(each.name in self.failed and not each.available for each in self.runtimes)
+
+    @property
+    def lost_drivers(self) -> list[DriverStatus]:
+        """Those that crashed or hung beside others that work: runs would wait for each new look at them."""
+        working = [each for each in self.runtimes if each.available]
+        return [driver for each in working for driver in each.drivers if driver.state == "lost"]
 
     @property
     def problem(self) -> str | None:
@@ -156,7 +162,7 @@ class DeviceRegistry:
             if self._active_runs or not old:
                 return
             try:
-                probed = probe(list(self._runtimes))
+                probed = probe(list(self._runtimes), leave_out=self._known.lost_drivers)
             except Exception as error:  # no process can be started: reported, and tried again later
                 if not isinstance(error, GpubenchError):
                     log.exception("the search for devices failed")
@@ -174,12 +180,19 @@ class DeviceRegistry:
 
 
 def _summary(known: KnownDevices) -> str:
-    names = ", ".join(f"{device.id} ({device.name})" for device in known.devices)
+    names = ", ".join(f"{device.id} ({device.name}, {device.driver_name})" for device in known.devices)
     return f"{names or 'none'}; {_reasons(known) or 'every runtime works'}"
 
 
 def _reasons(found: KnownDevices | Probed) -> str:
-    return "; ".join(f"{each.name}: {each.reason}" for each in found.runtimes if each.reason)
+    runtimes = [f"{each.name}: {each.reason}" for each in found.runtimes if each.reason]
+    drivers = [
+        f"{driver.source}: {driver.reason}"
+        for each in found.runtimes
+        for driver in each.drivers
+        if driver.state in ("failed", "lost")
+    ]
+    return "; ".join([*runtimes, *drivers])
 
 
 def _merged(before: KnownDevices, probed: Probed) -> KnownDevices:

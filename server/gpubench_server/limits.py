@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, get_args, get_type_hints
 
+from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import InvalidParameters
-from gpubench.executor.messages import MAX_MEMORY_SHARE_RATIO
 from gpubench.protocol import messages
 from gpubench.validation import Range, check_range
 
@@ -24,7 +24,8 @@ class Limits:
     """
 
     max_connections: Annotated[int, Range(1, 10_000, "connections")] = 64
-    """One thread each; 64 people or programs are many for the memory of one machine."""
+    """For each ``--listen`` address, so that others cannot shut out whoever uses the Unix socket. One thread
+    each; 64 people or programs are many for the memory of one machine."""
 
     max_queue_length: Annotated[int, Range(1, 10_000, "runs")] = 16
     """Runs that wait for one piece of hardware. At a minute each, later clients do better to retry."""

@@ -102,7 +102,7 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     build.add_metric([gpubench.__version__, str(PROTOCOL), platform.python_version()], 1)
     yield build
     for name, text, value in (
-        ("open_connections", "Connected clients of the benchmark port.", snapshot.open_connections),
+        ("open_connections", "Connected clients, without those of the HTTP port.", snapshot.open_connections),
         ("open_connections_limit", "Limit of connected clients.", snapshot.max_connections),
         ("queue_limit", "Limit of runs waiting for one device.", snapshot.max_queue_length),
         ("store_writable", "1 if runs can be stored, else 0; /readyz has the reason.", snapshot.storable),
@@ -117,13 +117,17 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     yield requests
     yield CounterMetricFamily(
         "gpubench_connections_accepted",
-        "Connections accepted on the benchmark port.",
+        "Connections accepted, without those of the HTTP port.",
         value=counts.accepted_connections,
     )
     rejected = _counter("connections_rejected", "Connections rejected, by reason.", ("reason",))
-    for reason in ("too_many", "resources"):
+    for reason in ("too_many", "resources", "forbidden"):
         rejected.add_metric([reason], counts.rejected_connections.get(reason, 0))
     yield rejected
+    datagrams = _counter("datagrams", "Datagrams received, by what became of them.", ("outcome",))
+    for outcome in ("answered", "malformed", "too_long", "unpadded", "forbidden", "unanswerable"):
+        datagrams.add_metric([outcome], counts.datagrams.get(outcome, 0))
+    yield datagrams
 
 
 def _runs(snapshot: ServiceSnapshot) -> Iterator[Metric]:

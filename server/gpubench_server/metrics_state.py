@@ -45,6 +45,7 @@ class Counts:
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     accepted_connections: int = 0
     rejected_connections: Mapping[str, int] = field(default_factory=dict)
+    datagrams: Mapping[str, int] = field(default_factory=dict)
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     moved_bytes: Mapping[str, int] = field(default_factory=dict)
     queue_wait: Histogram = field(default_factory=Histogram)
@@ -64,6 +65,7 @@ class MetricsState:
         self._requests: Counter[tuple[str, str]] = Counter()
         self._accepted_connections = 0
         self._rejected_connections: Counter[str] = Counter()
+        self._datagrams: Counter[str] = Counter()
         self._counts = Counts()
 
     def snapshot(self) -> Counts:
@@ -73,6 +75,7 @@ class MetricsState:
                 requests=dict(self._requests),
                 accepted_connections=self._accepted_connections,
                 rejected_connections=dict(self._rejected_connections),
+                datagrams=dict(self._datagrams),
             )
 
     def request(self, method: str, code: str) -> None:
@@ -86,6 +89,10 @@ class MetricsState:
     def connection_rejected(self, reason: str) -> None:
         with self._lock:
             self._rejected_connections[reason] += 1
+
+    def datagram(self, outcome: str) -> None:
+        with self._lock:
+            self._datagrams[outcome] += 1
 
     def run_started(self, wait_seconds: float) -> None:
         with self._lock:

@@ -184,6 +184,19 @@ class Scheduler:
     def draining(self) -> bool:
         return self._draining
 
+    def stuck(self, lock_seconds: float, overdue_seconds: float) -> str | None:
+        """Why no run may ever end again: nobody gives the lock back, or a run outlasted every limit."""
+        if not self._lock.acquire(timeout=lock_seconds):
+            return f"the scheduler has been busy for {lock_seconds:g} s"
+        try:
+            latest_start = time.monotonic() - self._limits.max_run_seconds - overdue_seconds
+            started = [run.started_at for run in self._runs.values() if run.started_at is not None]
+        finally:
+            self._lock.release()
+        if min(started, default=latest_start) < latest_start:
+            return f"a run has not ended {overdue_seconds:g} s after its limit"
+        return None
+
     # The end.
 
     def drain(self) -> None:

@@ -25,6 +25,7 @@ from gpubench.protocol.messages import (
     PROTOCOL,
     Cancelling,
     Devices,
+    Draining,
     Hello,
     HelloParams,
     HistoryParams,
@@ -47,6 +48,7 @@ from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun, check_runs_of_client, no_such_run
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox, Ticket
+from gpubench_server.peer import Peer
 from gpubench_server.readiness import Readiness
 from gpubench_server.scheduler import Scheduler
 
@@ -67,6 +69,7 @@ class Service:
         limits: Limits,
         readiness: Readiness,
         open_connections: Callable[[], int],
+        drain: Callable[[], object],
     ) -> None:
         self._store = store
         self._registry = registry
@@ -75,16 +78,17 @@ class Service:
         self._limits = limits
         self._readiness = readiness
         self._open_connections = open_connections
+        self._drain_server = drain
         self._started_at = time.monotonic()
         self._pong = raw(Pong())
         self._benchmarks = raw(describe())
 
-    def respond(self, line: bytes, outbox: Outbox) -> bytes | None:
+    def respond(self, peer: Peer, line: bytes, outbox: Outbox) -> bytes | None:
         """The response to one line; None for a notification, and if it will come through the outbox."""
         request: Request | None = None
         try:
             request = decode_request(line)
-            answer = self._call(request, outbox)
+            answer = self._call(peer, request, outbox)
             response = None
             if answer is not None and request.id is not msgspec.UNSET:
                 response = result_line(request.id, answer)
@@ -98,13 +102,14 @@ class Service:
         self._metrics.request(request.method, "ok")
         return response
 
-    def _call(self, request: Request, outbox: Outbox) -> msgspec.Raw | None:
+    def _call(self, peer: Peer, request: Request, outbox: Outbox) -> msgspec.Raw | None:
         method = _METHODS.get(request.method)
         if method is None:
             raise UnknownMethod(
                 f"unknown method {request.method[:60]!r}; allowed: {', '.join(_METHODS)}",
                 allowed=list(_METHODS),
             )
+        peer.check(request.method)
         return method(self, decode_params(request.params, PARAMETERS[request.method]), request, outbox)
 
     def _refuse(self, request: Request | None, line: bytes, error: GpubenchError) -> bytes | None:
@@ -180,6 +185,10 @@ class Service:
             )
         )
 
+    def _drain(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        self._drain_server()
+        return raw(Draining())
+
     def _result(self, params: RunIdParams, request: Request, outbox: Outbox) -> None:
         if request.id is msgspec.UNSET:
             return
@@ -215,6 +224,7 @@ _METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None
     "result": Service._result,
     "results": Service._results,
     "history": Service._history,
+    "drain": Service._drain,
 }
 """Every method of ``PARAMETERS``; a result of None comes later, through the outbox."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+from enum import Enum, auto
 from signal import Signals
 from types import FrameType
 
@@ -18,11 +19,16 @@ _WAKE_SECONDS = 0.5
 its handler runs when the main thread runs next."""
 
 
+class _Asked(Enum):
+    DRAIN = auto()
+
+
 class ServerSignals:
-    """The signals that the server has received, and the failure of a thread that serves every client."""
+    """The signals that the server has received, a request to drain, and the failure of a thread that serves
+    every client."""
 
     def __init__(self) -> None:
-        self._received: queue.SimpleQueue[Signals | InternalError] = queue.SimpleQueue()
+        self._received: queue.SimpleQueue[Signals | InternalError | _Asked] = queue.SimpleQueue()
         self._terminal = has_terminal()
 
     def install(self) -> None:
@@ -35,11 +41,17 @@ class ServerSignals:
         """End the server: ``wait_for_drain`` or ``asks_to_cancel`` raises this."""
         self._received.put(failure)
 
+    def drain(self) -> None:
+        """End the server as the first SIGTERM does; further calls do nothing."""
+        self._received.put(_Asked.DRAIN)
+
     def wait_for_drain(self) -> None:
         """Until the first signal that drains the server; raises the ``InternalError`` of ``fail``."""
         while True:
             with contextlib.suppress(queue.Empty):
                 number = _signal(self._received.get(timeout=_WAKE_SECONDS))
+                if number is _Asked.DRAIN:
+                    return
                 if SIGNALS[number].server is Reaction.DRAIN or self._terminal:
                     return
                 log.info("%s: nothing to reload; to change settings, restart the server", number.name)
@@ -50,7 +62,8 @@ class ServerSignals:
         Raises the ``InternalError`` of ``fail``.
         """
         while not self._received.empty():
-            if SIGNALS[_signal(self._received.get())].server is Reaction.DRAIN:
+            number = _signal(self._received.get())
+            if number is not _Asked.DRAIN and SIGNALS[number].server is Reaction.DRAIN:
                 return True
         return False
 
@@ -59,7 +72,7 @@ class ServerSignals:
         self._received.put(Signals(number))
 
 
-def _signal(received: Signals | InternalError) -> Signals:
+def _signal(received: Signals | InternalError | _Asked) -> Signals | _Asked:
     if isinstance(received, InternalError):
         log.critical("%s: the server stops", received)
         raise received

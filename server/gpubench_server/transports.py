@@ -1,25 +1,23 @@
 """The standard library's ``socketserver`` classes, with their known faults corrected.
 
-Each correction is explained where it is made. Nothing here knows the protocol: a server is given a
-function that serves one connected socket.
+Each correction is explained where it is made. Nothing here knows a protocol.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import logging
+import math
 import socket
 import socketserver
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from gpubench.errors import CannotListen
+from gpubench_server.addresses import Address
 from gpubench_server.metrics_state import MetricsState
 
 log = logging.getLogger(__name__)
@@ -29,43 +27,6 @@ POLL_SECONDS = 0.1
 
 _SHORT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BACK_OFF_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Address:
-    """A resolved address to listen on."""
-
-    family: socket.AddressFamily
-    host: str
-    port: int
-    loopback: bool
-    scope: int = 0
-    """The interface of a link-local IPv6 address; 0 for all others."""
-
-    @property
-    def bindable(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """The address as ``socket.bind`` takes it."""
-        if self.family == socket.AF_INET6:
-            return self.host, self.port, 0, self.scope
-        return self.host, self.port
-
-
-def resolve(host: str, port: int) -> Address:
-    """The address of ``host``; it counts as loopback only if every address of that name is."""
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise CannotListen(f"{host!r} is not an address of this machine: {error}") from None
-    addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
-    loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
-    family, address = found[0][0], found[0][4]
-    scope = int(address[3]) if len(address) == 4 else 0
-    return Address(family, str(address[0]), port, loopback, scope)
-
-
-def host_port(host: str, port: int) -> str:
-    """``host:port`` as in a URL, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class BoundedMixIn(socketserver.ThreadingMixIn):
@@ -83,6 +44,8 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     max_connections: int
     linger_seconds: float
     refusal: bytes
+    turned_at = math.inf
+    """When the accept loop last came round, on the monotonic clock."""
 
     def bound(
         self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
@@ -141,7 +104,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
             self._count_rejected("too_many")
-            self._refuse(request)
+            self._refuse(request, self.refusal)
             return
         try:
             with self._live_changed:
@@ -153,7 +116,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             self._release(request)
             log.warning("cannot start a thread for a connection")
             self._count_rejected("resources")
-            self._refuse(request)
+            self._refuse(request, self.refusal)
             return
         except BaseException:  # socketserver closes the connection and goes on
             self._release(request)
@@ -167,7 +130,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
 
     def service_actions(self) -> None:
         """Called between accepts: close the refused sockets whose time is over."""
-        now = time.monotonic()
+        self.turned_at = now = time.monotonic()
         while self._refused and self._refused[0][0] <= now:
             self._refused.popleft()[1].close()
 
@@ -175,8 +138,12 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         # The default writes a traceback to stderr instead of the log.
         log.exception("the thread of a connection failed")
 
-    def server_close(self) -> None:
+    def stop_listening(self) -> None:
+        """Give the address back; those who are connected stay so."""
         super().server_close()
+
+    def server_close(self) -> None:
+        self.stop_listening()
         while self._refused:
             self._refused.popleft()[1].close()
 
@@ -192,10 +159,10 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             self._live_changed.notify_all()
         self._free.release()
 
-    def _refuse(self, request: socket.socket) -> None:
+    def _refuse(self, request: socket.socket, explanation: bytes) -> None:
         request.setblocking(False)
         with contextlib.suppress(OSError):
-            request.send(self.refusal)
+            request.send(explanation)
             request.shutdown(socket.SHUT_WR)
         # Closed a moment later: closing with unread input resets the connection, and the reset can
         # overtake the refusal. If very many are refused, the oldest is closed at once.
@@ -205,6 +172,8 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
 
 
 def _tune(connection: socket.socket) -> None:
+    if connection.family == socket.AF_UNIX:
+        return
     # Without NODELAY, a response in two small writes takes 40 ms.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -231,7 +200,7 @@ def listen(server: socketserver.TCPServer, address: Address) -> None:
         server.server_activate()
     except BaseException as error:
         server.server_close()
-        where = host_port(address.host, address.port)
+        where = str(address)
         if isinstance(error, OverflowError):
             raise CannotListen(f"port {address.port} is not valid; allowed: 0 to 65535") from None
         if not isinstance(error, OSError):
@@ -244,24 +213,8 @@ def listen(server: socketserver.TCPServer, address: Address) -> None:
         raise CannotListen(f"cannot listen on {where}: {error.strerror}") from None
 
 
-class LineServer(BoundedMixIn, socketserver.TCPServer):
-    """The TCP server of the benchmark protocol; ``serve`` is called with each connected socket."""
-
-    def __init__(
-        self,
-        address: Address,
-        serve: Callable[[socket.socket], None],
-        *,
-        max_connections: int,
-        linger_seconds: float,
-        refusal: bytes,
-        metrics: MetricsState,
-    ) -> None:
-        self.bound(max_connections, linger_seconds, refusal, metrics)
-        self.address_family = address.family
-        self._serve = serve
-        super().__init__(address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
-        listen(self, address)
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        self._serve(request)
+def adopt(server: socketserver.TCPServer, inherited: socket.socket) -> None:
+    """Serve a socket that whoever started the server has bound."""
+    server.socket.close()
+    server.socket = inherited
+    server.server_address = inherited.getsockname()

@@ -20,10 +20,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import make_wsgi_app
 
 import gpubench
+from gpubench_server.addresses import Address
 from gpubench_server.limits import Limits
 from gpubench_server.metrics import ServiceSnapshot, SnapshotCollector
 from gpubench_server.named_families import NamedFamilies
-from gpubench_server.transports import Address, BoundedMixIn, listen
+from gpubench_server.transports import BoundedMixIn, listen
 from gpubench_server.wrong_protocol import answer_on_http_port, http_response
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ _BUSY = http_response("503 Service Unavailable", "this port has its maximum of c
 class WebServer(BoundedMixIn, WSGIServer):
     """Serves a WSGI application on one address."""
 
-    def __init__(self, address: Address, application: WSGIApplication, limits: Limits, tcp_url: str) -> None:
-        self.tcp_url = tcp_url
+    def __init__(
+        self, address: Address, application: WSGIApplication, limits: Limits, benchmark_urls: str
+    ) -> None:
+        self.benchmark_urls = benchmark_urls
         self.bound(limits.http_connections, limits.linger_seconds, _BUSY)
         self.address_family = address.family
         self.deadline_seconds = limits.http_deadline_seconds
@@ -72,7 +75,7 @@ class _Handler(WSGIRequestHandler):
 
     def handle(self) -> None:
         try:
-            head = _read_head(self.connection, self.server.deadline_seconds, self.server.tcp_url)
+            head = _read_head(self.connection, self.server.deadline_seconds, self.server.benchmark_urls)
         except _NoRequestError as reason:
             self.wfile.write(reason.answer)
             _linger(self.connection, self.server.linger_seconds)
@@ -113,7 +116,7 @@ class _NoRequestError(Exception):
         self.answer = answer
 
 
-def _read_head(connection: socket.socket, deadline_seconds: float, tcp_url: str) -> bytes:
+def _read_head(connection: socket.socket, deadline_seconds: float, benchmark_urls: str) -> bytes:
     """A request's first line and headers; raises ``_NoRequestError`` if that is not what arrives in time.
 
     Bodies are not read: no page takes one.
@@ -134,7 +137,7 @@ def _read_head(connection: socket.socket, deadline_seconds: float, tcp_url: str)
         if not chunk:
             raise _NoRequestError(b"")
         head += chunk
-        explanation = answer_on_http_port(head, tcp_url)
+        explanation = answer_on_http_port(head, benchmark_urls)
         if explanation is not None:
             raise _NoRequestError(explanation)
     return head
@@ -153,7 +156,7 @@ def _linger(connection: socket.socket, seconds: float) -> None:
 
 
 def make_application(
-    snapshot: Callable[[], ServiceSnapshot], ready: Callable[[], str | None], tcp_url: str
+    snapshot: Callable[[], ServiceSnapshot], ready: Callable[[], str | None], benchmark_urls: str
 ) -> WSGIApplication:
     """The pages; ``ready`` returns why runs are not accepted, one reason a line, or None if they are."""
     registry = NamedFamilies()
@@ -170,7 +173,7 @@ def make_application(
         return "503 Service Unavailable", "text/plain", f"{reasons}\n"
 
     def landing() -> tuple[str, str, str]:
-        return "200 OK", "text/html", _landing_page(snapshot(), ready(), tcp_url)
+        return "200 OK", "text/html", _landing_page(snapshot(), ready(), benchmark_urls)
 
     pages = {"/": landing, "/healthz": healthz, "/readyz": readyz}
 
@@ -217,9 +220,10 @@ def _with_head(page: WSGIApplication) -> WSGIApplication:
     return application
 
 
-def _landing_page(snapshot: ServiceSnapshot, reason: str | None, tcp_url: str) -> str:
+def _landing_page(snapshot: ServiceSnapshot, reason: str | None, benchmark_urls: str) -> str:
     rows = "".join(
         f"<tr><td><code>{html.escape(device.id)}</code><td>{html.escape(device.name)}"
+        f"<td>{html.escape(device.driver_name)}"
         f"<td>{html.escape(device.unavailable or 'ready')}"
         for device in snapshot.devices
     )
@@ -228,7 +232,7 @@ def _landing_page(snapshot: ServiceSnapshot, reason: str | None, tcp_url: str) -
         '<meta name=viewport content="width=device-width"><meta name=color-scheme content="light dark">'
         f"<h1>gpubench {html.escape(gpubench.__version__)}</h1>"
         f"<p>State: {html.escape(reason or 'ready for runs')}. Benchmarks are requested at "
-        f"<code>{html.escape(tcp_url)}</code>, not on this port.</p>"
-        f"<table><tr><th>device<th>name<th>state{rows}</table>"
+        f"<code>{html.escape(benchmark_urls)}</code>, not on this port.</p>"
+        f"<table><tr><th>device<th>name<th>driver<th>state{rows}</table>"
         "<p><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a></p>"
     )

@@ -35,14 +35,16 @@ def answer_on_line_port(beginning: bytes, http_url: str) -> bytes | None:
     return None
 
 
-def answer_on_http_port(beginning: bytes, tcp_url: str) -> bytes | None:
+def answer_on_http_port(beginning: bytes, benchmark_urls: str) -> bytes | None:
     """For a client of the HTTP port; None if it may speak HTTP."""
     if beginning.startswith(_TLS_HANDSHAKE):
         return _TLS_ALERT
     if beginning.startswith(_JSON):
         return error_line(
             None,
-            InvalidRequest(f"this port speaks HTTP, not JSON-RPC; benchmarks are requested at {tcp_url}"),
+            InvalidRequest(
+                f"this port speaks HTTP, not JSON-RPC; benchmarks are requested at {benchmark_urls}"
+            ),
         )
     return None
 

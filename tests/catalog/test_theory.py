@@ -8,6 +8,8 @@ from gpubench.catalog.theory import (
     per_module_bytes_per_second,
     per_pin_bits_per_second,
     theory_for_device,
+    upper_limit,
+    with_live_clock,
 )
 from gpubench.errors import CatalogError
 from gpubench.requests import StatedMemory
@@ -158,3 +160,68 @@ def test_integrated_memory_is_only_as_fast_as_its_row_says(
     if found:
         assert found.source == "catalog"
         assert live_clock_peak(found, mhz * 1e6) is None
+
+
+RTX_4090 = "NVIDIA GeForce RTX 4090"
+
+
+@pytest.mark.parametrize(
+    ("live_mhz", "said"),
+    [
+        (11_001, "memory overclocked by 500 MHz: it ran at 11001 MHz, its nominal clock is 10501 MHz"),
+        (10_251, None),  # where every RTX 4090 runs CUDA work
+        (7_001, "memory underclocked by 3500 MHz: it ran at 7001 MHz"),
+    ],
+)
+def test_the_clock_that_memory_ran_at_is_in_the_theory(live_mhz: int, said: str | None) -> None:
+    nominal = theory(RTX_4090, memory_clock_hz=10_501_000_000, bus_width_bits=384)
+    found = with_live_clock(nominal, live_mhz * 1e6)
+    assert found.memory_clock_offset_hz == pytest.approx((live_mhz - 10_501) * 1e6)
+    assert found.live_clock_peak_bytes_per_second == pytest.approx(2 * live_mhz * 1e6 * 384 / 8)
+    assert [note for note in found.notes if note not in nominal.notes] == [
+        note for note in found.notes if said and note.startswith(said)
+    ]
+    assert len(found.notes) == len(nominal.notes) + (said is not None)
+
+
+def test_a_clock_that_no_overclock_reaches_is_no_theory() -> None:
+    nominal = theory(RTX_4090, memory_clock_hz=10_501_000_000, bus_width_bits=384)
+    assert with_live_clock(nominal, 21_002e6) == with_live_clock(nominal, None) == nominal
+    assert upper_limit(1000.0, 2000.0) == upper_limit(1000.0, None) == 1000.0
+    assert (upper_limit(1000.0, 1100.0), upper_limit(1000.0, 900.0)) == (1100.0, 900.0)
+
+
+def test_a_device_that_reports_its_overclock_says_so() -> None:
+    """Where the driver adds an offset to the clock that it calls nominal."""
+    found = theory(RTX_4090, memory_clock_hz=11_001_000_000, bus_width_bits=384)
+    assert any(note.startswith("memory overclocked by 501 MHz") for note in found.notes)
+    assert found.peak_bytes_per_second == pytest.approx(1056.1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "ecc", "noted"),
+    [
+        ("NVIDIA L4", True, True),
+        ("NVIDIA A10", True, True),
+        ("NVIDIA RTX 6000 Ada Generation", True, True),
+        ("NVIDIA L4", False, False),
+        ("NVIDIA L4", None, False),
+        ("NVIDIA H100 80GB HBM3", True, False),  # HBM has bits of its own for it
+    ],
+)
+def test_ecc_that_shares_the_bus_is_noted_with_its_source(name: str, ecc: bool | None, noted: bool) -> None:
+    found = theory(name, ecc_enabled=ecc)
+    assert any("Best Practices Guide" in note for note in found.notes) == noted
+
+
+def test_a_part_of_a_board_has_the_peak_of_its_part_of_the_bus() -> None:
+    part = theory(
+        "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+        pci_device_id="10de:2330",
+        memory_clock_hz=2_619_000_000,
+        bus_width_bits=640,
+        memory_bytes=10 * 2**30,
+    )
+    assert part.peak_bytes_per_second == pytest.approx(3352e9 / 8, rel=0.001)
+    assert part.board is None
+    assert part.notes == ["a part of a board: the peak is that of 640 bit of its bus"]

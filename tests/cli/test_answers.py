@@ -31,7 +31,7 @@ def test_a_missing_runtime_says_how_to_install_it(tmp_path: Path) -> None:
     (tmp_path / "pycuda.py").write_text("raise ModuleNotFoundError(\"No module named 'pycuda'\")")
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     ran = gpubench("devices", "--runtime=cuda", PYTHONPATH=path)
-    assert (ran.returncode, ran.stdout) == (0, "")
+    assert (ran.returncode, ran.stdout) == (1, "")
     assert "cuda: " in ran.stderr
     assert "python -m gpubench.devices.cuda.build_pycuda" in ran.stderr
     for option, text in (

@@ -14,6 +14,7 @@ from gpubench_client.cli.out_file import OutFile, open_out
 
 from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.report.formats import REPORT_FORMATS, RUN_FORMATS
+from gpubench.report.subject import Subject
 from gpubench.results.document import decode_document, encode_document
 from tests.cli.command import GPUBENCH, gpubench
 from tests.documents import document, measurement
@@ -30,7 +31,7 @@ def run_json(tmp_path: Path) -> Path:
 
 
 def write(path: Path, last_resort: Callable[[bytes], None] = lambda data: None) -> None:
-    OutFile(str(path), RUN_FORMATS).write([RUN], last_resort)
+    OutFile(str(path), RUN_FORMATS).write(Subject.of([RUN]), last_resort)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_a_folder_that_is_gone_loses_no_document(tmp_path: Path, monkeypatch: py
     out = OutFile(str(folder / "run.json"), RUN_FORMATS)
     folder.rename(tmp_path / "moved away")
     with pytest.raises(GpubenchError, match="cannot be written: No such file") as raised:
-        out.write([RUN], pytest.fail)
+        out.write(Subject.of([RUN]), pytest.fail)
     (saved,) = temporary.iterdir()
     assert f"it is in {saved} instead" in raised.value.message
     assert decode_document(saved.read_bytes()) == RUN
@@ -59,7 +60,7 @@ def test_a_folder_that_is_gone_loses_no_document(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "no folder"))
     lost: list[bytes] = []
     with pytest.raises(GpubenchError, match="it is on stdout instead"):
-        out.write([RUN], lost.append)
+        out.write(Subject.of([RUN]), lost.append)
     assert decode_document(lost[0]) == RUN
 
 

@@ -120,7 +120,7 @@ def one_line(streams: tuple[str, str]) -> str:
         (["theory", "gddr7-32", "--bus-width=-1"], "'-1' is not a valid bus width; allowed: 8 to 65536 bits"),
         (["theory", "RTX 5090", "--bus-width=512"], "leave the bus width out"),
         (["report", "/nonexistent.json"], "cannot be read"),
-        (["report", "/"], "cannot be read"),
+        (["report", "/dev"], "/dev has no *.json in it"),
         (["compare", "/nonexistent", "/"], "cannot be read"),
         (["compare", "/dev", "/"], "no *.json in it"),
         ([], "no command; allowed: devices, benchmarks, run"),

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from gpubench_client.async_driver import AsyncDriver
 from gpubench_client.blocking import BlockingDriver
 from gpubench_client.steps import Close, Connect, Receive, Step, Steps
+from gpubench_client.urls import Address
 
 from tests.running import PATIENCE_SECONDS
 
@@ -42,7 +43,7 @@ def with_peer(work: Callable[[AsyncDriver, socket.socket], Awaitable[None]]) -> 
         driver = AsyncDriver()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             host, port = listener.getsockname()
-            await driver.run(step(Connect(host, port, PATIENCE_SECONDS)))
+            await driver.run(step(Connect(Address(host, port), PATIENCE_SECONDS)))
             peer, _ = listener.accept()
             with peer:
                 await work(driver, peer)

@@ -1,5 +1,5 @@
 import pytest
-from gpubench_client.urls import Address, parse_url
+from gpubench_client.urls import Address, ServerAddress, SocketPath, parse_url
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,9 +16,13 @@ from gpubench.protocol.messages import DEFAULT_PORT
         (" tcp://a.example:65535\n", Address("a.example", 65535)),
         ("tcp://[::1]:8", Address("::1", 8)),
         ("tcp://[fe80::1%eth0]", Address("fe80::1%eth0", DEFAULT_PORT)),
+        ("udp://gpu1", Address("gpu1", DEFAULT_PORT, "udp")),
+        ("unix:///run/gpubench.sock", SocketPath("/run/gpubench.sock")),
+        ("UNIX:///a b/ü?#%20", SocketPath("/a b/ü?#%20")),
+        ("unixgram:///tmp/x", SocketPath("/tmp/x", "unixgram")),
     ],
 )
-def test_addresses(text: str, address: Address) -> None:
+def test_addresses(text: str, address: ServerAddress) -> None:
     assert parse_url(text) == address
     assert parse_url(str(address)) == address
 
@@ -36,6 +40,12 @@ def test_addresses(text: str, address: Address) -> None:
         ("tcp://host/path", "allowed: tcp://HOST"),
         ("tcp://me:secret@host", "allowed: tcp://HOST"),
         ("tcp://::1:7707", "allowed: tcp://HOST"),
+        ("unix://gpubench.sock", "did you mean unix:///gpubench.sock"),
+        ("unix://", "the path of a socket is absolute"),
+        ("unix:///run/", "did you mean unix:///run"),
+        ("unix:///" + 107 * "x", "at most 107 bytes, none of them 0; this one has 108"),
+        ("/run/gpubench.sock", "did you mean unix:///run/gpubench.sock"),
+        ("tls://host", "tls is not supported"),
         ("http://host:9707", "http is not supported; allowed: tcp://HOST"),
         ("host:7707", "did you mean tcp://host:7707"),
         ("[::1]", r"did you mean tcp://\[::1\]"),
@@ -46,7 +56,11 @@ def test_a_wrong_address_is_an_error_with_what_is_allowed(text: str, said: str) 
         parse_url(text)
 
 
-@given(st.text(max_size=40) | st.text("tcp:/[]@.%0123456789a", max_size=20).map("tcp://".__add__))
+@given(
+    st.text(max_size=40)
+    | st.text("tcp:/[]@.%0123456789a", max_size=20).map("tcp://".__add__)
+    | st.text(max_size=40).map("unix:///".__add__)
+)
 def test_any_text_is_an_address_or_invalid_parameters(text: str) -> None:
     try:
         address = parse_url(text)

@@ -3,6 +3,7 @@ import math
 import msgspec
 import pytest
 
+from gpubench.catalog.theory import with_live_clock
 from gpubench.comparison.compare import NO_THEORY, Comparison, Result, compare
 from gpubench.requests import StatedMemory
 from gpubench.results.document import Efficiency, RunDocument, Summary
@@ -86,6 +87,21 @@ def test_the_fraction_at_the_live_clock() -> None:
     result = only(compare(msgspec.structs.replace(run, theory=live)))
     assert result.live_clock_ratio == pytest.approx(0.9)
     assert only(compare(run)).live_clock_ratio is None
+
+
+def test_an_overclocked_figure_is_projected_at_its_live_clock() -> None:
+    """1850 GB/s of 1792: no more than 96.4 % of what 15001 MHz give."""
+    measured = measurement(
+        1850.0, efficiency_ratio=Efficiency(nominal=1850 / 1792.1, live_clock=1850 / 1920.1)
+    )
+    run = document(measured)
+    assert only(compare(document(measurement(1850.0)))).flags == ("over_theory",)
+    live = with_live_clock(run.theory, 15_001_000_000)
+    result = only(compare(msgspec.structs.replace(run, theory=live)))
+    assert result.flags == ()
+    assert result.projections[0].median_bytes_per_second == pytest.approx(1850 / 1920.1 * 1792e9, rel=1e-3)
+    above = measurement(1930.0, efficiency_ratio=Efficiency(live_clock=1930 / 1920.1))
+    assert only(compare(msgspec.structs.replace(document(above), theory=live))).flags == ("over_theory",)
 
 
 def test_hbm_is_compared_with_gddr_of_three_widths_not_projected() -> None:

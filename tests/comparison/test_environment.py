@@ -142,6 +142,7 @@ NOT_COMPARED = {
         "memory_used_bytes": "differs from minute to minute",
         "max_allocation_bytes": "follows from what is free",
         "driver": "taken from the environment",
+        "notes": "sentences on other facts",
     },
     "Environment": {
         "clocks_before": "differ from run to run; flags say if they were low",

@@ -209,3 +209,18 @@ def test_a_shorter_latency_is_faster() -> None:
     ]
     assert found[0].ratio == pytest.approx(1.25)
     assert [each.verdict for each in compare_runs(side("a", 100e-9), side("b", 125e-9))] == ["SLOWER"] * 2
+
+
+def with_ecc(enabled: bool | None, name: str = "NVIDIA L4") -> list[RunDocument]:
+    device = msgspec.structs.replace(rtx_5090(), name=name, ecc_enabled=enabled)
+    return runs(250, 251, 250, 251, 250, device=device)
+
+
+def test_ecc_on_and_off_are_not_comparable() -> None:
+    """On one model; two models differ in all else too, and what is not known is no difference."""
+    found = verdict(with_ecc(True), with_ecc(False))
+    assert found.verdict == "NOT COMPARABLE"
+    assert found.differences == ("ECC of NVIDIA L4: on and off",)
+    assert verdict(with_ecc(True), with_ecc(True)).verdict == "SAME"
+    assert verdict(with_ecc(True), with_ecc(None)).verdict == "SAME"
+    assert verdict(with_ecc(True), with_ecc(False, "NVIDIA L40")).verdict == "SAME"

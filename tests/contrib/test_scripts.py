@@ -6,6 +6,7 @@ import configparser
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,14 @@ import kubernetes_validate
 import pytest
 import yaml
 from gpubench_client.cli.parser import parse
+from gpubench_server.addresses import parse_endpoint
+from gpubench_server.cli import command_parser as server_parser
+from gpubench_server.limits import Limits
 
+from gpubench.devices import cache_folder
 from tests.cli.test_check import both, stored
 from tests.contrib.conftest import CONTRIB, Node
+from tests.running import PATIENCE_SECONDS
 
 SCRIPTS = sorted({*CONTRIB.rglob("*.sh"), *CONTRIB.rglob("*.sbatch")})
 
@@ -162,6 +168,42 @@ def test_systemd_units_ask_for_what_there_is() -> None:
     assert (command.name, args.wait_idle, args.max_wait) == ("check", 1800.0, 7 * 86_400.0)
     assert service["Service"]["SuccessExitStatus"] == "3"
     assert "RandomizedDelaySec" in timer["Timer"]
+
+
+SERVER_UNIT = CONTRIB / "systemd/gpubench-server.service"
+
+
+def test_the_servers_unit_starts_it_with_options_that_there_are() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(SERVER_UNIT)
+    service = unit["Service"]
+    options = server_parser().parse(shlex.split(service["ExecStart"])[1:])
+    assert [str(parse_endpoint(url)) for url in options.listen] == options.listen
+    assert f"/run/{service['RuntimeDirectory']}/" in options.listen[1]
+    assert str(options.data_dir) == f"/var/lib/{service['StateDirectory']}"
+    assert service["Environment"] == f"{cache_folder.VARIABLE}=/var/cache/{service['CacheDirectory']}"
+    assert int(service["TimeoutStopSec"]) > Limits().drain_seconds + 30
+    for hides_devices in ("PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectClock"):
+        assert hides_devices not in service
+    assert "MemoryDenyWriteExecute" not in service
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_finds_no_fault_with_the_servers_unit(tmp_path: Path) -> None:
+    installed = tmp_path / SERVER_UNIT.name
+    installed.write_text(SERVER_UNIT.read_text().replace("/usr/local/bin/gpubench-server", sys.executable))
+    verified = analyze("verify", "--man=no", str(installed))
+    assert (verified.returncode, verified.stderr) == (0, "")
+    # In tenths, from 0 to 100; a unit without hardening has 92 to 96.
+    secure = analyze("security", "--offline=yes", "--threshold=25", str(installed))
+    assert secure.returncode == 0, secure.stdout[-200:]
+
+
+def analyze(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *words], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 @pytest.mark.parametrize("name", ["cronjob.yaml", "job.yaml"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from gpubench.executor.worker_process import WorkerProcess
-from tests.devices import standin
+from tests.devices import falsifier, standin
 
 Place = Callable[..., None]
+Falsify = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,31 @@ def start(in_place: Place) -> Iterator[Callable[..., WorkerProcess]]:
     yield started
     for worker in workers:
         worker.end()
+
+
+@pytest.fixture(scope="session")
+def false_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return falsifier.build(tmp_path_factory.mktemp("falsifier"))
+
+
+@pytest.fixture
+def falsify(false_driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Falsify:
+    """Installs the false driver, for processes started from now on: beside PoCL, or alone.
+
+    ``files`` are further ones among those that name drivers, with what they say.
+    """
+    vendors = tmp_path / "vendors"
+    vendors.mkdir()
+
+    def install(*, alone: bool = False, files: Mapping[str, str] | None = None, **faults: str) -> None:
+        (vendors / "false.icd").write_text(f"{false_driver}\n")
+        for name, text in (files or {}).items():
+            (vendors / name).write_text(text)
+        monkeypatch.setenv("OCL_ICD_VENDORS", str(false_driver if alone else vendors))
+        monkeypatch.setenv("FALSE_POCL", str(falsifier.pocl()))
+        for name in [each for each in os.environ if each.startswith("FALSE_") and each != "FALSE_POCL"]:
+            monkeypatch.delenv(name)
+        for name, value in faults.items():
+            monkeypatch.setenv(f"FALSE_{name.upper()}", value)
+
+    return install

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -233,3 +234,124 @@ def test_a_device_knows_of_its_own_work_when_it_tells_of_others(in_place: Place)
     in_place()
     ended = subprocess.run([sys.executable, "-c", OWN_WORK], capture_output=True, text=True)
     assert (ended.stdout.split(), ended.stderr) == (["True", "False"], "")
+
+
+LATE = """
+import sys
+from gpubench.devices import host
+from gpubench.devices.base import Copy
+from gpubench.devices.cuda import hold
+from gpubench.devices.cuda.runtime import CudaRuntime
+
+host.is_wsl = lambda: "wsl" in sys.argv
+runtime = CudaRuntime()
+[info] = runtime.devices()
+device = runtime.open(info.id)
+memory = device.allocate(8192)
+copies = [Copy(memory.view(0, 4096), memory.view(4096, 4096), 4096)] * 50
+told = []
+release = hold.Hold.release
+
+def release_late(self):
+    while hold.LIMIT_CYCLES == 1 and not self.gave_up:
+        pass
+    release(self)
+
+hold.Hold.release = release_late
+for limit in (1 << 40, 1, 1 << 40):
+    hold.LIMIT_CYCLES = limit
+    told.append(device.run(copies) > 0 and device.late_starts)
+print(*told, len(info.notes), *info.notes)
+"""
+
+
+@pytest.mark.parametrize(("system", "told"), [("linux", "0 1 1 0"), ("wsl", "0 0 0 2 under WSL")])
+def test_a_run_that_began_before_it_was_queued_is_told(in_place: Place, system: str, told: str) -> None:
+    """By the kernel that holds it, once it gives up; under Windows nothing is held, and a note says so."""
+    in_place()
+    ended = subprocess.run([sys.executable, "-c", LATE, system], capture_output=True, text=True)
+    assert ended.stderr == ""
+    assert ended.stdout.startswith(told)
+    assert ("work is not held" in ended.stdout) == (system == "wsl")
+
+
+DESCRIBED = """
+import json, os, sys
+from types import SimpleNamespace
+import msgspec
+
+BOARD_BYTES = int(os.environ["BOARD"]) << 20
+
+class Nvml(SimpleNamespace):
+    nvmlInit = staticmethod(lambda: None)
+    nvmlDeviceGetHandleByPciBusId = staticmethod(lambda address: "board")
+    nvmlDeviceGetMemoryInfo = staticmethod(lambda handle: SimpleNamespace(used=1, total=BOARD_BYTES))
+    nvmlDeviceGetMemoryBusWidth = staticmethod(lambda handle: 5120)
+    nvmlDeviceGetComputeRunningProcesses = staticmethod(lambda handle: [SimpleNamespace(pid=4711)])
+    nvmlSystemGetProcessName = staticmethod(lambda pid: b"/usr/bin/trainer --all")
+
+sys.modules["pynvml"] = Nvml()
+from gpubench.devices.cuda.runtime import CudaRuntime
+from gpubench.errors import GpubenchError
+
+runtime = CudaRuntime()
+[info] = runtime.devices()
+print(json.dumps(msgspec.to_builtins(info)))
+try:
+    runtime.open(info.id)
+    print("opened")
+except GpubenchError as error:
+    print(error.kind, error.message)
+"""
+
+
+def described(in_place: Place, **more: str) -> tuple[dict[str, Any], str]:
+    in_place(**more)
+    done = subprocess.run([sys.executable, "-c", DESCRIBED], capture_output=True, text=True)
+    assert done.stderr == ""
+    first, _, rest = done.stdout.partition("\n")
+    return json.loads(first), rest
+
+
+@pytest.mark.parametrize(
+    ("reported_bits", "board_mib", "share", "bits"),
+    [
+        (5120, "4096", 1 / 8, 640),  # the driver reports the board's width
+        (640, "4096", 1 / 8, 640),  # or the part's
+        (5120, "1024", 4 / 8, 2560),
+        (5120, "0", None, None),  # it is not known whose it is
+    ],
+)
+def test_a_part_of_a_gpu_is_named_with_its_share_of_the_bus(
+    in_place: Place, reported_bits: int, board_mib: str, share: float | None, bits: int | None
+) -> None:
+    """The stand-in has 512 MiB."""
+    info, opened = described(
+        in_place,
+        STANDIN_NAME="NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+        STANDIN_ATTRIBUTES=f"37={reported_bits}",
+        BOARD=board_mib,
+    )
+    assert (info["board_share_ratio"], info["bus_width_bits"]) == (share, bits)
+    assert info["notes"][0].startswith("a part of a GPU (MIG) with")
+    assert info["memory_used_bytes"] is None
+    assert opened == "opened\n"
+
+
+def test_a_virtual_gpu_is_named_as_one(in_place: Place) -> None:
+    info, _ = described(in_place, STANDIN_NAME="NVIDIA A40-48Q", BOARD="1024")
+    assert info["notes"][0].startswith("a virtual GPU (vGPU)")
+    assert info["board_share_ratio"] is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        (3, "device_in_use Stand-in is in exclusive mode and in use by trainer (process 4711): wait until"),
+        (0, "device_lost Stand-in failed when it was opened"),
+    ],
+)
+def test_a_gpu_that_another_program_has_to_itself_is_in_use(in_place: Place, mode: int, told: str) -> None:
+    fault = "cuDevicePrimaryCtxRetain:46:0:9"
+    _, opened = described(in_place, STANDIN_ATTRIBUTES=f"20={mode}", STANDIN_FAULT=fault, BOARD="1024")
+    assert opened.startswith(told)

@@ -119,6 +119,33 @@ def test_the_machine_code_of_every_shape(nvrtc: Compiler) -> None:
     assert wrong == []
 
 
+def bytes_in_flight_of_a_unit(kernel: Kernel, shape: Shape, groups_per_unit: int) -> int:
+    """Of the groups that run at once: a thread takes registers in steps of eight; a unit has 65536 of them
+    and room for 2048 threads."""
+    registers = -(-kernel.registers // 8) * 8
+    groups = min(65536 // (registers * shape.group_size), 2048 // shape.group_size, groups_per_unit)
+    each = sum(kernel.load_widths[: min(kernel.loads_before_use, _loads_of_a_chunk(kernel, shape))]) // 8
+    return groups * shape.group_size * each
+
+
+def _loads_of_a_chunk(kernel: Kernel, shape: Shape) -> int:
+    return shape.unroll * shape.vector_bytes * 8 // kernel.load_widths[0]
+
+
+@pytest.mark.parametrize("architecture", ["sm_90", "sm_100"])
+def test_a_unit_has_64_kib_in_flight_while_it_reads(nvrtc: Compiler, architecture: str) -> None:
+    """4.8 TB/s over 132 units whose loads take 700 ns are 25 KB of each; under load they last twice that."""
+    found = {}
+    for shape in candidates(GPU, "read", "double", {}):
+        text: str = programs().shaped("stream", "double", shape, STREAM_READ=1)  # type: ignore[assignment]
+        kernel = disassemble(nvrtc.compile(text, architecture))["stream_read"]
+        found[shape] = bytes_in_flight_of_a_unit(
+            kernel, shape, (shape.groups or 0) // (GPU.compute_units or 1)
+        )
+    assert {shape: nbytes for shape, nbytes in found.items() if nbytes < 64 << 10} == {}
+    assert max(found.values()) >= 128 << 10
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_programs_that_check_compile(nvrtc: Compiler, architecture: str) -> None:
     for dtype in DTYPES:

@@ -16,6 +16,7 @@ from gpubench.measure.shapes import candidates, geometry
 from gpubench.results.document import RunDocument, decode_document
 from gpubench.results.machine import DeviceInfo
 from tests.devices.conftest import Place
+from tests.documents import document, measurement
 
 ROOT = Path(__file__).parents[2]
 GPU = DeviceInfo(
@@ -35,10 +36,8 @@ def check(output: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[st
          "--rounds", "9", "--only", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, capture_output=True, text=True,
     )  # fmt: skip
-    beside = output / "beside.jsonl"
-    return done, [
-        decode_document(line) for line in beside.read_text().splitlines()
-    ] if beside.exists() else []
+    kept = [output / f"{name}.json" for name in ("launch", "occupancy", "transfer")]
+    return done, [decode_document(path.read_bytes()) for path in kept if path.exists()]
 
 
 def test_a_peer_that_fails_costs_nobody_else(
@@ -78,8 +77,14 @@ def test_what_fails_is_kept_and_the_next_is_still_run(in_place: Place, tmp_path:
 def test_the_copies_of_a_peer_are_above_ours_beyond_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     copies = imported("gpu_copies", monkeypatch)
     own = [1.0, 1.01, 0.99] * 7
-    for peer, wrong in (([each * 0.98 for each in own], 1), ([0.995, 0.97, 1.02] * 7, 0)):
-        said = copies.said_of({"gpubench": own, "peer": peer}, 1)
+    narrow = [1.0, 1.0001, 0.9999] * 7
+    for ours, peer, wrong in (
+        (own, [each * 0.98 for each in own], 1),
+        (own, [0.995, 0.97, 1.02] * 7, 0),
+        (narrow, [each * 0.9995 for each in narrow], 0),  # surely below, and by nothing
+        (narrow, [each * 0.994 for each in narrow], 1),
+    ):
+        said = copies.said_of({"gpubench": ours, "peer": peer}, 1)
         assert sum(line.startswith("WRONG: copy is below that of peer") for line in said) == wrong
 
 
@@ -101,3 +106,73 @@ def test_without_a_network_the_check_says_what_is_missing(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout) == (2, "")
     assert "lacks msgspec numpy platformdirs " in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+def planned(*arguments: str) -> str:
+    done = subprocess.run(
+        [ROOT / "tools" / "gpu-check.sh", "/nonexistent/venv", "--offline", "--plan", *arguments],
+        env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_plan_says_what_would_be_done_and_when_it_is_over(tmp_path: Path) -> None:
+    """Without a GPU, and without a trace."""
+    told = planned("--output", str(tmp_path / "out"), "--budget", "150")
+    assert "| tests | 90 s | 90 s | the tests that need a GPU |" in told
+    assert "| stream-2 | 25 s | over the budget |" in told
+    assert "In all about " in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_step_that_has_its_document_is_not_run_again(in_place: Place, tmp_path: Path) -> None:
+    in_place()
+    first, [kept] = check(tmp_path, "launch")
+    again, [same] = check(tmp_path, "launch")
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert kept.run_id == same.run_id
+    assert "launch, done before" in again.stderr
+    assert "| launch | 10 s | done |" in planned("--output", str(tmp_path))
+    assert [line for line in first.stdout.splitlines() if line.startswith("- launch, ")] == [
+        line for line in again.stdout.splitlines() if line.startswith("- launch, ")
+    ]
+    _, [fresh] = check(tmp_path, "launch", "--fresh")
+    assert fresh.run_id != kept.run_id
+    # A run that was cut short is run again, and so is one of other kernels.
+    path = tmp_path / "launch.json"
+    path.write_bytes(path.read_bytes().replace(b'"outcome":"ok"', b'"outcome":"device_lost"'))
+    assert check(tmp_path, "launch")[1][0].run_id != fresh.run_id
+
+
+def test_what_is_over_the_budget_is_left_out_and_named(in_place: Place, tmp_path: Path) -> None:
+    in_place()
+    done, documents = check(tmp_path, "launch", "map", "--budget", "25")
+    assert done.returncode == 3
+    assert [each.measurements[0].benchmark for each in documents] == ["launch"]
+    assert "- map is left out: it takes about 40 s, and " in done.stdout
+    assert "left out: map; call it again to go on" in done.stderr
+
+
+def test_tests_of_a_gpu_ask_whether_it_has_what_they_need(in_place: Place) -> None:
+    """One copy engine and no memory clock are no fault."""
+    in_place(STANDIN_ATTRIBUTES="40=1,36=0,37=32")
+    names = "both_ways or driver_knows or device_is_described"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", "tests/gpu", "-k", names],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "ASYNC_ENGINE_COUNT is 1 here, and this needs 2" in done.stdout
+    assert "MEMORY_CLOCK_RATE is 0 here" in done.stdout
+    assert "2 passed, 2 skipped" in done.stdout
+
+
+def test_two_processes_differ_only_in_steady_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = imported("gpu_table", monkeypatch)
+    for median, flag, wrong in ((990.0, (), 1), (996.0, (), 0), (990.0, ("contended",), 0)):
+        runs = [
+            document(measurement(1000.0, "copy", spread=0.0001)),
+            document(measurement(median, "copy", *flag, spread=0.0001)),
+        ]
+        assert len(table.differences(*runs)) == wrong, (median, flag)

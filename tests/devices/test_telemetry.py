@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gpubench.devices import host
 from gpubench.devices.telemetry import Nvml, NvmlWatch
 from gpubench.results.machine import Clocks, Telemetry, TelemetrySample, Usage
 from tests.running import PATIENCE_SECONDS
@@ -52,6 +55,7 @@ class Asked(Nvml):
 
     def __init__(self) -> None:
         self.functions: list[str] = []
+        self._part = False
 
     def _ask(self, function: str, *arguments: int, of_device: bool = True) -> None:
         self.functions.append(function)
@@ -63,9 +67,10 @@ class Asked(Nvml):
 def look_at_all(nvml: Nvml) -> None:
     """All that is asked anywhere."""
     for name, method in vars(Nvml).items():
-        if not name.startswith("_") and name != "sample":
+        if not name.startswith("_") and name not in ("sample", "others_busy_ratio"):
             method(nvml)
     nvml.sample(0.0)
+    nvml.others_busy_ratio(0)
 
 
 @pytest.fixture
@@ -149,6 +154,12 @@ def test_a_clock_of_0_is_not_known(nvml: Any) -> None:
     assert nvml(DeviceGetClockInfo=0).clocks() == Clocks()
 
 
+def test_confidential_computing_is_seen(nvml: Any) -> None:
+    assert nvml(SystemGetConfComputeState=SimpleNamespace(ccFeature=1)).is_confidential()
+    assert not nvml(SystemGetConfComputeState=SimpleNamespace(ccFeature=0)).is_confidential()
+    assert not nvml().is_confidential()
+
+
 def test_an_idle_gpu_says_nothing_of_a_measurement(nvml: Any) -> None:
     assert watch(nvml(DeviceGetCurrentClocksEventReasons=IDLE)).samples == []
 
@@ -163,11 +174,46 @@ def test_who_else_uses_a_gpu(nvml: Any) -> None:
         DeviceGetUtilizationRates=SimpleNamespace(gpu=37, memory=5),
         DeviceGetComputeRunningProcesses=[SimpleNamespace(pid=1), SimpleNamespace(pid=2)],
     )
-    assert asked.usage() == Usage(kernels_busy_ratio=0.37, other_processes=1)
+    assert asked.usage() == Usage(kernels_busy_ratio=0.37, other_processes=1, memory_busy_ratio=0.05)
     assert nvml().usage() == Usage()
     # Its utilisation is of a second in which we worked ourselves.
     assert asked.usage(idle_seconds=0.9) == Usage(kernels_busy_ratio=None, other_processes=1)
     assert asked.usage(idle_seconds=1.0).kernels_busy_ratio == 0.37
+
+
+def test_other_programs_are_named_by_their_file_alone(nvml: Any) -> None:
+    names = {7: b"/usr/bin/gnome-shell --wayland", 8: "/opt/some game/game", 9: b"[Not Found]"}
+
+    def programs(*pids: int) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid) for pid in pids]
+
+    found = nvml(
+        DeviceGetComputeRunningProcesses=programs(os.getpid(), 8),
+        DeviceGetGraphicsRunningProcesses=programs(7, 8, 9, 10),
+        SystemGetProcessName=lambda pid: names[pid],
+    )
+    assert found.processes() == [
+        "gnome-shell (process 7)",
+        "game (process 8)",
+        "[Not Found] (process 9)",
+        "unknown (process 10)",
+    ]
+    assert found.other_processes() == 1  # those that draw do not compute
+    # In a container with process ids of its own we cannot tell which one is this program.
+    assert nvml(DeviceGetComputeRunningProcesses=programs(1, 8)).processes() == []
+
+
+def test_what_others_used_meanwhile_is_the_busiest_one(nvml: Any) -> None:
+    def rate(pid: int, sm: int, memory: int) -> SimpleNamespace:
+        return SimpleNamespace(pid=pid, smUtil=sm, memUtil=memory)
+
+    since: list[int] = []
+    rates = [rate(os.getpid(), 97, 80), rate(7, 3, 12), rate(8, 5, 1)]
+    found = nvml(DeviceGetProcessUtilization=lambda handle, begin: since.append(begin) or rates)
+    assert watch(found).others_device_busy_ratio == 0.12
+    assert 0 <= time.time() - since[0] / 1e6 < PATIENCE_SECONDS
+    assert nvml(DeviceGetProcessUtilization=[rate(7, 3, 12)]).others_busy_ratio(0) is None
+    assert nvml().others_busy_ratio(0) is None
 
 
 def test_without_nvml_the_reason_is_told(nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,3 +265,58 @@ def test_the_pci_id_is_vendor_and_device(nvml: Any) -> None:
     told = nvml(DeviceGetPciInfo=SimpleNamespace(pciDeviceId=0x2B8510DE))
     assert told.pci_device_id() == "10de:2b85"
     assert nvml().pci_device_id() is None
+
+
+WHOLE = {
+    "DeviceGetPowerUsage": 300_000,
+    "DeviceGetTotalEnergyConsumption": 1_000,
+    "DeviceGetUtilizationRates": SimpleNamespace(gpu=90, memory=50),
+    "DeviceGetComputeRunningProcesses": [SimpleNamespace(pid=7), SimpleNamespace(pid=8)],
+    "DeviceGetMemoryInfo": SimpleNamespace(used=70 << 30, total=80 << 30),
+    "DeviceGetTotalEccErrors": lambda handle, kind, since: 3,
+    "DeviceGetClockInfo": 2619,
+    "DeviceGetTemperatureV": 41,
+}
+
+
+def test_a_part_of_a_gpu_is_not_told_what_the_whole_board_does(nvml: Any) -> None:
+    """Power, energy, use and programs are those of its neighbours as well; the memory clock is theirs too."""
+    nvml(**WHOLE)
+    board, part = (Nvml("00000000:3b:00.0", part=each) for each in (False, True))
+    assert (board.memory_used_bytes(), board.energy_joules(), board.other_processes()) == (70 << 30, 1.0, 1)
+    assert (part.memory_used_bytes(), part.energy_joules(), part.other_processes()) == (None, None, None)
+    assert part.ecc_errors_uncorrected() is None
+    assert part.usage() == Usage()
+    look = part.sample(0.0)
+    assert look and (look.power_watts, look.memory_clock_hz, look.temperature_celsius) == (
+        None,
+        2_619_000_000,
+        41,
+    )
+    assert part.board_memory_bytes() == board.board_memory_bytes() == 80 << 30
+
+
+def test_under_mps_its_server_is_no_other_program(nvml: Any) -> None:
+    names = {1: b"nvidia-cuda-mps-server", 7: b"python3", 8: b"trainer"}
+
+    def programs(*pids: int) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid) for pid in pids]
+
+    merged = nvml(
+        DeviceGetComputeRunningProcesses=programs(1),
+        DeviceGetMPSComputeRunningProcesses=programs(os.getpid(), 8),
+        SystemGetProcessName=lambda pid: names.get(pid, b"python3"),
+    )
+    assert merged.uses_mps()
+    assert merged.other_processes() == 1
+    assert merged.processes() == ["trainer (process 8)"]
+    assert not nvml(DeviceGetComputeRunningProcesses=programs(7), SystemGetProcessName=b"python3").uses_mps()
+
+
+def test_a_jetson_without_nvml_is_told_from_a_broken_driver(
+    nvml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "is_jetson", lambda: True)
+    assert "JetPack 7" in (nvml(Init=NotSupported("NVML Shared Library Not Found")).absent or "")
+    monkeypatch.setattr(host, "is_jetson", lambda: False)
+    assert nvml(Init=NotSupported("Not Found")).absent == "NVML: Not Found"

@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import pycuda.driver as cuda
 import pytest
 
 from gpubench.benchmarks.registry import STREAM
@@ -44,15 +45,40 @@ os._exit(0)  # as the worker does: PyCUDA's destructors may end the process wher
 """
 
 
+def attribute(name: str) -> int:
+    """Of the first device, 0 if the driver does not know it."""
+    try:
+        return int(cuda.Device(0).get_attribute(getattr(cuda.device_attribute, name)))
+    except cuda.Error:
+        return 0
+
+
+def needs(name: str, least: int = 1) -> None:
+    """Skips a test of what this device does not have: that is no fault of a machine."""
+    if (found := attribute(name)) < least:
+        pytest.skip(f"{name} is {found} here, and this needs {least}")
+
+
 def test_the_device_is_described(runtime: Runtime) -> None:
     info = runtime.devices()[0]
     assert info.id.startswith("cuda:GPU-")
     assert info.unavailable is None
-    known = ("memory_bytes", "last_level_cache_bytes", "bus_width_bits", "memory_clock_hz", "compute_units")
+    known = ("memory_bytes", "last_level_cache_bytes", "compute_units")
     assert {name: getattr(info, name) for name in known if not getattr(info, name)} == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("MEMORY_CLOCK_RATE", "memory_clock_hz"), ("GLOBAL_MEMORY_BUS_WIDTH", "bus_width_bits")],
+)
+def test_what_the_driver_knows_of_the_memory_is_described(runtime: Runtime, name: str, field: str) -> None:
+    needs(name)
+    assert getattr(runtime.devices()[0], field)
+
+
 def test_free_memory_goes_down_with_an_allocation(device: Device) -> None:
+    if attribute("INTEGRATED"):
+        pytest.skip("the memory of an integrated GPU is the host's, and its free part that of all programs")
     before = device.free_bytes()
     memory = device.allocate(FOOTPRINT_BYTES)
     assert before - device.free_bytes() >= FOOTPRINT_BYTES
@@ -89,15 +115,16 @@ def test_the_clock_is_the_devices_and_launches_are_not_in_it(device: Device) -> 
 
     seconds(100, 1_000_000)
     assert 2_000_000 / 4e9 < seconds(1, 2_000_000) < 2_000_000 / 0.2e9
-    # A launch from Python takes longer than that; what is queued already follows faster.
-    assert seconds(200, 500) / 200 < 4e-6
+    # All are queued, which takes longer than to run them, before the first one begins.
+    begin = time.monotonic()
+    assert device.run([Launch(spin, 1, 1, (1,))] * 200) < 0.7 * (time.monotonic() - begin)
 
 
 def test_a_long_queue_is_not_stuck_behind_its_hold(device: Device) -> None:
     spin = device.compile(SPIN).kernel("spin")
     begin = time.monotonic()
     device.run([Launch(spin, 1, 1, (1000,))] * 5000)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("pinned", [True, False])
@@ -110,20 +137,21 @@ def test_transfers_bring_back_what_was_sent(device: Device, pinned: bool) -> Non
     begin = time.monotonic()
     seconds = device.run([Copy(there, sent, FOOTPRINT_BYTES), Copy(back, there, FOOTPRINT_BYTES)])
     # A pageable one behind the kernel that holds the stream would last as long as that.
-    assert 0 < seconds <= time.monotonic() - begin < 1
+    assert 0 < seconds <= time.monotonic() - begin < 2  # 256 MiB at 0.8 GB/s, over a single lane, take 0.7 s
     assert np.array_equal(sent.array, back.array)
     for each in (sent, back, memory):
         each.release()
 
 
 def test_both_ways_at_once_take_less_than_one_after_the_other(device: Device) -> None:
+    needs("ASYNC_ENGINE_COUNT", least=2)
     ends = [device.host_memory(FOOTPRINT_BYTES, pinned=True) for _ in range(2)]
     memory = device.allocate(2 * FOOTPRINT_BYTES)
     there = [memory.view(k * FOOTPRINT_BYTES, FOOTPRINT_BYTES) for k in range(2)]
     out, back = Copy(there[0], ends[0], FOOTPRINT_BYTES), Copy(ends[1], there[1], FOOTPRINT_BYTES)
     apart = min(device.run([out, back]) for _ in range(5))
     together = min(device.run([Together((out,), (back,))]) for _ in range(5))
-    assert together < 0.9 * apart
+    assert together < 0.95 * apart
     for each in (*ends, memory):
         each.release()
 

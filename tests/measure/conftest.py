@@ -14,7 +14,7 @@ import pytest
 from gpubench.benchmarks.plan import plan
 from gpubench.devices import profile
 from gpubench.devices.base import Device
-from gpubench.devices.opencl.info import find_devices
+from gpubench.devices.opencl.info import find
 from gpubench.devices.opencl.runtime import OpenClDevice, OpenClRuntime
 from gpubench.errors import Cancelled
 from gpubench.executor.in_process import RecordingReporter
@@ -91,7 +91,7 @@ def open_as(device: Device) -> Iterator[Callable[..., Device]]:
     with ExitStack() as stack:
 
         def make(**facts: Any) -> Device:
-            [hardware] = [each for each, info in find_devices() if info.id == device.info.id]
+            [hardware] = [each for each, info in find().devices if info.id == device.info.id]
             opened = OpenClDevice(hardware, msgspec.structs.replace(device.info, **facts))
             return stack.enter_context(closing(opened))
 

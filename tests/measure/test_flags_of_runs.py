@@ -79,6 +79,14 @@ def test_a_figure_is_held_against_the_live_clock_too(gpu: SimulatedDevice) -> No
     assert m.flags == ["over_theory"]
 
 
+def test_overclocked_memory_may_exceed_its_nominal_peak(gpu: SimulatedDevice) -> None:
+    """And not that of the clock that it ran at; a clock that no overclock reaches is not believed."""
+    gpu.pace = lambda work: 130e6  # 104 % of the nominal peak
+    for percent, found in ((100, ["over_theory"]), (107, []), (103, ["over_theory"]), (200, ["over_theory"])):
+        gpu.conditions = always(memory_clock_hz=NOMINAL_HZ * percent // 100)
+        assert flags(gpu) == found, percent
+
+
 def test_a_footprint_that_caches_hold_is_flagged(gpu: SimulatedDevice) -> None:
     """32 times 64 KiB keep the cache out."""
     assert flags(gpu, footprint_bytes=MIB) == ["cached_footprint"]

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,64 @@ def test_a_busy_process_is_seen_and_waited_for_up_to_the_limit(device: Device) -
     assert found.waited_seconds >= 0.3
     assert found.usage.others_busy_ratio is not None and found.usage.others_busy_ratio > 0.1
     assert told and "of the processors" in told[0]
+
+
+DESKTOP = Conditions(
+    kernels_busy_ratio=0.4, memory_busy_ratio=0.2, other_processes=1, processes=("gnome-shell (process 7)",)
+)
+AT_WORKING_CLOCKS = replace(DESKTOP, kernels_busy_ratio=0.03, memory_busy_ratio=0.01)
+
+
+def test_a_desktop_is_judged_at_working_clocks(simulated: SimulatedDevice) -> None:
+    """A compositor uses 40 % of a GPU at 210 MHz, and 3 % of one that works."""
+    simulated.conditions = lambda seconds: AT_WORKING_CLOCKS if simulated.runs else DESKTOP
+    finished, told = run_on(
+        simulated, "copy", time_limit_seconds=1.0, **{**SMALL, "footprint_bytes": 4 * MIB}
+    )
+    before = finished.telemetry.before
+    assert before is not None and before.idle
+    assert before.usage.kernels_busy_ratio == 0.03
+    assert before.waited_seconds < 1.0
+    assert finished.telemetry.processes == ["gnome-shell (process 7)"]
+    assert told.measurements[0].flags == []
+
+
+def test_a_desktop_that_disturbs_the_samples_is_flagged(simulated: SimulatedDevice) -> None:
+    """Each third sample meets a frame that is drawn, and takes 4 % longer."""
+    simulated.conditions = lambda seconds: AT_WORKING_CLOCKS if simulated.runs else DESKTOP
+    simulated.pace = lambda work: 100e6 if len(simulated.runs) % 3 else 96e6
+    _, told = run_on(simulated, "copy", time_limit_seconds=1.0, **{**SMALL, "footprint_bytes": 4 * MIB})
+    assert "contended" in told.measurements[0].flags
+
+
+def test_a_game_is_busy_at_any_clock(simulated: SimulatedDevice) -> None:
+    game = replace(DESKTOP, kernels_busy_ratio=0.9, memory_busy_ratio=0.5)
+    simulated.conditions = lambda seconds: game if simulated.runs else DESKTOP
+    finished, told = run_on(
+        simulated, "copy", time_limit_seconds=1.0, **{**SMALL, "footprint_bytes": 4 * MIB}
+    )
+    assert finished.telemetry.before and not finished.telemetry.before.idle
+    assert "contended" in told.measurements[0].flags
+    assert "used by gnome-shell (process 7)" in {p.message for p in told.heard if p.message}.pop()
+
+
+def test_a_use_that_is_not_known_yet_is_waited_for(simulated: SimulatedDevice) -> None:
+    """After work of our own NVML's last second is ours: the clocks were raised, and nothing is known."""
+    begin = simulated.clock.seconds
+
+    def conditions(seconds: float) -> Conditions:
+        if not simulated.runs:
+            return DESKTOP
+        return (
+            replace(AT_WORKING_CLOCKS, kernels_busy_ratio=None)
+            if seconds < begin + 1.3
+            else AT_WORKING_CLOCKS
+        )
+
+    simulated.conditions = conditions
+    finished, _ = run_on(simulated, "copy", time_limit_seconds=1.0, **SMALL)
+    before = finished.telemetry.before
+    assert before and before.idle and before.usage.kernels_busy_ratio == 0.03
 
 
 def test_figures_measured_beside_other_programs_are_flagged(
@@ -165,7 +224,10 @@ def test_a_device_that_cannot_tell_is_not_waited_for(simulated: SimulatedDevice)
         (Usage(others_busy_ratio=0.11), True),
         (Usage(kernels_busy_ratio=0.1, other_processes=0), False),
         (Usage(kernels_busy_ratio=0.5), True),
-        (Usage(kernels_busy_ratio=0.0, other_processes=1), True),
+        (Usage(kernels_busy_ratio=0.0, other_processes=1), False),  # it holds a context, and does no more
+        (Usage(other_processes=1), True),
+        (Usage(kernels_busy_ratio=0.05, memory_busy_ratio=0.06), True),
+        (Usage(kernels_busy_ratio=0.05, memory_busy_ratio=0.05), False),
     ],
 )
 def test_what_is_in_the_way(usage: Usage, busy: bool) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks.latency.chase import Chase
-from gpubench.benchmarks.loaded_latency import readers
+from gpubench.benchmarks.loaded_latency import benchmark, readers
 from gpubench.benchmarks.loaded_latency.benchmark import findings
 from gpubench.benchmarks.loaded_latency.readers import Readers
 from gpubench.devices.base import Device
@@ -306,3 +306,49 @@ def test_a_noisy_median_above_the_bound_is_no_waiting() -> None:
     assert said["waiting_bandwidth"] == 16e9
     said = {each.name: each.value for each in findings("loaded_latency", curve[:2])}
     assert "waiting_bandwidth" not in said
+
+
+UNTIL_THE_READER_ENDS = (
+    "for (u64 turn = 0; turn < 4000000000ul; ++turn) "
+    "if (ATOMIC_ADD((GLOBAL u32 *)(groups + READ_LAUNCHES), 0u)) break; "
+)
+
+
+@pytest.mark.parametrize(("unit", "limit", "ends_by_itself"), [("0", 1 << 30, True), ("GROUP_ID", 3, False)])
+def test_a_walk_that_is_alone_has_no_reader_on_its_multiprocessor(
+    beside: Callable[..., Beside], unit: str, limit: int, ends_by_itself: bool
+) -> None:
+    """Here each group says where it runs, all on one or each on its own, and the walk waits for a reader. It
+    ends by itself if it is on the walk's, and else at its limit."""
+    walk = "state[0] = (u64)follow("
+    both = beside((walk, UNTIL_THE_READER_ENDS + walk), ("MOST_UNITS + UNIT_ID", f"MOST_UNITS + (u32){unit}"))
+    both.readers._limit = limit
+    both.device.run([both.readers.launch(STEPS, 0, alone=True)])
+    assert both.readers.newly_cut() == (0 if ends_by_itself else both.readers.count)
+    assert both.readers.result(both.reports).mismatches == 0
+    assert both.chase.result(STEPS).mismatches == 0
+
+
+def test_both_kinds_of_walk_are_points_and_told_apart(
+    monkeypatch: pytest.MonkeyPatch, measure: Measure
+) -> None:
+    """Of a device whose kernels know where they run."""
+    monkeypatch.setattr(benchmark, "tells_units", lambda info: True)
+    _, told = measure("loaded_latency", loads=2, time_limit_seconds=0.001)
+    assert [(m.axes["load_percent"], m.axes["walker"]) for m in told.measurements] == [
+        (load, walker) for load in (0, 100) for walker in ("alone", "beside readers")
+    ]
+    assert all(m.verified for m in told.measurements)
+
+
+def test_what_is_told_of_each_kind_of_walk() -> None:
+    def of(walker: str, *points: Measurement) -> list[Measurement]:
+        return [msgspec.structs.replace(each, axes={**each.axes, "walker": walker}) for each in points]
+
+    curve = of("alone", point(0, 1e-7, 1e9), point(100, 3e-7, 20e9))
+    curve += of("beside readers", point(0, 1e-7, 1e9), point(100, 5e-7, 20e9))
+    said = {each.name: each for each in findings("loaded_latency", curve)}
+    assert (said["loaded_latency"].value, said["loaded_latency_beside_readers"].value) == (3e-7, 5e-7)
+    assert said["loaded_latency_beside_readers"].text.startswith(
+        "readers on its multiprocessor: at 20.00 GB/s"
+    )

@@ -29,7 +29,10 @@ class Forgetful(SimulatedDevice):
     def run(self, operations: Sequence[Operation]) -> float:
         if len(operations) > 1:
             self.well -= 1
-        return super().run(operations) if len(operations) == 1 or self.well >= 0 else 1e-3
+        if len(operations) == 1 or self.well >= 0:
+            return super().run(operations)
+        self.clock.sleep(1e-3)
+        return 1e-3
 
 
 @pytest.mark.parametrize(("name", "well"), [("copy", 0), ("occupancy", 0), ("occupancy", 100)])
@@ -84,3 +87,41 @@ def test_the_last_open_point_finds_no_own_data_in_the_caches(
     measure("strided", footprint_bytes=4 * MIB, reporter=told)
     assert [len(m.samples_seconds) for m in told.measurements] == [2] * (count - 1) + [6]
     assert all(before != after for before, after in pairwise(passes[: 2 * count + 4]))
+
+
+class SlowHost(SimulatedDevice):
+    """Begins each run that ``is_late`` says before it is queued, and so takes half as long again."""
+
+    def is_late(self, number: int) -> bool:
+        return number % 3 == 0
+
+    def run(self, operations: Sequence[Operation]) -> float:
+        seconds = super().run(operations)
+        if len(operations) < 2 or not self.is_late(len(self.runs)):  # only samples have several passes here
+            return seconds
+        self.late_starts += 1
+        return 1.5 * seconds
+
+
+@pytest.mark.parametrize("name", ["copy", "occupancy"])
+def test_samples_that_began_before_they_were_queued_are_discarded(
+    simulated: SimulatedDevice, name: str
+) -> None:
+    """Alone and in turns; each is counted, and none is in the figure."""
+    device = SlowHost(clock=simulated.clock, pace=lambda work: 4e9)
+    counted = {"stop": "count", "samples": 30, "time_limit_seconds": None}
+    _, told = run_on(device, name, footprint_bytes=MIB, **counted, **GPU_PINNED)
+    measured = [m for m in told.measurements if m.passes_per_sample and m.passes_per_sample > 1]
+    assert measured
+    for m in measured:
+        assert (m.status, m.verified, len(m.samples_seconds)) == ("ok", True, 30), m.reason
+        assert max(m.samples_seconds) < 1.01 * min(m.samples_seconds)
+    assert sum(m.discarded_samples for m in measured) >= 10 * len(measured)
+
+
+def test_a_host_that_is_always_late_gives_no_figure(simulated: SimulatedDevice) -> None:
+    device = SlowHost(clock=simulated.clock, pace=lambda work: 4e9)
+    device.is_late = lambda number: True  # type: ignore[method-assign]
+    [m] = run_on(device, "copy", footprint_bytes=MIB, time_limit_seconds=1.0, **GPU_PINNED)[1].measurements
+    assert (m.status, m.bandwidth_bytes_per_second) == ("failed", None)
+    assert "10 samples in a row began before the host had queued them" in (m.reason or "")

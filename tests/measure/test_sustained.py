@@ -62,7 +62,7 @@ def test_power_above_the_idle_boards_is_measured(simulated: SimulatedDevice) -> 
     """50 W for as long as it is left alone at first, and 250 W from then on, at 100 MB/s."""
     begin = simulated.clock.seconds
     simulated.conditions = lambda seconds: Conditions(
-        watts=50.0 if seconds < begin + 1.6 else 250.0,
+        watts=50.0 if seconds < begin + 1.7 else 250.0,
         celsius=40.0 if seconds < begin + 3.0 else 60.0,
         memory_clock_hz=62_500_000,
     )

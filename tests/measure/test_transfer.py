@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -15,6 +17,7 @@ from gpubench.benchmarks.transfer.benchmark import sizes
 from gpubench.benchmarks.transfer.findings import flagged, half_size_bytes, link_findings
 from gpubench.benchmarks.transfer.host import HostEnd
 from gpubench.catalog.links import pcie_bytes_per_second
+from gpubench.devices import numa
 from gpubench.devices.base import Copy, Device, Together
 from gpubench.devices.opencl import runtime
 from gpubench.errors import BenchmarkFailed
@@ -322,3 +325,76 @@ def test_bandwidth_within_the_noise_is_not_lost_again(linked: DeviceInfo) -> Non
     measured = [point("host to device", size, *each) for size, each in rates.items()]
     found = {each.name: each.text for each in link_findings("transfer", measured, linked)}
     assert found["half_size_host_to_device_pinned"].endswith(", and lost again at 256 MiB")
+
+
+@dataclass
+class TwoSockets:
+    """A host of two nodes, and where this thread runs and allocates now."""
+
+    node: int | None = None
+
+    @contextmanager
+    def placed_on(self, node: int | None) -> Iterator[None]:
+        before, self.node = self.node, node
+        yield
+        self.node = before
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> TwoSockets:
+    system = TwoSockets()
+    monkeypatch.setattr(numa, "nodes", lambda: {0: frozenset({0}), 1: frozenset({1})})
+    monkeypatch.setattr(numa, "placed_on", system.placed_on)
+    monkeypatch.setattr(numa, "run_on", lambda node: setattr(system, "node", node))
+    monkeypatch.setattr(numa, "node_of_memory", lambda address: system.node)
+    return system
+
+
+def of_links(told: Collected) -> list[Measurement]:
+    return [m for m in told.measurements if m.status == "ok" and m.axes["memory"] != "device"]
+
+
+def test_host_memory_is_that_of_the_gpus_node(simulated: SimulatedDevice, sockets: TwoSockets) -> None:
+    allocated, given = [], simulated.host_memory
+
+    def host_memory(nbytes: int, *, pinned: bool) -> SimulatedHostMemory:
+        allocated.append(sockets.node)
+        return given(nbytes, pinned=pinned)
+
+    simulated.host_memory = host_memory  # type: ignore[method-assign]
+    simulated.info = msgspec.structs.replace(GPU, numa_node=1)
+    _, told = run_on(simulated, "transfer", **QUICK)
+    assert allocated == [1] * 4
+    assert {m.places["host_node"] for m in of_links(told)} == {1}
+    assert not any("host_node" in m.axes for m in told.measurements)
+    assert sockets.node is None
+
+
+def test_each_node_is_a_curve_if_that_is_asked_for(simulated: SimulatedDevice, sockets: TwoSockets) -> None:
+    """12.1 GB/s from the near node and 3.8 from the far one, as was reported, at a thousandth."""
+    simulated.info = msgspec.structs.replace(GPU, numa_node=1)
+    simulated.pace = lambda work: 12.1e6 if sockets.node == 1 else 3.8e6
+    _, told = run_on(simulated, "transfer", host_nodes="all", **QUICK)
+    rates = {
+        (m.axes["direction"], m.axes["memory"], m.axes["host_node"]): m.bandwidth_bytes_per_second.median
+        for m in of_links(told)
+        if m.bandwidth_bytes_per_second
+    }
+    assert len(rates) == 2 * len(DIRECTIONS)
+    for (direction, _, node), rate in rates.items():
+        ways = 2 if direction == "both" else 1
+        assert rate / ways / 1e6 == pytest.approx({1: 12.1, 0: 3.8}[int(node)], rel=0.01)
+    far = {each.name: each for each in told.findings if each.name.startswith("far_node_ratio")}
+    assert len(far) == len(DIRECTIONS)
+    assert far["far_node_ratio_host_to_device_pinned_node0"].value == pytest.approx(3.8 / 12.1, rel=0.01)
+
+
+def test_memory_of_another_node_than_asked_for_is_skipped(
+    simulated: SimulatedDevice, sockets: TwoSockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulated.info = msgspec.structs.replace(GPU, numa_node=1)
+    monkeypatch.setattr(numa, "node_of_memory", lambda address: 0)
+    _, told = run_on(simulated, "transfer", **QUICK)
+    assert of_links(told) == []
+    reasons = {m.reason for m in told.measurements if m.axes.get("direction") == "any"}
+    assert reasons == {"the system gave memory of NUMA node 0 in place of node 1"}

@@ -11,7 +11,7 @@ import pytest
 from gpubench.devices.profile import Kind
 from gpubench.flags import Flag
 from gpubench.measure.validity import Evidence, flags, required_footprint_bytes
-from gpubench.results.machine import TelemetrySample
+from gpubench.results.machine import TelemetrySample, Usage
 
 MIB = 2**20
 GIB = 2**30
@@ -97,6 +97,20 @@ def test_what_is_not_known_is_not_held_against_a_figure() -> None:
         ({"others_busy_ratio": 0.11}, ["contended"]),
         ({"others_busy_ratio": 0.1}, []),
         ({"busy_before": True}, ["contended"]),
+        ({"busy_before": True, "usage_before": Usage(kernels_busy_ratio=0.2)}, []),
+        ({"busy_before": True, "usage_before": Usage(kernels_busy_ratio=0.6)}, ["contended"]),
+        ({"busy_before": True, "usage_before": Usage(None, 0.2, 0, 0.06)}, ["contended"]),
+        ({"busy_before": True, "usage_before": Usage(None, 0.6), "kind": "accelerator"}, ["contended"]),
+        ({"busy_before": True, "usage_before": Usage(None, 0.2), "samples_seconds": spread(0.005)},
+         ["contended"]),
+        ({"other_processes": 2, "usage_before": Usage(None, 0.0, 2)}, []),
+        ({"other_processes": 2, "usage_before": Usage(None, 0.0, 1)}, ["contended"]),  # a newcomer
+        ({"other_processes": 1, "usage_before": Usage(None, None, 1)}, ["contended"]),
+        ({"other_processes": 1, "usage_before": Usage(None, 0.0, 1), "samples_seconds": spread(0.005)},
+         ["contended"]),
+        ({"others_device_busy_ratio": 0.11}, ["contended"]),
+        ({"others_device_busy_ratio": 0.1}, []),
+        ({"samples_seconds": spread(0.005)}, []),
         ({"verified": False}, ["unverified"]),
     ],
 )  # fmt: skip
@@ -138,6 +152,25 @@ def test_every_flag_can_be_set_and_order_is_that_of_the_document() -> None:
 )
 def test_required_footprint(kind: Kind, cache: int | None, free: int | None, expected: int) -> None:
     assert required_footprint_bytes(kind, cache, free) == expected
+
+
+@pytest.mark.parametrize(
+    ("peak", "free_gib", "expected_gib"),
+    [
+        (8000e9, 180, 15),  # a B200, whose 4 GiB would be 0.5 ms
+        (4800e9, 140, 9),
+        (1792e9, 31, 4),
+        (8000e9, 32, 8),
+        (None, 180, 4),
+    ],
+)
+def test_a_pass_lasts_two_milliseconds_if_memory_is_ample(
+    peak: float | None, free_gib: int, expected_gib: int
+) -> None:
+    footprint = required_footprint_bytes("gpu", 50 * MIB, free_gib * GIB, peak)
+    assert footprint == expected_gib * GIB
+    assert peak is None or footprint == free_gib * GIB // 4 or footprint / peak >= 2e-3
+    assert required_footprint_bytes("cpu", 50 * MIB, free_gib * GIB, peak) == 500 * MIB
 
 
 @pytest.mark.parametrize(("cache_mib", "free_gib"), [(32, 7), (48, 11), (64, 14), (96, 30)])

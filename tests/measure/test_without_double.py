@@ -54,8 +54,19 @@ def test_programs_of_words_compile(without_double: Device, family: str, definiti
 
 def test_what_needs_double_is_skipped_and_float_is_measured(without_double: Device) -> None:
     faults = (("prelude_opencl.h", ASKED, REFUSED),)
-    _, told = run_on(without_double, "triad", "dot", faults=faults, **PINNED)
+    _, told = run_on(without_double, "triad", "dot", faults=faults, dtype="double", **PINNED)
     assert [(m.status, "fp64" in (m.reason or "")) for m in told.measurements] == [("skipped", True)] * 2
     assert "float is possible" in (told.measurements[0].reason or "")
-    _, told = run_on(without_double, "copy", "triad", "dot", faults=faults, dtype="float", **PINNED)
-    assert [m.status for m in told.measurements] == ["ok", "ok", "skipped"]
+    _, told = run_on(without_double, "copy", "read", "dot", faults=faults, **PINNED)
+    assert [(m.status, m.parameters["dtype"]) for m in told.measurements] == [
+        ("ok", "float"),
+        ("ok", "double"),  # words, which are no floating point
+        ("skipped", "float"),
+    ]
+
+
+def test_copies_of_transfer_need_no_double(without_double: Device) -> None:
+    faults = (("prelude_opencl.h", ASKED, REFUSED),)
+    _, told = run_on(without_double, "transfer", faults=faults, max_transfer_bytes=4096)
+    directions = {m.axes["direction"]: m.status for m in told.measurements}
+    assert directions["local kernel"] == directions["host to device"] == "ok"

@@ -19,7 +19,7 @@ from tests.comparison.acceptance.fleet import board, integrity, run
 from tests.documents import document, measurement
 
 FORMATS = {
-    each.endings[0]: lambda report, render=each.render: render(report, None).decode() for each in FILE_FORMATS
+    each.endings[0]: lambda report, render=each.render: render(report).decode() for each in FILE_FORMATS
 }
 
 HOSTILE = '<script>"x" & \\ {}\'|`*_ \u202e \x00\x1b[31m\ud7ff\n line 日本'

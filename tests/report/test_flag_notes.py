@@ -130,7 +130,14 @@ def test_a_low_clock_is_named_beside_the_nominal_one() -> None:
     clocks = 14_001_000_000, 10_501_000_000
     watched = Telemetry(samples=[TelemetrySample(0.0, memory_clock_hz=clock) for clock in clocks])
     bare = measurement(1400.0, "triad", "clock_limited")
-    assert "ran at 12251 MHz, 87.5 % of" in only(document(bare, telemetry=watched))
+    assert only(document(bare, telemetry=watched)) == (
+        "The memory ran at 12251 MHz, 87.5 % of its nominal 14001 MHz (triad). Try nvidia-smi -rmc: neither "
+        "power nor heat holds it, so it may be locked."
+    )
+    hot = looks(1, "thermal", memory_clock_hz=12_251_000_000)
+    assert "locked (" not in only(document(bare, telemetry=hot)) and "Try" not in only(
+        document(bare, telemetry=hot)
+    )
 
 
 def test_limits_are_named_with_their_share_of_the_telemetry() -> None:
@@ -152,6 +159,14 @@ def test_limits_are_named_with_their_share_of_the_telemetry() -> None:
     [
         (Telemetry(others_busy_ratio=0.323), "Others used up to 32.3 % of the processors (triad). "),
         (Telemetry(other_processes=1), "1 other program computed on the device (triad). "),
+        (
+            Telemetry(other_processes=1, processes=["gnome-shell (process 812)", "firefox (process 9)"]),
+            "Others on the device: gnome-shell (process 812) and 1 more (triad). ",
+        ),
+        (
+            Telemetry(before=IdleGate(False, 2.0, Usage(None, 0.6, 0, 0.3, ["a_game (process 7)"]))),
+            "Others on the device: a_game (process 7) (triad). ",
+        ),
         (Telemetry(other_processes=2), "2 other programs computed on the device (triad). "),
         (
             Telemetry(before=IdleGate(False, 2.0, Usage(others_busy_ratio=0.63))),
@@ -196,7 +211,7 @@ def test_a_figure_of_the_memory_comes_before_points_of_curves() -> None:
     assert only(run).startswith("The interval is ±3.5 % after 2 s (1 figure and 2 points). ")
 
 
-def longest() -> RunDocument:
+def longest(named: int) -> RunDocument:
     """Every flag, with the longest numbers and names that there are."""
     fields: dict[str, Any] = {
         "parameters": usual("loaded_latency"),
@@ -211,14 +226,19 @@ def longest() -> RunDocument:
     ]
     limits = ["hardware_slowdown", "thermal"]
     look = TelemetrySample(0.1, power_watts=1234.5, temperature_celsius=100.0, limits=limits)
-    busy = IdleGate(False, 5.0, Usage(None, 1.0, 12))
-    return document(*points, telemetry=Telemetry(samples=[look], before=busy))
+    busy = IdleGate(False, 5.0, Usage(None, 1.0, 12, 1.0))
+    names = [f"{'a program with a long name' * named} (process {k})" for k in range(8 * named)]
+    return document(*points, telemetry=Telemetry(samples=[look], before=busy, processes=names))
 
 
 def test_no_note_is_longer_than_two_lines_of_100_columns() -> None:
-    runs = [longest(), document(Measurement("copy", {}, "unverified", flags=list(FLAGS)))]
+    runs = [
+        longest(named=0),
+        longest(named=2),
+        document(Measurement("copy", {}, "unverified", flags=list(FLAGS))),
+    ]
     runs += [decode_document(path.read_bytes()) for path in RESULTS.glob("amd-epyc-2-cores-*2026-11-24.json")]
-    assert set(notes(runs[0])) == set(notes(runs[1])) == set(FLAGS)
+    assert set(notes(runs[0])) == set(notes(runs[2])) == set(FLAGS)
     for run in runs:
         lines = shown(measurement_table(compare(run)), width=100).splitlines()
         report = render_markdown([run])

@@ -9,6 +9,7 @@ import pytest
 
 from gpubench.errors import InvalidParameters
 from gpubench.report.formats import CSV, JSON, MARKDOWN, REPORT_FORMATS, RUN_FORMATS, format_of
+from gpubench.report.subject import Subject
 from gpubench.results.document import decode_document
 from gpubench.results.records import records
 from tests.documents import document, measurement
@@ -41,17 +42,18 @@ def test_an_unknown_ending_lists_the_known(path: str) -> None:
 
 
 def test_csv_has_the_rows_of_records() -> None:
-    read = list(csv.DictReader(io.StringIO(CSV.render(RUNS, None).decode(), newline="")))
+    read = list(csv.DictReader(io.StringIO(CSV.render(Subject.of(RUNS)).decode(), newline="")))
     rows = [row for run in RUNS for row in records(run)]
     assert [row["reason"] for row in read] == ["", 'a "b", c\n=']
-    assert list(read[0]) == list(dict.fromkeys(key for row in rows for key in row))
+    assert {*read[0]} == {"document_sha256", *(key for row in rows for key in row)}
+    assert list(read[0])[:4] == ["run_id", "created_at", "device", "benchmark"]
     for got, row in zip(read, rows, strict=True):
         assert float(got["bandwidth_bytes_per_second.median"]) == row["bandwidth_bytes_per_second.median"]
         assert got["verified"] in ("true", "false")
 
 
 def test_csv_without_any_figure_has_a_header() -> None:
-    assert CSV.render([document()], None) == b"run_id,created_at,device\n"
+    assert CSV.render(Subject.of([document()])) == b"run_id,created_at,device\n"
 
 
 def test_saved_runs(tmp_path: Path) -> None:
@@ -61,6 +63,6 @@ def test_saved_runs(tmp_path: Path) -> None:
     run.save(tmp_path / "run.json")
     run.save(tmp_path / "run.csv")
     assert decode_document((tmp_path / "run.json").read_bytes()) == RUNS[0]
-    assert (tmp_path / "run.csv").read_bytes() == CSV.render([run], None)
+    assert (tmp_path / "run.csv").read_bytes() == CSV.render(Subject.of([run]))
     with pytest.raises(InvalidParameters, match="html"):
         run.save(tmp_path / "run.html")

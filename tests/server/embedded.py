@@ -8,15 +8,16 @@ import threading
 from pathlib import Path
 from typing import Self
 
+from gpubench_server.addresses import Address, InternetEndpoint
 from gpubench_server.app import Server, Settings
 from gpubench_server.limits import Limits
 from gpubench_server.signals import ServerSignals
-from gpubench_server.transports import Address
 
 from gpubench.errors import InternalError
 from tests.running import PATIENCE_SECONDS, Lines
 
 ANY_PORT = Address(socket.AF_INET, "127.0.0.1", 0, loopback=True)
+ANY_TCP = [InternetEndpoint("tcp", ANY_PORT)]
 
 
 class EmbeddedServer:
@@ -25,7 +26,7 @@ class EmbeddedServer:
     def __init__(self, data_directory: Path, limits: Limits | None = None) -> None:
         self._signals = ServerSignals()
         self.server = Server(
-            Settings(ANY_PORT, ANY_PORT, data_directory, ["opencl"], limits or Limits()), self._signals.fail
+            Settings(ANY_TCP, ANY_PORT, data_directory, ["opencl"], limits or Limits()), self._signals
         )
         self.failure: InternalError | None = None
         self._ended = threading.Event()
@@ -41,7 +42,7 @@ class EmbeddedServer:
 
     @property
     def tcp(self) -> tuple[str, int]:
-        return "127.0.0.1", int(self.server.tcp_url.rpartition(":")[2])
+        return "127.0.0.1", int(self.server.urls[0].rpartition(":")[2])
 
     def connect(self) -> Lines:
         return Lines(self.tcp)

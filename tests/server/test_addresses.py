@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from gpubench_client import Client
 from gpubench_client.urls import parse_url
-from gpubench_server.transports import resolve
+from gpubench_server.addresses import resolve
 
 from gpubench.errors import CannotListen
 from tests.running import PATIENCE_SECONDS, RunningServer

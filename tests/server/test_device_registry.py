@@ -13,7 +13,7 @@ from gpubench_server.vital import VitalThreads
 from gpubench.errors import DeviceLost, InternalError, NoSuchDevice
 from gpubench.executor.messages import Probed
 from gpubench.executor.probe import devices_of, workers_for
-from gpubench.results.machine import RuntimeStatus
+from gpubench.results.machine import DriverStatus, RuntimeStatus
 from tests.documents import processor, rtx_5090
 from tests.running import PATIENCE_SECONDS, within
 
@@ -25,7 +25,7 @@ NONE = Probed([], [RuntimeStatus("opencl", False, "no OpenCL library")])
 def registry(monkeypatch: pytest.MonkeyPatch, *probes: Probed) -> DeviceRegistry:
     """A registry whose probes find these, one after the other."""
     coming = iter(probes)
-    monkeypatch.setattr(device_registry, "probe", lambda runtimes: next(coming))
+    monkeypatch.setattr(device_registry, "probe", lambda runtimes, leave_out: next(coming))
     monkeypatch.setattr(device_registry, "RETRY_SECONDS", -1.0)
     found = DeviceRegistry(["opencl"], max_age_seconds=-1.0)
     found._probe_if_older_than(0.0)
@@ -33,17 +33,48 @@ def registry(monkeypatch: pytest.MonkeyPatch, *probes: Probed) -> DeviceRegistry
 
 
 def test_a_killed_worker_is_a_failed_probe() -> None:
+    with workers_for(["cuda"]) as workers:
+        os.kill(workers["cuda"].pid, signal.SIGKILL)
+        probed = devices_of(workers)
+    assert (probed.devices, probed.failed) == ([], ["cuda"])
+    assert "SIGKILL" in (probed.runtimes[0].reason or "")
+
+
+def test_after_a_killed_worker_each_opencl_driver_is_asked_alone() -> None:
     with workers_for(["opencl"]) as workers:
         os.kill(workers["opencl"].pid, signal.SIGKILL)
         probed = devices_of(workers)
-    assert (probed.devices, probed.failed) == ([], ["opencl"])
-    assert "SIGKILL" in (probed.runtimes[0].reason or "")
+        assert workers == {}
+    assert ([device.id for device in probed.devices], probed.failed) == (["opencl:pocl:0"], [])
+    assert [driver.state for driver in probed.runtimes[0].drivers] == ["ready"]
+
+
+def test_drivers_that_were_lost_beside_others_are_left_out_of_later_probes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = DriverStatus("bad.icd", "libbad.so", "lost", "it hung")
+    left_out: list[list[DriverStatus]] = []
+
+    def found(works: bool) -> Probed:
+        return Probed([], [RuntimeStatus("opencl", works, drivers=[lost])], [] if works else ["opencl"])
+
+    coming = iter([found(False), found(True), found(True)])
+
+    def probe(runtimes: object, leave_out: list[DriverStatus]) -> Probed:
+        left_out.append(leave_out)
+        return next(coming)
+
+    monkeypatch.setattr(device_registry, "probe", probe)
+    devices = DeviceRegistry(["opencl"], max_age_seconds=-1.0)
+    for _ in range(3):
+        devices._probe_if_older_than(-1.0)
+    assert left_out == [[], [], [lost]]
 
 
 def test_a_device_in_doubt_is_probed_for_once_no_run_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else readiness would be of the past for as long as nobody asks for devices."""
     coming = iter([SEEN, NONE])
-    monkeypatch.setattr(device_registry, "probe", lambda runtimes: next(coming, NONE))
+    monkeypatch.setattr(device_registry, "probe", lambda runtimes, leave_out: next(coming, NONE))
     found = DeviceRegistry(["opencl"], max_age_seconds=1e6)  # it sleeps for good in the end
     failures: list[InternalError] = []
     found.start(VitalThreads(failures.append))

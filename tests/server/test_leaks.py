@@ -16,24 +16,29 @@ from typing import Any
 
 import pytest
 from gpubench_server import transports
+from gpubench_server.addresses import UnixEndpoint
 from gpubench_server.app import Server, Settings
 from gpubench_server.connection import ClientConnection
 from gpubench_server.device_queue import DeviceQueue
 from gpubench_server.limits import Limits
+from gpubench_server.line_servers import LineServer, UnixLineServer
 from gpubench_server.live_run import LiveRun
 from gpubench_server.outbox import Outbox
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
-from gpubench_server.transports import BoundedMixIn, LineServer
+from gpubench_server.signals import ServerSignals
+from gpubench_server.transports import BoundedMixIn
+from gpubench_server.unix_sockets import SocketFile
 
 from gpubench import atomic_files
 from gpubench.executor.probe import workers_for
 from gpubench.executor.worker_process import WorkerProcess
+from gpubench.executor.worker_slot import WorkerSlot
 from gpubench.results import database
 from gpubench.results.data_directory import HeldDirectory
 from gpubench.results.store import Store
 from tests.running import Lines, long, quick, within
-from tests.server.embedded import ANY_PORT, EmbeddedServer
+from tests.server.embedded import ANY_PORT, ANY_TCP, EmbeddedServer
 from tests.server.faults import Fault, Function, lines_of
 
 log = logging.getLogger(__name__)
@@ -73,8 +78,8 @@ EXECUTING = (
     Scheduler._started,
     Scheduler._keep,
     Scheduler._count,
-    DeviceQueue._attempt,
-    DeviceQueue._worker_for,
+    DeviceQueue._supervise,
+    WorkerSlot.worker_for,
 )
 
 
@@ -88,11 +93,12 @@ class Watched:
     def held(self) -> dict[str, Any]:
         parts = self.server.server
         scheduler: Scheduler = parts._scheduler
+        (tcp,) = parts._lines
         with parts._store._transaction() as store:
             (unfinished,) = store.execute("SELECT count(*) FROM runs WHERE finished = 0").fetchone()
         return {
-            "connections": parts._tcp.open_connections,
-            "free slots": parts._tcp._free._value,
+            "connections": tcp.open_connections,
+            "free slots": tcp._free._value,
             "runs": list(scheduler._runs),
             "running": [each.running for each in scheduler._queues.values() if each.running],
             "waiting": [run for each in scheduler._queues.values() for run in each.waiting],
@@ -198,8 +204,8 @@ def test_a_fault_at_any_line_leaves_nothing_behind(
         with watched.server.connect() as client:
             client.ask("ping")
     assert hits > 0
-    # A worker that a fault ended is one connection less.
-    assert within(SOON_SECONDS, lambda: descriptors() <= before + 1)
+    # A worker that a fault ended is two descriptors less: its connection, and the pipe of its stderr.
+    assert within(SOON_SECONDS, lambda: descriptors() <= before + 2)
 
 
 def test_a_request_that_fails_to_join_a_live_run_waits_for_nothing(watched: Watched) -> None:
@@ -223,7 +229,8 @@ def open_store(directory: Path) -> None:
 
 
 def open_server(directory: Path) -> None:
-    server = Server(Settings(ANY_PORT, ANY_PORT, directory, ["opencl"], Limits()), log.error)
+    endpoints = [*ANY_TCP, UnixEndpoint("unix", directory / "socket")]
+    server = Server(Settings(endpoints, ANY_PORT, directory, ["opencl"], Limits()), ServerSignals())
     server.close()
 
 
@@ -247,6 +254,11 @@ OPENING: list[tuple[Function, Callable[[Path], None]]] = [
     (Store._end_interrupted, open_store),
     (Server.__init__, open_server),
     (transports.listen, open_server),
+    (UnixLineServer.__init__, open_server),
+    (UnixLineServer.server_bind, open_server),
+    (SocketFile.__init__, open_server),
+    (SocketFile.bind, open_server),
+    (SocketFile._remove_stale, open_server),
     (WorkerProcess.__init__, start_worker),
     (workers_for, start_workers),
     (atomic_files.write_file, write_a_file),

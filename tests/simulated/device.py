@@ -62,6 +62,9 @@ class Conditions:
     others_busy_ratio: float | None = None
     kernels_busy_ratio: float | None = None
     other_processes: int | None = None
+    memory_busy_ratio: float | None = None
+    processes: tuple[str, ...] = ()
+    others_device_busy_ratio: float | None = None
     throttled_seconds: float | None = None
 
 
@@ -132,6 +135,8 @@ class SimulatedDevice:
     peer_infos: list[DeviceInfo] = field(default_factory=list)
     allocations: list[SimulatedAllocation] = field(default_factory=list)
     """Those that are not released."""
+    late_starts: int = 0
+    """A test that lets a run begin late adds one."""
     runs: list[list[Operation]] = field(default_factory=list)
 
     compiler = "nothing"
@@ -189,7 +194,13 @@ class SimulatedDevice:
         if self.info.kind == "cpu":
             self.clock.sleep(window_seconds)
         now = self.conditions(self.clock.seconds)
-        return Usage(now.others_busy_ratio, now.kernels_busy_ratio, now.other_processes)
+        return Usage(
+            now.others_busy_ratio,
+            now.kernels_busy_ratio,
+            now.other_processes,
+            now.memory_busy_ratio,
+            list(now.processes),
+        )
 
     def watch(self) -> SimulatedWatch:
         return SimulatedWatch(self)
@@ -254,5 +265,7 @@ class SimulatedWatch:
             energy_joules=joules if len(watts) == len(looks) else None,
             other_processes=looks[-1].other_processes,
             others_busy_ratio=looks[-1].others_busy_ratio,
+            others_device_busy_ratio=looks[-1].others_device_busy_ratio,
+            processes=list(looks[-1].processes),
             throttled_seconds=looks[-1].throttled_seconds,
         )

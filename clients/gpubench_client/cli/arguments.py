@@ -16,6 +16,8 @@ from gpubench.command_line import text as text_of
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
+MIN_PICTURE_WIDTH, MAX_PICTURE_WIDTH = 320, 2400
+MIN_DIGITS = 16
 MAX_REPEAT = 1000
 MAX_RUN_ID = 128
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
@@ -84,12 +86,14 @@ def add_run_id(parser: argparse.ArgumentParser) -> None:
 
 def add_needed_server(parser: argparse.ArgumentParser) -> None:
     """For commands that are about a server."""
-    add_server(parser, "required: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
+    add_server(parser, "required: tcp://HOST[:PORT] or unix:///PATH; default: $GPUBENCH_SERVER")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """For commands that work on a server or without one."""
-    add_server(parser, "tcp://HOST[:PORT]; default: $GPUBENCH_SERVER, else measure on this machine")
+    add_server(
+        parser, "tcp://HOST[:PORT] or unix:///PATH; default: $GPUBENCH_SERVER, else measure on this machine"
+    )
     parser.add_argument(
         "--runtime",
         metavar="{auto,opencl,cuda}",
@@ -207,3 +211,25 @@ def bus_width(text: str) -> int:
             "bits; write 128 or 256"
         )
     return int(digits)
+
+
+def width(text: str) -> int:
+    """A type for the width of a picture, in pixels."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5) or not (
+        MIN_PICTURE_WIDTH <= int(text) <= MAX_PICTURE_WIDTH
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a valid width; allowed: {MIN_PICTURE_WIDTH} to {MAX_PICTURE_WIDTH} pixels"
+        )
+    return int(text)
+
+
+def digest(text: str) -> str:
+    """A type for a SHA-256 in hexadecimal, or its beginning."""
+    digits = text.strip().lower()
+    if not MIN_DIGITS <= len(digits) <= 64 or set(digits) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(
+            f"{text[:80]!r} is not a SHA-256; allowed: its 64 hexadecimal digits, or at least "
+            f"the first {MIN_DIGITS} of them"
+        )
+    return digits

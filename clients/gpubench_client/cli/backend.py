@@ -48,7 +48,7 @@ def open_server(args: argparse.Namespace, output: Output, needed_by: str = "this
     source, url = ("--server", args.server) if args.server else (VARIABLE, os.environ.get(VARIABLE))
     if not url:
         raise InvalidParameters(
-            f"{needed_by} needs a server; add --server tcp://HOST[:PORT], or set {VARIABLE}"
+            f"{needed_by} needs a server; add --server tcp://HOST[:PORT] or unix:///PATH, or set {VARIABLE}"
         )
     if getattr(args, "runtime", None) is not None:
         raise InvalidParameters(

@@ -28,7 +28,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
     from gpubench_client.cli.files import read_documents
     from gpubench_client.cli.out_file import open_out
 
-    toml = Format[Baseline]("TOML, a baseline", (".toml",), lambda found, _: render_baseline(found).encode())
+    toml = Format[Baseline]("TOML, a baseline", (".toml",), lambda found: render_baseline(found).encode())
     out = open_out(args.out, [toml], inputs=args.documents)
     documents = [document for name in args.documents for document in read_documents(name)]
     learned = learn(documents)

@@ -12,12 +12,14 @@ from gpubench_client.cli import (
     devices,
     explain,
     history,
+    plot,
     report,
     result,
     run,
     runs,
     status,
     theory,
+    verify,
     watch,
 )
 
@@ -32,6 +34,8 @@ COMMANDS = (
     status.COMMAND,
     theory.COMMAND,
     report.COMMAND,
+    plot.COMMAND,
+    verify.COMMAND,
     compare.COMMAND,
     history.COMMAND,
     check.COMMAND,

@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="each device against GDDR6, GDDR6X and GDDR7 at its bus width: theory, projection, capacity, "
         "and vendors' claims beside what was measured; one side is enough",
     )
-    add_server(parser, "where run ids are looked up: tcp://HOST[:PORT]; default: $GPUBENCH_SERVER")
+    add_server(
+        parser, "where run ids are looked up: tcp://HOST[:PORT] or unix:///PATH; default: $GPUBENCH_SERVER"
+    )
     add_json(parser)
 
 

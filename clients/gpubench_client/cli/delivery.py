@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from gpubench.comparison.compare import compare
 from gpubench.report.formats import RUN_FORMATS
+from gpubench.report.subject import Subject
 from gpubench.report.text_table import clean
 from gpubench.results.document import RunDocument
 from gpubench.units import format_bytes
@@ -14,9 +15,7 @@ from gpubench_client.cli.out_file import OutFile, open_out
 from gpubench_client.cli.output import Output
 
 
-def document_out(
-    name: str | None, output: Output, inputs: Iterable[str] = ()
-) -> OutFile[Sequence[RunDocument]] | None:
+def document_out(name: str | None, output: Output, inputs: Iterable[str] = ()) -> OutFile[Subject] | None:
     """The file of ``--out``; ``--out -`` is the document on stdout, as with ``--json``."""
     output.json = output.json or name == STREAM
     return open_out(name, RUN_FORMATS, inputs)
@@ -24,7 +23,7 @@ def document_out(
 
 def deliver(
     document: RunDocument,
-    out: OutFile[Sequence[RunDocument]] | None,
+    out: OutFile[Subject] | None,
     output: Output,
     *,
     references: bool | None = None,
@@ -33,7 +32,7 @@ def deliver(
     try:
         if out is not None:
             # With --json it is shown in any case.
-            out.write([document], (lambda data: None) if output.json else output.raw)
+            out.write(Subject.of([document]), (lambda data: None) if output.json else output.raw)
             output.note(f"wrote {out}")
     finally:
         _show(document, output, references)
@@ -55,9 +54,10 @@ def _show(document: RunDocument, output: Output, references: bool | None) -> Non
 
 
 def _device_line(document: RunDocument) -> str:
-    """The device in one line: name, alias, id, memory and driver."""
+    """The device in one line: name, alias, id, memory and driver; then what is special about it."""
     info = document.device
     if info is None:
         return f"run {document.run_id}: {document.outcome}, without a device"
     size = format_bytes(info.memory_bytes) if info.memory_bytes else None
-    return clean(f"{info.name} ({', '.join(filter(None, (info.alias, info.id, size, info.driver)))})")
+    known = (info.alias, info.id, size, info.driver_name)
+    return "\n".join(map(clean, (f"{info.name} ({', '.join(filter(None, known))})", *info.notes)))

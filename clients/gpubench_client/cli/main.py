@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from signal import Signals
 
 from gpubench import errors
-from gpubench.devices.process_limits import limit_reached
 from gpubench.standard_streams import with_standard_streams
+from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.parser import parse
 
@@ -37,18 +38,24 @@ def _run(argv: Sequence[str]) -> int:
     try:
         command, args = parse(argv)
         output = Output(json=getattr(args, "json", False), quiet=args.quiet)
-        return command.execute(args, output) or OK
+        return _execute(command, args, output)
     except errors.GpubenchError as error:
         output.error(f"gpubench: {error.message}")
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
-    except (OSError, MemoryError, RuntimeError) as error:
-        reached = limit_reached(error)
-        if reached is None:
-            raise
-        output.error(f"gpubench: {reached.message}")
-        return FAILED
     except KeyboardInterrupt as interrupt:
         # `run` and `watch` say which signal ended them; elsewhere only ^C is raised.
         output.error(f"gpubench: {str(interrupt) or 'interrupted'}")
         number = getattr(interrupt, "number", Signals.SIGINT)
         return 128 + int(number)
+
+
+def _execute(command: Command, args: argparse.Namespace, output: Output) -> int:
+    # Not for help, which must be quick; and before a limit is reached that keeps modules from being read.
+    from gpubench.devices.process_limits import limit_reached
+
+    try:
+        return command.execute(args, output) or OK
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (reached := limit_reached(error)) is None:
+            raise
+        raise reached from None

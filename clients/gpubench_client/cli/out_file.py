@@ -12,13 +12,13 @@ from typing import Generic
 
 from gpubench.atomic_files import replaced_by, write_file
 from gpubench.errors import GpubenchError, InvalidParameters
-from gpubench.report.formats import Format, Subject, format_of
+from gpubench.report.formats import Format, What, format_of
 from gpubench_client.cli.files import STREAM
 
 
 def open_out(
-    name: str | None, formats: Sequence[Format[Subject]], inputs: Iterable[str] = ()
-) -> OutFile[Subject] | None:
+    name: str | None, formats: Sequence[Format[What]], inputs: Iterable[str] = ()
+) -> OutFile[What] | None:
     """The file to write, in that of ``formats`` which its ending asks for; None for standard output.
 
     Raises ``InvalidParameters`` if it could not be written, or is one of ``inputs``, the files (or ``-``)
@@ -29,13 +29,13 @@ def open_out(
     return OutFile(name, formats, inputs)
 
 
-class OutFile(Generic[Subject]):
+class OutFile(Generic[What]):
     """A file to be written at the end of a command, completely or not at all.
 
     Whatever prevents writing is reported when this is made.
     """
 
-    def __init__(self, name: str, formats: Sequence[Format[Subject]], inputs: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, formats: Sequence[Format[What]], inputs: Iterable[str] = ()) -> None:
         self._path = Path(name)
         try:
             reason = self._why_not(inputs)
@@ -51,18 +51,13 @@ class OutFile(Generic[Subject]):
     def __str__(self) -> str:
         return str(self._path)
 
-    def write(
-        self,
-        subject: Subject,
-        last_resort: Callable[[bytes], None],
-        references: bool | None = None,
-    ) -> None:
+    def write(self, subject: What, last_resort: Callable[[bytes], None]) -> None:
         """If the disk is full, or the folder has been removed meanwhile, write a temporary file instead.
 
         If that fails too, ``last_resort`` is called with the contents. Either way ``GpubenchError`` is
         raised, which says where they are.
         """
-        data = self._format.render(subject, references)
+        data = self._format.render(subject)
         try:
             write_file(self._path, data)
         except OSError as error:
@@ -108,7 +103,7 @@ def _same_file(target: Path, name: str) -> bool:
     return stat.S_ISREG(written.st_mode) and os.path.samestat(written, read)
 
 
-def _save(data: bytes, format_: Format[Subject]) -> Path | None:
+def _save(data: bytes, format_: Format[What]) -> Path | None:
     """A new temporary file with ``data``; None if none can be written."""
     try:
         descriptor, name = tempfile.mkstemp(suffix=format_.endings[0], prefix="gpubench-")

@@ -16,8 +16,7 @@ from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from gpubench.report.subject import Subject
     from gpubench.results.document import RunDocument
     from gpubench_client.cli.out_file import OutFile
 
@@ -45,7 +44,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
 def deliver_as_run(
     args: argparse.Namespace,
     document: RunDocument,
-    out: OutFile[Sequence[RunDocument]] | None,
+    out: OutFile[Subject] | None,
     output: Output,
 ) -> None:
     """Deliver the document as ``run`` would have, and raise the error with which the run ended."""

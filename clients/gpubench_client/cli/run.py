@@ -62,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         metavar="ID",
-        help="id or alias of the device (default: the only GPU, else the only device)",
+        help="id or alias of the device (default: the only GPU, else the only device, by the preferred "
+        "driver; see `gpubench devices`)",
     )
     parser.add_argument(
         "--memory",

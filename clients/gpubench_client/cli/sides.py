@@ -14,7 +14,7 @@ from gpubench.errors import CatalogError, InvalidParameters, NoSuchRun
 from gpubench.report.sides import letter
 from gpubench.results.document import RunDocument
 from gpubench.text import encodable
-from gpubench_client.cli.files import read_document
+from gpubench_client.cli.files import read_kept_documents
 from gpubench_client.cli.output import Output
 
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
@@ -78,14 +78,14 @@ def _documents(word: str, args: argparse.Namespace, output: Output, skipped: Ski
     if word != "-" and not _exists(word):
         return [_from_server(word, args, output)]
     if word == "-" or not Path(word).is_dir():
-        return [read_document(word)]
+        return [each.document for each in read_kept_documents(word)]
     files = sorted(Path(word).glob("*.json"))
     if not files:
         raise InvalidParameters(f"{word} has no *.json in it; `gpubench run --out {word}/1.json` writes one")
     found, wrong = [], []
     for path in files:
         try:
-            found.append(read_document(str(path)))
+            found += [each.document for each in read_kept_documents(str(path))]
         except InvalidParameters as error:
             wrong.append((encodable(str(path)), error.message))
     if not found:

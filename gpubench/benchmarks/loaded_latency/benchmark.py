@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from gpubench.benchmarks.latency.chase import Chase, whole_steps
-from gpubench.benchmarks.loaded_latency.readers import Readers
+from gpubench.benchmarks.loaded_latency.readers import Readers, tells_units
 from gpubench.benchmarks.parameters import LoadedLatencyParameters
 from gpubench.measure.memory import releasing
 from gpubench.measure.points import measure_points, unverified
@@ -18,6 +20,11 @@ from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement
 from gpubench.units import format_bandwidth, format_ratio, format_seconds
 
+BESIDE_READERS = "beside readers"
+WALKERS: tuple[str, ...] = ("alone", BESIDE_READERS)
+"""Whether the walk has its multiprocessor for itself. With readers there it waits for their turns as well, as
+a program's own accesses would, and not for the memory alone."""
+
 WAITING_RATIO = 1.5
 """Accesses that take this much longer than idle ones wait for others."""
 
@@ -27,6 +34,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     if (context.device.info.compute_units or 1) < 2:
         raise Skipped("one core cannot follow pointers and read at the same time")
     parameters = LoadedLatencyParameters(**planned.parameters)
+    walkers = WALKERS if tells_units(context.device.info) else (None,)
     line_bytes = parameters.line_bytes or context.profile.line_bytes
     limit = context.device.info.max_allocation_bytes
     half = context.footprint_bytes(parameters.footprint_bytes) // 2
@@ -41,8 +49,9 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     ):
         linked = chase.link(reports)
         points = [
-            _Load(chase, readers, reports, line_bytes, steps).point(2 * nbytes, load, delay)
+            _Load(chase, readers, reports, line_bytes, steps).point(2 * nbytes, load, delay, walker)
             for steps, load, delay in _plan(context, chase, readers, linked, parameters.loads)
+            for walker in walkers
         ]
         if linked.mismatches:
             yield from (unverified(planned, each, linked) for each in points)
@@ -86,15 +95,16 @@ class _Load:
     steps: int
     cut: int = 0
 
-    def point(self, footprint_bytes: int, load: int, delay: int) -> Point:
+    def point(self, footprint_bytes: int, load: int, delay: int, walker: str | None) -> Point:
+        launch = self.readers.launch(self.steps, delay, reading=load > 0, alone=walker == "alone")
         return Point(
-            operations=[self.readers.launch(self.steps, delay, reading=load > 0)],
+            operations=[launch],
             payload_bytes=0,
             bus_bytes=0,
             footprint_bytes=footprint_bytes,
             poison=self._poison,
             verify=self._verify,
-            axes={"load_percent": load},
+            axes={"load_percent": load, **({"walker": walker} if walker else {})},
             accesses=self.steps,
             dependent=True,
             moved_bytes=self._moved_bytes,
@@ -121,8 +131,22 @@ class _Load:
 def findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
     """Idle and the highest load side by side, and the bandwidth at which accesses surely wait.
 
-    None without an idle point.
+    None without an idle point. Those of a walk beside readers of its own multiprocessor have names of their
+    own: what waits there is not the memory alone.
     """
+    for walker in dict.fromkeys(m.axes.get("walker") for m in measured):
+        same = [m for m in measured if m.axes.get("walker") == walker]
+        for finding in _findings(benchmark, same):
+            if walker == BESIDE_READERS:
+                name, text = (
+                    f"{finding.name}_beside_readers",
+                    f"readers on its multiprocessor: {finding.text}",
+                )
+                finding = msgspec.structs.replace(finding, name=name, text=text)
+            yield finding
+
+
+def _findings(benchmark: str, measured: Sequence[Measurement]) -> Iterator[Finding]:
     curve = {
         m.axes["load_percent"]: (m.bandwidth_bytes_per_second.median, m.latency_seconds)
         for m in sorted(measured, key=lambda m: m.axes["load_percent"])

@@ -10,6 +10,7 @@ from gpubench.measure.shapes import chunk_bytes, helper_grid, untuned_shape
 from gpubench.measure.verification.arrays import salt_of
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
+from gpubench.results.machine import DeviceInfo
 
 _GROUP_WORDS = 16
 """The words of a group, as in loaded.cl."""
@@ -21,6 +22,11 @@ _TRIAL_TURNS = 2000
 _TRIES = 25
 _MOST_SECONDS = 1.0
 """Readers end after this time, even if the walk goes on: it is far longer than a busy host delays a walk."""
+
+
+def tells_units(info: DeviceInfo) -> bool:
+    """Whether kernels can ask which multiprocessor they run on, which OpenCL does not tell."""
+    return info.runtime == "cuda"
 
 
 class Readers:
@@ -58,11 +64,15 @@ class Readers:
         self._in_parts("fill_chunks", memory, chunks * self._chunk_bytes, 8, salt)
         self._in_parts("sum_chunks", self._sums, chunks * self._chunk_bytes, self._chunk_bytes, salt)
 
-    def launch(self, steps: int, delay: int, *, reading: bool = True) -> Launch:
-        """A walk of ``steps`` beside readers that idle for ``delay`` turns after each chunk."""
+    def launch(self, steps: int, delay: int, *, reading: bool = True, alone: bool = False) -> Launch:
+        """A walk of ``steps`` beside readers that idle for ``delay`` turns after each chunk.
+
+        None of them is on its multiprocessor if it is ``alone``, where ``tells_units``.
+        """
         limit = self._limit if reading else 0
         arguments = (
-            self._chase.state, steps, self._ended, self._memory, self._groups, self._chunks, delay, limit
+            self._chase.state, steps, self._ended, self._memory, self._groups, self._chunks, delay, limit,
+            int(alone),
         )  # fmt: skip
         return Launch(self._program.kernel("loaded_walk"), self.count + 1, self._group_size, arguments)
 

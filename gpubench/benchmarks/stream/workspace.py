@@ -30,7 +30,7 @@ class StreamWorkspace:
     ) -> None:
         """``more_shapes`` come before those to try. Raises ``InvalidParameters`` if no shape can be."""
         self._context, self._parameters, self._row = context, planned.parameters, row
-        self.dtype: str = planned.parameters.get("dtype", "double")
+        self.dtype: str = planned.parameters.get("dtype") or _dtype_of(context)
         tried = candidates(context.device.info, row.access, self.dtype, planned.parameters)
         self.shapes = [*more_shapes, *tried]
         self._scratch: Scratch | None = None
@@ -69,3 +69,8 @@ class StreamWorkspace:
     def release(self) -> None:
         if self._scratch:
             self._scratch.release()
+
+
+def _dtype_of(context: RunContext) -> str:
+    """Of a benchmark without that parameter."""
+    return "double" if context.device.info.has_double else "float"

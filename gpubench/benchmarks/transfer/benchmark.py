@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -15,7 +16,7 @@ from gpubench.benchmarks.transfer.findings import engine_findings, flagged, link
 from gpubench.benchmarks.transfer.host import HostEnd
 from gpubench.benchmarks.transfer.peers import measure_peers
 from gpubench.benchmarks.transfer.points import both_ways, one_way
-from gpubench.devices import host
+from gpubench.devices import host, numa
 from gpubench.devices.base import Copy
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.memory import Segment, releasing
@@ -25,6 +26,7 @@ from gpubench.measure.series import Point
 from gpubench.measure.verification.arrays import salt_of
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Finding, Measurement, Shape
+from gpubench.results.machine import DeviceInfo
 
 MIN_TRANSFER_BYTES = 4096
 MAX_HOST_SHARE = 4
@@ -73,27 +75,31 @@ def _over_the_link(
     segment: Segment,
 ) -> Iterator[Measurement | Finding]:
     array_bytes = segment.elements * workspace.element_bytes
-    available = (host.available_memory_bytes() or 0) // (_HOST_ARRAYS * MAX_HOST_SHARE)
+    nodes = host_nodes(parameters, context.device.info)
+    available = (host.available_memory_bytes() or 0) // (_HOST_ARRAYS * len(nodes) * MAX_HOST_SHARE)
     chosen = sizes(min(parameters.max_transfer_bytes, array_bytes, max(available, MIN_TRANSFER_BYTES)))
     with ExitStack() as held:
         ends: list[HostEnd] = []
-        for memory in ("pinned", "pageable"):
+        held.enter_context(numa.placed_on(nodes[0]))  # and where the thread may run is restored in the end
+        for node, memory in itertools.product(nodes, ("pinned", "pageable")):
             try:
                 end = HostEnd(
                     context.device,
                     chosen[-1],
                     pinned=memory == "pinned",
                     raise_if_cancelled=context.raise_if_cancelled,
+                    node=node,
                 )
             except BenchmarkFailed as error:  # such as a limit of locked memory
-                axes = {"direction": "any", "memory": memory}
+                axes: dict[str, int | float | str] = {"direction": "any", "memory": memory}
+                axes |= _node_axis(node, nodes)
                 yield without_figure(planned, "skipped", error.message, axes)
                 continue
             held.enter_context(releasing(end))
             if ends:
                 end.fill_like(ends[0])
             else:
-                end.fill(salt_of(parameters.seed))
+                end.fill(salt_of(parameters.seed), workspace.element_bytes)
             ends.append(end)
         if not ends:
             return
@@ -103,13 +109,39 @@ def _over_the_link(
             part = dataclasses.replace(segment, elements=nbytes // workspace.element_bytes)
             task = workspace.task([part])
             for end in ends:
-                points += _directions(end, segment, nbytes, task, workspace.shapes[0])
+                directions = _directions(end, segment, nbytes, task, workspace.shapes[0])
+                points += [_on_node(each, end.node, nodes) for each in directions]
         limit = context.profile.transfer_budget_seconds / (2 * len(points))
         measured = flagged(measure_points(context, planned, points, limit), context.device.info)
     yield from measured
-    axes = {"direction": "both", "memory": "pageable"}
-    yield without_figure(planned, "skipped", _PAGEABLE_TOGETHER, axes)
+    both = {"direction": "both", "memory": "pageable"}
+    yield without_figure(planned, "skipped", _PAGEABLE_TOGETHER, both)
     yield from link_findings(planned.name, measured, context.device.info)
+
+
+def host_nodes(parameters: TransferParameters, info: DeviceInfo) -> list[int | None]:
+    """The nodes of the host's memory to measure with, the device's own first; [None] if none is known."""
+    every = list(numa.nodes())
+    if parameters.host_nodes == "all" and len(every) > 1:
+        return sorted(every, key=lambda node: (node != info.numa_node, node))
+    return [info.numa_node if info.numa_node in every else None]
+
+
+def _on_node(point: Point, node: int | None, nodes: Sequence[int | None]) -> Point:
+    """The thread runs there too: for pageable memory it copies."""
+    if node is None:
+        return point
+    return dataclasses.replace(
+        point,
+        axes={**point.axes, **_node_axis(node, nodes)},
+        places={**point.places, "host_node": node},
+        prepare=partial(numa.run_on, node),
+    )
+
+
+def _node_axis(node: int | None, nodes: Sequence[int | None]) -> dict[str, int]:
+    """Of a curve for each node; one that has no other is comparable with that of a system of one node."""
+    return {"host_node": node} if node is not None and len(nodes) > 1 else {}
 
 
 def _directions(

@@ -45,10 +45,16 @@ def link_findings(benchmark: str, measured: Sequence[Measurement], info: DeviceI
             peak,
             "byte/s",
         )
-    for (direction, memory), curve in _curves(measured).items():
+    found = _curves(measured)
+    for (direction, memory, node), curve in found.items():
         if len(curve) < 2:
             continue
         name, of = f"{direction}_{memory}".replace(" ", "_"), f"{direction}, {memory} memory"
+        if node is not None:
+            name, of = f"{name}_node{node}", f"{of} of node {node}"
+            near = found.get((direction, memory, info.numa_node))
+            if near and node != info.numa_node:
+                yield _far(benchmark, name, of, curve, near)
         yield _latency(benchmark, name, of, curve, 2 if direction == "both" else 1)
         yield _half(benchmark, name, of, curve)
         if peak:
@@ -85,11 +91,20 @@ def half_size_bytes(curve: Mapping[int, float]) -> float:
     return float(small * math.exp(math.log(large / small) * (half - slow) / (fast - slow)))
 
 
-def _curves(measured: Sequence[Measurement]) -> dict[tuple[str, str], dict[int, Summary]]:
-    curves: dict[tuple[str, str], dict[int, Summary]] = {}
+_Curves = dict[tuple[str, str, int | None], dict[int, Summary]]
+"""By direction, kind of memory, and node of the host if that is an axis."""
+
+
+def _curves(measured: Sequence[Measurement]) -> _Curves:
+    curves: _Curves = {}
     for each in measured:
         if each.bandwidth_bytes_per_second and "over_theory" not in each.flags:
-            key = (str(each.axes["direction"]), str(each.axes["memory"]))
+            node = each.axes.get("host_node")
+            key = (
+                str(each.axes["direction"]),
+                str(each.axes["memory"]),
+                None if node is None else int(node),
+            )
             curves.setdefault(key, {})[int(each.axes["size_bytes"])] = each.bandwidth_bytes_per_second
     return curves
 
@@ -112,6 +127,15 @@ def _half(benchmark: str, name: str, of: str, curve: Curve) -> Finding:
     if lost:
         text += f", and lost again at {', '.join(map(format_bytes, sorted(lost)))}"
     return Finding(benchmark, f"half_size_{name}", text, size, "byte")
+
+
+def _far(benchmark: str, name: str, of: str, curve: Curve, near: Curve) -> Finding:
+    far_rate, near_rate = _highest(curve).median, _highest(near).median
+    text = (
+        f"{of}: {format_bandwidth(far_rate)}, {format_percent(far_rate / near_rate)} of the "
+        f"{format_bandwidth(near_rate)} with memory of the device's own node"
+    )
+    return Finding(benchmark, f"far_node_ratio_{name}", text, far_rate / near_rate, "ratio")
 
 
 def _link_share(benchmark: str, name: str, of: str, curve: Curve, peak: float) -> Finding:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from gpubench.devices import numa
 from gpubench.devices.base import Device, HostMemory
+from gpubench.errors import BenchmarkFailed
 from gpubench.kernels.programs import MAX_REPORTS
 from gpubench.measure.sampling import CancelCheck
 from gpubench.measure.verification.host_data import differences, fill_elements, slices
@@ -21,7 +23,17 @@ class HostEnd:
     The source is to hold the first bytes of the device's first array, computed by the host.
     """
 
-    def __init__(self, device: Device, nbytes: int, *, pinned: bool, raise_if_cancelled: CancelCheck) -> None:
+    def __init__(
+        self,
+        device: Device,
+        nbytes: int,
+        *,
+        pinned: bool,
+        raise_if_cancelled: CancelCheck,
+        node: int | None = None,
+    ) -> None:
+        """On a NUMA node, if one is given. Raises ``BenchmarkFailed`` if the host has no such memory."""
+        self.node = node
         self._raise_if_cancelled = raise_if_cancelled
         self._held: list[HostMemory] = []
         try:
@@ -34,8 +46,9 @@ class HostEnd:
     def memory(self) -> str:
         return "pinned" if self.source.pinned else "pageable"
 
-    def fill(self, salt: int) -> None:
-        fill_elements(_words(self.source), salt, self._raise_if_cancelled)
+    def fill(self, salt: int, element_bytes: int = 8) -> None:
+        elements = self.source.array.view(f"u{element_bytes}")
+        fill_elements(elements, salt, self._raise_if_cancelled)
 
     def fill_like(self, other: HostEnd) -> None:
         ours, theirs = _words(self.source), _words(other.source)
@@ -58,8 +71,16 @@ class HostEnd:
             self._held.pop().release()
 
     def _hold(self, device: Device, nbytes: int, pinned: bool) -> HostMemory:
-        self._held.append(device.host_memory(nbytes, pinned=pinned))
-        return self._held[-1]
+        with numa.placed_on(self.node):
+            self._held.append(device.host_memory(nbytes, pinned=pinned))
+            memory = self._held[-1]
+            if self.node is None:
+                return memory
+            memory.array[:: numa.PAGE_BYTES] = 0  # a page is where it is first written
+            found = numa.node_of_memory(memory.array.ctypes.data)
+        if found not in (None, self.node):
+            raise BenchmarkFailed(f"the system gave memory of NUMA node {found} in place of node {self.node}")
+        return memory
 
 
 def _words(memory: HostMemory, nbytes: int | None = None) -> Any:

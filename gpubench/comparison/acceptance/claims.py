@@ -117,7 +117,13 @@ def _attempt(
         figure=summary.median if summary else None,
         low=summary.low if summary else None,
         high=summary.high if summary else None,
-        flags=list(flags_of(measurement, summary.median / peak if summary and peak else None)),
+        flags=list(
+            flags_of(
+                measurement,
+                summary.median / peak if summary and peak else None,
+                measurement.efficiency_ratio.live_clock,
+            )
+        ),
     )
     why = usable(measurement, flags=found.flags, together=together)
     if why.code is not None:
@@ -189,9 +195,9 @@ def _memory(runs: Sequence[RunDocument]) -> Claim | None:
     if total:
         named = ", ".join(each.run_id for each in attempts if each.result == "fail")
         text = f"wrong data were read {total} times, in run {named}"
-        return fault("memory", "GB-MEM-ERROR", text, figure=total, unit="reads", attempts=attempts)
+        return fault("memory", "GB-MEM-ERROR", text, figure=total, unit="wrong reads", attempts=attempts)
     tested = [each.text for run in runs for each in _found(run, "integrity", "errors")]
-    return Claim(name="memory", status="OK", text=tested[-1], figure=0, unit="reads", attempts=attempts)
+    return Claim(name="memory", status="OK", text=tested[-1], figure=0, unit="wrong reads", attempts=attempts)
 
 
 def _found(run: RunDocument, benchmark: str, name: str) -> list[Finding]:
@@ -218,7 +224,7 @@ def _map(runs: Sequence[RunDocument], rule: AttemptRule | None) -> Claim | None:
     ]
     decision = decide(attempts, rule)
     text = found[-1][1].text
-    fields: dict[str, Any] = {"figure": figure_of(attempts), "unit": "regions", "attempts": attempts}
+    fields: dict[str, Any] = {"figure": figure_of(attempts), "unit": "slow regions", "attempts": attempts}
     if decision.word == "pass":
         return Claim(name="map", status="OK", text=text, **fields)
     return fault("map", decision.code or "GB-MAP-SLOW", text, **fields)

@@ -18,22 +18,24 @@ from typing import Any
 import numpy as np
 import pycuda.driver as cuda
 
+from gpubench.catalog.lookup import is_slice
 from gpubench.devices.base import MAX_HELD_ENTRIES, Copy, Launch, Operation, Together, entries
 from gpubench.devices.cuda import compiler
 from gpubench.devices.cuda.hold import Hold
-from gpubench.devices.cuda.info import architecture, cuda_version, describe
+from gpubench.devices.cuda.info import EXCLUSIVE, architecture, cuda_version, describe, why_not_held
 from gpubench.devices.cuda.memory import Allocation, PinnedMemory, View
 from gpubench.devices.cuda.peers import Peers
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.telemetry import Nvml, NvmlWatch
 from gpubench.errors import (
     BenchmarkFailed,
+    DeviceInUse,
     DeviceLost,
     GpubenchError,
     NoSuchDevice,
     OutOfDeviceMemory,
 )
-from gpubench.results.machine import Clocks, DeviceInfo, Usage
+from gpubench.results.machine import Clocks, DeviceInfo, DriverStatus, Usage
 
 _NON_BLOCKING = 1
 """A flag of streams; PyCUDA has no name for it."""
@@ -56,6 +58,10 @@ class CudaRuntime:
     def devices(self) -> list[DeviceInfo]:
         return [info for _, info in self._devices.values()]
 
+    def drivers(self) -> list[DriverStatus]:
+        """None to tell apart: there is one driver, and without it this runtime is not loaded."""
+        return []
+
     def open(self, device_id: str) -> CudaDevice:
         if device_id not in self._devices:
             raise NoSuchDevice(f"no CUDA device {device_id!r}; there are: {', '.join(self._devices)}")
@@ -74,10 +80,11 @@ class CudaDevice:
         self._info = info
         self._closed = False
         self._worked_at = -math.inf
+        self._late_starts = 0
         self._target = compiler.find_target(architecture(info), cuda_version())
         self._threads = ThreadPoolExecutor(_COMPILING_AT_ONCE, "compile")
-        self._nvml = Nvml(info.pci_bus_id or "")
-        with self._calls("opened"):
+        self._nvml = Nvml(info.pci_bus_id or "", part=is_slice(info.name))
+        with self._calls("opened"), self._told_if_in_use(index):
             context = cuda.Device(index).retain_primary_context()
             context.push()
         self._peers = Peers(index, context, others)
@@ -86,7 +93,8 @@ class CudaDevice:
                 # Of its own: the default stream waits for others, and others for it.
                 self._stream, self._second = cuda.Stream(_NON_BLOCKING), cuda.Stream(_NON_BLOCKING)
                 self._begin, self._end, self._fork, self._join = (cuda.Event() for _ in range(4))
-                self._hold = Hold(lambda text: self._load(self._cubin(text)), self._stream)
+                # What the driver would not run while it is held is not held: the notes of the device say why.
+                self._hold = None if why_not_held(self._nvml) else Hold(self._module_of, self._stream)
         except GpubenchError:
             cuda.Context.pop()
             raise
@@ -132,21 +140,25 @@ class CudaDevice:
 
     def run(self, operations: Sequence[Operation]) -> float:
         # A transfer of pageable memory returns when it is done, which it never would be behind a hold.
-        hold: contextlib.AbstractContextManager[object]
-        hold = contextlib.nullcontext() if any(map(moves_pageable, operations)) else self._hold
-        with self._calls("given work", refusal=BenchmarkFailed), hold:
+        hold = None if any(map(moves_pageable, operations)) else self._hold
+        with self._calls("given work", refusal=BenchmarkFailed), hold or contextlib.nullcontext():
             self._begin.record(self._stream)
             queued = 0
             for operation in operations:
                 queued += entries(operation)
-                if queued > MAX_HELD_ENTRIES:
-                    self._hold.release()
+                if hold and queued > MAX_HELD_ENTRIES:
+                    hold.release()
                 self._start(operation)
             self._end.record(self._stream)
         with self._calls("working"):
             self._end.synchronize()
             self._worked_at = time.monotonic()
+            self._late_starts += hold is not None and hold.gave_up
             return float(self._end.time_since(self._begin)) * 1e-3
+
+    @property
+    def late_starts(self) -> int:
+        return self._late_starts
 
     def read_words(self, buffer: View, count: int, word_bytes: int) -> list[int]:
         words = np.empty(count, np.dtype(f"u{word_bytes}"))
@@ -182,6 +194,21 @@ class CudaDevice:
         with contextlib.suppress(cuda.Error):
             cuda.Context.pop()
 
+    @contextlib.contextmanager
+    def _told_if_in_use(self, index: int) -> Iterator[None]:
+        """A device in exclusive mode belongs to the first program that opens it."""
+        try:
+            yield
+        except cuda.Error as error:
+            mode = cuda.Device(index).get_attribute(cuda.device_attribute.COMPUTE_MODE)
+            if int(mode) != EXCLUSIVE:
+                raise
+            holders = ", ".join(self._nvml.holders()) or "another program"
+            raise DeviceInUse(
+                f"{self._info.name} is in exclusive mode and in use by {holders}: wait until that ends, or "
+                f"let several programs use it with nvidia-smi -c DEFAULT ({error})"
+            ) from None
+
     def _start(self, operation: Operation) -> None:
         if not isinstance(operation, Together):
             _enqueue(operation, self._stream)
@@ -196,6 +223,9 @@ class CudaDevice:
 
     def _cubin(self, text: str) -> bytes:
         return compiler.compile_cubin(text, self._target.architecture, self._target.compiler)
+
+    def _module_of(self, text: str) -> Any:
+        return self._load(self._cubin(text))
 
     def _load(self, cubin: bytes) -> Any:
         with self._calls("given machine code", refusal=BenchmarkFailed):

@@ -35,7 +35,7 @@ def can_hold(info: DeviceInfo, own_name: str) -> bool:
     with contextlib.suppress(OSError):
         if known.read_bytes() == _DONE:
             return True
-    if not _succeeds(info.id):
+    if not _succeeds(info):
         return False
     with contextlib.suppress(OSError):  # it will be tried again
         known.parent.mkdir(parents=True, exist_ok=True)
@@ -43,8 +43,8 @@ def can_hold(info: DeviceInfo, own_name: str) -> bool:
     return True
 
 
-def _succeeds(device_id: str) -> bool:
-    command = [sys.executable, "-P", "-m", __name__, device_id]
+def _succeeds(info: DeviceInfo) -> bool:
+    command = [sys.executable, "-P", "-m", __name__, info.id, info.library or ""]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as trial:  # noqa: S603
         try:
             return _says(trial, _READY, START_SECONDS) and _says(trial, _DONE, HOLD_SECONDS)
@@ -57,12 +57,13 @@ def _says(trial: subprocess.Popen[bytes], line: bytes, seconds: float) -> bool:
     return bool(select.select([trial.stdout], [], [], seconds)[0]) and trial.stdout.readline() == line
 
 
-def main(device_id: str) -> None:
+def main(device_id: str, library: str) -> None:
     import pyopencl as cl
 
-    from gpubench.devices.opencl.info import find_devices
+    from gpubench.devices.opencl.info import find
 
-    device = next(device for device, info in find_devices() if info.id == device_id)
+    found = find([library] if library else None)
+    device = next(device for device, info in found.devices if info.id == device_id)
     context = cl.Context([device])
     queue = cl.CommandQueue(context)
     buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE, 4096)
@@ -85,4 +86,4 @@ def _say(line: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

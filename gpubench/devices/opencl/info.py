@@ -1,73 +1,143 @@
-"""What OpenCL's platforms report about their devices before these are opened."""
+"""What OpenCL's drivers report about their devices before these are opened, each of them guarded."""
 
 from __future__ import annotations
 
-import os
-import re
+import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pyopencl as cl
 
 from gpubench.devices import host, pci
-from gpubench.devices.opencl import pocl, pocl_target
+from gpubench.devices.opencl import drivers, pocl, workarounds
+from gpubench.devices.opencl.drivers import Driver
+from gpubench.devices.opencl.platforms import Platform, platform_of
 from gpubench.devices.profile import Kind, profile_of
-from gpubench.errors import GpubenchError
-from gpubench.results.machine import DeviceInfo
+from gpubench.results.machine import DeviceInfo, DriverState, DriverStatus
 
-_PLATFORM_NAMES = {"portable computing language": "pocl", "nvidia cuda": "nvidia"}
+NO_PROFILING = "its driver keeps no time (no event profiling), so nothing can be measured"
+NO_DOUBLE = "without 64-bit floating point (fp64): dtype is float unless it is stated"
 
-
-def find_devices() -> Iterator[tuple[Any, DeviceInfo]]:
-    """Each device of each installed platform, with its reported properties."""
-    counts: Counter[str] = Counter()
-    for platform in _platforms():
-        slug = _slug(platform.name)
-        prefix = f"opencl:{slug}:"
-        unavailable = _settle_pocl() if slug == "pocl" else None
-        for device in platform.get_devices():
-            kind = _kind(device)
-            # Counted over platforms: two may have one name, such as two versions of PoCL.
-            device_id, alias = f"{prefix}{counts[prefix]}", f"opencl-{kind}{counts[kind]}"
-            counts.update([prefix, kind])
-            yield device, _describe(device, device_id, alias=alias, kind=kind, unavailable=unavailable)
+_MAX_TEXT = 200
 
 
-def _platforms() -> list[Any]:
-    # The loader would sort them by their devices: ask for those before PoCL was told what to compile for.
-    os.environ.setdefault("OCL_ICD_PLATFORM_SORT", "none")
-    cores = host.usable_cores()
-    if cores < (os.cpu_count() or 1):
-        # PoCL starts a thread for each core of the machine, also for those that this process may not use.
-        for name in ("POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT"):  # before PoCL 4, and since
-            os.environ.setdefault(name, str(cores))
+class DriverFault(Exception):
+    """A driver answers with an error, or with nonsense."""
+
+
+@dataclass
+class Found:
+    """The devices of all drivers, and what is known of each driver."""
+
+    devices: list[tuple[Any, DeviceInfo]] = field(default_factory=list)
+    drivers: list[DriverStatus] = field(default_factory=list)
+
+
+def find(libraries: Sequence[str] | None = None) -> Found:
+    """Load the drivers with these libraries, or all; the first call in a process decides which are loaded.
+
+    A driver that answers with errors takes no other with it. One that crashes or hangs does.
+    """
+    chosen = [each for each in drivers.installed() if libraries is None or each.library in libraries]
+    workarounds.limit_threads()
+    with drivers.loading(chosen):
+        loaded = _platforms()
+    found = Found()
+    used: Counter[str] = Counter()
+    for driver in chosen:
+        faults: list[str] = []
+        devices = list(_devices_of(driver, loaded, used, faults))
+        found.devices += devices
+        found.drivers.append(_status(driver, len(devices), faults))
+    return found
+
+
+def _status(driver: Driver, devices: int, faults: list[str]) -> DriverStatus:
+    reason = "; ".join(faults) or (None if devices else "it finds no device that it can use")
+    state: DriverState = "ready" if devices else "failed" if faults else "empty"
+    return DriverStatus(driver.source, driver.library, state, reason)
+
+
+def _platforms() -> dict[int, Any]:
+    """By their addresses."""
     try:
-        return list(cl.get_platforms())
+        return {platform.int_ptr: platform for platform in cl.get_platforms()}
     except cl.Error:
-        raise GpubenchError(f"no OpenCL platform is installed; {pocl.how_to_get()}") from None
+        return {}
 
 
-def _settle_pocl() -> str | None:
-    """Before its devices are asked for; returns why none of them will run a kernel."""
-    refused = pocl_target.name_unknown_processor()
-    return pocl.missing() or refused
+def _devices_of(
+    driver: Driver, loaded: Mapping[int, Any], used: Counter[str], faults: list[str]
+) -> Iterator[tuple[Any, DeviceInfo]]:
+    """What cannot be used is added to ``faults``; ``used`` counts the numbers given to devices so far."""
+    addresses = drivers.platforms_of(driver)
+    if isinstance(addresses, str):
+        faults.append(addresses)
+        return
+    kinds: Counter[str] = Counter()  # within the driver: another one that is installed changes no alias
+    for address in addresses:
+        try:
+            platform, devices = _platform(loaded.get(address))
+        except DriverFault as fault:
+            faults.append(str(fault))
+            continue
+        is_copy = platform.in_wheels and not driver.in_environment
+        slug = f"{driver.stem}-system" if is_copy else driver.stem
+        for device in devices:
+            number = used[slug]
+            used[slug] += 1  # of one that fails too: it must not change the ids of others
+            try:
+                with _guarded(f"device {number}"):
+                    kind = _kind(device)
+                    info = _describe(device, f"opencl:{slug}:{number}", f"opencl-{kind}{kinds[kind]}", kind)
+                    more = {"platform": platform.label, "simulated": platform.simulates}
+                    yield device, msgspec.structs.replace(info, library=driver.library, **more)
+                    kinds[kind] += 1
+            except DriverFault as fault:
+                faults.append(str(fault))
 
 
-def _describe(device: Any, device_id: str, *, alias: str, kind: Kind, unavailable: str | None) -> DeviceInfo:
+def _platform(loaded: Any) -> tuple[Platform, list[Any]]:
+    """Whose it is, and its devices; raises ``DriverFault``."""
+    if loaded is None:
+        raise DriverFault("OpenCL's loader does not take its platform")
+    with _guarded("its platform"):
+        platform = platform_of(_text(loaded.name))
+        if platform.label == "PoCL":
+            workarounds.name_unknown_processor()  # before its devices are asked for
+        return platform, loaded.get_devices()
+
+
+@contextlib.contextmanager
+def _guarded(what: str) -> Iterator[None]:
+    """Raises ``DriverFault``: for nonsense, PyOpenCL raises errors of all kinds."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise DriverFault(f"{what} has a text that is not UTF-8") from None
+    except Exception as error:
+        raise DriverFault(f"{what} does not answer: {_text(str(error) or type(error).__name__)}") from None
+
+
+def _describe(device: Any, device_id: str, alias: str, kind: Kind) -> DeviceInfo:
     on_host = profile_of(kind).is_host_processor
     total = host.total_memory_bytes() if on_host else int(device.global_mem_size)
     available = host.available_memory_bytes() if on_host else None
+    name = _text(device.name)
+    has_double = "cl_khr_fp64" in device.extensions.split()
     return DeviceInfo(
         id=device_id,
         alias=alias,
         runtime="opencl",
         kind=kind,
-        name=host.describe_host().processor or device.name.strip() if on_host else device.name.strip(),
+        name=host.describe_host().processor or name if on_host else name,
         hardware_id="host" if on_host else _pci_address(device) or device_id,
-        vendor=device.vendor.strip(),
-        driver=device.driver_version,
-        runtime_version=device.platform.version,
+        vendor=_text(device.vendor),
+        driver=_text(device.driver_version),
+        runtime_version=_text(device.platform.version),
         compute_units=int(device.max_compute_units),
         memory_bytes=total,
         memory_used_bytes=total - available if total is not None and available is not None else None,
@@ -76,19 +146,35 @@ def _describe(device: Any, device_id: str, *, alias: str, kind: Kind, unavailabl
         last_level_cache_bytes=host.last_level_cache_bytes() if on_host else None,
         pci_bus_id=_pci_address(device),
         numa_node=pci.numa_node(_pci_address(device)),
-        has_double="cl_khr_fp64" in device.extensions.split(),
-        unavailable=unavailable,
+        has_double=has_double,
+        unavailable=_unavailable(device),
+        max_group_size=min(int(device.max_work_group_size), *map(int, device.max_work_item_sizes[:1])),
+        notes=[] if has_double else [NO_DOUBLE],
     )
 
 
+def _unavailable(device: Any) -> str | None:
+    """Why it will run no kernel, or tell no time; null if nothing is known to be in the way."""
+    if not device.available:
+        return "its driver says that it is not available"
+    if not device.compiler_available:
+        return "its driver has no compiler, so that it runs no kernel"
+    if not device.queue_properties & cl.command_queue_properties.PROFILING_ENABLE:
+        return NO_PROFILING
+    if platform_of(_text(device.platform.name)).label == "PoCL":
+        return workarounds.name_unknown_processor() or pocl.missing()
+    return None
+
+
 def _kind(device: Any) -> Kind:
-    if device.type & cl.device_type.GPU:
-        return "gpu"
-    return "cpu" if device.type & cl.device_type.CPU else "accelerator"
+    """Drivers that run kernels on the processor say so, and some of them that they are a GPU as well."""
+    if device.type & cl.device_type.CPU:
+        return "cpu"
+    return "gpu" if device.type & cl.device_type.GPU else "accelerator"
 
 
 def _pci_address(device: Any) -> str | None:
-    """For NVIDIA's and AMD's devices, whose extensions report it."""
+    """For devices whose extensions report it."""
     try:
         bus, slot, domain = device.pci_bus_id_nv, device.pci_slot_id_nv, device.pci_domain_id_nv
         return pci.format_address(domain, bus, slot >> 3, slot & 7)
@@ -101,6 +187,6 @@ def _pci_address(device: Any) -> str | None:
         return None
 
 
-def _slug(name: str) -> str:
-    known = _PLATFORM_NAMES.get(name.strip().lower())
-    return known or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+def _text(reported: str) -> str:
+    """On one line, of printable characters, and not longer than anybody reads."""
+    return "".join(c if c.isprintable() else "?" for c in reported.strip("\0 \n"))[:_MAX_TEXT].strip()

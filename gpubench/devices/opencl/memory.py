@@ -28,6 +28,16 @@ class DeviceAllocation:
         self._buffer.release()
 
 
+def takes_host_pointers(context: Any) -> bool:
+    """Whether the driver uses the host's memory in place."""
+    memory = np.zeros(mmap.PAGESIZE, np.uint8)
+    try:
+        cl.Buffer(context, cl.mem_flags.READ_WRITE | cl.mem_flags.USE_HOST_PTR, hostbuf=memory).release()
+    except cl.Error:
+        return False
+    return True
+
+
 class HostAllocation(DeviceAllocation):
     """Host memory, used in place: on huge pages, unless it is smaller than one.
 

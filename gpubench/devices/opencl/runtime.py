@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import msgspec
 import numpy as np
 import pyopencl as cl
 
@@ -13,21 +14,34 @@ from gpubench.devices import host
 from gpubench.devices.base import MAX_HELD_ENTRIES, Allocation, Copy, Launch, Operation, Together, Watch
 from gpubench.devices.host_memory import PageableMemory, moves_pageable
 from gpubench.devices.opencl.hold_trial import can_hold
-from gpubench.devices.opencl.info import find_devices
-from gpubench.devices.opencl.memory import DeviceAllocation, HostAllocation, PinnedMemory
+from gpubench.devices.opencl.info import NO_PROFILING, find
+from gpubench.devices.opencl.memory import (
+    DeviceAllocation,
+    HostAllocation,
+    PinnedMemory,
+    takes_host_pointers,
+)
+from gpubench.devices.opencl.platforms import platform_of
 from gpubench.devices.profile import profile_of
-from gpubench.errors import BenchmarkFailed, DeviceLost, NoSuchDevice, OutOfDeviceMemory
-from gpubench.results.machine import Clocks, DeviceInfo, Telemetry, Usage
+from gpubench.errors import BenchmarkFailed, DeviceLost, NoSuchDevice, OutOfDeviceMemory, Unsupported
+from gpubench.results.machine import Clocks, DeviceInfo, DriverStatus, Telemetry, Usage
+
+NO_HOST_POINTERS = "the driver refuses the host's memory as it is: arrays are in memory that it allocates"
 
 
 class OpenClRuntime:
-    """Every installed OpenCL platform's devices."""
+    """The devices of the drivers with these libraries, or of all that are installed."""
 
-    def __init__(self) -> None:
-        self._devices = {info.id: (device, info) for device, info in find_devices()}
+    def __init__(self, libraries: Sequence[str] | None = None) -> None:
+        found = find(libraries)
+        self._devices = {info.id: (device, info) for device, info in found.devices}
+        self._drivers = found.drivers
 
     def devices(self) -> list[DeviceInfo]:
         return [info for _, info in self._devices.values()]
+
+    def drivers(self) -> list[DriverStatus]:
+        return self._drivers
 
     def open(self, device_id: str) -> OpenClDevice:
         if device_id not in self._devices:
@@ -42,15 +56,17 @@ class OpenClDevice:
         if info.unavailable:
             raise DeviceLost(f"{info.id} cannot be opened: {info.unavailable}")
         self._device = device
-        self._info = info
         self._profile = profile_of(info.kind)
         try:
             self._context = cl.Context([device])
-            timed = cl.command_queue_properties.PROFILING_ENABLE
-            self._queue = cl.CommandQueue(self._context, properties=timed)
-            self._second = cl.CommandQueue(self._context, properties=timed)
+            self._queue, self._second, self._keeps_time = _queues(self._context)
+            self._options = _compiler_options(device)
         except cl.Error as error:
             raise DeviceLost(f"{info.id} cannot be opened: {error}") from None
+        self._uses_host_memory = self._profile.is_host_processor and takes_host_pointers(self._context)
+        if self._profile.is_host_processor and not self._uses_host_memory:
+            info = msgspec.structs.replace(info, notes=[*info.notes, NO_HOST_POINTERS])
+        self._info = info
         self._holds = can_hold(info, device.name)
 
     @property
@@ -69,7 +85,7 @@ class OpenClDevice:
 
     def allocate(self, nbytes: int) -> Allocation:
         try:
-            if self._profile.is_host_processor:
+            if self._uses_host_memory:
                 return HostAllocation(self._context, nbytes)
             return DeviceAllocation(self._context, nbytes)
         except (cl.Error, OSError) as error:
@@ -98,11 +114,14 @@ class OpenClDevice:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # compilers print warnings; failures are raised
-                return _Program(cl.Program(self._context, text).build())
+                return _Program(cl.Program(self._context, text).build(self._options))
         except cl.Error as error:
             raise BenchmarkFailed(f"the kernels do not compile with {self.compiler}: {error}") from None
 
     def run(self, operations: Sequence[Operation]) -> float:
+        """As ``Device.run``; raises ``Unsupported`` if the driver does not tell the time."""
+        if not self._keeps_time:
+            raise Unsupported(f"{self._info.name}: {NO_PROFILING}")
         try:
             done = self._start_all(operations)
             cl.wait_for_events(done[-1][1])
@@ -115,8 +134,15 @@ class OpenClDevice:
         except cl.LogicError as error:  # this launch is not possible, such as for its group size
             raise BenchmarkFailed(f"{self._info.name} refused the operation: {error}") from None
         except cl.Error as error:
+            if error.code == cl.status_code.PROFILING_INFO_NOT_AVAILABLE:
+                raise Unsupported(f"{self._info.name}: {NO_PROFILING}") from None
             self._lost(error)
         return float(nanoseconds) * 1e-9
+
+    @property
+    def late_starts(self) -> int:
+        """None: what OpenCL holds begins when it is told to, and not by itself."""
+        return 0
 
     def read_words(self, buffer: Any, count: int, word_bytes: int) -> list[int]:
         words = np.empty(count, np.dtype(f"u{word_bytes}"))
@@ -190,6 +216,22 @@ class OpenClDevice:
 
     def _lost(self, error: Exception) -> NoReturn:
         raise DeviceLost(f"{self._info.name} failed while it was used: {error}") from None
+
+
+def _queues(context: Any) -> tuple[Any, Any, bool]:
+    """Two queues that keep time, and true; if the driver has none of this kind, two others, and false."""
+    timed = cl.command_queue_properties.PROFILING_ENABLE
+    try:
+        return cl.CommandQueue(context, properties=timed), cl.CommandQueue(context, properties=timed), True
+    except cl.LogicError as error:
+        if error.code != cl.status_code.INVALID_QUEUE_PROPERTIES:
+            raise
+    return cl.CommandQueue(context), cl.CommandQueue(context), False
+
+
+def _compiler_options(device: Any) -> list[str]:
+    takes_prefetch = platform_of(device.platform.name).builtin_prefetch
+    return ["-DBUILTIN_PREFETCH=1"] if takes_prefetch else []
 
 
 def _enqueue(operation: Launch | Copy, queue: Any) -> Any:

@@ -32,28 +32,31 @@ def slices(count: int, raise_if_cancelled: CancelCheck) -> Iterator[slice]:
 
 
 def fill_elements(words: Words, salt: int, raise_if_cancelled: CancelCheck) -> None:
-    """The bits of ``element_at`` for ``double``, from index 0 on."""
+    """The bits of ``element_at`` from index 0 on: for ``double``, or ``float`` if the words have 4 bytes."""
     for part in slices(len(words), raise_if_cancelled):
         index = np.arange(part.start, part.stop, dtype=np.uint64)
-        words[part] = _MANTISSA_OF_ONE | _double_words(index, salt) >> np.uint64(12)
+        words[part] = _words_and_elements(index, salt, words.itemsize)[1]
 
 
 def rows(first: int, count: int, salt: int, word_bytes: int) -> Words:
     """The output of verify.cl's ``tell_data``: ``count`` rows of word, element, counter, folded counter."""
     bits = 8 * word_bytes
     index = np.arange(first, first + count, dtype=np.uint64)
-    if word_bytes == 4:
-        word = _hash(index, salt)
-        element = np.uint32(0x3F800000) | word >> np.uint32(9)
-    else:
-        word = _double_words(index, salt)
-        element = _MANTISSA_OF_ONE | word >> np.uint64(12)
+    word, element = _words_and_elements(index, salt, word_bytes)
     unsigned = word.dtype.type
     start = mix(np.array([salt], np.uint32)).astype(word.dtype)
     counter = start + index.astype(word.dtype) * unsigned(_COUNTER_STEP % 2**bits)
     half = unsigned(bits // 2)
     folded = counter ^ (counter << half >> half) * (counter >> half)
     return np.stack([word, element, counter, folded], axis=1)
+
+
+def _words_and_elements(index: Words, salt: int, word_bytes: int) -> tuple[Words, Words]:
+    if word_bytes == 4:
+        word = _hash(index, salt)
+        return word, np.uint32(0x3F800000) | word >> np.uint32(9)
+    word = _double_words(index, salt)
+    return word, _MANTISSA_OF_ONE | word >> np.uint64(12)
 
 
 def differences(

@@ -18,7 +18,7 @@ DIALECTS: Mapping[str, Callable[[CheckReport], lines.Line]] = {
 
 
 def _format(name: str, endings: tuple[str, ...], render: Callable[[CheckReport], str]) -> Format[CheckReport]:
-    return Format(name, endings, lambda report, references: render(report).encode())
+    return Format(name, endings, lambda report: render(report).encode())
 
 
 FORMATS: Sequence[Format[CheckReport]] = (

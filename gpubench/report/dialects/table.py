@@ -58,9 +58,16 @@ def notes(device: DeviceVerdict) -> list[str]:
 
 
 def _faults(device: DeviceVerdict) -> Iterator[str]:
+    """Claims of which the same is to be said share a line, which then has no figures."""
+    alike: dict[tuple[str, str, str], list[Claim]] = {}
     for claim in device.claims:
         if claim.code:
-            yield f"{claim.code}: {claim.text}. {claim.action or ''}"
+            said = claim.text.partition(", but ")[2] or claim.text
+            alike.setdefault((claim.code, said, claim.action or ""), []).append(claim)
+    for (code, said, action), claims in alike.items():
+        names = ", ".join(claim.name.removeprefix("bandwidth of ") for claim in claims)
+        yield f"{code}: {claims[0].text if len(claims) == 1 else f'{names}: {said}'}. {action}"
+    for claim in device.claims:
         yield from (f"warning: {warning}" for warning in claim.warnings)
 
 

@@ -4,7 +4,9 @@
    gpubench does not use is made beside this (see __init__.py) and answers "not supported".
 
    STANDIN_FAULT="cuMemAlloc_v2:2:20:3" lets 3 calls of a function, after the first 20, fail with an error;
-   the error -1 never returns. After one of those that end a context, every later call fails with it. */
+   the error -1 never returns. After one of those that end a context, every later call fails with it.
+   STANDIN_ATTRIBUTES="40=2,36=0" are attributes of every device, in place of those below, and STANDIN_NAME
+   is its name. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,7 +23,7 @@ enum {
     OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
     INVALID_CONTEXT = 201, NO_BINARY_FOR_GPU = 209, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600,
     ILLEGAL_ADDRESS = 700, TOO_MANY_RESOURCES = 701, LAUNCH_TIMEOUT = 702, PEER_ACCESS_ALREADY_ENABLED = 704,
-    LAUNCH_FAILED = 719, NOT_PERMITTED = 800, NOT_SUPPORTED = 801, UNKNOWN = 999
+    LAUNCH_FAILED = 719, DEVICE_UNAVAILABLE = 46, NOT_PERMITTED = 800, NOT_SUPPORTED = 801, UNKNOWN = 999
 };
 
 static const struct { int code; const char *text; } TEXTS[] = {
@@ -36,6 +38,7 @@ static const struct { int code; const char *text; } TEXTS[] = {
     {LAUNCH_TIMEOUT, "the launch timed out and was terminated"},
     {LAUNCH_FAILED, "unspecified launch failure"}, {NOT_PERMITTED, "operation not permitted"},
     {NOT_SUPPORTED, "operation not supported"},
+    {DEVICE_UNAVAILABLE, "CUDA-capable device(s) is/are busy or unavailable"},
     {UNKNOWN, "unknown error"},
 };
 
@@ -210,7 +213,11 @@ int cuDeviceGet(int *device, int index) {
     *device = index;
     return index < device_count() ? OK : INVALID_DEVICE;
 }
-int cuDeviceGetName(char *name, int size, int device) { snprintf(name, size, "Stand-in"); return OK; }
+int cuDeviceGetName(char *name, int size, int device) {
+    const char *asked = getenv("STANDIN_NAME");
+    snprintf(name, size, "%s", asked ? asked : "Stand-in");
+    return OK;
+}
 int cuDeviceGetPCIBusId(char *name, int size, int device) {
     snprintf(name, size, "0000:%X:00.0", 0x3b + device);
     return OK;
@@ -229,6 +236,11 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     for (size_t k = 0; k < sizeof ATTRIBUTES / sizeof *ATTRIBUTES; ++k)
         if (ATTRIBUTES[k].attribute == attribute) *value = ATTRIBUTES[k].value;
     if (attribute == 18) *value = getenv("STANDIN_INTEGRATED") != NULL;
+    const char *asked = getenv("STANDIN_ATTRIBUTES");
+    for (int number, other, length; asked && sscanf(asked, "%d=%d%n", &number, &other, &length) == 2;) {
+        if (number == attribute) *value = other;
+        asked += length + (asked[length] == ',');
+    }
     return OK;
 }
 int cuDevicePrimaryCtxRetain(void **context, int device) {

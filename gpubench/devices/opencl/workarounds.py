@@ -1,9 +1,19 @@
-"""What PoCL compiles for, on a processor that is newer than the compiler inside PoCL.
+"""What is done because of faults of PoCL, above all of 3.0, the newest that has a wheel.
 
-LLVM calls such a processor "generic", and PoCL hands that name back to the compiler, which does not take it
-for x86-64: every kernel fails with "unknown target CPU 'generic'" (pocl/pocl#1049; PoCL 3.0 with LLVM 14 on
-AMD's Zen 5). Later versions of PoCL choose another name by what the processor can do. Older ones have only
-the function that names it, so that function is made to answer as the later ones choose.
+Each of these goes when the versions of PoCL that need it are no longer supported; the first and the last when
+a newer PoCL has a wheel and pyproject.toml asks for it.
+
+The processor's name (PoCL 3, where LLVM is older than the processor). LLVM calls such a processor "generic",
+and PoCL hands that name back to the compiler, which does not take it for x86-64: every kernel fails with
+"unknown target CPU 'generic'" (pocl/pocl#1049; PoCL 3.0 with LLVM 14 on AMD's Zen 5). Later versions choose
+another name by what the processor can do, by ``pocl_get_distro_cpu_name``. Older ones have only the function
+that names it, so that function is made to answer as the later ones choose.
+
+The number of threads (all versions). PoCL starts a thread for each core of the machine, also for those that
+this process may not use.
+
+The exit (PoCL 3.0). It sometimes crashes in its exit handlers, so a worker process ends without running any:
+the last line of ``executor/worker_main.py``.
 """
 
 from __future__ import annotations
@@ -38,6 +48,14 @@ def nearest_known(flags: set[str]) -> str:
     """What a processor with ``flags`` is to be compiled for."""
     fitting = [name for name, needed in _NAMES.items() if flags.issuperset(needed.split())]
     return fitting[-1] if fitting else "x86-64"
+
+
+def limit_threads() -> None:
+    """To be called before PoCL is loaded."""
+    cores = host.usable_cores()
+    if cores < (os.cpu_count() or 1):
+        for name in ("POCL_MAX_PTHREAD_COUNT", "POCL_CPU_MAX_CU_COUNT"):  # before PoCL 4, and since
+            os.environ.setdefault(name, str(cores))
 
 
 def name_unknown_processor() -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpubench.devices import host
-from gpubench.devices.opencl.pocl_target import nearest_known
+from gpubench.devices.opencl.workarounds import nearest_known
 
 SSSE3 = {"ssse3", "cx16"}
 AVX = SSSE3 | {"sse4_1", "avx", "popcnt"}
@@ -19,12 +19,12 @@ AVX2 = AVX | {"f16c", "avx2", "abm", "fma", "bmi1", "bmi2"}
 
 _UNKNOWN = """
 import pyopencl as cl
-from gpubench.devices.opencl import pocl_target
+from gpubench.devices.opencl import workarounds
 
 cl.get_platforms()
-[library] = pocl_target.loaded_libraries()
-pocl_target.answer_with(library, "generic")
-assert pocl_target.target(library) == "generic"
+[library] = workarounds.loaded_libraries()
+workarounds.answer_with(library, "generic")
+assert workarounds.target(library) == "generic"
 """
 """As on a processor that is newer than the compiler."""
 
@@ -48,7 +48,7 @@ _THROUGH_US = """
 from gpubench.devices.opencl.runtime import OpenClRuntime
 
 [info] = [info for info in OpenClRuntime().devices() if info.id == "opencl:pocl:0"]
-print(info.unavailable, pocl_target.target(library))
+print(info.unavailable, workarounds.target(library))
 """
 
 _WRITABLE_CODE = """
@@ -84,11 +84,11 @@ def test_a_processor_without_a_name_runs_kernels(tmp_path: Path) -> None:
 
 _BOTH = """
 import ctypes, sys
-from gpubench.devices.opencl import pocl_target
+from gpubench.devices.opencl import workarounds
 from gpubench.devices.opencl.runtime import OpenClRuntime
 
 for path in sys.argv[1:]:  # before anyone asks for platforms
-    pocl_target.answer_with(ctypes.CDLL(path), "generic")
+    workarounds.answer_with(ctypes.CDLL(path), "generic")
 runtime = OpenClRuntime()
 for info in runtime.devices():
     runtime.open(info.id).compile("kernel void nothing(global int *x) { x[0] = 0; }")
@@ -107,7 +107,7 @@ def test_of_two_pocls_both_are_told(tmp_path: Path) -> None:
     (tmp_path / "pocl_binary_distribution").symlink_to(installed.parents[1] / "pocl_binary_distribution")
     (tmp_path / "second.icd").write_text(f"{second}\n")
     said = _said(_BOTH, tmp_path / "cache", str(first), str(second), OCL_ICD_VENDORS=f"{tmp_path}/")
-    assert said == "opencl:pocl:0 opencl-cpu0\nopencl:pocl:1 opencl-cpu1\n"
+    assert said == "opencl:second-system:0 opencl-cpu0\nopencl:pocl:0 opencl-cpu0\n"
 
 
 def test_a_processor_with_a_name_keeps_it(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_where_no_code_may_be_written_the_device_says_so(tmp_path: Path) -> None
 def refuse(*_):
     raise OSError(13, "Permission denied")
 
-pocl_target.answer_with = refuse
+workarounds.answer_with = refuse
 """
     said = _said(_UNKNOWN + refused + _THROUGH_US, tmp_path)
     assert "does not know this processor" in said

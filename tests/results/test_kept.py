@@ -1,0 +1,80 @@
+"""What identifies a run document, and documents that come packed or in a report."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+
+import pytest
+
+from gpubench.errors import InvalidDocument, UnsupportedDocument
+from gpubench.results import kept as kept_documents
+from gpubench.results.document import encode_document
+from gpubench.results.kept import KeptDocument, pack, read_kept
+from tests.documents import document, measurement
+
+DATA = encode_document(document(measurement(34.2)))
+
+
+def page(address: str, sha256: str = "0" * 64) -> bytes:
+    return f'<!doctype html><a data-sha256="{sha256}" href="{address}">x</a>'.encode()
+
+
+def test_the_sum_is_what_a_line_of_python_computes_and_no_layout_changes_it() -> None:
+    fields = json.loads(DATA, parse_float=lambda x: int(float(x)) if float(x).is_integer() else float(x))
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    expected = hashlib.sha256(text.encode()).hexdigest()
+    turned = json.dumps(dict(reversed(fields.items())), indent=4).encode()
+    assert {
+        each.sha256 for layout in (DATA, turned, gzip.compress(DATA)) for each in read_kept(layout, "x")
+    } == {expected}
+
+
+@pytest.mark.parametrize("change", [{"run_id": "another"}, {"not_yet_invented": 1}])
+def test_any_field_changes_the_sum_also_one_of_a_newer_program(change: dict[str, object]) -> None:
+    [before] = read_kept(DATA, "x")
+    [after] = read_kept(json.dumps({**json.loads(DATA), **change}).encode(), "x")
+    assert before.sha256 != after.sha256
+
+
+def test_a_page_gives_its_documents_back_as_they_were() -> None:
+    [original] = read_kept(json.dumps(json.loads(DATA), indent=1).encode(), "x")
+    [found] = read_kept(page(pack(original), original.sha256), "page.html")
+    assert (found.data, found.sha256, found.printed) == (original.data, original.sha256, original.sha256)
+    assert found.name == "page.html, document 1"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (page(kept_documents.EMBEDDED + "AAA"), "page, document 1 is damaged"),
+        (page(kept_documents.EMBEDDED + "AAAA"), "page, document 1 is not a run document"),
+        (b"<!DOCTYPE HTML><p>no documents", "page is a page without run documents"),
+        (gzip.compress(DATA)[:-20], "page is damaged"),
+        (gzip.compress(b'{"run_id": 3}'), r"page is not a run document: .*\$.run_id"),
+        (b"{", "page is not a run document"),
+    ],
+)
+def test_what_is_damaged_is_refused_with_its_name(data: bytes, words: str) -> None:
+    with pytest.raises(InvalidDocument, match=words):
+        read_kept(data, "page")
+
+
+def test_few_bytes_are_not_unpacked_to_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_documents, "MAX_BYTES", 1 << 20)
+    with pytest.raises(InvalidDocument, match="unpacks to more than 1 MiB"):
+        read_kept(gzip.compress(bytes(2 << 20)), "bomb.json.gz")
+
+
+def test_a_newer_document_in_a_page_is_told_apart_from_a_damaged_one() -> None:
+    newer = json.dumps({**json.loads(DATA), "schema": 999}).encode()
+    address = kept_documents.EMBEDDED + base64.b64encode(gzip.compress(newer)).decode()
+    with pytest.raises(UnsupportedDocument, match="page, document 1 has version 999"):
+        read_kept(page(address), "page")
+
+
+def test_one_in_memory_has_the_sum_of_its_file() -> None:
+    [read] = read_kept(DATA, "x")
+    assert KeptDocument.of(read.document).sha256 == read.sha256

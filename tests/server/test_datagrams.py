@@ -1,0 +1,255 @@
+"""``ping`` and ``status`` by datagram: one out for one in, and never a longer one."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from gpubench_client import Client
+from gpubench_server.datagrams import DatagramService
+from gpubench_server.encode import raw, result_line
+from gpubench_server.metrics_state import MetricsState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpubench.errors import InvalidParameters, Unreachable
+from gpubench.protocol.messages import DATAGRAM_METHODS, MAX_DATAGRAM_BYTES, PARAMETERS, Pong
+from tests.client.conftest import Connect, connect  # noqa: F401
+from tests.running import PATIENCE_SECONDS, RunningServer, within
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server on UDP and on a Unix datagram socket."""
+    directory = tmp_path_factory.mktemp("datagrams")
+    path = directory / "datagrams.sock"
+    options = (
+        "--listen",
+        "tcp://127.0.0.1:0",
+        "--listen",
+        "udp://127.0.0.1:0",
+        "--listen",
+        f"unixgram://{path}",
+    )
+    with RunningServer(directory / "data", *options) as running:
+        yield running
+        assert running.stop() == 0
+    assert not path.exists()
+
+
+@pytest.fixture(params=["udp", "unixgram"])
+def url(both: RunningServer, request: pytest.FixtureRequest) -> str:
+    return next(each for each in both.urls if each.startswith(f"{request.param}://"))
+
+
+@pytest.fixture
+def asking(url: str) -> Iterator[socket.socket]:
+    """A socket that a question can be sent with."""
+    family = socket.AF_INET if url.startswith("udp") else socket.AF_UNIX
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(PATIENCE_SECONDS)
+        if family == socket.AF_INET:
+            host, port = url.removeprefix("udp://").split(":")
+            asking.connect((host, int(port)))
+        else:
+            asking.bind("")
+            asking.connect(url.removeprefix("unixgram://"))
+        yield asking
+
+
+def question(method: str, length: int = MAX_DATAGRAM_BYTES, **fields: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, **fields}).encode().ljust(length)
+
+
+def outcomes(server: RunningServer) -> dict[str, float]:
+    names = ("answered", "malformed", "too_long", "unpadded", "forbidden", "unanswerable")
+    return {name: server.metric(f'gpubench_datagrams_total{{outcome="{name}"}}') or 0.0 for name in names}
+
+
+def answers_to(asking: socket.socket, *questions: bytes) -> list[dict[str, Any]]:
+    """What comes back for these; a last ping, which is answered, shows where it ends."""
+    for each in questions:
+        asking.send(each)
+    asking.send(question("ping", id="last"))
+    answers = []
+    while True:
+        answer = json.loads(asking.recv(65_536))
+        if answer["id"] == "last":
+            return answers
+        answers.append(answer)
+
+
+def test_the_clients_ask_for_a_pong_and_the_status(url: str, connect: Connect) -> None:  # noqa: F811
+    with connect(url) as client:
+        assert client.ping().pong
+        assert client.status().server
+        for refused in (client.hello, client.devices, lambda: client.run("triad"), client.drain):
+            with pytest.raises(InvalidParameters, match="use tcp:// or unix:// for everything else"):
+                refused()
+
+
+def test_every_answer_is_as_short_as_its_question(both: RunningServer, asking: socket.socket) -> None:
+    before = outcomes(both)
+    pong = json.dumps({"id": 1, "jsonrpc": "2.0", "result": {"pong": True}}, separators=(",", ":")) + "\n"
+    assert answers_to(asking, question("ping", len(pong))) == [json.loads(pong)]
+    assert answers_to(asking, question("ping", len(pong) - 1)) == []
+    assert answers_to(asking, question("status", 100)) == []
+    after = outcomes(both)
+    assert {name: after[name] - before[name] for name in after if after[name] != before[name]} == {
+        "answered": 4,
+        "unpadded": 2,
+    }
+
+
+def test_a_status_that_is_too_long_is_refused_if_there_is_room_for_that() -> None:
+    answer = result_line(1, msgspec.Raw(b'"' + b"x" * 900 + b'"'))
+    service = DatagramService(lambda peer, line, outbox: answer, MetricsState())
+    assert service.answer(question("status", len(answer))) == answer
+    refusal = service.answer(question("status", len(answer) - 1))
+    assert refusal is not None
+    error = json.loads(refusal)["error"]
+    assert error["data"]["kind"] == "limit_exceeded"
+    assert f"the answer has {len(answer)} bytes, more than the question: pad that" in error["message"]
+    assert service.answer(question("status", len(refusal) - 1)) is None
+
+
+def test_only_ping_and_status_are_served(asking: socket.socket) -> None:
+    others = sorted(PARAMETERS.keys() - DATAGRAM_METHODS)
+    answers = answers_to(asking, *map(question, others))
+    assert [each["error"]["data"]["kind"] for each in answers] == ["forbidden"] * len(others)
+    (unknown,) = answers_to(asking, question("shutdown"))
+    assert unknown["error"]["data"]["kind"] == "unknown_method"
+
+
+def test_what_is_no_question_gets_no_answer_and_is_counted(
+    both: RunningServer, asking: socket.socket
+) -> None:
+    before = outcomes(both)
+    notification = json.dumps({"jsonrpc": "2.0", "method": "ping"}).encode().ljust(MAX_DATAGRAM_BYTES)
+    response = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {}}).encode().ljust(MAX_DATAGRAM_BYTES)
+    malformed = [b"", b"\0", b"x" * 500, b"{" * 1000, b"[" * MAX_DATAGRAM_BYTES, notification, response]
+    assert answers_to(asking, *malformed, question("ping", MAX_DATAGRAM_BYTES + 1)) == []
+    after = outcomes(both)
+    assert after["malformed"] - before["malformed"] == len(malformed)
+    assert after["too_long"] - before["too_long"] == 1
+
+
+PONG = result_line(1, raw(Pong()))
+
+
+@given(st.binary(max_size=80) | st.integers(0, 90).map(lambda length: question("ping", length)))
+def test_no_datagram_is_answered_with_a_longer_one(datagram: bytes) -> None:
+    service = DatagramService(lambda peer, line, outbox: PONG, MetricsState())
+    assert len(service.answer(datagram) or b"") <= len(datagram)
+
+
+def test_a_client_that_does_not_read_keeps_nobody_waiting(
+    both: RunningServer, url: str, asking: socket.socket
+) -> None:
+    before = outcomes(both)
+    asking.settimeout(0.0)
+    for _ in range(200):  # a Unix socket has room for ten
+        try:
+            asking.send(question("ping"))
+        except BlockingIOError:
+            assert within(PATIENCE_SECONDS, lambda: outcomes(both)["answered"] > before["answered"])
+    with Client(url) as client:
+        assert client.ping().pong
+
+
+# Unix sockets.
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_a_unix_socket_answers_to_abstract_names_only(
+    both: RunningServer, tmp_path: Path, name: str | None
+) -> None:
+    """A path could have become a link to the socket of another program, to which the server would write."""
+    before = outcomes(both)["unanswerable"]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        if name is not None:
+            asking.bind(str(tmp_path / name))
+        asking.sendto(question("ping"), both.urls[2].removeprefix("unixgram://"))
+        assert within(PATIENCE_SECONDS, lambda: outcomes(both)["unanswerable"] == before + 1)
+        asking.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            asking.recv(1)
+
+
+def test_file_descriptors_that_a_client_passes_are_not_taken(both: RunningServer) -> None:
+    path = both.urls[2].removeprefix("unixgram://")
+    held = Path(f"/proc/{both.process.pid}/fd")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        asking.bind("")
+        asking.connect(path)
+        asking.settimeout(PATIENCE_SECONDS)
+        answers_to(asking)
+        before = len(list(held.iterdir()))
+        for count in (1, 2, 8):
+            passed = array.array("i", [asking.fileno()] * count)
+            asking.sendmsg([question("ping")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
+            assert json.loads(asking.recv(65_536))["result"] == {"pong": True}
+        assert len(list(held.iterdir())) <= before
+
+
+def test_other_users_are_dropped(tmp_path_factory: pytest.TempPathFactory) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    directory = tmp_path_factory.mktemp("users")
+    path = directory / "datagrams.sock"
+    options = ("--listen", "tcp://127.0.0.1:0", "--listen", f"unixgram://{path}", "--unix-user", "1")
+    with (
+        RunningServer(directory / "data", *options) as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking,
+    ):
+        asking.bind("")
+        asking.connect(str(path))
+        os.setresuid(65_534, 65_534, 0)
+        try:
+            asking.send(question("ping"))
+        finally:
+            os.setresuid(0, 0, 0)
+        assert within(PATIENCE_SECONDS, lambda: outcomes(server)["forbidden"] == 1)
+        asking.settimeout(PATIENCE_SECONDS)
+        asking.send(question("ping"))  # root is always served
+        assert json.loads(asking.recv(65_536))["result"] == {"pong": True}
+
+
+# Without a server.
+
+
+def test_no_answer_is_unreachable(tmp_path: Path, connect: Connect) -> None:  # noqa: F811
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"udp://127.0.0.1:{silent.getsockname()[1]}"
+        no_answer = pytest.raises(Unreachable, match="did not answer; a server answers datagrams only if")
+        with connect(url, connect_timeout_seconds=1.2) as client, no_answer:
+            client.ping()
+        assert silent.recv(65_536) == silent.recv(65_536)  # it asked twice
+    for nobody in (url, f"unixgram://{tmp_path}/nobody"):
+        with connect(nobody) as client, pytest.raises(Unreachable, match="no server answers at"):
+            client.ping()
+
+
+def test_datagrams_alone_are_not_enough_to_listen_on(tmp_path: Path) -> None:
+    with pytest.raises(
+        RuntimeError, match="only ping and status are answered by datagram; for everything else"
+    ):
+        RunningServer(tmp_path, "--listen", "udp://127.0.0.1:0")
+
+
+def test_udp_beyond_loopback_needs_insecure(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="--insecure"):
+        RunningServer(tmp_path, "--listen", "tcp://127.0.0.1:0", "--listen", "udp://0.0.0.0:0")
+
+
+def test_a_port_in_use_is_named(both: RunningServer, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="is in use by another program"):
+        RunningServer(tmp_path, "--listen", "tcp://127.0.0.1:0", "--listen", both.urls[1])

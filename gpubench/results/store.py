@@ -15,7 +15,7 @@ import logging
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -212,25 +212,26 @@ class Store:
             write_end(database, document, data)
         return True
 
-    def prune(self, retention: Retention) -> int:
+    def prune(self, retention: Retention, stopped: Callable[[], bool] = lambda: False) -> int:
         """Remove the finished runs that need not be kept, and give their room back; returns how many.
 
-        In small steps, between which others may use the store. Those that the metrics of a restarted server
-        come from are kept, and so are those with a key that a client may still ask with.
+        In small steps, between which others may use the store, and ``stopped`` is asked. Those that the
+        metrics of a restarted server come from are kept, and so are those with a key that a client may still
+        ask with.
         """
         removed, step = 0, -1
-        while step:
+        while step and not stopped():
             with self._writing() as database:
                 step = remove_runs(database, retention, datetime.now(UTC))
             removed += step
         if removed:
-            self._give_back()
+            self._give_back(stopped)
         return removed
 
-    def _give_back(self) -> None:
+    def _give_back(self, stopped: Callable[[], bool]) -> None:
         """Shrink the file by its free pages; a file that an older program made only reuses them."""
         left, before = 0, -1
-        while left != before:
+        while left != before and not stopped():
             with self._transaction() as database:
                 before = left
                 database.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()

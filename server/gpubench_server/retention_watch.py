@@ -33,13 +33,16 @@ class RetentionWatch:
         if self._thread is not None:
             self._thread.join(_END_SECONDS)
 
+    def look(self) -> None:
+        try:
+            removed = self._store.prune(self._retention, self._ended.is_set)
+        except StoreError as error:
+            log.warning("old runs are not removed: %s", error.message)
+        else:
+            if removed:
+                log.info("removed %d stored runs, which are beyond the limits of number or age", removed)
+
     def _watch(self) -> None:
-        while not self._ended.is_set():
-            try:
-                removed = self._store.prune(self._retention, self._ended.is_set)
-            except StoreError as error:
-                log.warning("old runs are not removed: %s", error.message)
-            else:
-                if removed:
-                    log.info("removed %d stored runs: of an age or number beyond the limits", removed)
-            self._ended.wait(_PERIOD_SECONDS)
+        self.look()
+        while not self._ended.wait(_PERIOD_SECONDS):
+            self.look()

@@ -19,7 +19,17 @@ CHART_WIDTH, CHART_HEIGHT = 64, 12
 
 _COLUMNS = (
     *("at", "run_id", "host", "device", "name", "benchmark", "parameters", "axes", "quantity", "unit"),
-    *("median", "low", "high", "flags", "program_version", "driver", "runtime", "kernel_source_hash"),
+    *(
+        "median",
+        "low",
+        "high",
+        "flags",
+        "program_version",
+        "driver",
+        "runtime",
+        "platform",
+        "kernel_source_hash",
+    ),
 )
 
 
@@ -180,6 +190,7 @@ def _apart(series: HistorySeries) -> dict[str, object]:
         **series.parameters,
         **series.axes,
         "runtime": series.runtime,
+        "platform": series.platform or UNKNOWN,
         "kernels": series.kernel_source_hash[:7],
     }
 

@@ -61,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True):
     unit: str
     runtime: str
     kernel_source_hash: str
+    platform: str | None = None
+    simulated: bool = False
 
 
 class Figure(NamedTuple):
@@ -83,7 +85,16 @@ def figures(document: RunDocument) -> Iterator[Figure]:
         if summary is not None:
             yield Figure(
                 Subject(host, device.hardware_id, device.id, device.name, m.benchmark),
-                Settings(meant(m.parameters), m.axes, m.quantity, m.unit, device.runtime, kernels),
+                Settings(
+                    parameters=meant(m.parameters),
+                    axes=m.axes,
+                    quantity=m.quantity,
+                    unit=m.unit,
+                    runtime=device.runtime,
+                    kernel_source_hash=kernels,
+                    platform=device.platform,
+                    simulated=device.simulated,
+                ),
                 summary,
                 ",".join(m.flags),
             )

@@ -51,6 +51,8 @@ class HistorySeries(Record, frozen=True, kw_only=True):
     unit: str
     runtime: str
     kernel_source_hash: str
+    platform: str | None = None
+    simulated: bool = False
     points: list[HistoryPoint]
 
 

@@ -14,16 +14,15 @@ from gpubench.results.document import decode_document, encode_document
 from tests.cli.command import QUICK, gpubench
 from tests.documents import document, measurement
 
-GENERATOR = random.Random(3)
-
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hundred days; from the 61st on triad is slower by 5 %."""
     folder = tmp_path_factory.mktemp("documents")
+    generator = random.Random(3)
     for day in range(100):
         at = (datetime(2026, 1, 1) + timedelta(days=day)).isoformat() + ".000Z"
-        triad = 1500 * GENERATOR.gauss(1, 0.01) * (0.95 if day >= 60 else 1)
+        triad = 1500 * generator.gauss(1, 0.01) * (0.95 if day >= 60 else 1)
         run = document(
             measurement(triad), measurement(1400, "copy"), run_id=f"run{day}", created_at=at, finished_at=at
         )

@@ -11,16 +11,15 @@ from gpubench.comparison.change_points import MIN_VALUES
 from gpubench.comparison.history import trend_of
 from gpubench.results.history import HistoryPoint, HistorySeries
 
-GENERATOR = random.Random(7)
-
 
 def series(count: int = 100, at: int = 60, ratio: float = 0.9, quantity: str = "bandwidth") -> HistorySeries:
     """One figure a day from 2026-01-01 on; from index ``at`` on another driver, and lower by the ratio."""
+    generator = random.Random(7)
     points = [
         HistoryPoint(
             run_id=f"run-{n}",
             at=(datetime(2026, 1, 1) + timedelta(days=n)).isoformat() + ".000Z",
-            median=1500 * GENERATOR.gauss(1, 0.01) * (ratio if n >= at else 1),
+            median=1500 * generator.gauss(1, 0.01) * (ratio if n >= at else 1),
             low=1490.0,
             high=1510.0,
             program_version="0.1.0",

@@ -64,6 +64,8 @@ OTHERS = {
             program_version="0.1.0", kernel_source_hash="a1b2c3", host=Host(name="other")
         ),
     ),
+    "platform": run_of_day(2, device=msgspec.structs.replace(rtx_5090(), platform="another")),
+    "simulated": run_of_day(2, device=msgspec.structs.replace(rtx_5090(), simulated=True)),
     "parameters": document(
         measurement(1500, parameters={"dtype": "float"}), run_id="x", finished_at="2026-01-02T00:00:00Z"
     ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from gpubench.comparison.history import trend_of
+from gpubench.comparison.history import Shift, Trend, trend_of
 from gpubench.report.history import (
     CHART_HEIGHT,
     CHART_WIDTH,
@@ -21,7 +23,7 @@ from gpubench.report.history import (
     shift_lines,
     trend_table,
 )
-from gpubench.results.history import History
+from gpubench.results.history import History, HistoryPoint, HistorySeries
 from tests.comparison.test_history import series
 
 
@@ -97,6 +99,14 @@ def test_names_are_one_line_of_text() -> None:
     cells += [cell for row in figure_table(History([hostile])).rows for cell in row]
     for text in (*cells, *shift_lines(trends), chart_title(trends[0])):
         assert text.isprintable()
+
+
+def test_the_documentation_names_every_field() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "history.md").read_text()
+    records = (History, HistorySeries, HistoryPoint)
+    names = {name for record in records for name in record.__struct_fields__}
+    names |= {field.name for record in (Trend, Shift) for field in fields(record)}
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
 
 
 def test_the_newest_figure_is_first() -> None:

@@ -27,6 +27,7 @@ from gpubench.framing import LineBuffer
 from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.results.document import convert_document, decode_document
+from gpubench.results.history import History
 from gpubench.results.progress import Progress
 from gpubench.validation import check_text
 
@@ -40,6 +41,7 @@ RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
     "status": messages.Status,
     "result": RunDocument,
     "results": messages.Results,
+    "history": History,
     "drain": messages.Draining,
 }
 """Every method and its result; its parameters are in ``messages.PARAMETERS``."""

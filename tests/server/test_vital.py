@@ -16,6 +16,7 @@ from gpubench_server.device_queue import DeviceQueue
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.live_run import LiveRun
 from gpubench_server.logs import Log
+from gpubench_server.retention_watch import RetentionWatch
 from gpubench_server.storage_watch import StorageWatch
 from gpubench_server.transports import LineServer
 from gpubench_server.web import WebServer
@@ -30,6 +31,7 @@ FAILING: dict[str, tuple[type, str]] = {
     "device queue": (DeviceQueue, "_take"),
     "probe": (DeviceRegistry, "_probe_if_older_than"),
     "storage watch": (StorageWatch, "look"),
+    "retention": (RetentionWatch, "look"),
     "benchmark port": (LineServer, "service_actions"),
     "HTTP port": (WebServer, "service_actions"),
 }
@@ -41,6 +43,7 @@ def test_the_end_of_a_thread_ends_the_server(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("gpubench_server.storage_watch._PERIOD_SECONDS", 0.1)
+    monkeypatch.setattr("gpubench_server.retention_watch._PERIOD_SECONDS", 0.1)
     cls, function = FAILING[name]
     usual: Callable[..., Any] = getattr(cls, function)
     armed = threading.Event()

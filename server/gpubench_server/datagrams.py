@@ -116,9 +116,13 @@ class UDPServer(socketserver.UDPServer):
         answer = self._service.answer(question)
         if answer is not None:
             try:
-                self.socket.sendto(answer, socket.MSG_DONTWAIT, client_address)
+                self.send(answer, client_address)
             except OSError:
                 self._service.count("unanswerable")
+
+    def send(self, answer: bytes, client_address: Any) -> None:
+        """Without waiting; raises ``OSError``."""
+        self.socket.sendto(answer, socket.MSG_DONTWAIT, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.exception("a datagram could not be answered")
@@ -168,3 +172,9 @@ class UnixDatagramServer(UDPServer, socketserver.UnixDatagramServer):
             self._service.count("unanswerable")
         else:
             self._answer(question, client_address)
+
+    def send(self, answer: bytes, client_address: Any) -> None:
+        # What a client has not read yet counts as unsent for the socket that sent it: of one for all, a
+        # client that never reads would take all the room.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as answering:
+            answering.sendto(answer, socket.MSG_DONTWAIT, client_address)

@@ -147,11 +147,11 @@ def count(text: str) -> int:
     return int(digits)
 
 
-def _run_id(text: str) -> str:
-    stripped = text.strip()
+def _run_id(word: str) -> str:
+    stripped = text_of(word).strip()
     if not 1 <= len(stripped) <= MAX_RUN_ID:
         raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is not the id of a run; allowed: 1 to {MAX_RUN_ID} characters"
+            f"{word[:40]!r} is not the id of a run; allowed: 1 to {MAX_RUN_ID} characters"
         )
     return stripped
 

@@ -71,11 +71,14 @@ Event = messages.Accepted | Progress | Result | Failure
 
 
 class ClientSession:
-    """One connection's requests and answers. It cannot be used after an exception from ``feed``."""
+    """One connection's requests and answers, with ids from ``first_id`` on.
 
-    def __init__(self) -> None:
+    It cannot be used after an exception from ``feed``.
+    """
+
+    def __init__(self, first_id: int = 1) -> None:
         self._lines = LineBuffer(messages.MAX_RESPONSE_BYTES)
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(first_id)
         self._pending: dict[int | str | None, messages.Method] = {}
 
     def request(self, method: messages.Method, params: msgspec.Struct | None = None) -> tuple[int, bytes]:

@@ -213,7 +213,8 @@ def test_file_descriptors_that_a_client_passes_are_not_taken(both: RunningServer
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)
             asking.socket.sendmsg([question("ping")], [rights], 0, asking.where)
             assert asking.answer()["result"] == {"pong": True}
-        assert len(list(held.iterdir())) <= before
+        # The socket of the last answer may still be open.
+        assert within(5.0, lambda: len(list(held.iterdir())) <= before)
 
 
 def test_other_users_are_dropped(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -11,6 +11,7 @@ from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import Cancelled, GpubenchError
 from gpubench.library import RunDocument
 from gpubench.protocol import messages
+from gpubench.results.history import History
 from gpubench.results.progress import Progress
 from gpubench_client.async_driver import AsyncDriver
 from gpubench_client.backend import (
@@ -118,6 +119,17 @@ class AsyncClient:
     async def results(self, limit: int = 20, device: str | None = None) -> messages.Results:
         """The latest runs, newest first."""
         return await self._ask(lambda protocol: protocol.results(limit, device))
+
+    async def history(
+        self,
+        device: str | None = None,
+        benchmark: str | None = None,
+        since: str | None = None,
+        limit: int = 1000,
+    ) -> History:
+        """As ``Client.history``."""
+        params = messages.HistoryParams(device, benchmark, since, limit)
+        return await self._ask(lambda protocol: protocol.history(params))
 
     async def drain(self) -> messages.Draining:
         """As ``Client.drain``."""

@@ -10,6 +10,7 @@ from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError
 from gpubench.library import RunDocument
 from gpubench.protocol import messages
+from gpubench.results.history import History
 from gpubench.results.progress import Progress
 from gpubench_client.backend import (
     BenchmarkNames,
@@ -117,6 +118,20 @@ class Client:
     def results(self, limit: int = 20, device: str | None = None) -> messages.Results:
         """The latest runs, newest first."""
         return self._driver.run(self._protocol.results(limit, device))
+
+    def history(
+        self,
+        device: str | None = None,
+        benchmark: str | None = None,
+        since: str | None = None,
+        limit: int = 1000,
+    ) -> History:
+        """The newest figures (1 to 10,000) by series: of a device by its id, alias or name, of one benchmark.
+
+        ``since`` is a time in ISO 8601.
+        """
+        params = messages.HistoryParams(device, benchmark, since, limit)
+        return self._driver.run(self._protocol.history(params))
 
     def drain(self) -> messages.Draining:
         """Have the server accept no new runs and end after the current ones: only at ``unix://``, for root

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
+
 from gpubench.errors import InvalidParameters, Unreachable
 from gpubench.protocol.messages import DATAGRAM_METHODS, MAX_DATAGRAM_BYTES
 from gpubench.protocol.session import ClientSession, Failure, Result
 from gpubench_client.exchange import Request
 from gpubench_client.steps import Question, Steps
 from gpubench_client.urls import ServerAddress
+
+_ID_BITS = 52
+"""What every JSON library keeps exact."""
 
 _REPEAT_SECONDS = 1.0
 """A datagram may be lost, as may its answer."""
@@ -25,7 +30,8 @@ def ask_by_datagram(
             f"{address}: only {' and '.join(sorted(DATAGRAM_METHODS))} can be asked by datagram; use tcp:// "
             "or unix:// for everything else"
         )
-    session = ClientSession()
+    # Not to be guessed: anybody can send a datagram, and call it the answer.
+    session = ClientSession(secrets.randbits(_ID_BITS))
     _, line = session.request(request.method, request.params)
     padded = line.rstrip(b"\n").ljust(MAX_DATAGRAM_BYTES)
     while timeout_seconds > 0:

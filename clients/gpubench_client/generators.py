@@ -15,6 +15,7 @@ from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.protocol.messages import Accepted, RunIdParams, RunParams
 from gpubench.protocol.session import Failure, Result
+from gpubench.results.history import History
 from gpubench.validation import Range, check_range
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.backoff import Backoff
@@ -104,6 +105,9 @@ class ClientProtocol:
 
     def results(self, limit: int, device: str | None) -> Steps[messages.Results]:
         return self._ask(Request("results", messages.ResultsParams(limit, device)))
+
+    def history(self, params: messages.HistoryParams) -> Steps[History]:
+        return self._ask(Request("history", params))
 
     def drain(self) -> Steps[messages.Draining]:
         return self._ask(Request("drain"))

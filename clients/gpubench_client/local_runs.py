@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import platformdirs
 
 from gpubench.comparison.acceptance.figures import answering
 from gpubench.errors import DocumentError, StoreError
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import RunDocument, decode_document
+from gpubench.results.history import History, HistoryQuery
+from gpubench.results.retention import Retention
+from gpubench.results.run_state import RunState
 from gpubench.results.store import Store
 
 VARIABLE = "GPUBENCH_DATA_DIR"
@@ -37,21 +40,48 @@ def local_directory(stated: str | None = None) -> Path:
 class LocalRuns:
     """Opened for each use, and only as long: several commands may use one directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, retention: Retention | None = None) -> None:
         self.directory = directory
+        self._retention = retention or Retention()
 
     def keep(self, document: RunDocument, warn: Callable[[str], None]) -> None:
         """Store a finished run. Whatever prevents that is a warning: the run itself is not affected."""
-        device = document.device.id if document.device else "unknown"
-        names = list(dict.fromkeys(each.benchmark for each in document.measurements))
-        asked = msgspec.json.encode(document.requested).decode()
         try:
-            with Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS) as store:
-                # Without its key in the table: a key may be used for several local runs.
-                store.accept(msgspec.structs.replace(document, key=None), asked, device, names)
-                store.finish(document)
+            with self._store() as store:
+                store.add(document)
+                store.prune(self._retention)
         except StoreError as error:
             warn(f"the run is not stored: {error.message}")
+
+    def add(self, documents: Iterable[RunDocument]) -> int:
+        """Store runs that were made elsewhere; returns how many were not there yet. Raises ``StoreError``."""
+        with self._store() as store:
+            added = sum([store.add(document) for document in documents])
+            store.prune(self._retention)
+        return added
+
+    def history(self, query: HistoryQuery) -> History:
+        """The newest figures that are stored; raises ``StoreError``."""
+        if not self._exists():
+            return History([])
+        with self._store() as store:
+            return store.history(query)
+
+    def documents(
+        self, limit: int, device: str | None, wanted: Callable[[RunState], bool]
+    ) -> Iterator[RunDocument]:
+        """Of the newest runs those that are wanted, newest first. What cannot be read is left out.
+
+        Raises ``StoreError``.
+        """
+        if not self._exists():
+            return
+        with self._store() as store:
+            for state in filter(wanted, store.latest(limit, device)):
+                with contextlib.suppress(DocumentError):
+                    data = store.document(state.run_id)
+                    if data is not None:
+                        yield decode_document(data, f"run {state.run_id}")
 
     def younger_than(self, seconds: float, planned: Sequence[PlannedBenchmark]) -> list[RunDocument]:
         """The stored runs of these benchmarks that ended at most so long ago, newest first.
@@ -72,14 +102,11 @@ class LocalRuns:
         return next(iter(self._of(planned, limit=1)), None)
 
     def _of(self, planned: Sequence[PlannedBenchmark], limit: int = MOST_RUNS) -> list[RunDocument]:
-        try:
-            if not self.directory.is_dir():
-                return []
-        except OSError as error:
-            raise StoreError(f"{self.directory} cannot be read: {error.strerror}") from None
+        if not self._exists():
+            return []
         wanted = {each.name for each in planned}
         found: list[RunDocument] = []
-        with Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS) as store:
+        with self._store() as store:
             for state in store.latest(MOST_RUNS):
                 if len(found) == limit:
                     break
@@ -93,6 +120,16 @@ class LocalRuns:
                 if document is not None and (part := answering(document, planned)) is not None:
                     found.append(part)
         return found
+
+    def _store(self) -> Store:
+        return Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS)
+
+    def _exists(self) -> bool:
+        """Nothing is made by looking."""
+        try:
+            return self.directory.is_dir()
+        except OSError as error:
+            raise StoreError(f"{self.directory} cannot be read: {error.strerror}") from None
 
 
 def age_seconds(document: RunDocument, now: datetime | None = None) -> float | None:

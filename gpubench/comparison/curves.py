@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpubench.comparison.verdicts import figure_of, meant
 from gpubench.flags import Flag
 from gpubench.results.document import Measurement, Summary
+from gpubench.results.figures import figure_of, meant
 
 Axis = int | float | str
 

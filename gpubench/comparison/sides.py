@@ -15,17 +15,11 @@ from gpubench.comparison.curves import parameters_apart, told_apart
 from gpubench.comparison.environment import differing
 from gpubench.comparison.reasons import reason
 from gpubench.comparison.references import PublishedFigure, beside, published
-from gpubench.comparison.verdicts import (
-    Figure,
-    Verdict,
-    by_settings,
-    figure_of,
-    verdicts_by_settings,
-    why_unusable,
-)
+from gpubench.comparison.verdicts import Figure, Verdict, by_settings, verdicts_by_settings, why_unusable
 from gpubench.errors import InvalidParameters
 from gpubench.flags import Flag, ordered
 from gpubench.results.document import Measurement, RunDocument
+from gpubench.results.figures import figure_of
 from gpubench.results.machine import Theory
 
 

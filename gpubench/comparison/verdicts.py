@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
-import msgspec
-
 from gpubench.comparison.environment import Change, Environments, huge_pages_change
 from gpubench.comparison.reasons import Reason, Values, reason
 from gpubench.flags import Flag, flags_with, ordered
-from gpubench.results.document import Measurement, RunDocument, Summary
+from gpubench.results.document import Measurement, RunDocument
+from gpubench.results.figures import figure_of, meant, settings_text
 
 Word = Literal["SAME", "FASTER", "SLOWER", "AMBIGUOUS", "NOT COMPARABLE"]
 
@@ -28,9 +27,6 @@ MINIMUM_RUNS = 5
 """Per side. One program gave 38.2, 36.2 and 34.2 GB/s in three runs, each with a narrow interval of
 its own: only the spread between runs shows how far a figure repeats. By chance, all runs of one side are
 above all of the other in 2 of C(2n, n) cases: 10 % of three runs a side, 0.8 % of five."""
-
-NO_SETTINGS = frozenset({"time_limit_seconds", "target_ratio", "seed", "stop", "samples", "host_nodes"})
-"""Parameters that change how long is measured, with which data or how many points, not what a figure is."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +67,6 @@ class _Side:
     median: float
     low: float
     high: float
-
-
-def figure_of(measurement: Measurement) -> Summary | None:
-    """The figure in the measurement's own quantity: byte/s, or seconds for a latency."""
-    return {
-        "bandwidth": measurement.bandwidth_bytes_per_second,
-        "latency": measurement.latency_seconds,
-    }.get(measurement.quantity)
 
 
 def why_unusable(measurement: Measurement) -> Reason | None:
@@ -139,7 +127,7 @@ def by_settings(documents: Sequence[RunDocument]) -> dict[Settings, list[Figure]
     grouped: dict[Settings, list[Figure]] = {}
     for document in documents:
         for m in document.measurements:
-            key = (m.benchmark, _text(meant(m.parameters)), _text(m.axes))
+            key = (m.benchmark, settings_text(meant(m.parameters)), settings_text(m.axes))
             grouped.setdefault(key, []).append((document, m))
     return grouped
 
@@ -269,22 +257,16 @@ def _ecc_differences(a: list[Figure], b: list[Figure]) -> tuple[str, ...]:
 def _settings(document: RunDocument, measurement: Measurement) -> dict[str, str]:
     """What must be equal for two figures to be comparable, each as text."""
     return {
-        **{f"parameters.{name}": _text(value) for name, value in meant(measurement.parameters).items()},
-        "axes": _text(measurement.axes),
+        **{
+            f"parameters.{name}": settings_text(value)
+            for name, value in meant(measurement.parameters).items()
+        },
+        "axes": settings_text(measurement.axes),
         "quantity": measurement.quantity,
         "runtime": document.device.runtime if document.device else "unknown",
         "kernels": document.environment.kernel_source_hash[:12] if document.environment else "unknown",
     }
 
 
-def meant(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that decide what a figure describes."""
-    return {name: value for name, value in parameters.items() if name not in NO_SETTINGS}
-
-
 def _values(settings: list[dict[str, str]], name: str) -> str:
     return " or ".join(dict.fromkeys(each.get(name, "absent") for each in settings))
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value, order="deterministic").decode()

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from gpubench.requests import Identifier, RequestedRun
+from gpubench.results.history import MAX_POINTS
 from gpubench.results.machine import DeviceInfo, RuntimeStatus
 from gpubench.results.run_state import RunState
 
@@ -40,7 +41,17 @@ nobody can use the server to flood others: questions are padded with spaces."""
 ServerState = Literal["ready", "draining", "no_device", "no_store"]
 
 Method = Literal[
-    "hello", "ping", "devices", "benchmarks", "run", "cancel", "status", "result", "results", "drain"
+    "hello",
+    "ping",
+    "devices",
+    "benchmarks",
+    "run",
+    "cancel",
+    "status",
+    "result",
+    "results",
+    "history",
+    "drain",
 ]
 
 
@@ -87,6 +98,15 @@ class RunIdParams(_Strict, frozen=True):
 class ResultsParams(_Strict, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
     device: Identifier | None = None
+
+
+class HistoryParams(_Strict, frozen=True):
+    """The newest ``limit`` figures. ``device`` is an id, an alias or a name; ``since`` a time in ISO 8601."""
+
+    device: Identifier | None = None
+    benchmark: Identifier | None = None
+    since: Annotated[str, Meta(max_length=40)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_POINTS)] = 1000
 
 
 class Limits(_Tolerant, frozen=True):
@@ -196,6 +216,7 @@ PARAMETERS: dict[str, type[msgspec.Struct]] = {
     "status": NoParams,
     "result": RunIdParams,
     "results": ResultsParams,
+    "history": HistoryParams,
     "drain": NoParams,
 }
 """Every method and its parameters; the server has exactly these methods."""

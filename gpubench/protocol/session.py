@@ -27,6 +27,7 @@ from gpubench.framing import LineBuffer
 from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.results.document import convert_document, decode_document
+from gpubench.results.history import History
 from gpubench.results.progress import Progress
 from gpubench.validation import check_text
 
@@ -40,6 +41,7 @@ RESULTS: dict[messages.Method, type[msgspec.Struct]] = {
     "status": messages.Status,
     "result": RunDocument,
     "results": messages.Results,
+    "history": History,
     "drain": messages.Draining,
 }
 """Every method and its result; its parameters are in ``messages.PARAMETERS``."""
@@ -69,11 +71,14 @@ Event = messages.Accepted | Progress | Result | Failure
 
 
 class ClientSession:
-    """One connection's requests and answers. It cannot be used after an exception from ``feed``."""
+    """One connection's requests and answers, with ids from ``first_id`` on.
 
-    def __init__(self) -> None:
+    It cannot be used after an exception from ``feed``.
+    """
+
+    def __init__(self, first_id: int = 1) -> None:
         self._lines = LineBuffer(messages.MAX_RESPONSE_BYTES)
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(first_id)
         self._pending: dict[int | str | None, messages.Method] = {}
 
     def request(self, method: messages.Method, params: msgspec.Struct | None = None) -> tuple[int, bytes]:

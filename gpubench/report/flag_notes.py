@@ -15,7 +15,6 @@ import msgspec
 
 from gpubench.catalog.links import pcie_bytes_per_second
 from gpubench.comparison.compare import Comparison
-from gpubench.comparison.verdicts import figure_of
 from gpubench.flags import FLAGS, Flag
 from gpubench.measure.idle import describe_usage
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
@@ -23,6 +22,7 @@ from gpubench.measure.validity import CONTENDED_RATIO, uncached_bytes, unstable_
 from gpubench.report import options
 from gpubench.report.text_table import clean
 from gpubench.results.document import Measurement, RunDocument
+from gpubench.results.figures import figure_of
 from gpubench.results.machine import TelemetrySample
 from gpubench.units import (
     format_bandwidth,

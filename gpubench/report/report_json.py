@@ -8,10 +8,10 @@ import msgspec
 
 from gpubench.comparison.compare import Comparison, Result
 from gpubench.comparison.curves import Curve, placed
-from gpubench.comparison.verdicts import figure_of
 from gpubench.report.flag_notes import flag_notes
 from gpubench.report.headline import run_lines, verdict_lines
 from gpubench.report.subject import Entry, Subject
+from gpubench.results.figures import figure_of
 
 FORMAT = "gpubench-report"
 VERSION = 1

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from pathlib import Path
 
-from gpubench.errors import StoreError
+from gpubench.errors import DocumentError, StoreError
+from gpubench.results.document import decode_document
+from gpubench.results.history import write_figures
+from gpubench.results.rows import read_document
+
+log = logging.getLogger(__name__)
 
 _MIGRATIONS = (
     """
@@ -35,8 +41,47 @@ _MIGRATIONS = (
         PRIMARY KEY (device, benchmark, precision, valid)
     );
     """,
+    """
+    CREATE TABLE subjects (                   -- a benchmark on a device of a machine
+        subject         INTEGER PRIMARY KEY,
+        host            TEXT NOT NULL,
+        hardware_id     TEXT NOT NULL,
+        device          TEXT NOT NULL,
+        name            TEXT NOT NULL,
+        benchmark       TEXT NOT NULL,
+        alias           TEXT NOT NULL,
+        UNIQUE (host, hardware_id, device, name, benchmark)
+    );
+    CREATE TABLE series (                     -- at these settings, with these kernels
+        series          INTEGER PRIMARY KEY,
+        subject         INTEGER NOT NULL,
+        settings        TEXT NOT NULL,        -- JSON, the same for equal settings
+        UNIQUE (subject, settings)
+    );
+    CREATE TABLE figures (                    -- the usable figures of finished runs
+        id              INTEGER PRIMARY KEY,
+        series          INTEGER NOT NULL,
+        subject         INTEGER NOT NULL,
+        at              INTEGER NOT NULL,     -- ms since 1970
+        run             INTEGER NOT NULL,     -- runs.sequence
+        median          REAL NOT NULL,
+        low             REAL NOT NULL,
+        high            REAL NOT NULL,
+        flags           TEXT NOT NULL,
+        program_version TEXT,
+        driver          TEXT
+    );
+    CREATE INDEX figures_by_time ON figures (at);
+    CREATE INDEX figures_by_subject ON figures (subject, at);
+    CREATE INDEX figures_by_series ON figures (series);
+    CREATE INDEX figures_by_run ON figures (run);
+    CREATE INDEX runs_by_end ON runs (finished_at);
+    """,
 )
 """Step n takes a database from ``user_version`` n to n + 1; steps are never changed, only added."""
+
+_WITH_FIGURES = 3
+"""The first version whose tables have the figures of runs; the step to it reads those of the older runs."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -46,6 +91,8 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         # One damaged text must not hide the rows that are read with it.
         database.text_factory = lambda data: data.decode(errors="replace")
+        # Before the first table, else it has no effect: what a pruned run took is given back bit by bit.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         _migrate(database, path)
@@ -63,4 +110,19 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
             f"program knows {len(_MIGRATIONS)}): upgrade gpubench, or pass another --data-dir"
         )
     for step, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-        database.executescript(f"BEGIN; {script} PRAGMA user_version = {step}; COMMIT;")
+        database.executescript(f"BEGIN; {script}")
+        if step == _WITH_FIGURES:
+            _read_figures(database)
+        database.execute(f"PRAGMA user_version = {step}")
+        database.commit()
+
+
+def _read_figures(database: sqlite3.Connection) -> None:
+    runs = database.execute("SELECT run_id FROM runs WHERE finished = 1 ORDER BY sequence").fetchall()
+    for (run_id,) in runs:
+        try:
+            data = read_document(database, run_id, finished=True)
+            if data is not None:
+                write_figures(database, decode_document(data, f"run {run_id}"))
+        except DocumentError as unreadable:
+            log.warning("left out of the history: %s", unreadable)

@@ -11,6 +11,7 @@ import msgspec
 
 from gpubench.errors import InvalidDocument
 from gpubench.results.document import RunDocument
+from gpubench.results.history import write_figures
 from gpubench.results.run_state import RunState
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def run_state(row: tuple[Any, ...]) -> RunState | None:
 def write_end(
     database: sqlite3.Connection, document: RunDocument, data: bytes, last_of: Sequence[LastOf] = ()
 ) -> None:
-    """Make a run finished, with its document, and the last of these series."""
+    """Make a run finished, with its document and figures, and the last of these series."""
     # A key is released if the error is retryable, so that the retry makes a new run.
     released = document.error is not None and document.error.retryable
     database.execute(
@@ -78,6 +79,7 @@ def write_end(
         "key = CASE WHEN ? THEN NULL ELSE key END WHERE run_id = ?",
         (data, document.outcome, document.finished_at, released, document.run_id),
     )
+    write_figures(database, document)
     database.executemany(
         "INSERT OR REPLACE INTO last_runs (device, benchmark, precision, valid, run_id) "
         "VALUES (?, ?, ?, ?, ?)",

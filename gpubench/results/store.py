@@ -15,8 +15,9 @@ import logging
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +34,8 @@ from gpubench.errors import (
 from gpubench.results.data_directory import HeldDirectory
 from gpubench.results.database import open_database
 from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
+from gpubench.results.history import History, HistoryQuery, read_history
+from gpubench.results.retention import Retention, remove_runs
 from gpubench.results.rows import INSERT, STATE_COLUMNS, LastOf, read_document, run_state, write_end
 from gpubench.results.run_state import RunState
 from gpubench.results.timestamps import now
@@ -40,6 +43,9 @@ from gpubench.results.timestamps import now
 log = logging.getLogger(__name__)
 
 FILE_NAME = "gpubench.sqlite3"
+
+_PAGES_AT_ONCE = 1000
+"""4 MiB: some milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,53 @@ class Store:
             unstored = dict(self._unstored)
         states = [state for state in map(run_state, rows) if state is not None]
         return [_as_ended(state, unstored.get(state.run_id)) for state in states]
+
+    def add(self, document: RunDocument) -> bool:
+        """Store a run that was made elsewhere; false if there is one of its id already, which stays.
+
+        Its key stays in the document, and does not stand for a request here.
+        """
+        device = document.device.id if document.device else "unknown"
+        names = list(dict.fromkeys(each.benchmark for each in document.measurements))
+        request = msgspec.json.encode(document.requested).decode()
+        data, benchmarks = encode_document(document), msgspec.json.encode(names).decode()
+        with self._writing() as database:
+            if database.execute("SELECT 1 FROM runs WHERE run_id = ?", (document.run_id,)).fetchone():
+                return False
+            values = (document.run_id, None, request, device, benchmarks, document.created_at, data)
+            database.execute(INSERT, values)
+            write_end(database, document, data)
+        return True
+
+    def prune(self, retention: Retention, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Remove the finished runs that need not be kept, and give their room back; returns how many.
+
+        In small steps, between which others may use the store, and ``stopped`` is asked. Those that the
+        metrics of a restarted server come from are kept, and so are those with a key that a client may still
+        ask with.
+        """
+        removed, step = 0, -1
+        while step and not stopped():
+            with self._writing() as database:
+                step = remove_runs(database, retention, datetime.now(UTC))
+            removed += step
+        if removed:
+            self._give_back(stopped)
+        return removed
+
+    def _give_back(self, stopped: Callable[[], bool]) -> None:
+        """Shrink the file by its free pages; a file that an older program made only reuses them."""
+        left, before = 0, -1
+        while left != before and not stopped():
+            with self._transaction() as database:
+                before = left
+                database.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+                (left,) = database.execute("PRAGMA freelist_count").fetchone()
+
+    def history(self, query: HistoryQuery) -> History:
+        """The newest figures of finished runs."""
+        with self._transaction() as database:
+            return read_history(database, query)
 
     def last_documents(self, limit: int) -> Iterator[RunDocument]:
         """The last run of each series of the metrics, and the last one with a valid figure, oldest first.

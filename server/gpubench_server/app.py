@@ -25,6 +25,7 @@ from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.peer import Peer
 from gpubench_server.readiness import Readiness
+from gpubench_server.retention_watch import RetentionWatch
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
 from gpubench_server.signals import ServerSignals
@@ -80,6 +81,7 @@ class Server:
         with contextlib.ExitStack() as undo:
             self._store = undo.enter_context(Store(settings.data_directory))
             self._storage = StorageWatch(self._store)
+            self._retention = RetentionWatch(self._store, limits.retention)
             self._metrics = MetricsState()
             self._metrics.refill(self._store.last_documents(_REFILLED_RUNS))
             self._registry = DeviceRegistry(settings.runtimes, limits.probe_age_seconds)
@@ -130,6 +132,7 @@ class Server:
 
     def start(self) -> None:
         self._storage.start(self._threads)
+        self._retention.start(self._threads)
         self._scheduler.start()
         self._registry.start(self._threads)
         servers: tuple[LineServer | UDPServer | WebServer, ...] = (*self._lines, *self._datagrams, self._web)
@@ -192,6 +195,7 @@ class Server:
             each.server_close()
         self._stop_serving(self._web)
         self._web.close()
+        self._retention.end()
         self._storage.end()
         self._store.close()
 

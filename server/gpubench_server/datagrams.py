@@ -14,15 +14,15 @@ import socket
 import socketserver
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from gpubench.errors import LimitExceeded, ProtocolError
-from gpubench.protocol.messages import MAX_DATAGRAM_BYTES
+from gpubench.protocol.messages import MAX_DATAGRAM_BYTES, Request
 from gpubench.protocol.validation import decode_request
 from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, bound_host_port
-from gpubench_server.encode import RequestId, error_line
+from gpubench_server.encode import error_line
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox
 from gpubench_server.peer import DATAGRAMS, Peer
@@ -30,10 +30,6 @@ from gpubench_server.transports import adopt, listen
 from gpubench_server.unix_sockets import CREDENTIALS, SocketFile, UnixAccess, credentials_uid
 
 log = logging.getLogger(__name__)
-
-
-class _Asked(NamedTuple):
-    id: RequestId
 
 
 class DatagramService:
@@ -48,7 +44,7 @@ class DatagramService:
     def answer(self, question: bytes) -> bytes | None:
         """No longer than the question; None if there is no answer."""
         request = self._request(question)
-        if request is None:
+        if request is None or request.id is msgspec.UNSET:
             return None
         answer = self._respond(DATAGRAMS, question, self._no_outbox)
         if answer is None or len(answer) <= len(question):
@@ -62,8 +58,8 @@ class DatagramService:
         answer = error_line(request.id, refusal)
         return answer if len(answer) <= len(question) else None
 
-    def _request(self, question: bytes) -> _Asked | None:
-        """The request, if it is one that can have an answer."""
+    def _request(self, question: bytes) -> Request | None:
+        """What was asked, if it is a request at all; one without an id can have no answer."""
         if len(question) > MAX_DATAGRAM_BYTES:
             self.count("too_long")
             return None
@@ -74,8 +70,7 @@ class DatagramService:
             return None
         if request.id is msgspec.UNSET:
             self.count("malformed")
-            return None
-        return _Asked(request.id)
+        return request
 
 
 def datagram_server(endpoint: Endpoint, service: DatagramService, access: UnixAccess) -> UDPServer:
@@ -116,9 +111,13 @@ class UDPServer(socketserver.UDPServer):
         answer = self._service.answer(question)
         if answer is not None:
             try:
-                self.socket.sendto(answer, socket.MSG_DONTWAIT, client_address)
+                self.send(answer, client_address)
             except OSError:
                 self._service.count("unanswerable")
+
+    def send(self, answer: bytes, client_address: Any) -> None:
+        """Without waiting; raises ``OSError``."""
+        self.socket.sendto(answer, socket.MSG_DONTWAIT, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.exception("a datagram could not be answered")
@@ -168,3 +167,9 @@ class UnixDatagramServer(UDPServer, socketserver.UnixDatagramServer):
             self._service.count("unanswerable")
         else:
             self._answer(question, client_address)
+
+    def send(self, answer: bytes, client_address: Any) -> None:
+        # What a client has not read yet counts as unsent for the socket that sent it: of one for all, a
+        # client that never reads would take all the room.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as answering:
+            answering.sendto(answer, socket.MSG_DONTWAIT, client_address)

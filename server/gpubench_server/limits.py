@@ -10,6 +10,7 @@ from typing import Annotated, get_args, get_type_hints
 from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import InvalidParameters
 from gpubench.protocol import messages
+from gpubench.results.retention import DAY_SECONDS, Retention
 from gpubench.validation import Range, check_range
 
 Seconds = Annotated[float, Range(0.01, 7 * 86_400, "s")]
@@ -69,6 +70,16 @@ class Limits:
     drain_seconds: Seconds = 60.0
     """For the current runs to end after SIGTERM; systemd kills after 90."""
 
+    max_stored_runs: Annotated[int, Range(1, 10_000_000, "runs")] = 100_000
+    """Of finished runs, the newest so many are kept. A document takes from some kB to a MB."""
+
+    stored_days: Annotated[float, Range(0.01, 36_500, "days")] = 3650.0
+    """A run that ended longer ago is removed; ten years are longer than a board is used."""
+
+    stored_key_days: Annotated[float, Range(0.01, 3650, "days")] = 7.0
+    """A run with a key is kept so long after its end in any case: its client may still ask for it by the
+    key, and must not get a second run."""
+
     http_connections: Annotated[int, Range(1, 10_000, "connections")] = 64
     """Scrapers and probes; one that sends nothing is disconnected after ``http_deadline_seconds``."""
 
@@ -78,6 +89,12 @@ class Limits:
     def __post_init__(self) -> None:
         for name, (_, allowed) in ranges().items():
             check_range(f"limit {name}", getattr(self, name), allowed)
+
+    @property
+    def retention(self) -> Retention:
+        return Retention(
+            self.max_stored_runs, self.stored_days * DAY_SECONDS, self.stored_key_days * DAY_SECONDS
+        )
 
     def wire(self) -> messages.Limits:
         """Those that ``hello`` reports."""

@@ -28,6 +28,7 @@ from gpubench.protocol.messages import (
     Draining,
     Hello,
     HelloParams,
+    HistoryParams,
     NoParams,
     Pong,
     Request,
@@ -38,7 +39,9 @@ from gpubench.protocol.messages import (
     Status,
 )
 from gpubench.protocol.validation import decode_params, decode_request
+from gpubench.results.history import HistoryQuery
 from gpubench.results.store import Store
+from gpubench.results.timestamps import milliseconds
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.encode import RequestId, error_line, raw, result_line
 from gpubench_server.limits import Limits
@@ -51,7 +54,7 @@ from gpubench_server.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
-FEATURES = ["progress", "cancel", "detach", "key", "deadline", "stated_memory", "notifications"]
+FEATURES = ["progress", "cancel", "detach", "key", "deadline", "stated_memory", "notifications", "history"]
 
 
 class Service:
@@ -195,6 +198,16 @@ class Service:
     def _results(self, params: ResultsParams, request: Request, outbox: Outbox) -> msgspec.Raw:
         return raw(Results(self._scheduler.latest(params.limit, params.device)))
 
+    def _history(self, params: HistoryParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+        since = None if params.since is None else milliseconds(params.since)
+        if params.since is not None and since is None:
+            raise InvalidParameters(
+                f"{params.since!r} is not a time; write one in ISO 8601, such as 2026-01-31T12:00:00Z",
+                path="$.params.since",
+            )
+        query = HistoryQuery(params.device, params.benchmark, since, params.limit)
+        return raw(self._store.history(query))
+
 
 _METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None]] = {
     "hello": Service._hello,
@@ -206,6 +219,7 @@ _METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None
     "status": Service._status,
     "result": Service._result,
     "results": Service._results,
+    "history": Service._history,
     "drain": Service._drain,
 }
 """Every method of ``PARAMETERS``; a result of None comes later, through the outbox."""

@@ -32,7 +32,7 @@ def actions(command: Command) -> list[argparse.Action]:
 def words(command: Command, action: argparse.Action) -> list[str]:
     """A command line with the byte as this argument, and all else that must be there."""
     others = [each for each in actions(command) if not each.option_strings and each.dest != action.dest]
-    needed = ["x" for each in others if each.nargs != "*"]
+    needed = ["learn" if each.metavar == "learn" else "x" for each in others if each.nargs != "*"]
     if action.option_strings:
         return [command.name, *needed, action.option_strings[-1], BYTE]
     first = next(each.dest for each in actions(command) if not each.option_strings) == action.dest

@@ -212,7 +212,7 @@ def test_a_damaged_page_of_the_file_hides_one_run(tmp_path: Path, caplog: pytest
     """The document is long enough for pages of its own, whose chain is cut."""
     with Store(tmp_path) as store:
         for run_id in ("a", "b"):
-            middle = measurement(1500, parameters={"dtype": f"the middle of {run_id}"})
+            middle = measurement(1500, stopped_because=f"the middle of {run_id}")
             around = [measurement(1500)] * 30
             run = document(*around, middle, *around, run_id=run_id, key=run_id)
             accept(store, run)
@@ -258,7 +258,9 @@ def test_a_store_of_an_older_program_gives_its_newest_runs(tmp_path: Path) -> No
         for run_id in ("a", "b", "c"):
             finished(store, run_id)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
-        database.executescript("DROP TABLE last_runs; PRAGMA user_version = 1;")
+        database.execute("DROP INDEX runs_by_end")
+        tables = ("last_runs", "subjects", "series", "figures")
+        database.executescript("".join(f"DROP TABLE {name};" for name in tables) + "PRAGMA user_version = 1;")
     with Store(tmp_path) as store:
         assert [run.run_id for run in store.last_documents(2)] == ["b", "c"]
 

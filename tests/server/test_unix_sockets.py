@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gpubench_client import BenchmarkRequest
@@ -125,6 +126,28 @@ def test_the_file_has_the_mode_that_was_asked_for_whatever_the_umask_is(
     arguments = ("--listen", f"unix://{path}", *options)
     with RunningServer(path.parent / "data", *arguments, prepare=prepare):
         assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+class Noting(socket.socket):
+    """Notes the permissions of the file that ``bind`` makes."""
+
+    mode = 0
+
+    def bind(self, where: Any) -> None:
+        super().bind(where)
+        self.mode = stat.S_IMODE(Path(where).stat().st_mode)
+
+
+def test_nobody_gets_in_before_the_file_has_its_mode(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Noting(socket.AF_UNIX) as listener:
+            file = SocketFile(path, socket.SOCK_STREAM)
+            file.bind(listener, 0o600)
+            file.remove()
+    finally:
+        os.umask(before)
+    assert listener.mode == 0o600
 
 
 @pytest.fixture

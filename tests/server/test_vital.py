@@ -18,6 +18,7 @@ from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.line_servers import LineServer
 from gpubench_server.live_run import LiveRun
 from gpubench_server.logs import Log
+from gpubench_server.retention_watch import RetentionWatch
 from gpubench_server.storage_watch import StorageWatch
 
 from tests.running import PATIENCE_SECONDS, RunningServer, quick, within
@@ -30,10 +31,11 @@ FAILING: dict[str, tuple[type, str]] = {
     "device queue": (DeviceQueue, "_take"),
     "probe": (DeviceRegistry, "_probe_if_older_than"),
     "storage watch": (StorageWatch, "look"),
-    "benchmark port": (LineServer, "service_actions"),
+    "retention": (RetentionWatch, "look"),
+    "tcp://": (LineServer, "service_actions"),
     "HTTP port": (uvicorn.Server, "on_tick"),
 }
-"""A function that each thread calls, by the thread's name; that of the benchmark port is its URL."""
+"""A function that each thread calls, by the thread's name or its beginning."""
 
 
 @pytest.mark.parametrize("name", FAILING)
@@ -41,18 +43,17 @@ def test_the_end_of_a_thread_ends_the_server(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("gpubench_server.storage_watch._PERIOD_SECONDS", 0.1)
+    monkeypatch.setattr("gpubench_server.retention_watch._PERIOD_SECONDS", 0.1)
     cls, function = FAILING[name]
     usual: Callable[..., Any] = getattr(cls, function)
     armed = threading.Event()
-    thread = name
 
     def fail_once_armed(*args: Any) -> Any:
-        if armed.is_set() and threading.current_thread().name == thread:
+        if armed.is_set() and threading.current_thread().name.startswith(name):
             raise MemoryError("a fault made by the test")
         return usual(*args)
 
     with EmbeddedServer(tmp_path) as server:
-        thread = server.server.urls[0] if name == "benchmark port" else name
         monkeypatch.setattr(cls, function, fail_once_armed)
         armed.set()
         with server.connect() as client:
@@ -62,8 +63,9 @@ def test_the_end_of_a_thread_ends_the_server(
             assert server.ended()
             assert client.ended()
     assert server.failure is not None
-    assert f"the thread '{thread}', which serves every client, failed: MemoryError" in str(server.failure)
-    assert [r for r in caplog.records if r.levelname == "CRITICAL" and r.exc_info and thread in r.message]
+    said = rf"the thread '{name}[^']*', which serves every client, failed: MemoryError"
+    assert re.search(said, str(server.failure))
+    assert [r for r in caplog.records if r.levelname == "CRITICAL" and r.exc_info and name in r.message]
 
 
 def test_the_process_ends_with_an_exit_code_and_a_line(tmp_path: Path) -> None:

@@ -34,12 +34,32 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="without a server: do not keep the runs in --data-dir",
     )
+    add_data_dir(parser)
+    add_retention(parser)
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
         type=file_name,
         help="without a server: where runs are kept (default: $GPUBENCH_DATA_DIR, else in the user's data "
         "directory)",
+    )
+
+
+def add_retention(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep-runs",
+        metavar="COUNT",
+        type=_stored_runs,
+        help="of the runs in --data-dir, remove all but the newest COUNT (1 to 10000000; default: 100000)",
+    )
+    parser.add_argument(
+        "--keep-time",
+        metavar="TIME",
+        type=stored_time,
+        help="of the runs in --data-dir, remove those that ended longer ago, such as 365d (default: 3650d)",
     )
 
 
@@ -116,6 +136,7 @@ def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[
 
 
 wait_time = _duration(365 * 86_400.0)
+stored_time = _duration(36_500 * 86_400.0)
 time_limit = _duration(MAX_TIME_LIMIT_SECONDS)
 deadline = _duration(MAX_DEADLINE_SECONDS)
 
@@ -137,21 +158,29 @@ def footprint(text: str) -> int:
     return size
 
 
-def count(text: str) -> int:
-    """A type for a number of runs."""
-    digits = text.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and 1 <= int(digits) <= MAX_REPEAT):
-        raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is not a valid count; allowed: 1 to {MAX_REPEAT}; write 5"
-        )
-    return int(digits)
+def count_up_to(most: int) -> Callable[[str], int]:
+    """A type for a number of 1 or more."""
+
+    def parse(text: str) -> int:
+        digits = text.strip()
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and 1 <= int(digits) <= most):
+            raise argparse.ArgumentTypeError(
+                f"{text[:40]!r} is not a valid count; allowed: 1 to {most}; write 5"
+            )
+        return int(digits)
+
+    return parse
 
 
-def _run_id(text: str) -> str:
-    stripped = text.strip()
+count = count_up_to(MAX_REPEAT)
+_stored_runs = count_up_to(10_000_000)
+
+
+def _run_id(word: str) -> str:
+    stripped = text_of(word).strip()
     if not 1 <= len(stripped) <= MAX_RUN_ID:
         raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is not the id of a run; allowed: 1 to {MAX_RUN_ID} characters"
+            f"{word[:40]!r} is not the id of a run; allowed: 1 to {MAX_RUN_ID} characters"
         )
     return stripped
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.units import format_seconds
@@ -11,12 +12,25 @@ from gpubench_client.backend import Backend
 from gpubench_client.cli.output import Output
 from gpubench_client.client import Client
 
+if TYPE_CHECKING:
+    from gpubench_client.local_runs import LocalRuns
+
 VARIABLE = "GPUBENCH_SERVER"
 
 
 def is_local(args: argparse.Namespace) -> bool:
     """Whether this machine measures, and no server."""
     return not (args.server or os.environ.get(VARIABLE))
+
+
+def local_runs(args: argparse.Namespace) -> LocalRuns:
+    """The runs of ``--data-dir``, of which as many are kept as ``--keep-runs`` and ``--keep-time`` say."""
+    from gpubench.results.retention import Retention
+    from gpubench_client.local_runs import LocalRuns, local_directory
+
+    stated = {"runs": args.keep_runs, "seconds": args.keep_time}
+    retention = Retention(**{name: value for name, value in stated.items() if value is not None})
+    return LocalRuns(local_directory(args.data_dir), retention)
 
 
 def open_backend(args: argparse.Namespace, output: Output) -> Backend:

@@ -23,14 +23,14 @@ from gpubench.results.machine import DeviceInfo
 from gpubench.text import encodable
 from gpubench.units import format_seconds
 from gpubench_client.checking import Checker, CheckRequest, is_undecided
-from gpubench_client.cli.backend import is_local, open_backend
+from gpubench_client.cli.backend import is_local, local_runs, open_backend
 from gpubench_client.cli.check_rules import rules_of
 from gpubench_client.cli.files import read_documents
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.progress import progress_display
 from gpubench_client.cli.request import RunRequest, run_request
 from gpubench_client.cli.run_signals import Ended, RunSignals
-from gpubench_client.local_runs import LocalRuns, age_seconds, local_directory
+from gpubench_client.local_runs import age_seconds
 
 LOOK_SECONDS = 1.0
 """Of one look at a device that is waited for; NVML's readings cover as much."""
@@ -74,7 +74,7 @@ class _Check:
             self._planned = plan(self._request.benchmarks)
         except InvalidParameters as error:
             raise self._request.explain(error) from None
-        self._runs = LocalRuns(local_directory(args.data_dir))
+        self._runs = local_runs(args)
 
     def answer(self) -> CheckReport:
         if self._args.max_age is not None:

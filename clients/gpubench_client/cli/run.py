@@ -137,11 +137,10 @@ def _measure(
     """However the run ends, write and show what it finished; then raise the error, or ``Ended``."""
     from gpubench.errors import GpubenchError
     from gpubench.executor.supervisor import StopRequest
-    from gpubench_client.cli.backend import is_local, open_backend
+    from gpubench_client.cli.backend import is_local, local_runs, open_backend
     from gpubench_client.cli.delivery import deliver, document_out
     from gpubench_client.cli.progress import progress_display
     from gpubench_client.cli.run_signals import Ended, RunSignals
-    from gpubench_client.local_runs import LocalRuns, local_directory
 
     out = document_out(out_name, output, [args.suite_file] if args.suite_file is not None else [])
     stop = StopRequest()
@@ -166,7 +165,7 @@ def _measure(
                 error, document = request.explain(raised), raised.document
         if document is not None:
             if is_local(args) and not args.no_store:
-                LocalRuns(local_directory(args.data_dir)).keep(document, output.note)
+                local_runs(args).keep(document, output.note)
             try:
                 deliver(document, out, output, references=args.references)
             except GpubenchError as raised:

@@ -12,10 +12,11 @@ import msgspec
 
 from gpubench.benchmarks.registry import STREAM
 from gpubench.comparison.curves import told_apart
-from gpubench.comparison.verdicts import meant, why_unusable
+from gpubench.comparison.verdicts import why_unusable
 from gpubench.flags import Flag, flags_with
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Measurement, RunDocument
+from gpubench.results.figures import meant
 from gpubench.results.machine import DeviceInfo
 
 TOGETHER_KEY = "gpubench-check-together-"

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpubench.comparison.curves import Axis, Curve, placed, value_of
-from gpubench.comparison.verdicts import figure_of
 from gpubench.report.curves import axis_name
 from gpubench.report.figures.model import Row, drawable, first_groups, thinned
 from gpubench.report.figures.styles import BY_BANDWIDTH, Style, style_of
 from gpubench.report.subject import Entry, Subject, shortened
 from gpubench.report.text_table import clean
 from gpubench.results.document import Finding, Measurement
+from gpubench.results.figures import figure_of
 from gpubench.units import GB
 
 MAX_SERIES = 12

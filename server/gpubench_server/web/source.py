@@ -217,7 +217,7 @@ def progress_text(progress: Progress) -> str:
     words = ", ".join(filter(None, (progress.benchmark, progress.phase.replace("_", " "))))
     if progress.bandwidth_bytes_per_second is not None:
         words += f": {format_bandwidth(progress.bandwidth_bytes_per_second)}"
-        if progress.interval_ratio is not None:
+        if progress.interval_ratio is not None and progress.interval_ratio < 1:  # else it says nothing
             words += f" ± {format_percent(progress.interval_ratio)}"
         if progress.samples:
             words += f" after {progress.samples} samples"

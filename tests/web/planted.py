@@ -24,15 +24,13 @@ SLOW, GOOD, ODD, LONG, DAMAGED = "slow", "good", "a&b?<i>c%2F", "long", "damaged
 
 def planted_run(run_id: str, gb_per_second: float, name: str, **fields: object) -> RunDocument:
     at = "2026-01-02T03:04:05.000Z"
+    usual: dict[str, object] = {"created_at": at, "started_at": at, "finished_at": at}
     return document(
         measurement(gb_per_second),
         measurement(gb_per_second * 1.02, "copy"),
         device=msgspec.structs.replace(rtx_5090(), name=name),
         run_id=run_id,
-        created_at=at,
-        started_at=at,
-        finished_at=at,
-        **fields,
+        **{**usual, **fields},
     )
 
 

@@ -40,6 +40,8 @@ ANSWERS = [
     ("/runs/{run_id}", f"/runs/{quote(ODD, safe='')}", 200),
     ("/runs/{run_id}", "/runs/none", 404),
     ("/runs/{run_id}", f"/runs/{DAMAGED}", 500),
+    ("/history", "/history", 200),
+    ("/history", "/history?device=cuda:0", 200),
     ("/verdicts", "/verdicts", 200),
     ("/compare", f"/compare?run={SLOW}&run={GOOD}", 200),
     ("/compare", "/compare", 400),

@@ -12,9 +12,11 @@ from urllib.parse import quote, urljoin, urlsplit
 import pytest
 
 from gpubench.results.kept import read_kept
-from tests.running import PATIENCE_SECONDS, long
+from gpubench.results.store import Store
+from tests.documents import rtx_5090
+from tests.running import PATIENCE_SECONDS, RunningServer, long
 from tests.web.conftest import Filled
-from tests.web.planted import DAMAGED, GOOD, HOSTILE, ODD, SLOW, plant, with_gpu
+from tests.web.planted import DAMAGED, GOOD, HOSTILE, ODD, SLOW, plant, planted_run, with_gpu
 
 
 class Page(HTMLParser):
@@ -172,6 +174,19 @@ def test_a_run_is_watched_without_a_script_and_no_report_disturbs_it(filled: Fil
         assert (status, headers["retry-after"]) == (503, "10")
         assert "would disturb it" in Page(text).words
         assert "has not finished" in page_of(filled, f"/compare?run={running}", 400).words
+
+
+def test_the_history_says_when_a_figure_shifted(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        for number in range(60):
+            rate = (1600 if number < 30 else 1500) + number % 5  # GB/s
+            at = f"2026-01-02T03:{number:02}:00.000Z"
+            run = planted_run(f"run-{number}", rate, rtx_5090().name, created_at=at, finished_at=at)
+            store.accept(run, "", "cuda:0", ["triad", "copy"])
+            store.finish(run)
+    with RunningServer(tmp_path) as server:
+        words = " ".join(Page(fetch(server.http, "/runs")[2]).words.split())
+    assert re.search(r"cuda:0 triad: fell by 6\.\d %.*, slower, at 2026-01-02 03:30:00 \(run run-30;", words)
 
 
 def test_a_device_is_shown_against_theory_and_generations(tmp_path: Path) -> None:

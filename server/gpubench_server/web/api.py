@@ -14,7 +14,7 @@ from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.report.sides import sides_json
 from gpubench_server.web.openapi import description
 from gpubench_server.web.pages import compare_stored
-from gpubench_server.web.queries import chosen, run_query
+from gpubench_server.web.queries import chosen, device_query, run_query
 from gpubench_server.web.source import Source
 from gpubench_server.web.views import ErrorView
 
@@ -36,6 +36,7 @@ class Api:
             "/devices": lambda request: json_response(self._source.devices()),
             "/runs": lambda request: json_response(self._source.runs(*run_query(request))),
             "/runs/{run_id}": self._document,
+            "/history": lambda request: json_response(self._source.trends(device_query(request))),
             "/verdicts": lambda request: json_response(self._source.verdicts()),
             "/compare": self._compare,
         }

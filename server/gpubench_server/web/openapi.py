@@ -9,6 +9,7 @@ import msgspec
 
 import gpubench
 from gpubench.comparison.acceptance import CheckReport
+from gpubench.comparison.history import Trend
 from gpubench.results.document import RunDocument
 from gpubench_server.web.queries import DEFAULT_RUNS, MAX_COMPARED
 from gpubench_server.web.source import MAX_RUNS
@@ -19,13 +20,19 @@ Schema = dict[str, Any]
 _ROOT = "/api/v1"
 
 _RUN_ID: Schema = {"name": "run_id", "in": "path", "required": True, "schema": {"type": "string"}}
+_DEVICE: Schema = {
+    "name": "device",
+    "in": "query",
+    "description": "the id of a device",
+    "schema": {"type": "string"},
+}
 _RUN_QUERY: list[Schema] = [
     {
         "name": "limit",
         "in": "query",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_RUNS, "default": DEFAULT_RUNS},
     },
-    {"name": "device", "in": "query", "description": "the id of a device", "schema": {"type": "string"}},
+    _DEVICE,
 ]
 _COMPARE_QUERY: list[Schema] = [
     {
@@ -48,9 +55,9 @@ _ANYTHING: Schema = {"type": "object"}
 
 def description() -> Schema:
     """The whole document."""
-    types = (StatusView, DeviceView, RunView, CheckReport, RunDocument, ErrorView)
+    types = (StatusView, DeviceView, RunView, CheckReport, RunDocument, Trend, ErrorView)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    status, device, run, report, document, error = schemas
+    status, device, run, report, document, trend, error = schemas
     for each in components.values():
         if "description" in each:  # a docstring, indented as in the source
             each["description"] = cleandoc(each["description"])
@@ -83,6 +90,7 @@ def description() -> Schema:
             f"{_ROOT}/devices": get("Devices, with theory and their last figure", _list(device)),
             f"{_ROOT}/runs": get("The newest runs, newest first", _list(run), _RUN_QUERY, 400),
             f"{_ROOT}/runs/{{run_id}}": get("A run document", document, [_RUN_ID], 404, 409, 500),
+            f"{_ROOT}/history": get("Figures over time, and their shifts", _list(trend), [_DEVICE]),
             f"{_ROOT}/verdicts": get("Whether each device is all right, by its newest run", report),
             f"{_ROOT}/compare": get(
                 "Finished runs against the first of them", _ANYTHING, _COMPARE_QUERY, 400, 404, 500

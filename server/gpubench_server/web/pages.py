@@ -17,6 +17,7 @@ from gpubench.errors import LimitExceeded
 from gpubench.report import device_tables, tables
 from gpubench.report.flag_notes import flag_notes
 from gpubench.report.headline import run_lines
+from gpubench.report.history import shift_lines, trend_table
 from gpubench.report.sides import differences_table, means_table, results_table, shares_table, sides_table
 from gpubench.report.subject import Subject
 from gpubench.results.kept import read_kept
@@ -63,7 +64,16 @@ class Pages:
     def _runs(self, request: Request) -> Response:
         limit, device = run_query(request)
         devices = [view.device for view in self._source.devices()]
-        return render("runs.html", runs=self._source.runs(limit, device), device=device, devices=devices)
+        # Of the memory as a whole: the points of curves would be hundreds of rows.
+        trends = [trend for trend in self._source.trends(device) if not trend.series.axes]
+        return render(
+            "runs.html",
+            runs=self._source.runs(limit, device),
+            device=device,
+            devices=devices,
+            trends=trend_table(trends),
+            shifts=shift_lines(trends),
+        )
 
     def _run(self, request: Request) -> Response:
         run_id = request.path_params["run_id"]

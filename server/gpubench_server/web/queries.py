@@ -20,7 +20,11 @@ def run_query(request: Request) -> tuple[int, str | None]:
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
     if not 1 <= limit <= MAX_RUNS:
         raise InvalidParameters(f"limit must be a whole number from 1 to {MAX_RUNS}, not {text[:40]!r}")
-    return limit, request.query_params.get("device") or None
+    return limit, device_query(request)
+
+
+def device_query(request: Request) -> str | None:
+    return request.query_params.get("device") or None
 
 
 def chosen(request: Request) -> tuple[list[str], bool]:

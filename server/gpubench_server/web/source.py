@@ -10,6 +10,7 @@ import gpubench
 from gpubench.catalog.theory import theory_for_device
 from gpubench.comparison import compare
 from gpubench.comparison.acceptance import CheckReport, judge
+from gpubench.comparison.history import Trend, trend_of
 from gpubench.comparison.references import technology_references
 from gpubench.devices.profile import profile_of
 from gpubench.errors import DocumentError, InvalidParameters
@@ -19,6 +20,7 @@ from gpubench.report.device_tables import device_name
 from gpubench.report.headline import run_lines
 from gpubench.report.text_table import clean, label
 from gpubench.results.document import RunDocument, decode_document
+from gpubench.results.history import HistoryQuery
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.progress import Progress
 from gpubench.results.run_state import RunState
@@ -42,6 +44,7 @@ from gpubench_server.web.views import (
 MAX_RUNS = 200
 """On one page; each is read from the store once, and its summary kept."""
 
+_TREND_FIGURES = 2000
 _MAX_SUMMARIES = 1000
 _SEARCHED_RUNS = 50
 """Among how many of a device's newest runs one is looked for that finished."""
@@ -93,6 +96,11 @@ class Source:
     def runs(self, limit: int, device: str | None = None) -> list[RunView]:
         """The newest runs, newest first."""
         return [self._run_view(state) for state in self._scheduler.latest(limit, device)]
+
+    def trends(self, device: str | None = None) -> list[Trend]:
+        """The newest figures by series, and when they shifted; ``device`` is an id, an alias or a name."""
+        found = self._store.history(HistoryQuery(device, limit=_TREND_FIGURES))
+        return [trend_of(series) for series in found.series]
 
     def devices(self) -> list[DeviceView]:
         return [self._device(info) for info in self._registry.known.devices]

@@ -6,6 +6,7 @@ import http.client
 import re
 from contextlib import closing
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -187,6 +188,17 @@ def test_the_history_says_when_a_figure_shifted(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         words = " ".join(Page(fetch(server.http, "/runs")[2]).words.split())
     assert re.search(r"cuda:0 triad: fell by 6\.\d %.*, slower, at 2026-01-02 03:30:00 \(run run-30;", words)
+
+
+def test_no_template_begins_or_ends_a_text_with_a_space() -> None:
+    """It would be lost: each text is made one clean line before it is written."""
+    templates = files("gpubench_server.web") / "templates"
+    for template in templates.iterdir():
+        for expression in re.findall(r"\{\{(.*?)\}\}", template.read_text(encoding="utf-8")):
+            assert not re.match(r"""\s*["']\s|\s*["'][^"']*\s["']\s+if\b""", expression), (
+                template.name,
+                expression,
+            )
 
 
 def test_a_device_is_shown_against_theory_and_generations(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@
     |   +-- InvalidDocument           it is damaged, or is something else
     |   +-- UnsupportedDocument       a newer program wrote it
     +-- Unreachable                   no server answers (client side only)
+    |   +-- NotTrusted                one does, but its certificate does not show that it is the right one
     +-- CheckFailed                   what was measured is not as was asked for
     +-- MissingDependency             an extra is not installed
     +-- CatalogError                  unknown board or technology
@@ -217,6 +218,10 @@ class UnsupportedDocument(DocumentError):
 
 class Unreachable(GpubenchError):
     kind, retryable = "unreachable", True
+
+
+class NotTrusted(Unreachable):
+    kind, retryable = "not_trusted", False
 
 
 class CheckFailed(GpubenchError):

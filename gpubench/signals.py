@@ -28,8 +28,8 @@ class Reaction(Enum):
     STOP = "stops until SIGCONT; its worker measures on until its messages fill the connection"
     DRAIN = "drains: no new runs, current ones end; a second one cancels them"
     DRAIN_WITHOUT_TERMINAL = (
-        "drains, if it was started on a terminal, which is gone now; else it is logged and nothing changes: "
-        "there is nothing to reload"
+        "drains, if it was started on a terminal, which is gone now; else it reads its certificate and its "
+        "tokens again"
     )
     WATCHDOG = "ends at once: its watchdog, after 300 s in which a driver's call let no Python code run"
 

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import termios
@@ -80,13 +81,15 @@ def state(pid: int) -> str:
 class Lines:
     """A client that sends what it is told, right or wrong, and reads line by line."""
 
-    def __init__(self, address: tuple[str, int] | Path) -> None:
+    def __init__(self, address: tuple[str, int] | Path, tls: ssl.SSLContext | None = None) -> None:
         if isinstance(address, Path):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(PATIENCE_SECONDS)
             self.socket.connect(str(address))
         else:
             self.socket = socket.create_connection(address, PATIENCE_SECONDS)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.reader = self.socket.makefile("rb")
         self.notifications: list[dict[str, Any]] = []
 
@@ -208,6 +211,7 @@ class RunningServer:
         self.urls = [word.strip(",") for word in words if "://" in word]
         """What it listens on, the HTTP port last."""
         self.tcp = next((_address(url) for url in self.urls if url.startswith("tcp://")), ("", 0))
+        self.tls = next((_address(url) for url in self.urls if url.startswith("tls://")), ("", 0))
         self.http = _address(self.urls[-1])
 
     def __enter__(self) -> RunningServer:

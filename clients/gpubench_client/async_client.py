@@ -13,6 +13,7 @@ from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.results.history import History
 from gpubench.results.progress import Progress
+from gpubench_client.access import Access
 from gpubench_client.async_driver import AsyncDriver
 from gpubench_client.backend import (
     BenchmarkNames,
@@ -48,6 +49,10 @@ class AsyncClient:
         answer_timeout_seconds: float = 60.0,
         patience_seconds: float = 30.0,
         on_retry: Callable[[GpubenchError, float], None] = lambda error, seconds: None,
+        token: str | None = None,
+        ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
     ) -> None:
         self._new_protocol = partial(
             ClientProtocol,
@@ -56,6 +61,7 @@ class AsyncClient:
             answer_timeout_seconds=answer_timeout_seconds,
             patience_seconds=patience_seconds,
             on_retry=on_retry,
+            access=Access(token, ca_file, cert_file, key_file),
         )
         # The first is made here, because what is wrong with the options must be said here.
         self._idle = [_Connection(AsyncDriver(), self._new_protocol())]

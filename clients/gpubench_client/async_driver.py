@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 
 from gpubench_client import sockets
 from gpubench_client.steps import Close, Connect, Outcome, Question, Receive, Send, Sleep, Step, Steps, T
+from gpubench_client.tls import context_for, failure, server_name
 from gpubench_client.urls import ServerAddress, SocketPath
 
 _RECEIVE_BYTES = 1 << 18
@@ -19,6 +21,7 @@ class AsyncDriver:
     def __init__(self) -> None:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._connect_step: Connect | None = None
 
     async def run(self, steps: Steps[T]) -> T:
         """Perform all steps of a generator, and return what it returns."""
@@ -36,6 +39,14 @@ class AsyncDriver:
             return result
 
     async def _perform(self, step: Step) -> Outcome:
+        try:
+            return await self._do(step)
+        except ssl.SSLError as error:
+            if self._connect_step is None:
+                raise
+            raise failure(error, self._connect_step) from None
+
+    async def _do(self, step: Step) -> Outcome:
         match step:
             case Receive():
                 return await self._receive(step.timeout_seconds)
@@ -58,10 +69,14 @@ class AsyncDriver:
 
     async def _connect(self, step: Connect) -> None:
         await self._close()
+        self._connect_step = step
+        context = context_for(step.tls) if step.tls else None
         try:
             async with asyncio.timeout(step.timeout_seconds):
-                self._reader, self._writer = await _open(step.address)
+                self._reader, self._writer = await _open(step.address, context)
         except ConnectionError as error:  # asyncio says "Connect call failed" for each of them
+            if error.errno is None:  # the end of the stream within the handshake
+                raise ssl.SSLEOFError from None
             raise type(error)(error.errno, os.strerror(error.errno or 0)) from None
 
     async def _receive(self, timeout_seconds: float) -> Outcome:
@@ -96,7 +111,15 @@ class AsyncDriver:
             await writer.wait_closed()
 
 
-async def _open(address: ServerAddress) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open(
+    address: ServerAddress, context: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if isinstance(address, SocketPath):
         return await asyncio.open_unix_connection(address.path, limit=_RECEIVE_BYTES)
-    return await asyncio.open_connection(address.host, address.port, limit=_RECEIVE_BYTES)
+    return await asyncio.open_connection(
+        address.host,
+        address.port,
+        limit=_RECEIVE_BYTES,
+        ssl=context,
+        server_hostname=server_name(address) if context else None,
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 
 from gpubench_client import sockets
 from gpubench_client.steps import Close, Connect, Outcome, Question, Receive, Send, Sleep, Step, Steps, T
+from gpubench_client.tls import context_for, failure, server_name
 
 _RECEIVE_BYTES = 1 << 18
 
@@ -16,6 +18,7 @@ class BlockingDriver:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
+        self._connect_step: Connect | None = None
 
     def run(self, steps: Steps[T]) -> T:
         """Perform all steps of a generator, and return what it returns."""
@@ -33,6 +36,14 @@ class BlockingDriver:
             return result
 
     def _perform(self, step: Step) -> Outcome:
+        try:
+            return self._do(step)
+        except ssl.SSLError as error:
+            if self._connect_step is None:
+                raise
+            raise failure(error, self._connect_step) from None
+
+    def _do(self, step: Step) -> Outcome:
         match step:
             case Receive():
                 return self._receive(step.timeout_seconds)
@@ -44,13 +55,20 @@ class BlockingDriver:
                 time.sleep(step.seconds)
                 return Outcome(step.seconds)
             case Connect():
-                self._close()
-                self._socket = sockets.connected(step.address, step.timeout_seconds)
+                self._connect(step)
             case Question():
                 return sockets.ask(step)
             case Close():
                 self._close()
         return Outcome()
+
+    def _connect(self, step: Connect) -> None:
+        self._close()
+        self._connect_step = step
+        context = context_for(step.tls) if step.tls else None
+        self._socket = sockets.connected(step.address, step.timeout_seconds)
+        if context is not None:  # the handshake may take as long again
+            self._socket = context.wrap_socket(self._socket, server_hostname=server_name(step.address))
 
     def _receive(self, timeout_seconds: float) -> Outcome:
         connection = self._connection()
@@ -60,7 +78,7 @@ class BlockingDriver:
             data: bytes | None = connection.recv(_RECEIVE_BYTES)
         except TimeoutError:
             data = self._received_already(connection)  # while this process was stopped
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             data = None
         return Outcome(time.monotonic() - started_at, data)
 
@@ -69,7 +87,7 @@ class BlockingDriver:
         connection.settimeout(0.0)
         try:
             return connection.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return None
 
     def _close(self) -> None:

@@ -12,6 +12,7 @@ from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.results.history import History
 from gpubench.results.progress import Progress
+from gpubench_client.access import Access
 from gpubench_client.backend import (
     BenchmarkNames,
     RunCallbacks,
@@ -27,8 +28,10 @@ from gpubench_client.urls import parse_url
 
 
 class Client:
-    """A server at ``tcp://host[:port]`` or ``unix:///path``; connects for the first request, and again after
-    a break. ``udp://`` and ``unixgram://`` answer only ``ping`` and ``status``.
+    """A server at ``tcp://host[:port]``, ``tls://host[:port]`` or ``unix:///path``.
+
+    Connects for the first request, and again after a break. ``udp://`` and ``unixgram://`` answer only
+    ``ping`` and ``status``.
 
     Use it from one thread. Every method raises ``gpubench.errors.GpubenchError``: what the server
     answered, or ``Unreachable``. A request to a busy server is repeated for ``patience_seconds`` in
@@ -36,6 +39,10 @@ class Client:
     if the connection breaks while ``result``, or ``run`` with ``detach`` and a ``key``, waits: the run goes
     on, and the client joins it again. A run's progress comes every half second, so
     ``answer_timeout_seconds`` is also how long a run may be silent.
+
+    ``token`` is sent over TLS and on this machine only. With tls:// the server's certificate must be for the
+    host in the URL and from an authority in ``ca_file`` (default: the system's); ``cert_file`` and
+    ``key_file`` are a certificate of the client's own. All files are PEM. Raises ``NotTrusted``.
     """
 
     def __init__(
@@ -46,6 +53,10 @@ class Client:
         answer_timeout_seconds: float = 60.0,
         patience_seconds: float = 30.0,
         on_retry: Callable[[GpubenchError, float], None] = lambda error, seconds: None,
+        token: str | None = None,
+        ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
     ) -> None:
         self._driver = BlockingDriver()
         self._protocol = ClientProtocol(
@@ -54,6 +65,7 @@ class Client:
             answer_timeout_seconds=answer_timeout_seconds,
             patience_seconds=patience_seconds,
             on_retry=on_retry,
+            access=Access(token, ca_file, cert_file, key_file),
         )
 
     def __enter__(self) -> Self:

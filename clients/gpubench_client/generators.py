@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 import gpubench
 from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import GpubenchError, ProtocolError, QueueFull, TooManyConnections, Unreachable
@@ -17,6 +19,7 @@ from gpubench.protocol.messages import Accepted, RunIdParams, RunParams
 from gpubench.protocol.session import Failure, Result
 from gpubench.results.history import History
 from gpubench.validation import Range, check_range
+from gpubench_client.access import NO_ACCESS, Access
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.backoff import Backoff
 from gpubench_client.datagrams import ask_by_datagram
@@ -33,7 +36,7 @@ BUSY = (QueueFull, TooManyConnections)
 _TIMEOUT = Range(0.001, 86_400, "s")
 _PATIENCE = Range(0, 86_400, "s")
 
-_HELLO = messages.HelloParams(client=f"gpubench/{gpubench.__version__}")
+_PROGRAM = f"gpubench/{gpubench.__version__}"
 
 
 class ClientProtocol:
@@ -43,7 +46,7 @@ class ClientProtocol:
     that a busy server refused is repeated, and so is a ``repeatable`` one whose answer was lost, for
     ``patience_seconds`` in all; for a run, patience begins anew each time that it went on. Raises
     ``GpubenchError``: what the server answered, or ``Unreachable``. Its constructor raises
-    ``InvalidParameters`` for a time that is out of its range.
+    ``InvalidParameters`` for a time that is out of its range, or an ``access`` that the address cannot take.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class ClientProtocol:
         answer_timeout_seconds: float,
         patience_seconds: float,
         on_retry: Callable[[GpubenchError, float], None],
+        access: Access = NO_ACCESS,
     ) -> None:
         for name, value, allowed in (
             ("connect_timeout_seconds", connect_timeout_seconds, _TIMEOUT),
@@ -62,6 +66,8 @@ class ClientProtocol:
         ):
             check_range(name, value, allowed)
         self._address = address
+        self._tls = access.tls_for(address)
+        self._hello = messages.HelloParams(client=_PROGRAM, token=access.token_for(address) or msgspec.UNSET)
         self._connect_timeout_seconds = connect_timeout_seconds
         self._answer_timeout_seconds = answer_timeout_seconds
         self._patience_seconds = patience_seconds
@@ -73,7 +79,7 @@ class ClientProtocol:
         yield Close()
 
     def hello(self) -> Steps[messages.Hello]:
-        return self._ask(Request("hello", _HELLO))
+        return self._ask(Request("hello", self._hello))
 
     def ping(self) -> Steps[messages.Pong]:
         return self._ask(Request("ping"))
@@ -121,7 +127,7 @@ class ClientProtocol:
             try:
                 answer = yield from self._ask_once(request)
             except Unreachable as error:
-                if not request.sent or not request.repeatable:
+                if not request.sent or not request.repeatable or not error.retryable:
                     raise
                 passing = error
             else:
@@ -162,7 +168,7 @@ class ClientProtocol:
         if self._exchange is not None and (yield from self._exchange.is_usable()):
             return self._exchange, None
         try:
-            yield Connect(self._address, self._connect_timeout_seconds)
+            yield Connect(self._address, self._connect_timeout_seconds, self._tls)
         except (OSError, UnicodeError) as error:  # the latter for a text that is not a host name at all
             reason = getattr(error, "strerror", None) or str(error) or "timed out"
             raise Unreachable(
@@ -170,7 +176,7 @@ class ClientProtocol:
                 "address, or leave the server out to measure on this machine"
             ) from None
         self._exchange = Exchange(self._address, self._answer_timeout_seconds)
-        answer = yield from self._exchange.ask(Request("hello", _HELLO))
+        answer = yield from self._exchange.ask(Request("hello", self._hello))
         if isinstance(answer, Failure):
             return self._exchange, answer
         if isinstance(answer, Result) and answer.value.protocol != messages.PROTOCOL:

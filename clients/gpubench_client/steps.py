@@ -14,12 +14,25 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from gpubench_client.urls import ServerAddress
 
 
+@dataclass(frozen=True)
+class Tls:
+    """PEM files for TLS. Without ``ca_file`` the system's authorities are trusted."""
+
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
 @dataclass(slots=True)  # not frozen, which would double what a step costs
 class Connect:
-    """Open a connection, in place of any that is open. Fails with ``OSError`` or ``UnicodeError``."""
+    """Open a connection, in place of any that is open, with TLS on it if ``tls`` is given.
+
+    Fails with ``OSError`` or ``UnicodeError``, and where TLS is to blame with a ``GpubenchError``.
+    """
 
     address: ServerAddress
     timeout_seconds: float
+    tls: Tls | None = None
 
 
 @dataclass(slots=True)

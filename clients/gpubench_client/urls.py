@@ -1,7 +1,9 @@
-"""The address of a server: ``tcp://``, ``unix://``, and for a ping or the status ``udp://`` and ``unixgram://``."""
+"""The address of a server: ``tcp://``, ``tls://`` or ``unix://``, and for a ping or the status ``udp://`` and
+``unixgram://``."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
@@ -11,10 +13,10 @@ from gpubench.errors import InvalidParameters
 from gpubench.protocol.messages import DEFAULT_PORT, MAX_SOCKET_PATH_BYTES
 from gpubench.text import not_text
 
-InternetScheme = Literal["tcp", "udp"]
+InternetScheme = Literal["tcp", "tls", "udp"]
 UnixScheme = Literal["unix", "unixgram"]
 
-ALLOWED = "tcp://HOST, tcp://HOST:PORT, tcp://[IPv6]:PORT or unix:///PATH"
+ALLOWED = "tcp://HOST, tcp://HOST:PORT, tcp://[IPv6]:PORT, the same with tls://, or unix:///PATH"
 
 _INTERNET = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
@@ -36,6 +38,16 @@ class Address:
         return f"{self.scheme}://{host}:{self.port}"
 
     @property
+    def confidential(self) -> bool:
+        """Whether nobody else can read what is sent: it is encrypted, or does not leave this machine."""
+        if self.scheme == "tls" or self.host.lower() == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+        except ValueError:
+            return False
+
+    @property
     def datagrams(self) -> bool:
         """Whether each request is a datagram of its own, instead of a line on a connection."""
         return self.scheme == "udp"
@@ -47,6 +59,7 @@ class SocketPath:
 
     path: str
     scheme: UnixScheme = "unix"
+    confidential = True
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.path}"

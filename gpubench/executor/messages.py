@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.requests import PlannedBenchmark, StatedMemory
 from gpubench.results.document import ErrorInfo, Finding, Measurement, Tuning
 from gpubench.results.machine import Clocks, DeviceInfo, Environment, RuntimeStatus, Telemetry, Theory
@@ -29,8 +30,9 @@ class Run(_Message, frozen=True):
     """Run these benchmarks on this device, from the ``first`` on. The last event is ``Finished``.
 
     With ``retry_builds``, a program that does not compile ends the run with ``BuildFailed``: the owner tries
-    again over an empty cache of compiled kernels.
-    A new worker loads no OpenCL driver but the device's, which has this ``library``.
+    again over an empty cache of compiled kernels. A new worker loads no OpenCL driver but the device's, which
+    has this ``library``. ``max_memory_share_ratio`` is how much of the free memory whoever asked for the run
+    may use.
     """
 
     device: str
@@ -39,6 +41,7 @@ class Run(_Message, frozen=True):
     first: int = 0
     retry_builds: bool = False
     library: str | None = None
+    max_memory_share_ratio: float = MAX_MEMORY_SHARE_RATIO
 
 
 class Cancel(_Message, frozen=True):

@@ -10,6 +10,7 @@ from gpubench.benchmarks.plan import for_device
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.devices import cache_folder, host
 from gpubench.devices.base import Device
+from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import (
     BenchmarkFailed,
     BuildFailed,
@@ -82,13 +83,16 @@ class RunExecutor:
         """
         self._retry_builds = run.retry_builds
         benchmarks = [for_device(each, self._device.info) for each in run.benchmarks]
+        # Every footprint, asked for or by default, is a part of this.
+        own_ratio = run.max_memory_share_ratio / MAX_MEMORY_SHARE_RATIO
+        self._context.free_bytes = int(self._context.free_bytes * own_ratio)
         explanations = {each.name: BENCHMARKS[each.name].explanation for each in benchmarks}
         self._reporter.send(
             Started(self._device.info, self._environment(), self._context.theory, explanations)
         )
         cancelled = False
         try:
-            self._refuse_too_large(benchmarks)
+            self._refuse_too_large(benchmarks, own_ratio)
             self._context.before = self._wait_for_idle(run)
             for index, planned in enumerate(benchmarks[run.first :], run.first):
                 self._reporter.raise_if_cancelled()
@@ -161,7 +165,7 @@ class RunExecutor:
             host=host.describe_host(),
         )
 
-    def _refuse_too_large(self, planned: Sequence[PlannedBenchmark]) -> None:
+    def _refuse_too_large(self, planned: Sequence[PlannedBenchmark], own_ratio: float) -> None:
         """Checked before anything is measured, so that no work is lost."""
         free = self._context.free_bytes
         share = self._context.profile.max_memory_share_ratio
@@ -171,5 +175,6 @@ class RunExecutor:
             if footprint is not None and footprint > allowed:
                 raise OutOfDeviceMemory(
                     f"{each.name}: a footprint of {format_bytes(footprint)} is too large; a run may use "
-                    f"{format_bytes(allowed)}, {share:.0%} of {format_bytes(free)} free"
+                    f"{format_bytes(allowed)}, {100 * share * own_ratio:.3g}% of "
+                    f"{format_bytes(free / own_ratio)} free"
                 )

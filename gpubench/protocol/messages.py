@@ -25,6 +25,9 @@ DEFAULT_HTTP_PORT = 9707
 MAX_REQUEST_BYTES = 64 * 1024
 """A request line with its newline. Requests are small; a larger one is a mistake or an attack."""
 
+MAX_TOKEN = 256
+"""The longest token in characters, several times as long as those that a server makes."""
+
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """The most that a client accepts: a run document with all samples of a long suite is well below."""
 
@@ -79,6 +82,8 @@ class NoParams(_Strict, frozen=True):
 class HelloParams(_Strict, frozen=True):
     protocol: Annotated[int, Meta(ge=0, le=1_000_000)] = PROTOCOL
     client: str | None = None
+    token: Annotated[str, Meta(max_length=MAX_TOKEN)] | msgspec.UnsetType | None = msgspec.UNSET
+    """Left out where there is none: servers that know no tokens refuse the field."""
 
 
 class RunParams(RequestedRun, frozen=True, forbid_unknown_fields=True):
@@ -110,7 +115,10 @@ class HistoryParams(_Strict, frozen=True):
 
 
 class Limits(_Tolerant, frozen=True):
-    """The server's limits; all are sent in ``hello``."""
+    """The limits that a client can run into, as they are for this one; all are sent in ``hello``.
+
+    0 comes from a server that does not have the limit.
+    """
 
     max_request_bytes: int
     line_deadline_seconds: float
@@ -120,14 +128,21 @@ class Limits(_Tolerant, frozen=True):
     max_run_seconds: float
     max_memory_share_ratio: float
     max_runs_per_connection: int
+    max_runs_per_principal: int = 0
+    max_queue_places_per_principal: int = 0
+    max_requests_per_second: float = 0.0
 
 
 class Hello(_Tolerant, frozen=True):
+    """``principal`` is whom the server takes the client for; what it may do follows from its ``role``."""
+
     protocol: int
     server: str
     features: list[str]
     limits: Limits
     devices: list[str]
+    principal: str = ""
+    role: str = ""
 
 
 class Pong(_Tolerant, frozen=True):

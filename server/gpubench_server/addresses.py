@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 from gpubench.errors import CannotListen, InvalidParameters
 from gpubench.protocol.messages import MAX_SOCKET_PATH_BYTES
 
-InternetScheme = Literal["tcp", "udp"]
+InternetScheme = Literal["tcp", "tls", "udp"]
 UnixScheme = Literal["unix", "unixgram"]
 
-ALLOWED = "tcp://HOST:PORT, unix:///PATH, udp://HOST:PORT, unixgram:///PATH"
-"""For ``--listen``; tls:// would be another scheme of ``InternetEndpoint``."""
+ALLOWED = "tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH, udp://HOST:PORT, unixgram:///PATH"
+"""For ``--listen``."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def parse_endpoint(text: str) -> Endpoint:
     this machine.
     """
     match text.partition("://"):
-        case (("tcp" | "udp") as scheme, _, _):
+        case (("tcp" | "tls" | "udp") as scheme, _, _):
             return InternetEndpoint(scheme, internet_address(text))
         case (("unix" | "unixgram") as scheme, _, path):
             return UnixEndpoint(scheme, _path(text, path))

@@ -12,25 +12,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpubench.errors import Cancelled, TooManyConnections
+from gpubench.errors import Cancelled, InvalidParameters, TooManyConnections
 from gpubench.results.store import Store
 from gpubench_server.addresses import Address, Endpoint, bound_host_port
+from gpubench_server.authentication import Authenticator
 from gpubench_server.connection import ClientConnection
 from gpubench_server.datagrams import DatagramService, UDPServer, datagram_server
 from gpubench_server.device_registry import DeviceRegistry, Runtime
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
-from gpubench_server.line_servers import LineServer, LineService, line_server
+from gpubench_server.line_servers import (
+    CONNECTION_BURST_SECONDS,
+    LineServer,
+    LineService,
+    line_server,
+)
 from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
-from gpubench_server.peer import Peer
+from gpubench_server.rates import Rates
 from gpubench_server.readiness import Readiness
 from gpubench_server.retention_watch import RetentionWatch
 from gpubench_server.scheduler import Scheduler
+from gpubench_server.security import Security
 from gpubench_server.service import Service
+from gpubench_server.session import Session
 from gpubench_server.signals import ServerSignals
 from gpubench_server.storage_watch import StorageWatch
 from gpubench_server.systemd import Systemd
+from gpubench_server.tls import Tls
 from gpubench_server.transports import POLL_SECONDS
 from gpubench_server.unix_sockets import UnixAccess
 from gpubench_server.vital import VitalThreads
@@ -64,6 +73,7 @@ class Settings:
     runtimes: list[Runtime]
     limits: Limits
     unix: UnixAccess = field(default_factory=UnixAccess)
+    security: Security = field(default_factory=Security)
 
 
 class Server:
@@ -78,11 +88,16 @@ class Server:
         self._lines: list[LineServer] = []
         self._datagrams: list[UDPServer] = []
         self._serving: list[LineServer | UDPServer | WebServer] = []
+        security = settings.security
+        self._tls = None if security.tls is None else Tls(security.tls)
         with contextlib.ExitStack() as undo:
             self._store = undo.enter_context(Store(settings.data_directory))
             self._storage = StorageWatch(self._store)
             self._retention = RetentionWatch(self._store, limits.retention)
             self._metrics = MetricsState()
+            self._authenticator = Authenticator(
+                security.token_file, security.certificate_role, limits, self._metrics
+            )
             self._metrics.refill(self._store.last_documents(_REFILLED_RUNS))
             self._registry = DeviceRegistry(settings.runtimes, limits.probe_age_seconds)
             self._scheduler = Scheduler(self._store, self._registry, self._metrics, limits, self._threads)
@@ -103,19 +118,22 @@ class Server:
             )
             lines = LineService(
                 self._serve,
-                limits.max_connections,
-                limits.linger_seconds,
-                refusal=error_line(None, full),
-                metrics=self._metrics,
+                limits,
+                error_line(None, full),
+                self._metrics,
+                self._authenticator,
+                Rates(CONNECTION_BURST_SECONDS),
+                settings.unix,
+                self._tls,
             )
-            datagrams = DatagramService(self._service.respond, self._metrics)
+            datagrams = DatagramService(self._service.respond, self._authenticator, self._metrics)
             for endpoint in settings.listen:
                 if endpoint.scheme in ("udp", "unixgram"):
                     self._datagrams.append(
                         undo.enter_context(datagram_server(endpoint, datagrams, settings.unix))
                     )
                 else:
-                    self._lines.append(undo.enter_context(line_server(endpoint, lines, settings.unix)))
+                    self._lines.append(undo.enter_context(line_server(endpoint, lines)))
             line_urls = [server.url for server in self._lines]
             self.urls = [*line_urls, *(server.url for server in self._datagrams)]
             benchmark_urls = " or ".join(line_urls)
@@ -140,6 +158,24 @@ class Server:
             self._threads.start(name, functools.partial(server.serve_forever, POLL_SECONDS))
             self._serving.append(server)
 
+    def _serve(self, client: socket.socket, session: Session) -> None:
+        respond = functools.partial(self._service.respond, session)
+        ClientConnection(
+            client, respond, self._scheduler.abandon, self._limits, self.http_url, session
+        ).serve()
+
+    def _reload(self) -> None:
+        """Read the certificate and the tokens again; what is wrong with them is logged."""
+        self._authenticator.reload()
+        if self._tls is None:
+            return
+        try:
+            self._tls.reload()
+        except InvalidParameters as error:
+            log.error("%s; the certificate that was read before stays in use", error.message)
+        else:
+            log.info("read the TLS certificate again")
+
     def watch(self, systemd: Systemd) -> None:
         """Tell systemd that the server is alive for as long as it is, if it asked for that."""
         if systemd.watchdog_seconds is not None:
@@ -148,10 +184,6 @@ class Server:
             interval_seconds = systemd.watchdog_seconds / 3
             run = functools.partial(watchdog.run, interval_seconds, systemd.alive)
             self._threads.start("watchdog", run)
-
-    def _serve(self, client: socket.socket, peer: Peer) -> None:
-        respond = functools.partial(self._service.respond, peer)
-        ClientConnection(client, respond, self._scheduler.abandon, self._limits, self.http_url).serve()
 
     def _open_connections(self) -> int:
         return sum(server.open_connections for server in self._lines)
@@ -163,7 +195,7 @@ class Server:
 
         Raises ``InternalError`` if a thread that serves every client has failed: then nothing is drained.
         """
-        signals.wait_for_drain()
+        signals.wait_for_drain(self._reload)
         log.info("draining: no new runs; current runs have %g s to end", self._limits.drain_seconds)
         draining(self._limits.drain_seconds + _END_SECONDS)
         # Connected clients are still served, and the HTTP port reports `draining`.

@@ -21,10 +21,13 @@ from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
+from gpubench_server import token_cli
 from gpubench_server.addresses import ALLOWED, Address, Endpoint, internet_address, parse_endpoint
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed, ranges
 from gpubench_server.logs import Log
+from gpubench_server.security import add_arguments as add_security_arguments
+from gpubench_server.security import check_reach, refuse_or_warn, security, with_tls
 from gpubench_server.signals import ServerSignals
 from gpubench_server.systemd import Systemd
 from gpubench_server.unix_sockets import UnixAccess
@@ -33,7 +36,7 @@ _RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cud
 
 DEFAULT_LISTEN = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 
-_ADDRESS_KEYS = {"tcp", "unix", "udp", "unixgram", "http"}
+_ADDRESS_KEYS = {"tcp", "tls", "unix", "udp", "unixgram", "http"}
 """What an address file can have."""
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -50,8 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: Sequence[str] | None) -> int:
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        options = command_parser().parse(arguments)
+        if words[:1] == ["token"]:
+            return token_cli.run(words[1:])
+        options = command_parser().parse(words)
     except InvalidParameters as error:
         _say(error.message)
         return 2
@@ -87,16 +93,21 @@ def _serve(options: argparse.Namespace) -> int:
     if options.address_file is not None:
         _check_replaceable(options.address_file)
     systemd = Systemd(os.environ)
+    passed = with_tls(systemd.endpoints()) if options.tls_cert is not None else systemd.endpoints()
+    endpoints = _endpoints(options.listen, passed)
+    chosen = security(options, endpoints)
+    check_reach(endpoints, chosen, options.insecure)
     signals = ServerSignals()
     signals.install()
     server = Server(
         Settings(
-            listen=_endpoints(options.listen, systemd.endpoints(), options.insecure),
+            listen=endpoints,
             http=_http_address(options.http, options.insecure),
             data_directory=options.data_dir,
             runtimes=_RUNTIMES[options.runtime],
             limits=changed(Limits(), options.limit),
             unix=UnixAccess(options.unix_mode, frozenset(options.unix_user) or None),
+            security=chosen,
         ),
         signals,
     )
@@ -217,11 +228,7 @@ def command_parser() -> Parser:
         default="auto",
         help="which devices to offer (default: auto, all that are installed)",
     )
-    parser.add_argument(
-        "--insecure",
-        action="store_true",
-        help="allow addresses that other machines can reach, without encryption or authentication",
-    )
+    add_security_arguments(parser)
     parser.add_argument(
         "--limit",
         action="append",
@@ -239,13 +246,11 @@ def command_parser() -> Parser:
     return parser
 
 
-def _endpoints(urls: Sequence[str], passed: Sequence[Endpoint], insecure: bool) -> list[Endpoint]:
+def _endpoints(urls: Sequence[str], passed: Sequence[Endpoint]) -> list[Endpoint]:
     """What to listen on: the sockets that systemd passed, and what was asked for."""
     endpoints = [*passed, *(parse_endpoint(url) for url in urls)]
     if not endpoints:
         endpoints = [parse_endpoint(DEFAULT_LISTEN)]
-    for endpoint in endpoints:
-        _check_reach(str(endpoint), endpoint.exposed, insecure)
     if all(endpoint.scheme in ("udp", "unixgram") for endpoint in endpoints):
         raise InvalidParameters(
             f"{', '.join(map(str, endpoints))}: only ping and status are answered by datagram; for "
@@ -256,18 +261,11 @@ def _endpoints(urls: Sequence[str], passed: Sequence[Endpoint], insecure: bool) 
 
 def _http_address(text: str, insecure: bool) -> Address:
     address = internet_address(f"http://{text}")
-    _check_reach(f"http://{text}", not address.loopback, insecure)
-    return address
-
-
-def _check_reach(url: str, exposed: bool, insecure: bool) -> None:
-    """Raises ``InvalidParameters`` for an address beyond loopback, unless ``insecure``."""
-    if exposed and not insecure:
-        raise InvalidParameters(
-            f"{url} can be reached from other machines, and this server has no encryption and no "
-            "authentication: anybody there could read all traffic and start runs. Listen on 127.0.0.1 and "
-            "forward the port (ssh -L), or pass --insecure if you trust the network"
+    if not address.loopback:
+        refuse_or_warn(
+            f"http://{text}", "encryption and authentication, which HTTP here does not have", insecure
         )
+    return address
 
 
 def _mode(text: str) -> int:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 
@@ -31,12 +32,16 @@ from gpubench_server.connection_state import (
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
+from gpubench_server.session import Session
+from gpubench_server.tls import end_output, say_goodbye
 from gpubench_server.wrong_protocol import RECOGNISED_BYTES, answer_on_line_port
 
 _READ_BYTES = 64 * 1024
 _LINE_COMPLETE = Event.LINE_COMPLETE  # looked up once: Python 3.11 takes 0.1 us for it
 _READABLE = select.POLLIN
 _LOST = select.POLLERR | select.POLLHUP | select.POLLNVAL
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""The socket, or TLS on it, has nothing to read or no room."""
 
 
 class _ClientGone(Exception):
@@ -48,7 +53,8 @@ class ClientConnection:
 
     ``respond`` returns the response to a line, or None if there is none or it will come through the outbox.
     ``abandon`` is called for each request that was still waiting for a response when the client left.
-    ``http_url`` is where a client that speaks HTTP should go.
+    ``http_url`` is where a client that speaks HTTP should go. Of the ``session``, which ``respond`` changes,
+    it matters whether the client is known by now, or was refused.
     """
 
     def __init__(
@@ -58,12 +64,14 @@ class ClientConnection:
         abandon: Callable[[Ticket], None],
         limits: Limits,
         http_url: str,
+        session: Session,
     ) -> None:
         self._client = client
         self._respond = respond
         self._abandon = abandon
         self._limits = limits
         self._http_url = http_url
+        self._session = session
         self._wake_read = self._wake_write = -1
         self._outbox = Outbox(
             self._wake,
@@ -78,7 +86,7 @@ class ClientConnection:
         self._sending = b""
         self._send_began = 0.0
         self._state = State.OPENING
-        self._entered_at = self._active_at = time.monotonic()
+        self._began_at = self._entered_at = self._active_at = time.monotonic()
 
     def serve(self) -> None:
         # Whatever happens, the last entries are undone first, and all of them.
@@ -94,6 +102,7 @@ class ClientConnection:
                 while self._state in OPEN:
                     self._wait()
                     self._step()
+                say_goodbye(self._client)
 
     def _close_wake_pipe(self) -> None:
         for descriptor in (self._wake_read, self._wake_write):
@@ -124,7 +133,7 @@ class ClientConnection:
         if self._state in FINISHING and not self._sending and self._outbox.empty:
             self._on(Event.ALL_SENT)
             if self._state is State.LINGERING:
-                self._client.shutdown(socket.SHUT_WR)
+                end_output(self._client)
         elif self._state is State.LINGERING:  # checked also while the client keeps sending
             self._check_time()
 
@@ -183,7 +192,10 @@ class ClientConnection:
     def _ends_at(self) -> float:
         """When a connection with nothing to send is closed."""
         if self._state in LISTENING:
-            return self._active_at + self._limits.idle_seconds
+            idle_at = self._active_at + self._limits.idle_seconds
+            if self._session.known:
+                return idle_at
+            return min(idle_at, self._began_at + self._limits.authentication_seconds)
         return self._entered_at + self._limits.linger_seconds
 
     def _wake(self) -> None:
@@ -197,8 +209,10 @@ class ClientConnection:
 
     def _read(self) -> None:
         try:
-            chunk = self._client.recv(_READ_BYTES)
-        except BlockingIOError:
+            chunk = self._client.recv(_READ_BYTES)  # all of what TLS has ready: its records are shorter
+        except _NOT_NOW:
+            if self._state in LISTENING:  # records of TLS that carry nothing keep no connection open
+                self._check_time()
             return
         if not chunk:
             self._on(Event.INPUT_ENDED)
@@ -239,6 +253,9 @@ class ClientConnection:
     def _serve_line(self, line: bytes) -> None:
         self._active_at = time.monotonic()
         answer = self._respond(line, self._outbox) if line.strip() else None
+        if self._session.refused:
+            self._refuse(answer or b"")
+            return
         if answer is None:
             return
         alone = self._outbox.empty and not self._lines.waiting and not self._sending
@@ -251,7 +268,8 @@ class ClientConnection:
     def _refuse(self, explanation: bytes) -> None:
         """Send why, take no further requests, and close."""
         self._on(Event.REFUSED)
-        self._outbox.add(explanation)
+        if explanation:
+            self._outbox.add(explanation)
         self._lines = LineBuffer(MAX_REQUEST_BYTES)
         self._abandon_each(self._outbox.drop_tickets())
 
@@ -267,7 +285,7 @@ class ClientConnection:
                     return
             try:
                 sent = self._client.send(self._sending)
-            except BlockingIOError:
+            except _NOT_NOW:
                 if now >= self._send_began + self._limits.send_deadline_seconds:
                     raise _ClientGone from None
                 return

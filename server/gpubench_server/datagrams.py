@@ -22,10 +22,12 @@ from gpubench.errors import LimitExceeded, ProtocolError
 from gpubench.protocol.messages import MAX_DATAGRAM_BYTES, Request
 from gpubench.protocol.validation import decode_request
 from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, bound_host_port
+from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.encode import error_line
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox
-from gpubench_server.peer import DATAGRAMS, Peer
+from gpubench_server.principals import DATAGRAMS
+from gpubench_server.session import Session
 from gpubench_server.transports import adopt, listen
 from gpubench_server.unix_sockets import CREDENTIALS, SocketFile, UnixAccess, credentials_uid
 
@@ -35,8 +37,14 @@ log = logging.getLogger(__name__)
 class DatagramService:
     """Answers questions; every datagram is counted by what became of it."""
 
-    def __init__(self, respond: Callable[[Peer, bytes, Outbox], bytes | None], metrics: MetricsState) -> None:
+    def __init__(
+        self,
+        respond: Callable[[Session, bytes, Outbox], bytes | None],
+        authenticator: Authenticator,
+        metrics: MetricsState,
+    ) -> None:
         self._respond = respond
+        self._session = Session(authenticator, Origin("a datagram", confidential=False), DATAGRAMS)
         self.count = metrics.datagram
         # No method that is answered by datagram posts anything.
         self._no_outbox = Outbox(lambda: None, heartbeat_seconds=1.0, progress_interval_seconds=1.0)
@@ -46,7 +54,7 @@ class DatagramService:
         request = self._request(question)
         if request is None or request.id is msgspec.UNSET:
             return None
-        answer = self._respond(DATAGRAMS, question, self._no_outbox)
+        answer = self._respond(self._session, question, self._no_outbox)
         if answer is None or len(answer) <= len(question):
             self.count("answered")
             return answer

@@ -37,6 +37,32 @@ class Limits:
     max_run_seconds: Seconds = 900.0
     """From the start of a run. A run that takes longer is stuck, or should be several runs."""
 
+    max_runs_per_principal: Annotated[int, Range(1, 10_000, "runs")] = 16
+    """Of one token, certificate, user or address, waiting and running: also what is detached has an owner."""
+
+    max_queue_places_per_principal: Annotated[int, Range(1, 10_000, "runs")] = 8
+    """In the queue of one piece of hardware: half of it is left for the others."""
+
+    max_requests_per_second: Annotated[float, Range(0.01, 1_000_000, "requests/s")] = 100.0
+    """Of one principal, saved up for 5 s. A client that asks for a status every 10 ms is in a loop. On this
+    machine without a token, and on Unix sockets, there is no such limit."""
+
+    max_connections_per_second: Annotated[float, Range(0.01, 1_000_000, "connections/s")] = 10.0
+    """From one address of another machine, saved up for 10 s: a client needs one, and TLS costs 1 ms each."""
+
+    handshake_seconds: Seconds = 5.0
+    """For the whole TLS handshake; over the slowest links it takes one."""
+
+    authentication_seconds: Seconds = 10.0
+    """For a client to say who it is, where it must: until then it keeps a connection from others."""
+
+    authentication_delay_seconds: Seconds = 1.0
+    """Before a wrong token is answered: long for a program that guesses, and nothing for a person."""
+
+    max_tokens_per_minute: Annotated[int, Range(1, 100_000, "tokens")] = 10
+    """That an address may try. Tokens that were right before are not counted, so guessing locks nobody out
+    who has been here."""
+
     line_deadline_seconds: Seconds = 10.0
     """From the first byte of a line to its newline. A time-out per read would restart with each byte."""
 
@@ -107,6 +133,9 @@ class Limits:
             max_run_seconds=self.max_run_seconds,
             max_memory_share_ratio=MAX_MEMORY_SHARE_RATIO,
             max_runs_per_connection=self.max_runs_per_connection,
+            max_runs_per_principal=self.max_runs_per_principal,
+            max_queue_places_per_principal=self.max_queue_places_per_principal,
+            max_requests_per_second=self.max_requests_per_second,
         )
 
 

@@ -1,42 +1,66 @@
-"""The servers of the benchmark protocol: over TCP, and over Unix sockets."""
+"""The servers of the benchmark protocol: over TCP, with and without TLS, and over Unix sockets."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import socket
 import socketserver
+import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gpubench.errors import Forbidden
+from gpubench.errors import Forbidden, InvalidParameters, LimitExceeded
+from gpubench.protocol.tls import reason
 from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, bound_host_port
+from gpubench_server.authentication import Authenticator, Origin, is_loopback
 from gpubench_server.encode import error_line
+from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
-from gpubench_server.peer import ADMINISTRATOR, USER, Peer
+from gpubench_server.principals import unix_principal
+from gpubench_server.rates import Rates
+from gpubench_server.session import Session
+from gpubench_server.tls import NotTls, Tls, shake_hands, subject_of
 from gpubench_server.transports import BoundedMixIn, adopt, listen
 from gpubench_server.unix_sockets import SocketFile, UnixAccess, peer_uid
+from gpubench_server.wrong_protocol import TLS_REFUSAL
+
+log = logging.getLogger(__name__)
+
+CONNECTION_BURST_SECONDS = 10.0
+"""How long an address that was quiet may save up its connections for."""
 
 
 @dataclass(frozen=True)
 class LineService:
     """What answers the lines, and the bounds of each server that serves them."""
 
-    serve: Callable[[socket.socket, Peer], None]
-    max_connections: int
-    linger_seconds: float
+    serve: Callable[[socket.socket, Session], None]
+    limits: Limits
     refusal: bytes
     """What a connection above ``max_connections`` gets."""
     metrics: MetricsState
+    authenticator: Authenticator
+    connections: Rates
+    """Of addresses of other machines, for all servers together."""
+    access: UnixAccess
+    tls: Tls | None
 
 
-def line_server(endpoint: Endpoint, service: LineService, access: UnixAccess) -> LineServer:
-    """A server that listens; TLS would be a further subclass, which shakes hands in ``finish_request``.
+def line_server(endpoint: Endpoint, service: LineService) -> LineServer:
+    """A server that listens.
 
-    Raises ``CannotListen``.
+    Raises ``CannotListen``, and ``InvalidParameters`` for TLS without a certificate.
     """
     if isinstance(endpoint, UnixEndpoint):
-        return UnixLineServer(endpoint, service, access)
-    return LineServer(endpoint, service)
+        return UnixLineServer(endpoint, service)
+    if endpoint.scheme == "tcp":
+        return LineServer(endpoint, service)
+    if service.tls is None:
+        raise InvalidParameters(f"{endpoint} needs a certificate: add --tls-cert FILE, and --tls-key FILE")
+    return TlsLineServer(endpoint, service, service.tls)
 
 
 class LineServer(BoundedMixIn, socketserver.TCPServer):
@@ -60,21 +84,92 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
     def serve_lines(self, service: LineService) -> None:
         """Set what answers; must precede the constructor of socketserver."""
         self._service = service
-        self.bound(service.max_connections, service.linger_seconds, service.refusal, service.metrics)
+        limits = service.limits
+        self.bound(limits.max_connections, limits.linger_seconds, service.refusal, service.metrics)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        host = client_address[0]
+        per_second = self._service.limits.max_connections_per_second
+        if is_loopback(host) or not self._service.connections.wait_seconds(host, per_second):
+            super().process_request(request, client_address)
+            return
+        self._count_rejected("rate")
+        refusal = LimitExceeded(
+            f"too many connections from {host}, allowed: {per_second:g} per second; try again in a moment",
+            retryable=True,
+            limit="connection_rate",
+            retry_after_seconds=round(1 / per_second, 3),
+        )
+        self._refuse(request, error_line(None, refusal))
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        self._service.serve(request, USER)
+        self._serve(request, Origin.internet(client_address[0], encrypted=False), None)
+
+    def _serve(self, request: socket.socket, origin: Origin, certificate: str | None) -> None:
+        authenticator = self._service.authenticator
+        principal = authenticator.without_token(origin, certificate)
+        self._service.serve(request, Session(authenticator, origin, principal))
+
+
+class TlsLineServer(LineServer):
+    """The benchmark protocol over TLS."""
+
+    def __init__(self, endpoint: InternetEndpoint, service: LineService, tls: Tls) -> None:
+        self._tls = tls
+        super().__init__(endpoint, service)
+
+    def serve_lines(self, service: LineService) -> None:
+        super().serve_lines(service)
+        self.refusal = TLS_REFUSAL
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        try:
+            return self._tls.wrap(connection), address
+        except BaseException:
+            connection.close()
+            raise
+
+    def _refuse(self, request: socket.socket, explanation: bytes) -> None:
+        super()._refuse(request, TLS_REFUSAL)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        origin = Origin.internet(client_address[0], encrypted=True)
+        try:
+            shake_hands(request, self._service.limits.handshake_seconds, self.url)
+        except NotTls as other:
+            self._handshake_failed(origin, "it does not speak TLS")
+            self._explain(request, other.answer)
+        except OSError as error:
+            self._handshake_failed(origin, reason(error))
+        else:
+            self._serve(request, origin, subject_of(request))
+
+    def _handshake_failed(self, origin: Origin, why: str) -> None:
+        self._count_rejected("handshake")
+        log.info("no TLS with a client at %s: %s", origin.host, why)
+
+    def _explain(self, request: ssl.SSLSocket, answer: bytes) -> None:
+        """In clear text. What the client still sends is read, or the reset would overtake the answer."""
+        until = time.monotonic() + self.linger_seconds
+        with contextlib.suppress(OSError):
+            socket.socket.send(request, answer)
+            socket.socket.shutdown(request, socket.SHUT_WR)
+            while (remaining := until - time.monotonic()) > 0:
+                request.settimeout(remaining)
+                if not socket.socket.recv(request, 4096):
+                    return
 
 
 class UnixLineServer(LineServer, socketserver.UnixStreamServer):
     """The benchmark protocol over a Unix socket, for those whom ``access`` admits."""
 
-    def __init__(self, endpoint: UnixEndpoint, service: LineService, access: UnixAccess) -> None:
+    def __init__(self, endpoint: UnixEndpoint, service: LineService) -> None:
         self.serve_lines(service)
         self.url = str(endpoint)
         self._path = endpoint.path
         self._inherited = endpoint.inherited
-        self._access = access
+        self._access = service.access
         self._file: SocketFile | None = None
         socketserver.UnixStreamServer.__init__(self, str(endpoint.path), socketserver.BaseRequestHandler)
 
@@ -94,7 +189,7 @@ class UnixLineServer(LineServer, socketserver.UnixStreamServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         uid = peer_uid(request)
         if self._access.admits(uid):
-            super().process_request(request, client_address)
+            BoundedMixIn.process_request(self, request, client_address)  # its users' rate is not limited
             return
         self._count_rejected("forbidden")
         refusal = Forbidden(
@@ -103,5 +198,7 @@ class UnixLineServer(LineServer, socketserver.UnixStreamServer):
         self._refuse(request, error_line(None, refusal))
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        administers = self._access.administers(peer_uid(request))
-        self._service.serve(request, ADMINISTRATOR if administers else USER)
+        uid = peer_uid(request)
+        principal = unix_principal(uid, self._access.administers(uid))
+        origin = Origin(self.url, confidential=True)
+        self._service.serve(request, Session(self._service.authenticator, origin, principal))

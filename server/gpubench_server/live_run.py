@@ -18,6 +18,7 @@ from gpubench.results.progress import Progress
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import Ticket
+from gpubench_server.principals import Principal
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ class LiveRun:
     recorder: Recorder
     deadline_at: float | None
     detached: bool
+    owner: Principal
+    max_seconds: float
+    """From its start."""
     stop: StopRequest = field(default_factory=StopRequest)
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float | None = None
@@ -106,14 +110,14 @@ class LiveRun:
             return own
         return own | {device.hardware_id for device in devices if device.runtime == "cuda"}
 
-    def ends_at(self, max_run_seconds: float) -> float | None:
+    def ends_at(self) -> float | None:
         """When its time is over, on the monotonic clock; None if it has already been asked to stop."""
         if self.stop.reason:
             return None
-        limit = self.started_at + max_run_seconds if self.started_at is not None else None
+        limit = self.started_at + self.max_seconds if self.started_at is not None else None
         return min((at for at in (self.deadline_at, limit) if at is not None), default=None)
 
-    def out_of_time(self, max_run_seconds: float) -> DeadlineExceeded:
+    def out_of_time(self) -> DeadlineExceeded:
         """The error for whichever of its two time limits is over."""
         if self.deadline_at is not None and self.deadline_at <= time.monotonic():
             asked = self.deadline_at - self.queued_at
@@ -122,7 +126,7 @@ class LiveRun:
                 "the queue"
             )
         return DeadlineExceeded(
-            f"the run was ended after {max_run_seconds:g} s, this server's limit for a run; "
+            f"the run was ended after {self.max_seconds:g} s, the limit for a run of {self.owner}; "
             "ask for fewer benchmarks at once"
         )
 
@@ -131,7 +135,8 @@ def check_runs_of_client(open_tickets: int, limits: Limits) -> None:
     if open_tickets >= limits.max_runs_per_connection:
         raise LimitExceeded(
             f"this connection is already waiting for {open_tickets} runs, the most that one connection may "
-            "wait for; send more when one of them has ended"
+            "wait for; send more when one of them has ended",
+            limit="runs_per_connection",
         )
 
 

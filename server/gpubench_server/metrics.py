@@ -121,9 +121,21 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
         value=counts.accepted_connections,
     )
     rejected = _counter("connections_rejected", "Connections rejected, by reason.", ("reason",))
-    for reason in ("too_many", "resources", "forbidden"):
+    for reason in ("too_many", "resources", "forbidden", "rate", "handshake"):
         rejected.add_metric([reason], counts.rejected_connections.get(reason, 0))
     yield rejected
+    failures = _counter("authentication_failures", "Tokens that were not accepted, by reason.", ("reason",))
+    for reason in ("unknown", "wrong", "expired", "not_confidential", "too_many"):
+        failures.add_metric([reason], counts.authentication_failures.get(reason, 0))
+    yield failures
+    refusals = _counter(
+        "refusals",
+        "Requests refused, by reason and by whose they were: the name of a token, or how others are known.",
+        ("reason", "principal"),
+    )
+    for (reason, principal), count in sorted(counts.refusals.items()):
+        refusals.add_metric([reason, principal], count)
+    yield refusals
     datagrams = _counter("datagrams", "Datagrams received, by what became of them.", ("outcome",))
     for outcome in ("answered", "malformed", "too_long", "unpadded", "forbidden", "unanswerable"):
         datagrams.add_metric([outcome], counts.datagrams.get(outcome, 0))

@@ -45,6 +45,8 @@ class Counts:
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     accepted_connections: int = 0
     rejected_connections: Mapping[str, int] = field(default_factory=dict)
+    authentication_failures: Mapping[str, int] = field(default_factory=dict)
+    refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
     datagrams: Mapping[str, int] = field(default_factory=dict)
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     moved_bytes: Mapping[str, int] = field(default_factory=dict)
@@ -65,6 +67,8 @@ class MetricsState:
         self._requests: Counter[tuple[str, str]] = Counter()
         self._accepted_connections = 0
         self._rejected_connections: Counter[str] = Counter()
+        self._authentication_failures: Counter[str] = Counter()
+        self._refusals: Counter[tuple[str, str]] = Counter()
         self._datagrams: Counter[str] = Counter()
         self._counts = Counts()
 
@@ -75,6 +79,8 @@ class MetricsState:
                 requests=dict(self._requests),
                 accepted_connections=self._accepted_connections,
                 rejected_connections=dict(self._rejected_connections),
+                authentication_failures=dict(self._authentication_failures),
+                refusals=dict(self._refusals),
                 datagrams=dict(self._datagrams),
             )
 
@@ -89,6 +95,15 @@ class MetricsState:
     def connection_rejected(self, reason: str) -> None:
         with self._lock:
             self._rejected_connections[reason] += 1
+
+    def authentication_failed(self, reason: str) -> None:
+        with self._lock:
+            self._authentication_failures[reason] += 1
+
+    def refused(self, reason: str, principal: str) -> None:
+        """A request was refused for who sent it, or for the state of the service."""
+        with self._lock:
+            self._refusals[reason, principal] += 1
 
     def datagram(self, outcome: str) -> None:
         with self._lock:

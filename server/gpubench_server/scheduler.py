@@ -12,7 +12,15 @@ import time
 
 import msgspec
 
-from gpubench.errors import Cancelled, Draining, GpubenchError, InvalidDocument, RunError, StoreError
+from gpubench.errors import (
+    Cancelled,
+    Draining,
+    Forbidden,
+    GpubenchError,
+    InvalidDocument,
+    RunError,
+    StoreError,
+)
 from gpubench.protocol.messages import Accepted, QueueStatus
 from gpubench.results.document import ErrorInfo, RunDocument, encode_document
 from gpubench.results.progress import Progress
@@ -21,10 +29,12 @@ from gpubench.results.store import Store
 from gpubench_server.device_queue import DeviceQueue, queued_progress
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.encode import error_line, notification_line, run_line
+from gpubench_server.fair_use import check_share
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import Answer, LiveRun, no_answer, no_such_run
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Ticket
+from gpubench_server.principals import Principal
 from gpubench_server.vital import VitalThreads
 
 log = logging.getLogger(__name__)
@@ -63,7 +73,7 @@ class Scheduler:
     def submit(self, run: LiveRun, request: str, ticket: Ticket) -> None:
         """Queue a run, or join the run that already has its key.
 
-        Raises ``Draining``, ``QueueFull``, ``KeyConflict`` and ``StoreError``.
+        Raises ``Draining``, ``LimitExceeded``, ``QueueFull``, ``KeyConflict`` and ``StoreError``.
         """
         document = run.recorder.document
         benchmarks = [each.name for each in run.work.benchmarks]
@@ -74,6 +84,7 @@ class Scheduler:
                 if self._draining:
                     raise _draining()
                 queue = self._queue(run.device.hardware_id)
+                check_share(run, self._runs.values(), queue.waiting, self._limits)
                 queue.check_room()
             self._store.accept(document, request, run.device.id, benchmarks)
             try:
@@ -84,6 +95,7 @@ class Scheduler:
             except BaseException:
                 self._retract(run, queue, ticket)
                 raise
+        log.info("run %s: accepted from %s", run.id, run.owner)
         if self._draining:  # since the check above
             self.cancel(run.id, _draining())
 
@@ -143,12 +155,16 @@ class Scheduler:
             ticket.outbox.drop(ticket)
             raise
 
-    def cancel(self, run_id: str, reason: GpubenchError) -> bool:
-        """End a run; false if it is not live."""
+    def cancel(self, run_id: str, reason: GpubenchError, by: Principal | None = None) -> bool:
+        """End a run; false if it is not live. Raises ``Forbidden`` if it is not for ``by`` to do that."""
         with self._lock:
             run = self._runs.get(run_id)
             if run is None:
                 return False
+            if by is not None and by != run.owner and not by.cancels_all:
+                raise Forbidden(
+                    f"run {run_id} is of {run.owner}, and only its owner and the role admin may cancel it"
+                )
             waiting = self._queue(run.device.hardware_id).remove(run)
             stop = reason if isinstance(reason, RunError) else Cancelled(reason.message)
             run.stop.set(stop)
@@ -330,14 +346,13 @@ class Scheduler:
         while True:
             with self._changed:
                 now = time.monotonic()
-                limit = self._limits.max_run_seconds
-                due = {run: at for run in self._runs.values() for at in [run.ends_at(limit)] if at}
+                due = {run: at for run in self._runs.values() for at in [run.ends_at()] if at}
                 late = [run for run, at in due.items() if at <= now]
                 if not late:
                     self._changed.wait(min(due.values()) - now if due else None)
                     continue
             for run in late:
-                self.cancel(run.id, run.out_of_time(limit))
+                self.cancel(run.id, run.out_of_time())
 
 
 def _draining() -> Draining:

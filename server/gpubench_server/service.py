@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -44,17 +44,27 @@ from gpubench.results.store import Store
 from gpubench.results.timestamps import milliseconds
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.encode import RequestId, error_line, raw, result_line
+from gpubench_server.fair_use import max_memory_share_ratio, max_run_seconds, own_limits
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun, check_runs_of_client, no_such_run
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox, Ticket
-from gpubench_server.peer import Peer
 from gpubench_server.readiness import Readiness
+from gpubench_server.refusals import Refusals
 from gpubench_server.scheduler import Scheduler
+from gpubench_server.session import Session
 
 log = logging.getLogger(__name__)
 
 FEATURES = ["progress", "cancel", "detach", "key", "deadline", "stated_memory", "notifications", "history"]
+
+
+class _Call(NamedTuple):
+    """One request, and whose it is."""
+
+    session: Session
+    request: Request
+    outbox: Outbox
 
 
 class Service:
@@ -79,42 +89,52 @@ class Service:
         self._readiness = readiness
         self._open_connections = open_connections
         self._drain_server = drain
+        self._refusals = Refusals(metrics)
         self._started_at = time.monotonic()
         self._pong = raw(Pong())
         self._benchmarks = raw(describe())
 
-    def respond(self, peer: Peer, line: bytes, outbox: Outbox) -> bytes | None:
+    def respond(self, session: Session, line: bytes, outbox: Outbox) -> bytes | None:
         """The response to one line; None for a notification, and if it will come through the outbox."""
         request: Request | None = None
         try:
             request = decode_request(line)
-            answer = self._call(peer, request, outbox)
+            answer = self._call(session, request, outbox)
             response = None
             if answer is not None and request.id is not msgspec.UNSET:
                 response = result_line(request.id, answer)
         except GpubenchError as error:
-            return self._refuse(request, line, error)
+            return self._refuse(session, request, line, error)
         except Exception:
             log.exception("a request failed")
-            return self._refuse(
-                request, line, InternalError("internal error in the server; its log has the details")
-            )
+            internal = InternalError("internal error in the server; its log has the details")
+            return self._refuse(session, request, line, internal)
         self._metrics.request(request.method, "ok")
         return response
 
-    def _call(self, peer: Peer, request: Request, outbox: Outbox) -> msgspec.Raw | None:
+    def _call(self, session: Session, request: Request, outbox: Outbox) -> msgspec.Raw | None:
         method = _METHODS.get(request.method)
         if method is None:
             raise UnknownMethod(
                 f"unknown method {request.method[:60]!r}; allowed: {', '.join(_METHODS)}",
                 allowed=list(_METHODS),
             )
-        peer.check(request.method)
-        return method(self, decode_params(request.params, PARAMETERS[request.method]), request, outbox)
+        if request.method != "hello":
+            session.check(request.method)
+        params = decode_params(request.params, PARAMETERS[request.method])
+        if isinstance(params, HelloParams):
+            if params.token:
+                session.show(params.token)
+            session.check("hello")
+        return method(self, params, _Call(session, request, outbox))
 
-    def _refuse(self, request: Request | None, line: bytes, error: GpubenchError) -> bytes | None:
+    def _refuse(
+        self, session: Session, request: Request | None, line: bytes, error: GpubenchError
+    ) -> bytes | None:
         method = request.method if request and request.method in _METHODS else "other"
         self._metrics.request(method, str(error.code))
+        self._refusals.note(session, method, error)
+        session.refused |= not session.known
         if request is None:
             return error_line(_id_of(line), error)
         if request.id is msgspec.UNSET and request.method != "run":
@@ -123,7 +143,7 @@ class Service:
 
     # The methods.
 
-    def _hello(self, params: HelloParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+    def _hello(self, params: HelloParams, call: _Call) -> msgspec.Raw:
         if params.protocol != PROTOCOL:
             raise InvalidParameters(
                 f"protocol version {params.protocol} is not supported; supported: {PROTOCOL}",
@@ -131,48 +151,69 @@ class Service:
                 allowed=[PROTOCOL],
             )
         devices = [device.id for device in self._registry.known.devices]
-        return raw(Hello(PROTOCOL, gpubench.__version__, FEATURES, self._limits.wire(), devices))
+        principal = call.session.principal
+        return raw(
+            Hello(
+                PROTOCOL,
+                gpubench.__version__,
+                FEATURES,
+                own_limits(principal, self._limits),
+                devices,
+                str(principal),
+                principal.role,
+            )
+        )
 
-    def _ping(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+    def _ping(self, params: NoParams, call: _Call) -> msgspec.Raw:
         return self._pong
 
-    def _devices(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+    def _devices(self, params: NoParams, call: _Call) -> msgspec.Raw:
         found = self._registry.fresh()
         return raw(Devices(found.devices, found.runtimes))
 
-    def _list_benchmarks(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+    def _list_benchmarks(self, params: NoParams, call: _Call) -> msgspec.Raw:
         return self._benchmarks
 
-    def _run(self, params: RunParams, request: Request, outbox: Outbox) -> None:
-        if request.id is msgspec.UNSET:
+    def _run(self, params: RunParams, call: _Call) -> None:
+        if call.request.id is msgspec.UNSET:
             raise InvalidRequest("a run needs an id: without one, no answer could be sent")
-        check_runs_of_client(outbox.open_tickets, self._limits)
+        check_runs_of_client(call.outbox.open_tickets, self._limits)
         begun = time.monotonic()
-        ticket = Ticket(outbox, request.id, holds=True, fetches=False, notifies=params.notifications)
+        ticket = Ticket(
+            call.outbox, call.request.id, holds=True, fetches=False, notifies=params.notifications
+        )
         request_text = canonical_request(params)
         # Before anything is checked: a retry is answered even if its device is gone by now.
         if params.key is not None and self._scheduler.replay(params.key, request_text, ticket, params.detach):
             return
+        owner = call.session.principal
         prepared = prepare_run(params)
         device = self._registry.resolve(params.device)
         deadline = params.deadline_seconds
         run = LiveRun(
             id=prepared.run_id,
             device=device,
-            work=prepared.on(device),
+            work=msgspec.structs.replace(
+                prepared.on(device), max_memory_share_ratio=max_memory_share_ratio(owner)
+            ),
             recorder=prepared.recorder,
             deadline_at=None if deadline is None else begun + deadline,
             detached=params.detach,
+            owner=owner,
+            max_seconds=max_run_seconds(owner, self._limits),
         )
         self._scheduler.submit(run, request_text, ticket)
 
-    def _cancel(self, params: RunIdParams, request: Request, outbox: Outbox) -> msgspec.Raw:
-        cancelled = self._scheduler.cancel(params.run_id, Cancelled("the run was cancelled on request"))
+    def _cancel(self, params: RunIdParams, call: _Call) -> msgspec.Raw:
+        by = call.session.principal
+        cancelled = self._scheduler.cancel(
+            params.run_id, Cancelled(f"the run was cancelled on request of {by}"), by
+        )
         if not cancelled and self._store.document(params.run_id) is None:
             raise no_such_run(params.run_id)
         return raw(Cancelling(params.run_id, cancelled))
 
-    def _status(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+    def _status(self, params: NoParams, call: _Call) -> msgspec.Raw:
         uptime = time.monotonic() - self._started_at
         return raw(
             Status(
@@ -185,20 +226,21 @@ class Service:
             )
         )
 
-    def _drain(self, params: NoParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+    def _drain(self, params: NoParams, call: _Call) -> msgspec.Raw:
+        log.info("%s asks to drain", call.session)
         self._drain_server()
         return raw(Draining())
 
-    def _result(self, params: RunIdParams, request: Request, outbox: Outbox) -> None:
-        if request.id is msgspec.UNSET:
+    def _result(self, params: RunIdParams, call: _Call) -> None:
+        if call.request.id is msgspec.UNSET:
             return
-        check_runs_of_client(outbox.open_tickets, self._limits)
-        self._scheduler.fetch(params.run_id, Ticket(outbox, request.id, holds=False, fetches=True))
+        check_runs_of_client(call.outbox.open_tickets, self._limits)
+        self._scheduler.fetch(params.run_id, Ticket(call.outbox, call.request.id, holds=False, fetches=True))
 
-    def _results(self, params: ResultsParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+    def _results(self, params: ResultsParams, call: _Call) -> msgspec.Raw:
         return raw(Results(self._scheduler.latest(params.limit, params.device)))
 
-    def _history(self, params: HistoryParams, request: Request, outbox: Outbox) -> msgspec.Raw:
+    def _history(self, params: HistoryParams, call: _Call) -> msgspec.Raw:
         since = None if params.since is None else milliseconds(params.since)
         if params.since is not None and since is None:
             raise InvalidParameters(
@@ -209,7 +251,7 @@ class Service:
         return raw(self._store.history(query))
 
 
-_METHODS: dict[str, Callable[[Service, Any, Request, Outbox], msgspec.Raw | None]] = {
+_METHODS: dict[str, Callable[[Service, Any, _Call], msgspec.Raw | None]] = {
     "hello": Service._hello,
     "ping": Service._ping,
     "devices": Service._devices,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+from collections.abc import Callable
 from enum import Enum, auto
 from signal import Signals
 from types import FrameType
@@ -45,8 +46,11 @@ class ServerSignals:
         """End the server as the first SIGTERM does; further calls do nothing."""
         self._received.put(_Asked.DRAIN)
 
-    def wait_for_drain(self) -> None:
-        """Until the first signal that drains the server; raises the ``InternalError`` of ``fail``."""
+    def wait_for_drain(self, reload: Callable[[], None]) -> None:
+        """Until the first signal that drains the server; others ``reload`` what can be changed meanwhile.
+
+        Raises the ``InternalError`` of ``fail``.
+        """
         while True:
             with contextlib.suppress(queue.Empty):
                 number = _signal(self._received.get(timeout=_WAKE_SECONDS))
@@ -54,7 +58,11 @@ class ServerSignals:
                     return
                 if SIGNALS[number].server is Reaction.DRAIN or self._terminal:
                     return
-                log.info("%s: nothing to reload; to change settings, restart the server", number.name)
+                log.info(
+                    "%s: reading certificate and tokens again; to change settings, restart the server",
+                    number.name,
+                )
+                reload()
 
     def asks_to_cancel(self) -> bool:
         """Whether a further signal asks to cancel the runs; SIGHUP, which shells repeat, does not.

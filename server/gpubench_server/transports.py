@@ -83,7 +83,8 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         with self._live_changed:
             for connection in self._live:
                 with contextlib.suppress(OSError):
-                    connection.shutdown(how)
+                    # Not the method of SSLSocket, which would end the encryption under its thread.
+                    socket.socket.shutdown(connection, how)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         try:
@@ -163,8 +164,9 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     def _refuse(self, request: socket.socket, explanation: bytes) -> None:
         request.setblocking(False)
         with contextlib.suppress(OSError):
-            request.send(explanation)
-            request.shutdown(socket.SHUT_WR)
+            # Not encrypted: where TLS is spoken, nobody has shaken hands yet.
+            socket.socket.send(request, explanation)
+            socket.socket.shutdown(request, socket.SHUT_WR)
         # Closed a moment later: closing with unread input resets the connection, and the reset can
         # overtake the refusal. If very many are refused, the oldest is closed at once.
         if len(self._refused) >= self.max_connections:

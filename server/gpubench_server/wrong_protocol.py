@@ -11,9 +11,12 @@ from gpubench_server.encode import error_line
 
 RECOGNISED_BYTES = len(b"OPTIONS ")
 
-_TLS_HANDSHAKE = b"\x16"
+TLS_HANDSHAKE = b"\x16"
 _TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x28"
 """A record of TLS 1.0, which every version reads: fatal, ``handshake_failure``."""
+
+TLS_REFUSAL = b"\x15\x03\x03\x00\x02\x02\x50"
+"""``internal_error``, which is all that can be said before the handshake to a client that is too many."""
 
 _JSON = (b"{", b"[")
 _VERBS = tuple(
@@ -24,7 +27,7 @@ _VERBS = tuple(
 
 def answer_on_line_port(beginning: bytes, http_url: str) -> bytes | None:
     """For a client of the benchmark port; None if it may speak its protocol."""
-    if beginning.startswith(_TLS_HANDSHAKE):
+    if beginning.startswith(TLS_HANDSHAKE):
         return _TLS_ALERT
     if any(beginning.startswith(verb[: len(beginning)]) for verb in _VERBS):
         return http_response(
@@ -35,9 +38,17 @@ def answer_on_line_port(beginning: bytes, http_url: str) -> bytes | None:
     return None
 
 
+def answer_on_tls_port(beginning: bytes, url: str) -> bytes:
+    """For a client that does not begin as TLS does."""
+    explanation = f"this port speaks TLS: connect to {url}, with this host's name in the certificate"
+    if any(beginning.startswith(verb[: len(beginning)]) for verb in _VERBS):
+        return http_response("400 Bad Request", explanation)
+    return error_line(None, InvalidRequest(explanation))
+
+
 def answer_on_http_port(beginning: bytes, benchmark_urls: str) -> bytes | None:
     """For a client of the HTTP port; None if it may speak HTTP."""
-    if beginning.startswith(_TLS_HANDSHAKE):
+    if beginning.startswith(TLS_HANDSHAKE):
         return _TLS_ALERT
     if beginning.startswith(_JSON):
         return error_line(

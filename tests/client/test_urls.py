@@ -45,7 +45,7 @@ def test_addresses(text: str, address: ServerAddress) -> None:
         ("unix:///run/", "did you mean unix:///run"),
         ("unix:///" + 107 * "x", "at most 107 bytes, none of them 0; this one has 108"),
         ("/run/gpubench.sock", "did you mean unix:///run/gpubench.sock"),
-        ("tls://host", "tls is not supported"),
+        ("ssl://host", "ssl is not supported"),
         ("http://host:9707", "http is not supported; allowed: tcp://HOST"),
         ("host:7707", "did you mean tcp://host:7707"),
         ("[::1]", r"did you mean tcp://\[::1\]"),

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.connection import ClientConnection
 from gpubench_server.limits import Limits
+from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import PIECE_BYTES, Outbox
+from gpubench_server.principals import THIS_MACHINE
+from gpubench_server.session import Session
 
 from gpubench.protocol.messages import MAX_REQUEST_BYTES
 
@@ -33,9 +37,13 @@ def respond(line: bytes, outbox: Outbox) -> bytes:
 def served(limits: Limits = LIMITS) -> Iterator[socket.socket]:
     """The client's end; the connection must end soon after the client has left."""
 
+    session = Session(
+        Authenticator(None, None, limits, MetricsState()), Origin("127.0.0.1", True), THIS_MACHINE
+    )
+
     def serve() -> None:
         with theirs:
-            ClientConnection(theirs, respond, lambda ticket: None, limits, "http://here").serve()
+            ClientConnection(theirs, respond, lambda ticket: None, limits, "http://here", session).serve()
 
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):

@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 from gpubench_client import Client
+from gpubench_server.authentication import Authenticator
 from gpubench_server.datagrams import DatagramService
 from gpubench_server.encode import raw, result_line
+from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,9 +126,16 @@ def test_every_answer_is_as_short_as_its_question(both: RunningServer, asking: A
     }
 
 
+def service_with(answer: bytes) -> DatagramService:
+    """Answers everything so."""
+    metrics = MetricsState()
+    authenticator = Authenticator(None, None, Limits(), metrics)
+    return DatagramService(lambda session, line, outbox: answer, authenticator, metrics)
+
+
 def test_a_status_that_is_too_long_is_refused_if_there_is_room_for_that() -> None:
     answer = result_line(1, msgspec.Raw(b'"' + b"x" * 900 + b'"'))
-    service = DatagramService(lambda peer, line, outbox: answer, MetricsState())
+    service = service_with(answer)
     assert service.answer(question("status", len(answer))) == answer
     refusal = service.answer(question("status", len(answer) - 1))
     assert refusal is not None
@@ -160,7 +169,7 @@ PONG = result_line(1, raw(Pong()))
 
 @given(st.binary(max_size=80) | st.integers(0, 90).map(lambda length: question("ping", length)))
 def test_no_datagram_is_answered_with_a_longer_one(datagram: bytes) -> None:
-    service = DatagramService(lambda peer, line, outbox: PONG, MetricsState())
+    service = service_with(PONG)
     assert len(service.answer(datagram) or b"") <= len(datagram)
 
 

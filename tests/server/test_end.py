@@ -74,7 +74,9 @@ def test_a_run_survives_a_signal_to_the_whole_service(tmp_path: Path) -> None:
 def test_a_hangup_without_a_terminal_changes_nothing(tmp_path: Path) -> None:
     with RunningServer(tmp_path, prepare=leads_session(None)) as server:
         server.process.send_signal(signal.SIGHUP)
-        assert within(PATIENCE_SECONDS, lambda: "SIGHUP: nothing to reload" in " ".join(server.log))
+        assert within(
+            PATIENCE_SECONDS, lambda: "SIGHUP: reading certificate and tokens again" in " ".join(server.log)
+        )
         server.run_ok()
         assert server.stop() == 0
 

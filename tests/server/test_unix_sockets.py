@@ -338,7 +338,7 @@ def test_of_many_that_start_at_once_after_a_kill_one_gets_the_path(path: Path) -
         (["--listen", "unix://gpubench.sock"], "the path of a socket is absolute"),
         (["--listen", "unix:///run/"], "the path of a socket is absolute and names a file"),
         (["--listen", f"unix:///{'x' * 107}"], "the system allows 107 for a socket"),
-        (["--listen", "tls://127.0.0.1:1"], "use tcp://HOST:PORT, unix:///PATH"),
+        (["--listen", "tsl://127.0.0.1:1"], "use tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH"),
         (["--unix-mode", "9"], "--unix-mode: '9' is not allowed; allowed: three octal digits"),
         (["--unix-mode", "rw"], "--unix-mode: 'rw' is not allowed"),
         (["--unix-user", "no one"], "--unix-user: this machine has no user 'no one'"),

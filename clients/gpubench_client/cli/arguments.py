@@ -13,6 +13,8 @@ from collections.abc import Callable
 from gpubench.command_line import file_name, one_of
 from gpubench.command_line import text as text_of
 
+_SERVERS = "tcp://HOST[:PORT], tls://HOST[:PORT] or unix:///PATH"
+
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
 MAX_DEADLINE_SECONDS = 86_400.0
@@ -86,14 +88,12 @@ def add_run_id(parser: argparse.ArgumentParser) -> None:
 
 def add_needed_server(parser: argparse.ArgumentParser) -> None:
     """For commands that are about a server."""
-    add_server(parser, "required: tcp://HOST[:PORT] or unix:///PATH; default: $GPUBENCH_SERVER")
+    add_server(parser, f"required: {_SERVERS}; default: $GPUBENCH_SERVER")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """For commands that work on a server or without one."""
-    add_server(
-        parser, "tcp://HOST[:PORT] or unix:///PATH; default: $GPUBENCH_SERVER, else measure on this machine"
-    )
+    add_server(parser, f"{_SERVERS}; default: $GPUBENCH_SERVER, else measure on this machine")
     parser.add_argument(
         "--runtime",
         metavar="{auto,opencl,cuda}",
@@ -112,6 +112,16 @@ def add_server(parser: argparse.ArgumentParser, text: str) -> None:
         help="how long to retry if the server is busy, or if `result` and `watch` lose the connection: "
         "seconds, or with a unit such as 5m (default: 30; 0: no retry)",
     )
+    for option, text_of_option in (
+        (
+            "--token-file",
+            "a file that holds the token for the server (default: the token in $GPUBENCH_TOKEN)",
+        ),
+        ("--ca-file", "with tls://: trust servers by these authorities, PEM (default: the system's)"),
+        ("--cert-file", "with tls://: this client's own certificate, PEM, for servers that ask for one"),
+        ("--key-file", "the key of --cert-file, PEM (default: in the same file)"),
+    ):
+        parser.add_argument(option, metavar="FILE", type=file_name, help=text_of_option)
 
 
 def _duration(maximum_seconds: float, *, allow_zero: bool = False) -> Callable[[str], float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.units import format_seconds
+from gpubench_client.access import token_from
 from gpubench_client.backend import Backend
 from gpubench_client.cli.output import Output
 from gpubench_client.client import Client
@@ -48,7 +49,8 @@ def open_server(args: argparse.Namespace, output: Output, needed_by: str = "this
     source, url = ("--server", args.server) if args.server else (VARIABLE, os.environ.get(VARIABLE))
     if not url:
         raise InvalidParameters(
-            f"{needed_by} needs a server; add --server tcp://HOST[:PORT] or unix:///PATH, or set {VARIABLE}"
+            f"{needed_by} needs a server; add --server tcp://HOST[:PORT], tls://HOST[:PORT] or unix:///PATH, "
+            f"or set {VARIABLE}"
         )
     if getattr(args, "runtime", None) is not None:
         raise InvalidParameters(
@@ -59,7 +61,16 @@ def open_server(args: argparse.Namespace, output: Output, needed_by: str = "this
     def report_retry(error: GpubenchError, seconds: float) -> None:
         output.note(f"{error.message}; trying again in {format_seconds(seconds)}")
 
+    token = token_from(args.token_file, os.environ)
     try:
-        return Client(url, patience_seconds=args.wait, on_retry=report_retry)
+        return Client(
+            url,
+            patience_seconds=args.wait,
+            on_retry=report_retry,
+            token=token,
+            ca_file=args.ca_file,
+            cert_file=args.cert_file,
+            key_file=args.key_file,
+        )
     except InvalidParameters as error:
         raise InvalidParameters(f"{source}: {error.message}", **error.details) from None

@@ -17,7 +17,7 @@ import pytest
 
 from tests.running import PATIENCE_SECONDS, RunningServer, long, within
 from tests.web.conftest import Filled
-from tests.web.planted import DAMAGED, GOOD, LONG, ODD, SLOW
+from tests.web.planted import DAMAGED, GOOD, LONG, ODD, SLOW, plant
 
 ROOT = "/api/v1"
 
@@ -90,15 +90,11 @@ def test_a_run_document_is_the_stored_one(filled: Filled) -> None:
     assert second["run"]["run_id"] == LONG
 
 
-def test_a_client_that_does_not_read_is_cut_off(filled: Filled) -> None:
+def test_clients_that_do_not_read_are_cut_off(tmp_path: Path) -> None:
     """All places are taken by clients that ask for megabytes and take nothing."""
-    options = {"http_connections": 2, "http_deadline_seconds": 0.1}
-    with RunningServer(filled.server.data_directory.with_name("copy"), **options) as server:
-        filled_data = filled.server.data_directory / "gpubench.sqlite3"
-        assert server.get("/healthz")[0] == 200
-        server.stop()
-        (server.data_directory / "gpubench.sqlite3").write_bytes(filled_data.read_bytes())
-    with RunningServer(server.data_directory, **options) as server, ExitStack() as stack:
+    plant(tmp_path)
+    with RunningServer(tmp_path, http_connections=2, http_deadline_seconds=1) as server, ExitStack() as stack:
+        assert within(PATIENCE_SECONDS, lambda: ask(server, f"/runs/{LONG}")[0] == 200)
         for _ in range(2):
             greedy = stack.enter_context(socket.socket())
             greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -20,7 +20,7 @@ from gpubench_server.wrong_protocol import answer_on_http_port, http_response
 MAX_HEAD_BYTES = 16 * 1024
 """The longest head of a request; scrapers send a few hundred bytes."""
 
-_SLOWEST_BYTES_PER_SECOND = 64 * 1024
+_SLOWEST_BYTES_PER_SECOND = 256 * 1024
 """What a long response adds to its deadline: a report is some megabytes, perhaps through ``ssh -L``."""
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")

@@ -37,6 +37,10 @@ peers: setup
 	@$(BIN)/python bench/latency.py
 	@$(BIN)/python bench/transfer.py
 
+# What limits each benchmark: the memory, or its own arithmetic.
+limits: setup
+	@$(BIN)/python bench/limits.py
+
 # Figures of this machine that should agree: the end of the cache sweep with stream's, integrity with copy.
 agreement: setup
 	@$(BIN)/python bench/agreement.py

@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement platforms races bench units cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench units cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup

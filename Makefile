@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement platforms races bench browser fuzz-api units cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench browser fuzz-api units cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -36,6 +36,10 @@ peers: setup
 	@$(BIN)/python bench/peers.py
 	@$(BIN)/python bench/latency.py
 	@$(BIN)/python bench/transfer.py
+
+# What limits each benchmark: the memory, or its own arithmetic.
+limits: setup
+	@$(BIN)/python bench/limits.py
 
 # Figures of this machine that should agree: the end of the cache sweep with stream's, integrity with copy.
 agreement: setup

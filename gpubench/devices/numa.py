@@ -27,8 +27,11 @@ def nodes(system: Path = SYSTEM) -> Mapping[int, frozenset[int]]:
     """The processors of each node with memory; one without processors is a GPU's own memory."""
     folder = system / "devices/system/node"
     try:
-        with_memory = _numbers((folder / "has_memory").read_text())
-        found = {node: _numbers((folder / f"node{node}/cpulist").read_text()) for node in sorted(with_memory)}
+        with_memory = _numbers((folder / "has_memory").read_text("ascii", "replace"))
+        found = {
+            node: _numbers((folder / f"node{node}/cpulist").read_text("ascii", "replace"))
+            for node in sorted(with_memory)
+        }
     except (OSError, ValueError):
         return {}
     return {node: processors for node, processors in found.items() if processors}

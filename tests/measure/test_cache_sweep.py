@@ -130,7 +130,7 @@ def test_a_planted_fault_is_found(measure: Measure, fault: str) -> None:
 
 
 def test_a_fault_in_the_stream_kernels_is_found(small_cache: Device) -> None:
-    fault = ("stream.cl", "sum[u] += x[u];", "if (AT(u) != 4321) sum[u] += x[u];")
+    fault = ("stream.cl", "sum[u % READ_SUMS] += x[u];", "if (AT(u) != 4321) sum[u % READ_SUMS] += x[u];")
     quick = {"kernel": "read", "time_limit_seconds": 0.001, **PINNED}
     _, told = run_on(small_cache, "cache_sweep", faults=(fault,), **quick)
     statuses = {m.status: m.footprint_bytes for m in told.measurements}

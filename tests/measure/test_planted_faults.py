@@ -31,11 +31,11 @@ FAULTS = {
         "x[u] + SPLAT(ELEMENT, (ELEMENT)3.000001) * y[u]",
     ),
     "dot skips a vector": ("dot", "sum[u] += x[u] * y[u]", SKIP + "sum[u] += x[u] * y[u]"),
-    "read skips a vector": ("read", "sum[u] += x[u];", SKIP + "sum[u] += x[u];"),
+    "read skips a vector": ("read", "sum[u % READ_SUMS] += x[u];", SKIP + "sum[u % READ_SUMS] += x[u];"),
     "read reads one vector twice": (
         "read",
-        "sum[u] += x[u];",
-        "sum[u] += x[u]; if (i == 4000) sum[0] += x[0];",
+        "sum[u % READ_SUMS] += x[u];",
+        "sum[u % READ_SUMS] += x[u]; if (i == 4000) sum[0] += x[0];",
     ),
     "write steps wrongly": (
         "write",

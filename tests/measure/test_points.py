@@ -100,6 +100,7 @@ class SlowHost(SimulatedDevice):
         if len(operations) < 2 or not self.is_late(len(self.runs)):  # only samples have several passes here
             return seconds
         self.late_starts += 1
+        self.clock.sleep(0.5 * seconds)
         return 1.5 * seconds
 
 

@@ -150,7 +150,7 @@ def _of_file(file: Path) -> Driver:
 
 def _named(source: str, library: str) -> Driver:
     """What is no text is no name: the system would take one with a zero byte for the program itself."""
-    shown = source.encode(errors="replace").decode()
+    shown = source.encode(errors="replace").decode(errors="replace")
     if not library or not library.isprintable():
         return Driver(shown, reason="it names no library")
     return Driver(shown, library)

@@ -35,6 +35,7 @@ static float __uint_as_float(unsigned bits) { return same_bits<float>(bits); }
 static unsigned __float_as_uint(float value) { return same_bits<unsigned>(value); }
 static double __longlong_as_double(long long bits) { return same_bits<double>(bits); }
 static long long __double_as_longlong(double value) { return same_bits<long long>(value); }
+static unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((unsigned long long)a * b) >> 32); }
 static unsigned atomicAdd(unsigned *counter, unsigned value) {
     const unsigned before = *counter;
     *counter += value;

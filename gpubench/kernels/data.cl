@@ -1,17 +1,17 @@
-/* What the arrays hold: values that anyone can compute again from an index, and no memory compresses.
+/* The contents of the arrays: values that can be recomputed from an index and that no memory can compress.
 
    ELEMENT is float or double, WORD (u32 or u64) the unsigned integer of the same width.
-   Arrays are told apart by a salt, so that no two hold the same values. */
+   Each array has its own salt, so that no two hold the same values. */
 
 #if ELEMENT_BYTES == 4 || HAS_DOUBLE
-#define HAS_ELEMENT 1 /* else WORD alone */
+#define HAS_ELEMENT 1 /* otherwise only WORD is available */
 #endif
 
 #define COUNTER_STEP ((WORD)0x9E3779B97F4A7C15UL)
 #define SCALE_FACTOR ((ELEMENT)3)
 
-/* "lowbias32" of Chris Wellons, https://nullprogram.com/blog/2018/07/31/: an invertible mixer of 32 bits.
-   32 bits, because processors have no vector multiplication of 64. */
+/* "lowbias32" by Chris Wellons, https://nullprogram.com/blog/2018/07/31/: an invertible 32-bit mixer.
+   32 bits, because CPUs have no 64-bit vector multiplication. */
 FUNCTION u32 mix(u32 x) {
     x ^= x >> 16;
     x *= 0x7feb352du;
@@ -32,7 +32,7 @@ FUNCTION WORD word_at(u64 index, u32 salt) {
 
 #if HAS_ELEMENT
 
-/* From 1 up to 2, every bit of the mantissa random: sums cannot cancel, no product is below 1. */
+/* From 1 up to 2, every bit of the mantissa random: sums cannot cancel, and no product is below 1. */
 FUNCTION ELEMENT element_at(u64 index, u32 salt) {
 #if ELEMENT_BYTES == 4
     return FLOAT_OF_BITS(0x3f800000u | (word_at(index, salt) >> 9));
@@ -51,11 +51,11 @@ FUNCTION WORD bits_of(ELEMENT value) {
 
 #endif
 
-/* What `write` stores: a counter with an odd step from a hashed start, as costs no time. */
+/* What `write` stores: a counter with an odd step from a hashed start, which costs no time to compute. */
 FUNCTION WORD counter_at(u64 index, u32 salt) { return (WORD)mix(salt) + (WORD)index * COUNTER_STEP; }
 
-/* A counter with the product of its halves in it, a word or a vector of words: nearly as cheap, and neighbours
-   have no common difference by which a memory could compress them. */
+/* A counter (a word or a vector of words) with the product of its halves mixed in: nearly as cheap, and
+   neighbours have no constant difference that a memory could use to compress them. */
 #define HALF_BITS (4 * ELEMENT_BYTES)
 #define FOLDED(counter) ((counter) ^ (((counter) << HALF_BITS) >> HALF_BITS) * ((counter) >> HALF_BITS))
 

@@ -1,10 +1,10 @@
-/* Memory written with a pattern, and read back: every wrong word is counted, the first ones are told.
+/* Writes a pattern to memory and reads it back: every wrong word is counted, and the first ones are reported.
 
-   A pattern is a value for each index: a counter with an odd step, which is another number for every address; a
-   one that walks through the bits; or the counter with its upper bits folded into the lower ones, as good as
-   random. Counters are invertible, folded or not, so that a wrong value tells whether it belongs to another
-   address. `flip` is all ones for the pattern's complement, else 0. `first` is the index of the part's first
-   word, a multiple of 16. */
+   A pattern is a value for each index: a counter with an odd step, which has a different value at every
+   address; a single 1 that walks through the bits; or the counter with its upper bits folded into the lower
+   ones, which is as good as random. Counters are invertible, folded or not, so that a wrong value shows whether
+   it belongs to another address. `flip` is all ones for the pattern's complement, otherwise 0. `first` is the
+   index of the part's first word, a multiple of 16. */
 
 #define ADDRESS 0
 #define WALKING 1
@@ -15,7 +15,7 @@ typedef VECTOR_OF(WORD) wordvec;
 #define PATTERN_ARGUMENTS u64 vectors, u64 rounds, u64 first, u64 salt, u64 flip
 
 #if PATTERN == WALKING
-/* `salt` is a multiple of 16, and no lane walks over the end of a word within a vector. */
+/* `salt` is a multiple of 16, so that no lane's bit passes the end of the word within a vector. */
 #define VALUE_AT(index) ((WORD)1 << (((index) + salt) % 64))
 #define START(lane) ((WORD)1 << (lane))
 #define BEGIN_CHUNK
@@ -47,10 +47,10 @@ KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
     }
 }
 
-/* The wrong words of a chunk, as (index, expected, actual, second read) behind those that were `told` before, of
-   which there is room for ROWS. `found` counts this launch's. What was read is known by how it differs from what is
-   right. The second read is at once: it may come from a cache, and `integrity_reread` comes later where nothing has
-   been written over. */
+/* Reports the wrong words of a chunk as (index, expected, actual, second read), after the `told` words already
+   reported; there is room for ROWS in all. `found` counts those of this launch. The actual value is computed from
+   the expected one and the bits that differ. The second read is immediate and may come from a cache;
+   `integrity_reread` reads the word again later if it has not been overwritten. */
 #define TELL_WRONG                                                                                            \
     WORD other[UNROLL * VECTOR_ELEMENTS];                                                                     \
     EACH_UNROLLED {                                                                                           \
@@ -70,10 +70,10 @@ KERNEL(integrity_write)(GLOBAL wordvec *RESTRICT a, PATTERN_ARGUMENTS) {
         }                                                                                                     \
     }
 
-/* The more a processor does with a vector, the fewer loads it has in flight: it is told what comes. */
+/* The more work a CPU does for each vector, the fewer loads it has in flight: so the next ones are prefetched. */
 #define AHEAD (2048 / (ELEMENT_BYTES * VECTOR_ELEMENTS))
 
-/* Leaves in `x` what is not as it should be, all zeros where all is. */
+/* Leaves in `x` the bits that are wrong: all zeros if none are. */
 #define CHECK_CHUNK                                                                                           \
     BEGIN_CHUNK                                                                                               \
     wordvec x[UNROLL], wrong = SPLAT(WORD, (WORD)0);                                                          \
@@ -96,8 +96,8 @@ KERNEL(integrity_check)
     }
 }
 
-/* Check, and write the complement where it was read: by plain stores, for what was read lies in a cache, and a store
-   past it would have to find it there first. */
+/* Checks, and writes the complement to the same place. With ordinary stores: the data read is in a cache, and a
+   store that bypasses the cache would have to look it up there first. */
 KERNEL(integrity_turn)
 (GLOBAL wordvec *a, PATTERN_ARGUMENTS, u64 told, GLOBAL u32 *found, GLOBAL u64 *rows) {
     BEGIN_VALUES
@@ -108,7 +108,7 @@ KERNEL(integrity_turn)
     }
 }
 
-/* The second read of those rows that lie in this part of `words` words. */
+/* Repeats the second read for the rows whose words are in this part, which has `words` words. */
 KERNEL(integrity_reread)(GLOBAL const volatile WORD *a, u64 first, u64 words, u64 count, GLOBAL u64 *rows) {
     EACH_ELEMENT {
         const u64 at = rows[4 * i] - first;
@@ -116,8 +116,8 @@ KERNEL(integrity_reread)(GLOBAL const volatile WORD *a, u64 first, u64 words, u6
     }
 }
 
-/* One bit wrong in `count` words of a part, spread over all of it with the first and the last among them: what a
-   check must find. */
+/* Flips one bit in each of `count` words, which are spread over the whole part and include its first and last
+   word. A check must find them all. */
 KERNEL(integrity_spoil)(GLOBAL WORD *a, u64 words, u64 count) {
     EACH_ELEMENT {
         const u64 stride = words / count;

@@ -1,17 +1,18 @@
-/* The latency family: one item follows pointers, each of which it knows only when the one before has come.
+/* The latency family: one work-item follows pointers, each of which is known only once the previous one has
+   been loaded.
 
-   The footprint is a row of nodes of NODE_WORDS, a line each. A walk goes through all of them in one single
-   cycle: its k-th node lies at place(k), and place is a bijection. A node holds two words for each order of
-   walking, from `word` on: the address of the next node's words, and its own k. Addresses, because an
-   addition for each step would count as latency; a buffer stays where it is while it lives.
+   The footprint is an array of nodes of NODE_WORDS words, one cache line each. A walk visits all of them in a
+   single cycle: its k-th node is at place(k), and place is a bijection. For each walking order a node holds two
+   words, starting at `word`: the address of the next node's words, and its own k. It holds addresses, not
+   indices, because an addition in each step would count as latency; a buffer never moves during its lifetime.
 
-   That every node j has a k with place(k) = j is what check_links counts out: then the nodes are one cycle,
-   and a walk of n steps from the first one ends where the k is n modulo their number. */
+   check_links verifies that every node j has a k with place(k) = j: then the nodes form one cycle, and a walk
+   of n steps from the first node ends at the node whose k is n modulo the number of nodes. */
 
 #define WORDS_OF(node) (memory + (node) * NODE_WORDS + word)
 
-/* A bijection of 0 to `mask`, one less than a power of two, and another one for each `twist`. Odd factors and
-   shifts to the right by half the bits (`shift`, 1 at least) can be undone. */
+/* A bijection of 0 to `mask`, which is a power of two minus one; each `twist` gives a different one.
+   Multiplications by odd factors and right shifts by half the bits (`shift`, at least 1) can be undone. */
 #define ROUNDS 3
 #define FACTOR(round) (word_at(2 * (round), salt) | 1)
 #define SUMMAND(round) word_at(2 * (round) + 1, salt)
@@ -24,7 +25,7 @@ FUNCTION u64 shuffled(u64 x, u64 mask, u64 shift, u32 salt, u32 twist) {
     return x;
 }
 
-/* Newton's iteration: each round doubles the bits that are right, of which an odd number itself has 3. */
+/* Newton's iteration: each round doubles the number of correct bits, and an odd number itself starts with 3. */
 FUNCTION u64 inverse(u64 odd) {
     u64 x = odd;
     UNROLLED for (u32 round = 0; round < 5; ++round) x *= 2 - odd * x;
@@ -40,18 +41,18 @@ FUNCTION u64 unshuffled(u64 x, u64 mask, u64 shift, u32 salt, u32 twist) {
     return x;
 }
 
-/* The node where step k of the walk is: in random order within a page, page after page. */
+/* The node at step k of the walk: the order is random within a page, and pages follow one another. */
 FUNCTION u64 place(u64 k, u64 nodes, u64 page_nodes, u64 mask, u64 shift, u64 salt) {
     const u64 page = k / page_nodes, first = page * page_nodes;
     const u64 count = nodes - first < page_nodes ? nodes - first : page_nodes;
     u64 x = k - first;
-    /* Walking on within the larger power of two keeps it a bijection of what is below `count`. */
+    /* Repeated within the larger power of two until it is below `count`, it is a bijection there too. */
     do x = shuffled(x, mask, shift, (u32)salt, hash(page, (u32)salt));
     while (x >= count);
     return first + x;
 }
 
-/* The step that comes to a node. Nodes are linked by it and checked by its opposite. */
+/* The step at which the walk reaches a node. Nodes are linked with it and checked with its inverse. */
 FUNCTION u64 step_at(u64 node, u64 nodes, u64 page_nodes, u64 mask, u64 shift, u64 salt) {
     const u64 page = node / page_nodes, first = page * page_nodes;
     const u64 count = nodes - first < page_nodes ? nodes - first : page_nodes;
@@ -64,7 +65,7 @@ FUNCTION u64 step_at(u64 node, u64 nodes, u64 page_nodes, u64 mask, u64 shift, u
 #define PLACE(k) place((k) == nodes ? 0 : (k), nodes, page_nodes, mask, shift, salt)
 #define WALK u64 nodes, u64 page_nodes, u64 mask, u64 shift, u64 salt, u64 word
 
-/* `count` nodes from `first` on. */
+/* `count` nodes, starting at `first`. */
 KERNEL(link_nodes)(GLOBAL u64 *memory, WALK, u64 first, u64 count) {
     EACH_ELEMENT {
         const u64 node = first + i;
@@ -92,7 +93,7 @@ KERNEL(check_links)
     }
 }
 
-/* state: the address where the walk is, and the steps since its begin. */
+/* `state`: the address that the walk has reached, and the number of steps since its start. */
 KERNEL(begin_walk)(GLOBAL u64 *memory, WALK, u64 start, GLOBAL u64 *state) {
     if (GROUP_ID == 0 && LOCAL_ID == 0) {
         state[0] = (u64)WORDS_OF(PLACE(start));
@@ -100,13 +101,13 @@ KERNEL(begin_walk)(GLOBAL u64 *memory, WALK, u64 start, GLOBAL u64 *state) {
     }
 }
 
-/* Goes on from where the last launch ended: what a short walk went through before lies in a cache. */
+/* Continues where the last launch ended: the nodes that a short walk has already visited are in a cache. */
 KERNEL(chase)(GLOBAL u64 *state, u64 steps) {
     state[0] = (u64)follow((GLOBAL const u64 *)state[0], steps);
     state[1] += steps;
 }
 
-/* The number of the node where the walk is, in place of its address: only the device may follow that. */
+/* The number of the node that the walk has reached, not its address, which only the device can follow. */
 KERNEL(end_walk)(GLOBAL const u64 *state, GLOBAL u64 *ended) {
     if (GROUP_ID == 0 && LOCAL_ID == 0) {
         ended[0] = ((GLOBAL const u64 *)state[0])[1];

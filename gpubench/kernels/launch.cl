@@ -1,4 +1,4 @@
-/* As little as a kernel can do and still show that it ran: each group stores one word in a place of its own. */
+/* The least that a kernel can do and still show that it ran: each group stores one word in its own place. */
 
 KERNEL(launch_mark)(GLOBAL WORD *marks, u64 number, u64 start) {
     const u64 place = number * GROUP_COUNT + GROUP_ID;

@@ -1,21 +1,22 @@
-/* Latency under load: the first group walks from pointer to pointer, and all others read until it has ended.
+/* Latency under load: the first group follows pointers, and all other groups read until it has finished.
 
-   `ended` counts walks, and each reading group counts its launches: while both are equal, the walk of this
-   launch goes on. So a group that begins when it is over, or on a core that comes to it late, reads nothing and
-   waits for nobody; and `limit` ends one whose walk never begins.
+   `ended` counts finished walks, and each reading group counts its launches: while the two are equal, the walk of
+   this launch is still running. So a group that starts after the walk is over, or on a core that gets to it
+   late, reads nothing and never waits; and `limit` stops a group whose walk never starts.
 
-   A reading group goes round and round through `chunks` chunks of its own, from where its last launch ended;
-   a chunk is CHUNK_ROUNDS times UNROLL vectors for each item. Between two chunks it idles: `delay` turns, in
-   slices, and before each it looks whether the walk has ended: what groups do after it counts as its time. */
+   A reading group cycles through its own `chunks` chunks, starting where its last launch ended; a chunk is
+   CHUNK_ROUNDS times UNROLL vectors for each work-item. After each chunk the group idles for `delay` turns, in
+   slices. Before each slice it checks whether the walk has ended, because whatever groups do after the end is
+   counted as time of the walk. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
 #define ROUND_VECTORS ((u64)GROUP_SIZE * UNROLL)
 #define LOADED_VECTORS (ROUND_VECTORS * CHUNK_ROUNDS)
-#define IDLE_TURNS 256 /* of a slice: some microseconds */
+#define IDLE_TURNS 256 /* in a slice: a few microseconds */
 #define CHUNK_WORDS (LOADED_VECTORS * VECTOR_ELEMENTS)
 
-/* Of a reading group, a line of words apart from its neighbours': */
+/* The words of a reading group, on a cache line of its own: */
 #define GROUP_WORDS 16
 #define READ_CHUNKS 0
 #define READ_SUM 1
@@ -23,13 +24,14 @@ typedef VECTOR_OF(WORD) wordvec;
 #define READ_CUT 3
 #define READ_IDLE 4
 
-/* With `alone` the walk has its multiprocessor for itself: in `ended[1]` it writes which one that is, mixed with the
-   number of the launch, and readers that find themselves there end. Else the walk also waits for their turns. */
+/* If `alone`, the walk has its multiprocessor to itself: it writes to `ended[1]` which one that is, combined with
+   the launch number, and readers that find themselves on it stop. Otherwise the walk also waits while readers
+   on its multiprocessor take their turns. */
 #define MOST_UNITS 4096
 #define UNIT_MARK(launch) ((u32)(launch) * MOST_UNITS + UNIT_ID + 1)
 
-/* Rolled and resident: with the rounds of a chunk unrolled it would take registers for one group alone on a GPU's
-   multiprocessor, and the others would begin when the walk has ended. */
+/* Not unrolled, and resident: with the rounds of a chunk unrolled, it would need so many registers that only one
+   group fits on a GPU's multiprocessor, and the others would start only after the walk had ended. */
 RESIDENT_KERNEL(loaded_walk, GROUPS_AT_ONCE)
 (GLOBAL u64 *state, u64 steps, GLOBAL u32 *ended, GLOBAL const wordvec *memory, GLOBAL u64 *groups, u64 chunks,
  u64 delay, u64 limit, u64 alone) {
@@ -47,7 +49,7 @@ RESIDENT_KERNEL(loaded_walk, GROUPS_AT_ONCE)
         GLOBAL u64 *own = groups + reader * GROUP_WORDS;
         const u64 before = own[READ_CHUNKS], launch = own[READ_LAUNCHES];
         u64 done = 0, left = 0, chunk = before % chunks;
-        u32 idle = LOCAL_ID + 1; /* of 0 the mixer makes 0, which costs no time */
+        u32 idle = LOCAL_ID + 1; /* not 0: mix(0) is 0, and takes no time */
         wordvec sum[UNROLL];
         EACH_UNROLLED sum[u] = SPLAT(WORD, (WORD)0);
         while (done < limit) {
@@ -81,18 +83,18 @@ RESIDENT_KERNEL(loaded_walk, GROUPS_AT_ONCE)
             own[READ_CHUNKS] = before + done;
             own[READ_SUM] += scratch[0];
             own[READ_LAUNCHES] = launch + 1;
-            own[READ_CUT] += limit && done == limit; /* the walk may have gone on alone */
-            own[READ_IDLE] = idle; /* so that idling is not left out */
+            own[READ_CUT] += limit && done == limit; /* the walk may have continued without load */
+            own[READ_IDLE] = idle; /* so that idling is not optimized away */
         }
     }
 }
 
-/* `count` words from `first` on. */
+/* `count` words, starting at `first`. */
 KERNEL(fill_chunks)(GLOBAL u64 *memory, u64 first, u64 count, u64 salt) {
     EACH_ELEMENT memory[first + i] = word_at(first + i, (u32)salt);
 }
 
-/* What each of `count` chunks from `first` on comes to, from the hash. */
+/* The expected sum of each of `count` chunks, starting at `first`, computed from the hash. */
 KERNEL(sum_chunks)(GLOBAL u64 *sums, u64 first, u64 count, u64 salt) {
     EACH_ELEMENT {
         const u64 begin = (first + i) * CHUNK_WORDS;
@@ -102,7 +104,7 @@ KERNEL(sum_chunks)(GLOBAL u64 *sums, u64 first, u64 count, u64 salt) {
     }
 }
 
-/* Whether each of `count` groups summed the chunks that it says it read. */
+/* Checks that each of `count` groups summed the chunks that it claims to have read. */
 KERNEL(check_readers)
 (GLOBAL const u64 *groups, u64 count, u64 chunks, GLOBAL const u64 *sums, GLOBAL u32 *found, GLOBAL u64 *reports) {
     EACH_ELEMENT {

@@ -1,15 +1,15 @@
-/* Reads and writes in one stream of accesses: READS vectors are read for every WRITES that are written.
+/* Mixed reads and writes: READS vectors are read for every WRITES vectors that are written.
 
    A footprint is READS + WRITES parts of equal size, of which the first READS are read. Every element holds
-   the folded counter of its index, and that is what is written again: whatever was written may be read by
-   another mix, and no mix needs its inputs restored. */
+   the folded counter of its index, and the same value is written again: so another mix can read what this one
+   wrote, and no mix needs its inputs restored. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
 #define EACH_READ UNROLLED for (u32 k = 0; k < READS; ++k)
 #define EACH_WRITTEN UNROLLED for (u32 k = 0; k < WRITES; ++k)
 
-/* `first` is the index of the first element that is written. */
+/* `first` is the index of the first element to be written. */
 KERNEL(read_and_write)
 (GLOBAL const wordvec *RESTRICT in, GLOBAL wordvec *RESTRICT out, GLOBAL WORD *RESTRICT sums, u64 vectors, u64 rounds,
  u64 first, u64 salt) {

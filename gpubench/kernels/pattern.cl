@@ -1,8 +1,8 @@
-/* Writing and copying data that differ in what they hold, by the very same instructions.
+/* Writes and copies different data with exactly the same instructions.
 
-   A word is `base ^ (folded counter & mask)`: zeros, ones, the checkerboard and the walking bit have a mask of 0
-   and repeat themselves after PERIOD words, of which a chunk and its half are multiples; random data have all of the
-   mask. */
+   A word is `base ^ (folded counter & mask)`. Zeros, ones, the checkerboard and the walking bit have a mask of 0
+   and repeat after PERIOD words; a chunk and half a chunk are multiples of PERIOD. For random data the mask is
+   all ones. */
 
 typedef VECTOR_OF(WORD) wordvec;
 

@@ -1,13 +1,13 @@
-/* The words that the kernels are written in, for CUDA C++. No includes: NVRTC has no headers. */
+/* The macros and types that the kernels are written with, for CUDA C++. No includes: NVRTC has no headers. */
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
 #define HAS_DOUBLE 1
-/* The 1, so many groups at least on a multiprocessor, frees the compiler from its own aim of filling it with
-   threads: for that it would save registers, hold loads back behind stores, and spill (seen for sm_80 to 100). */
+/* The 1 is the minimum number of groups on a multiprocessor. It keeps the compiler from trying to fill it with
+   threads: for that it would save registers, delay loads past stores, and spill (seen for sm_80 to 100). */
 #define KERNEL(name) RESIDENT_KERNEL(name, 1)
-/* One of which so many groups are to run at once on a multiprocessor. */
+/* A kernel of which at least `groups` groups must be able to run at once on a multiprocessor. */
 #define RESIDENT_KERNEL(name, groups) extern "C" __global__ void __launch_bounds__(GROUP_SIZE, groups) name
 #define FUNCTION static __device__ __forceinline__
 #define GLOBAL
@@ -28,10 +28,10 @@ FUNCTION u32 unit_id() {
 #define ROLLED _Pragma("unroll 1")
 #define MUL_HI(x, y) __umulhi(x, y)
 #define ATOMIC_ADD(counter, value) atomicAdd(counter, value)
-/* Of an address that came from memory: without the promise it would be looked up which memory it means. */
+/* For an address loaded from memory: without the assumption, each load would look up which memory it is in. */
 #define LOAD_GLOBAL(pointer) (__builtin_assume(__isGlobal(pointer)), *(pointer))
 
-/* One aligned struct: the compiler turns it into 128-bit accesses, 256-bit where there are any. */
+/* One aligned struct: the compiler turns it into 128-bit accesses, or 256-bit ones if the GPU has them. */
 template <typename T, int N> struct alignas(sizeof(T) * N) pack {
     T lane[N];
 };
@@ -91,8 +91,8 @@ template <typename T, int N> FUNCTION void store_streaming(pack<T, N> *pointer, 
 
 #define PREFETCH(pointer)
 
-/* Accumulators of a thread that reads: each takes registers of a load that could be in flight. With one for each
-   of eight loads, 80 registers let 512 threads run at once on a multiprocessor; with two, 56 let 1024. */
+/* Accumulators of a thread that reads: each takes registers that could hold a load in flight. With one for each
+   of eight loads, 80 registers let 512 threads run at once on a multiprocessor; with two in all, 56 let 1024. */
 #define READ_SUMS (UNROLL < 2 ? UNROLL : 2)
 
 #define FLOAT_OF_BITS(bits) __uint_as_float(bits)

@@ -1,4 +1,4 @@
-/* The words that the kernels are written in, for OpenCL C. */
+/* The macros that the kernels are written with, for OpenCL C. */
 
 #ifdef cl_khr_fp64
 #define HAS_DOUBLE 1
@@ -13,24 +13,24 @@
 #define GLOBAL __global
 #define LOCAL __local
 #define RESTRICT restrict
-/* Of both memories, as in CUDA: with a fence of local memory alone, what one item stores after it might be seen by
-   another that has not yet read what was there before (`own` in loaded_walk). */
+/* Fences both memories, as in CUDA: with a fence of local memory alone, a work-item that has yet to read a global
+   value might see what another one stores there after the barrier (`own` in loaded_walk). */
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define GROUP_ID ((u64)get_group_id(0))
 #define GROUP_COUNT ((u64)get_num_groups(0))
 #define LOCAL_ID ((u32)get_local_id(0))
-/* OpenCL does not tell; nobody asks it. */
+/* OpenCL does not report it; it is never needed there. */
 #define UNIT_ID 0u
 #define UNROLLED _Pragma("unroll")
 #define ROLLED
-#define MUL_HI(x, y) mul_hi(x, y) /* of u32, or of vectors of them */
+#define MUL_HI(x, y) mul_hi(x, y) /* for u32, or vectors of u32 */
 #define ATOMIC_ADD(counter, value) atomic_add(counter, value)
 #define LOAD_GLOBAL(pointer) (*(pointer))
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
-/* Native vectors, not structs: streaming stores of a struct collapse on processors. */
+/* Native vectors, not structs: on CPUs, streaming stores of structs are far slower. */
 #if VECTOR_ELEMENTS == 1
 #define VECTOR_OF(type) type
 #else
@@ -51,15 +51,15 @@
 #define STORE(pointer, value) (*(pointer) = (value))
 #endif
 
-/* Only a processor, with its groups of one item, has a use for it; a place behind the array does no harm. The host says
-   where it works: Mesa's compiler has the built-in as well, and the process dies of its use. */
+/* Useful only on a CPU, where a group is one work-item; an address past the end of the array does no harm. The
+   host defines BUILTIN_PREFETCH where it works: Mesa's compiler has it too, but using it crashes the process. */
 #if GROUP_SIZE == 1 && defined(BUILTIN_PREFETCH)
 #define PREFETCH(pointer) __builtin_prefetch((const void *)(u64)(pointer))
 #else
 #define PREFETCH(pointer)
 #endif
 
-/* Accumulators of an item that reads: on a processor additions that wait for each other cost more than registers. */
+/* Accumulators of a work-item that reads: on a CPU, dependent additions cost more than registers. */
 #define READ_SUMS UNROLL
 
 #define FLOAT_OF_BITS(bits) as_float(bits)
@@ -67,7 +67,7 @@
 #define BITS_OF_FLOAT(value) as_uint(value)
 #define BITS_OF_DOUBLE(value) as_ulong(value)
 
-/* How many indices are computed at once. The compilers of processors do not find such vectors themselves. */
+/* How many indices are computed at once. Compilers for CPUs do not vectorize this by themselves. */
 #if GROUP_SIZE == 1 && defined(UNROLL) && UNROLL % 8 == 0
 #define LANES 8
 #define LANE_NUMBERS ((uint8)(0, 1, 2, 3, 4, 5, 6, 7))

@@ -1,29 +1,30 @@
-/* Pieces of memory at random places, each of them once.
+/* Accesses pieces of memory at random places, each piece once.
 
-   Memory is `blocks` times 2^LOW_BITS pieces of PIECE_WORDS words; a thread takes a vector, and PARTS of them are
-   a piece. The i-th access goes to place_of(i), made on the fly so that no list of indices disturbs the traffic:
-   three rounds of a Feistel network with one half below `blocks` and the other below 2^LOW_BITS, each round
-   adding to one half a hash of the other. So it is a bijection, for any number of blocks, and its inverse takes
-   the rounds back: that is what the checks use, and a place that should not have been touched shows as well. */
+   Memory is `blocks` times 2^LOW_BITS pieces of PIECE_WORDS words; a work-item accesses one vector at a time, and
+   PARTS vectors make up a piece. The place of an access is computed on the fly (find_places), so that no list of
+   indices disturbs the traffic: three rounds of a Feistel network with one half below `blocks` and the other
+   below 2^LOW_BITS, where each round adds a hash of one half to the other. This is a bijection for any number of
+   blocks, and its inverse runs the rounds backwards. The checks use the inverse, so they also find places that
+   should not have been touched. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
 #define LOW_BITS 12
 #define LOW_MASK ((1u << LOW_BITS) - 1)
 
-/* All of these take one number or a vector of them. Lighter than `mix`: an index should cost less than the access. */
+/* All of these take a number or a vector. Cheaper than `mix`: an index should cost less than its access. */
 #define SHIFTED(x, bits) ((x) ^ ((x) >> (bits)))
 #define STIR(x) SHIFTED(SHIFTED((x) * 0x9E3779B1u, 15) * 0x85EBCA77u, 13)
 #define PLUS(x, y) ((x) + (y) >= blocks ? (x) + (y) - blocks : (x) + (y))
 #define MINUS(x, y) ((x) >= (y) ? (x) - (y) : (x) + blocks - (y))
 
-/* The first and the third are below `blocks`. */
+/* The results of the first and third rounds are below `blocks`. */
 #define FIRST_ROUND MUL_HI(STIR(low ^ salt), blocks)
 #define SECOND_ROUND (STIR(high + salt) >> (32 - LOW_BITS))
 #define THIRD_ROUND MUL_HI(STIR(low ^ ~salt), blocks)
 
-/* The places of LANES accesses: that of `vector` and those behind it. PARTS accesses are one piece, whose
-   number is in one block with theirs. */
+/* The places of LANES accesses, from `vector` on. PARTS accesses make up one piece; the numbers of all their
+   pieces are in the same block. */
 FUNCTION void find_places(u64s *places, u64 vector, u32 block_count, u32 salt) {
     const u64 number = vector / PARTS;
     const u32s blocks = (u32s)(block_count);
@@ -44,7 +45,7 @@ FUNCTION u64 number_of(u64 place, u32 blocks, u32 salt) {
     return ((u64)high << LOW_BITS) | low;
 }
 
-/* Where the vectors of a chunk lie, all of them known before the first access. */
+/* The places of the vectors of a chunk, all computed before the first access. */
 #define EACH_PLACE                                                                                            \
     u64s places[UNROLL / LANES];                                                                              \
     UNROLLED for (u32 k = 0; k < UNROLL / LANES; ++k)                                                         \
@@ -77,7 +78,7 @@ KERNEL(random_scatter)
     }
 }
 
-/* What is added to every word of a vector: never 0, and not undone by the next pass as an exclusive or would be. */
+/* Added to every word of a vector: never 0, and not undone by the next pass, as an exclusive or would be. */
 #define ADDED(vector) ((WORD)(vector) * 2 + 1)
 
 /* The first word of `sums` counts the passes. */
@@ -92,7 +93,7 @@ KERNEL(random_update)
     if (GROUP_ID == 0 && LOCAL_ID == 0) sums[0] += 1;
 }
 
-/* p is the number of pieces that are touched, q of blocks, r the salt, s of passes; `i` counts words. */
+/* p is the number of pieces accessed, q that of blocks, r the salt, s the number of passes; `i` counts words. */
 #define TOUCHED (number_of(i / PIECE_WORDS, (u32)q, (u32)r) < p)
 TOTAL_KERNEL(gather, TOUCHED ? word_at(i, (u32)r) : 0)
 CHECK_KERNELS(scatter, i, TOUCHED ? counter_at(i, (u32)r) : ~(WORD)0)

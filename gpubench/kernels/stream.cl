@@ -1,8 +1,8 @@
-/* The stream family: every kernel walks through its arrays in the same way and differs in one line.
+/* The stream family: all kernels walk through their arrays in the same way and differ in one line.
 
-   The names have a prefix because OpenCL has a `dot` of its own. Sums go to one place for each group, each
-   checked on its own. A program has the one kernel that it was made for: to compile the others, in every shape that
-   is tried, would take longer than to measure. */
+   The names have a prefix because OpenCL has a built-in `dot`. Each group stores its own sum, and each sum is
+   checked separately. A program contains only the kernel that it was built for: compiling the others too, in
+   every shape that is tried, would take longer than measuring. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
@@ -90,7 +90,7 @@ KERNEL(stream_read)(GLOBAL const wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums
 
 #if HAS_DOUBLE && defined(STREAM_DOT)
 
-/* Sums in `float` are handed over to `double` before they grow so long that an element could hide. */
+/* Sums in `float` are moved to a `double` before they grow so long that a missing element could go unnoticed. */
 #define SUM_ROUNDS 256
 
 KERNEL(stream_dot)

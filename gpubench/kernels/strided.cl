@@ -1,6 +1,6 @@
-/* Reading every STRIDE-th element: what the memory moves for it is not what was asked for. */
+/* Reads every STRIDE-th element: the memory transfers more than what was requested. */
 
-/* `vectors` are elements here, each STRIDE from the one before, the first of them at `start`. */
+/* `vectors` counts elements here, each STRIDE after the previous one; the first is at `start`. */
 KERNEL(strided_read)(GLOBAL const WORD *RESTRICT a, GLOBAL WORD *RESTRICT sums, u64 start, u64 vectors, u64 rounds) {
     LOCAL WORD scratch[GROUP_SIZE];
     WORD total = 0;

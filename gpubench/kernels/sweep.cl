@@ -1,10 +1,11 @@
-/* Bandwidth of what fits into caches: a launch would last longer than a pass, so groups pass many times in one.
+/* Bandwidth of data that fits in caches: a launch takes longer than a pass, so groups make many passes in one.
 
-   The memory is `tiles` tiles of `tile_chunks` chunks. A group begins with its own tile and goes on by `step`
-   tiles after each: with 0 it stays, as suits caches that belong to one core; else all groups come through
-   all tiles, as suits a cache that all share. What was read is summed, so that no pass can be left out. Nor can a
-   group that stays leave out a store: the repeat is added to what it stores, and the last one must remain. Where
-   groups share tiles all store the same, since nobody knows who comes last. */
+   The memory is `tiles` tiles of `tile_chunks` chunks. A group starts with its own tile and moves on by `step`
+   tiles after each pass: with 0 it stays, which suits caches that belong to one core; otherwise all groups visit
+   all tiles, which suits a cache that all of them share. The data read is summed, so that no pass can be skipped.
+   A group that stays cannot skip a store either: it adds the number of repeats so far to what it stores, and the
+   last value must remain. If groups share tiles, all store the same values, because it is not known which group
+   stores last. */
 
 typedef VECTOR_OF(WORD) wordvec;
 
@@ -42,7 +43,7 @@ KERNEL(sweep_copy)
     SWEEP(EACH_UNROLLED STORE(b + AT(u), x[u] + SPLAT(WORD, step ? (WORD)0 : (WORD)repeat));)
 }
 
-/* What each tile comes to, from the hash. */
+/* The expected sum of each tile, computed from the hash. */
 KERNEL(sum_tiles)(GLOBAL WORD *tile_sums, u64 count, u64 tile_words, u64 salt) {
     EACH_ELEMENT {
         WORD sum = 0;
@@ -51,7 +52,7 @@ KERNEL(sum_tiles)(GLOBAL WORD *tile_sums, u64 count, u64 tile_words, u64 salt) {
     }
 }
 
-/* Whether each of `count` groups summed the tiles that it was to go through. */
+/* Checks that each of `count` groups summed the tiles that it had to visit. */
 KERNEL(check_tours)
 (GLOBAL const WORD *sums, u64 count, u64 tiles, u64 step, u64 repeats, GLOBAL const WORD *tile_sums,
  GLOBAL u32 *found, GLOBAL u64 *reports) {

@@ -1,8 +1,8 @@
-/* Fill the inputs, poison the outputs, and check every element and every sum, on the device.
+/* Fills the inputs, poisons the outputs, and checks every element and every sum, on the device.
 
-   How a kernel walks is not shared with what checks it: expected values come from the index, and the elements
-   that a group must have summed are counted out one by one. What both have are the values of data.cl, of which
-   the host makes some itself and compares them with `tell_data` before anything is measured. */
+   The checks do not share the measured kernels' way of walking: expected values are computed from the index, and
+   the elements that a group must have summed are enumerated one by one. Both use the values of data.cl; the host
+   computes some of these itself and compares them with those of `tell_data` before anything is measured. */
 
 #define OPERATION_COPY 0
 #define OPERATION_SCALE 1
@@ -20,7 +20,7 @@ KERNEL(fill_words)(GLOBAL WORD *a, u64 count, u64 first, u64 salt) {
     EACH_ELEMENT a[i] = word_at(first + i, (u32)salt);
 }
 
-/* A word, the bits of an element, a counter and a folded one, for each of `count` indices. */
+/* A word, the bits of an element, a counter and a folded counter, for each of `count` indices. */
 KERNEL(tell_data)(GLOBAL WORD *rows, u64 count, u64 first, u64 salt) {
     EACH_ELEMENT {
         rows[4 * i] = word_at(first + i, (u32)salt);
@@ -32,7 +32,7 @@ KERNEL(tell_data)(GLOBAL WORD *rows, u64 count, u64 first, u64 salt) {
     }
 }
 
-/* All bits set: no number, so that an element that nobody wrote is never right. */
+/* All bits set is a NaN, so that an element that was never written is never right. */
 KERNEL(poison)(GLOBAL WORD *a, u64 count) {
     EACH_ELEMENT a[i] = ~(WORD)0;
 }
@@ -51,8 +51,9 @@ FUNCTION WORD expected_bits(u32 operation, u64 index, u32 salt_a, u32 salt_b) {
 
 FUNCTION WORD distance(WORD a, WORD b) { return a > b ? a - b : b - a; }
 
-/* How many elements are wrong, modulo 2^32, and how many items found any: no wrap hides both. `tolerance` is in units of the last place: 1 for a sum of a product, which
-   may be fused or not. No branch inside, so that processors check with vectors. */
+/* Counts the wrong elements, modulo 2^32, and the work-items that found any: they cannot both wrap to 0.
+   `tolerance` is in units in the last place: 1 for a product plus a term, which may be fused or not. There is no
+   branch in the loop, so that CPUs can check with vector instructions. */
 KERNEL(check_elements)
 (GLOBAL const WORD *a, u64 count, u64 first, u64 operation, u64 salt_a, u64 salt_b, u64 tolerance,
  GLOBAL u32 *found) {
@@ -74,7 +75,7 @@ KERNEL(check_elements)
     }
 }
 
-/* The first few that are wrong, as (index, expected, actual); run only where there are any. */
+/* Reports the first few wrong elements as (index, expected, actual); run only if there are any. */
 KERNEL(report_elements)
 (GLOBAL const WORD *a, u64 count, u64 first, u64 operation, u64 salt_a, u64 salt_b, u64 tolerance,
  GLOBAL u32 *found, GLOBAL u64 *reports) {
@@ -91,11 +92,11 @@ KERNEL(report_elements)
     }
 }
 
-/* Of an array that was filled by `fill_words`: `first` is p, the salt q. */
+/* The total of an array filled by `fill_words`: p is its `first`, q its salt. */
 TOTAL_KERNEL(words, word_at(p + i, (u32)q))
 
-/* Where the round-th chunk of a group begins. `tile` of an order that gives each group a row of chunks; in which
-   sequence it goes through them is no matter to a sum. */
+/* The start of the round-th chunk of a group. `tile` is set for orders that give each group a contiguous row of
+   chunks; the sequence in which the group visits them does not affect the sum. */
 FUNCTION u64 chunk_start(u64 group, u64 round, u64 groups, u64 rounds, u64 chunk_elements, u64 tile) {
     return (tile ? group * rounds + round : round * groups + group) * chunk_elements;
 }
@@ -113,7 +114,7 @@ FUNCTION u64 chunk_start(u64 group, u64 round, u64 groups, u64 rounds, u64 chunk
         if (LOCAL_ID < step) scratch[LOCAL_ID] += scratch[LOCAL_ID + step];                                   \
     }
 
-/* The first item alone looks at the sum: the others may be here before it has added the last two. */
+/* Only the first work-item reads the sum: the others may get here before it has added the last two values. */
 #define REPORT_SUM(wrong, expected_word, actual_word)                                                         \
     if (LOCAL_ID == 0 && (wrong)) {                                                                           \
         const u32 place = ATOMIC_ADD(found, 1u);                                                            \
@@ -124,7 +125,7 @@ FUNCTION u64 chunk_start(u64 group, u64 round, u64 groups, u64 rounds, u64 chunk
         }                                                                                                     \
     }
 
-/* Launched with the groups of the kernel that made `sums`. */
+/* Launched with as many groups as the kernel that computed `sums`. */
 KERNEL(check_word_sums)
 (GLOBAL const WORD *sums, u64 count, u64 first, u64 rounds, u64 chunk_elements, u64 tile, u64 salt_a, u64 salt_b,
  GLOBAL u32 *found, GLOBAL u64 *reports) {
@@ -135,7 +136,7 @@ KERNEL(check_word_sums)
 
 #if HAS_DOUBLE
 
-/* No product is below 1, so half of 1 tells a skipped element from rounding. NaN is near to nothing. */
+/* No product is below 1, so 0.5 separates a skipped element from rounding. A NaN is near nothing. */
 FUNCTION int is_near(double a, double b) { return a - b < 0.5 && a - b > -0.5; }
 
 KERNEL(check_product_sums)

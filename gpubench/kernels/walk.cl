@@ -1,11 +1,11 @@
 /* How kernels walk through memory, shared by all families.
 
    An array is a row of chunks; a chunk is UNROLL times GROUP_SIZE vectors. In the order TILE each group
-   owns a contiguous row of chunks. In HALVES too, and walks through both halves of it side by side, with half
-   of each chunk in either: two streams for each array, with which some processors read and copy faster than
-   with one. Otherwise all groups stride together (with one chunk for each group where there are as many groups
-   as chunks). All loads of a chunk stand before its first use, so that UNROLL of them are in flight for each
-   thread. `vectors` is a multiple of a chunk. */
+   owns a contiguous row of chunks. In HALVES it does too, but walks through both halves of its row side by
+   side, with half of each chunk in either: this makes two streams for each array, with which some CPUs read and
+   copy faster than with one. Otherwise all groups stride together (with one chunk for each group if there are
+   as many groups as chunks). All loads of a chunk come before the first use of any of them, so that each
+   work-item has UNROLL loads in flight. `vectors` is a multiple of a chunk. */
 
 #define CHUNK_VECTORS ((u64)GROUP_SIZE * UNROLL)
 
@@ -22,7 +22,7 @@
     for (u64 round = 0, i = (first) + LOCAL_ID; i < (first) + (count); ++round, i += CHUNK_VECTORS)
 #endif
 
-/* The chunks of this group, of which it has `rounds`, or fewer where the array ends. */
+/* The chunks of this group: `rounds` of them, or fewer at the end of the array. */
 #if ORDER_TILE || ORDER_HALVES
 #define SMALLER(x, y) ((x) < (y) ? (x) : (y))
 #define EACH_CHUNK                                                                                            \
@@ -35,7 +35,7 @@
 #define EACH_UNROLLED UNROLLED for (u32 u = 0; u < UNROLL; ++u)
 #define EACH_LANE UNROLLED for (u32 lane = 0; lane < VECTOR_ELEMENTS; ++lane)
 
-/* The sum over a group, in `scratch[0]`, which only the group's first item may look at. */
+/* The sum over a group, in `scratch[0]`, which only the group's first work-item may read. */
 #define ADD_OVER_GROUP(value)                                                                                 \
     scratch[LOCAL_ID] = value;                                                                                \
     for (u32 step = GROUP_SIZE / 2; step > 0; step /= 2) {                                                    \
@@ -47,15 +47,15 @@
     ADD_OVER_GROUP(value)                                                                                     \
     if (LOCAL_ID == 0) sums[GROUP_ID] = scratch[0];
 
-/* The elements of an array, of which each group owns a contiguous part: good for processors and GPUs alike. */
+/* The elements of an array, of which each group owns a contiguous part: works well on CPUs and GPUs alike. */
 #define EACH_ELEMENT                                                                                          \
     const u64 part = (count + GROUP_COUNT - 1) / GROUP_COUNT;                                                 \
     const u64 end = (GROUP_ID + 1) * part < count ? (GROUP_ID + 1) * part : count;                            \
     for (u64 i = GROUP_ID * part + LOCAL_ID; i < end; i += GROUP_SIZE)
 
-/* Kernels that check an array against `expected`, the right word at `i` as made from the numbers p, q, r and s:
-   `check_` counts wrong elements, modulo 2^32, and the items that found any, so that no wrap hides both;
-   `report_` tells the first few as (`told` index, expected, actual), and is run only where there are any. */
+/* Kernels that check an array against `expected`, the right word at `i`, computed from the numbers p, q, r and s:
+   `check_` counts the wrong elements, modulo 2^32, and the work-items that found any: they cannot both wrap to 0;
+   `report_` reports the first few as (`told`, the index; expected; actual), and is run only if there are any. */
 #define CHECK_KERNELS(name, told, expected)                                                                   \
     KERNEL(check_##name)                                                                                      \
     (GLOBAL const WORD *a, u64 count, u64 p, u64 q, u64 r, u64 s, GLOBAL u32 *found) {                        \
@@ -81,8 +81,8 @@
         }                                                                                                     \
     }
 
-/* A kernel that adds up `term` over all `i` below `count`: what the sums of all groups must come to. Integers,
-   whose sum is exact in any order; one element left out or taken twice shows, since they are pseudo-random. */
+/* A kernel that adds up `term` over all `i` below `count`: the sums of all groups must add up to this. The sum of
+   integers is exact in any order; an element left out or added twice shows, because they are pseudo-random. */
 #define TOTAL_KERNEL(name, term)                                                                              \
     KERNEL(total_##name)(GLOBAL WORD *totals, u64 count, u64 p, u64 q, u64 r, u64 s) {                        \
         LOCAL WORD scratch[GROUP_SIZE];                                                                       \
@@ -91,7 +91,7 @@
         STORE_GROUP_SUM(sum, totals)                                                                          \
     }
 
-/* `steps` pointers on from `at`, a multiple of STEPS_UNROLLED; each is known only when the one before has come. */
+/* Follows `steps` (a multiple of STEPS_UNROLLED) pointers from `at`; each load waits for the one before. */
 #define STEPS_UNROLLED 16
 FUNCTION GLOBAL const u64 *follow(GLOBAL const u64 *at, u64 steps) {
     for (u64 step = 0; step < steps; step += STEPS_UNROLLED) {

@@ -87,7 +87,7 @@ class HeldDirectory:
     def check_room(self) -> None:
         """Raises ``StoreError`` if nothing can be written: the disk is full, or read-only."""
         try:
-            # It has no name, and is gone before the system has written it to the disk.
+            # The file has no name, and is deleted before the system has written it to the disk.
             with tempfile.TemporaryFile(dir=self.path) as file:
                 file.write(bytes(_ROOM_BYTES))
                 file.flush()
@@ -159,7 +159,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _lock_at_once(descriptor: int) -> None:
-    import fcntl  # not everywhere, and a client elsewhere imports this module
+    import fcntl  # not available on every system, and clients on any system import this module
 
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -173,7 +173,7 @@ def _identity(of: Path | int) -> _Identity | None:
 
 
 def _write_owner(file: int) -> None:
-    with contextlib.suppress(OSError):  # on a full disk the process id of the owner is missing
+    with contextlib.suppress(OSError):  # on a full disk, the owner's process id is missing
         os.truncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
 

@@ -18,8 +18,8 @@ _MIGRATIONS = (
     CREATE TABLE runs (
         sequence    INTEGER PRIMARY KEY,
         run_id      TEXT NOT NULL UNIQUE,
-        key         TEXT UNIQUE,              -- null where there is none, and once it is released
-        request     TEXT NOT NULL,            -- what was asked, canonical: tells a retry from another request
+        key         TEXT UNIQUE,              -- null if there is none, or once it is released
+        request     TEXT NOT NULL,            -- in canonical form, to tell a retry from a different request
         finished    INTEGER NOT NULL DEFAULT 0,
         outcome     TEXT,
         device      TEXT,
@@ -32,7 +32,7 @@ _MIGRATIONS = (
     CREATE INDEX runs_unfinished ON runs (finished) WHERE finished = 0;
     """,
     """
-    CREATE TABLE last_runs (                  -- which runs the metrics of a restarted server come from
+    CREATE TABLE last_runs (                  -- runs that provide the metrics of a restarted server
         device      TEXT NOT NULL,
         benchmark   TEXT NOT NULL,
         precision   TEXT NOT NULL,
@@ -42,7 +42,7 @@ _MIGRATIONS = (
     );
     """,
     """
-    CREATE TABLE subjects (                   -- a benchmark on a device of a machine
+    CREATE TABLE subjects (                   -- a benchmark on one device of one machine
         subject         INTEGER PRIMARY KEY,
         host            TEXT NOT NULL,
         hardware_id     TEXT NOT NULL,
@@ -52,10 +52,10 @@ _MIGRATIONS = (
         alias           TEXT NOT NULL,
         UNIQUE (host, hardware_id, device, name, benchmark)
     );
-    CREATE TABLE series (                     -- at these settings, with these kernels
+    CREATE TABLE series (                     -- a subject with given settings and kernels
         series          INTEGER PRIMARY KEY,
         subject         INTEGER NOT NULL,
-        settings        TEXT NOT NULL,        -- JSON, the same for equal settings
+        settings        TEXT NOT NULL,        -- JSON; equal settings give equal text
         UNIQUE (subject, settings)
     );
     CREATE TABLE figures (                    -- the usable figures of finished runs
@@ -89,9 +89,9 @@ def open_database(path: Path) -> sqlite3.Connection:
     # autocommit is off: every use is inside a `with connection`, which commits or rolls back.
     database = sqlite3.connect(path, check_same_thread=False, timeout=10)
     try:
-        # One damaged text must not hide the rows that are read with it.
+        # One damaged text must not make the rows read with it unreadable.
         database.text_factory = lambda data: data.decode(errors="replace")
-        # Before the first table, else it has no effect: what a pruned run took is given back bit by bit.
+        # Has no effect after the first table is made. It lets the space of pruned runs be freed in steps.
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")

@@ -90,7 +90,7 @@ def _kept(data: bytes, name: str, printed: str | None = None) -> KeptDocument:
     document = decode_document(data, name)
     try:
         return KeptDocument(document, data, digest(data), name, printed)
-    except (ValueError, RecursionError) as error:  # what only the other reader of JSON refuses
+    except (ValueError, RecursionError) as error:  # JSON that only the second parser rejects
         raise InvalidDocument(f"{name} is not a run document: {error}") from None
 
 

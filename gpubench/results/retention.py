@@ -26,8 +26,8 @@ class Retention:
     key_seconds: float = 7 * DAY_SECONDS
 
 
-# By the order in which runs came into the store: an imported run is as new as its import. Ends are compared
-# as texts, which is the order of time for those of documents; a damaged one is not taken for an old one.
+# In the order in which runs were stored: an imported run is as new as its import. End times are compared as
+# text, which sorts by time in the format of documents; a damaged one does not count as old.
 _REMOVABLE = """
     SELECT sequence FROM runs
     WHERE finished = 1

@@ -43,7 +43,7 @@ def read_document(database: sqlite3.Connection, run_id: str, *, finished: bool) 
             "SELECT CAST(document AS BLOB) FROM runs WHERE run_id = ? AND finished = ?", (run_id, finished)
         ).fetchone()
     except sqlite3.OperationalError:
-        raise  # the store cannot be used, whatever the row
+        raise  # the whole store is unusable, not just this row
     except sqlite3.DatabaseError as damaged:
         raise InvalidDocument(f"run {run_id} cannot be read from the store: {damaged}") from None
     return None if row is None else bytes(row[0])

@@ -74,7 +74,7 @@ class Store:
             with self._explained("; if it is damaged, move it away, or pass another --data-dir"):
                 self._database = undo.enter_context(contextlib.closing(open_database(self._path)))
                 self._end_interrupted()
-            # With the log: commits to one that was removed are lost with the process.
+            # The log too: if it is removed, what is committed to it is lost when the process ends.
             self._directory.watch(self._path, self._path.with_name(f"{FILE_NAME}-wal"))
             undo.pop_all()
 

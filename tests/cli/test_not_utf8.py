@@ -29,10 +29,16 @@ def actions(command: Command) -> list[argparse.Action]:
     return [each for each in parser._actions if each.nargs != 0]
 
 
+def filler(action: argparse.Action) -> str:
+    """A word that the argument allows: the first of its choices, which its metavar lists in lower case."""
+    metavar = str(action.metavar)
+    return metavar.strip("{}").split(",")[0] if metavar.islower() else "x"
+
+
 def words(command: Command, action: argparse.Action) -> list[str]:
     """A command line with the byte as this argument, and all else that must be there."""
     others = [each for each in actions(command) if not each.option_strings and each.dest != action.dest]
-    needed = ["learn" if each.metavar == "learn" else "x" for each in others if each.nargs != "*"]
+    needed = [filler(each) for each in others if each.nargs != "*"]
     if action.option_strings:
         return [command.name, *needed, action.option_strings[-1], BYTE]
     first = next(each.dest for each in actions(command) if not each.option_strings) == action.dest

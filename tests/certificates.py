@@ -56,7 +56,7 @@ class Authority:
         run("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", made.key, "-out", request)
         run(
             *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.directory / "ca.key"),
-            *("-CAcreateserial", "-days", str(days), "-extfile", extensions, "-out", made.certificate),
+            *("-CAcreateserial", *_validity(days), "-extfile", extensions, "-out", made.certificate),
         )
         return made
 
@@ -70,6 +70,17 @@ class Authority:
         context = ssl.create_default_context(cafile=self.certificate)
         context.load_cert_chain(own.certificate, own.key)
         return context
+
+
+def _validity(days: int) -> tuple[str, ...]:
+    """From OpenSSL 3.4 on, an end before the beginning is refused, and both can be stated."""
+    if (
+        days > 0
+        or "-not_after"
+        not in subprocess.run([OPENSSL, "x509", "-help"], capture_output=True, text=True).stderr
+    ):
+        return "-days", str(days)
+    return "-not_before", "20200101000000Z", "-not_after", "20200102000000Z"
 
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")

@@ -34,7 +34,7 @@ def failure(error: ssl.SSLError, connect: Connect) -> GpubenchError:
     where = connect.address
     if isinstance(error, ssl.SSLCertVerificationError):
         return NotTrusted(f"the server at {where} is not trusted: {_distrust(error, connect)}")
-    name = error.reason or ""
+    name = getattr(error, "reason", None) or ""  # an end without a farewell has none under Python 3.13
     if name in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE") or "HANDSHAKE_FAILURE" in name:
         return Unreachable(
             f"{where} does not speak TLS as this client does; use tcp:// if the server listens without TLS",

@@ -91,8 +91,9 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         # One damaged text must not make the rows read with it unreadable.
         database.text_factory = lambda data: data.decode(errors="replace")
-        # Has no effect after the first table is made. It lets the space of pruned runs be freed in steps.
-        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if not _version(database):
+            # Only before the first table is made. It lets the space of pruned runs be freed in steps.
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         _migrate(database, path)
@@ -103,7 +104,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
+    version = _version(database)
     if version > len(_MIGRATIONS):
         raise StoreError(
             f"the store {path} was written by a newer gpubench (version {version} of its tables, this "
@@ -115,6 +116,11 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
             _read_figures(database)
         database.execute(f"PRAGMA user_version = {step}")
         database.commit()
+
+
+def _version(database: sqlite3.Connection) -> int:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 def _read_figures(database: sqlite3.Connection) -> None:

@@ -94,10 +94,14 @@ def _ask(
 
 def _answer(worker: WorkerProcess, asking: RunningTime, timeout_seconds: float) -> _Answer:
     try:
-        while (left_seconds := timeout_seconds - asking.seconds) > 0:
+        while True:
+            # What is there is read even if another worker, which hangs, has taken all of the time.
+            left_seconds = max(timeout_seconds - asking.seconds, 0.0)
             event = worker.receive(min(left_seconds, MAX_STEP_SECONDS / 2))
             if isinstance(event, Probed):
                 return _Answer(event)
+            if event is None and not left_seconds:
+                break
     except DeviceLost as error:
         return _Answer(None, error.message)
     return _Answer(None, f"looking for devices took longer than {timeout_seconds:g} s")

@@ -245,7 +245,10 @@ class RunningServer:
 
     def running(self) -> str | None:
         """The id of the run that the device works on."""
-        (queue,) = self.ask("status")["queues"]
+        queues = self.ask("status")["queues"]
+        if not queues:  # the first look for devices is not done
+            return None
+        (queue,) = queues
         found: str | None = queue["running"]
         return found
 

@@ -31,7 +31,8 @@ def said(client: socket.socket) -> bytes:
         return reader.read()
 
 
-def test_one_connection_too_many_is_told_so_and_room_is_found_again(small: RunningServer) -> None:
+def test_one_connection_too_many_is_refused_clearly(small: RunningServer) -> None:
+    """One connection too many is told so and room is found again."""
     with opened(small) as first, opened(small) as second:
         first.sendall(b"G")
         second.sendall(b"G")

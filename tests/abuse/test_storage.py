@@ -68,9 +68,10 @@ def refuse_inserts(server: RunningServer) -> Callable[[], object]:
         (refuse_inserts, "foreign"),
     ],
 )
-def test_a_store_that_is_spoiled_refuses_runs_says_why_and_recovers(
+def test_a_spoiled_store_refuses_runs_and_recovers(
     tmp_path: Path, spoil: Callable[[RunningServer], Callable[[], object]], reason: str
 ) -> None:
+    """A store that is spoiled refuses runs says why and recovers."""
     with RunningServer(tmp_path / "data") as server:
         before = server.run_ok()
         assert works_again(server)
@@ -85,7 +86,8 @@ def test_a_store_that_is_spoiled_refuses_runs_says_why_and_recovers(
         server.run_ok()
 
 
-def test_a_server_that_starts_with_a_foreign_database_is_not_ready(tmp_path: Path) -> None:
+def test_a_server_with_a_foreign_database_is_not_ready(tmp_path: Path) -> None:
+    """A server that starts with a foreign database is not ready."""
     Store(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         database.execute("ALTER TABLE runs RENAME COLUMN request TO asked")
@@ -94,7 +96,8 @@ def test_a_server_that_starts_with_a_foreign_database_is_not_ready(tmp_path: Pat
         assert (status, "no_store: " in body, "no column named request" in body) == (503, True, True)
 
 
-def test_a_run_that_ends_in_a_lost_directory_is_kept_until_it_is_back(tmp_path: Path) -> None:
+def test_a_run_that_ends_in_a_lost_directory_is_kept(tmp_path: Path) -> None:
+    """A run that ends in a lost directory is kept until it is back."""
     data = tmp_path / "data"
     with RunningServer(data) as server:
         with server.connect() as client:
@@ -138,7 +141,8 @@ def test_a_damaged_document_is_said_to_be_damaged(tmp_path: Path) -> None:
         assert states == {damaged["run_id"]: "finished", again["run_id"]: "finished"}
 
 
-def test_a_replayed_key_whose_document_is_damaged_makes_a_new_run_at_once(tmp_path: Path) -> None:
+def test_the_key_of_a_damaged_document_makes_a_new_run(tmp_path: Path) -> None:
+    """A replayed key whose document is damaged makes a new run at once."""
     work = {"benchmarks": [quick()], "key": "mine"}
     with RunningServer(tmp_path) as server:
         damaged = server.ask("run", work)
@@ -153,9 +157,8 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> DeviceInfo:
         return msgspec.convert(server.ask("devices")["devices"][0], DeviceInfo)
 
 
-def test_the_last_valid_gauges_survive_200_later_runs_and_absurd_ones(
-    tmp_path: Path, device: DeviceInfo
-) -> None:
+def test_the_last_valid_gauges_survive_200_later_runs(tmp_path: Path, device: DeviceInfo) -> None:
+    """The last valid gauges survive 200 later runs and absurd ones."""
     metrics = MetricsState()
     usual = {"device": device, "theory": None}
     valid = document(measurement(40), run_id="valid", finished_at="2026-01-02T03:04:05.000Z", **usual)

@@ -110,9 +110,10 @@ def test_what_cannot_be_drawn_is_said(
     assert not (tmp_path / "x.svg").exists()
 
 
-def test_verify_tells_the_document_of_a_report_from_a_changed_one(
+def test_verify_finds_a_changed_document_in_a_report(
     runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Verify tells the document of a report from a changed one."""
     page = tmp_path / "report.html"
     assert main(["-q", "report", *runs, "-o", str(page)]) == 0
     assert main(["verify", str(page)]) == 0

@@ -153,7 +153,8 @@ def test_a_closed_terminal_keeps_what_was_measured(remote: bool, url: str, tmp_p
     finished(out)
 
 
-def test_a_stopped_terminal_stops_the_worker_and_shows_the_cursor() -> None:
+def test_a_stopped_terminal_stops_the_worker() -> None:
+    """A stopped terminal stops the worker and shows the cursor."""
     terminal = Terminal()
     # A group of its own in this session, as a shell's job: another group's member can continue it.
     process = terminal.process("run", "triad", *LONG, process_group=0, preexec_fn=default_signals)

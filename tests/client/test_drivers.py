@@ -56,7 +56,7 @@ def step(wanted: Step) -> Steps[bytes | None]:
     return (yield wanted).data
 
 
-def test_a_connection_that_ended_while_the_loop_was_busy_is_seen_to_have_ended() -> None:
+def test_an_end_while_the_loop_was_busy_is_seen() -> None:
     """Or the next request would be lost."""
 
     async def work(driver: AsyncDriver, peer: socket.socket) -> None:

@@ -122,7 +122,8 @@ def test_a_stop_request_is_polled_while_waiting() -> None:
     run.close()
 
 
-def test_time_in_which_the_client_was_stopped_is_no_silence_of_the_server() -> None:
+def test_a_stopped_client_is_no_silence_of_the_server() -> None:
+    """Time in which the client was stopped is no silence of the server."""
     run = protocol("tcp://host:1").run(params(long()), RunCallbacks(stop=StopRequest()))
     accepted = line(method="accepted", params=msgspec.to_builtins(Accepted(2, "r", 0)))
     steps = steps_of(run, line(id=1, result=HELLO), accepted)
@@ -174,7 +175,8 @@ def broken_off(run: RunParams, stop: StopRequest | None = None) -> tuple[list[St
     return taken, caught.value
 
 
-def test_a_run_with_a_key_that_goes_on_without_its_client_is_sent_again() -> None:
+def test_a_detached_run_with_a_key_is_sent_again() -> None:
+    """A run with a key that goes on without its client is sent again."""
     taken, error = broken_off(params(long(), detach=True, key="k"))
     runs = [step.data for step in taken if isinstance(step, Send) and b'"run"' in step.data]
     assert len(runs) > 5
@@ -184,7 +186,8 @@ def test_a_run_with_a_key_that_goes_on_without_its_client_is_sent_again() -> Non
 
 
 @pytest.mark.parametrize("run", [params(long(), key="k"), params(long(), detach=True)])
-def test_a_run_that_another_request_would_repeat_is_not_sent_again(run: RunParams) -> None:
+def test_a_run_that_would_be_repeated_is_not_sent_again(run: RunParams) -> None:
+    """A run that another request would repeat is not sent again."""
     taken, error = broken_off(run)
     assert kinds(taken).count(Connect) == 1
     assert "the run was r" in error.message
@@ -201,7 +204,8 @@ def test_patience_begins_anew_when_the_run_went_on() -> None:
     assert sum(waits[50:]) <= BASE_SECONDS  # nothing but the rest of the patience since it last went on
 
 
-def test_a_stop_while_the_connection_is_broken_does_not_claim_that_the_run_was_cancelled() -> None:
+def test_a_stop_while_disconnected_claims_no_cancel() -> None:
+    """A stop while the connection is broken does not claim that the run was cancelled."""
     stop = StopRequest()
     stop.set(errors.Cancelled("enough"))
     taken, _ = broken_off(params(long(), detach=True, key="k"), stop)

@@ -61,7 +61,8 @@ def test_figures_that_are_not_the_memorys_own_represent_no_run() -> None:
 
 
 @pytest.mark.parametrize("device", [h200(), processor()])
-def test_other_memory_is_compared_at_three_widths_and_not_projected(device: Any) -> None:
+def test_other_memory_is_compared_at_three_widths(device: Any) -> None:
+    """Other memory is compared at three widths and not projected."""
     found = generations(measurement(300.0), device=device)
     assert sorted({each.bus_width_bits for each in found.generations}) == [256, 384, 512]
     assert all(each.measured_ratio and each.projection is None for each in found.generations)

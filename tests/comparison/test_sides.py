@@ -123,7 +123,8 @@ def test_means_are_of_a_familys_comparable_ratios() -> None:
     assert chase.rows == 1
 
 
-def test_a_board_stands_beside_with_theory_and_others_figures_and_no_verdict() -> None:
+def test_a_board_stands_beside_without_a_verdict() -> None:
+    """A board stands beside with theory and others figures and no verdict."""
     board = Side("5090", board=find_board("RTX 5090"))
     copies = tuple(
         document(measurement(1500.0, "copy"), latency(1e-7, 100), run_id=f"r{n}") for n in range(5)

@@ -38,9 +38,8 @@ def test_every_driver_gets_a_folder_within(tmp_path: Path, monkeypatch: pytest.M
     assert [path for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
 
 
-def test_what_the_user_set_for_a_driver_is_kept_if_it_can_be_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_the_user_set_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user set for a driver is kept if it can be used."""
     monkeypatch.setenv(cache_folder.VARIABLE, str(tmp_path / "ours"))
     monkeypatch.setenv("POCL_CACHE_DIR", str(tmp_path / "theirs"))
     folder = cache_folder.open_folder()

@@ -140,9 +140,8 @@ def test_others_count_by_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPa
     assert busy > 0.9
 
 
-def test_throttling_is_seen_below_a_group_that_was_throttled_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_throttling_is_seen_below_a_throttled_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Throttling is seen below a group that was throttled before."""
     group = system(
         tmp_path,
         "0::/slice/job",

@@ -76,9 +76,10 @@ def test_without_event_profiling_every_benchmark_is_skipped(falsify: Falsify, fa
         ({"unavailable": "compiler"}, "no compiler"),
     ],
 )
-def test_a_device_that_says_that_it_cannot_is_listed_with_the_reason(
+def test_a_device_that_cannot_is_listed_with_the_reason(
     falsify: Falsify, faults: dict[str, str], said: str
 ) -> None:
+    """A device that says that it cannot is listed with the reason."""
     falsify(alone=True, **faults)
     [device] = LocalClient("opencl").devices().devices
     assert said in (device.unavailable or "")

@@ -221,7 +221,8 @@ def test_a_simulator_is_taken_only_by_its_name(falsify: Falsify) -> None:
     assert choose([device], device.alias) == device
 
 
-def test_the_preference_is_printed_and_rows_show_whose_driver_it_is(falsify: Falsify) -> None:
+def test_the_preference_and_the_drivers_are_printed(falsify: Falsify) -> None:
+    """The preference is printed and rows show whose driver it is."""
     falsify()
     done = gpubench("devices", "--runtime=opencl")
     assert f"default device: {POCL}" in done.stderr

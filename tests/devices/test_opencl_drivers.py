@@ -26,7 +26,8 @@ def libraries(**variables: str) -> list[str]:
     return [driver.library for driver in drivers.installed(variables)]
 
 
-def test_the_systems_come_first_then_those_that_are_named_then_the_environments(vendors: Path) -> None:
+def test_the_order_in_which_drivers_are_found(vendors: Path) -> None:
+    """The systems come first then those that are named then the environments."""
     assert libraries() == ["liba.so", "libb.so", str(pocl())]
     assert libraries(OCL_ICD_FILENAMES="/c.so:libb.so") == ["liba.so", "libb.so", "/c.so", str(pocl())]
 
@@ -46,7 +47,7 @@ def test_a_file_or_a_library_stands_in_place_of_all(vendors: Path) -> None:
     assert libraries(OCL_ICD_VENDORS="libx.so", OCL_ICD_FILENAMES="/y.so") == ["libx.so", "/y.so"]
 
 
-def test_a_wheels_file_that_names_a_path_of_another_machine_means_the_environments_library(
+def test_a_wheel_that_names_a_foreign_path_means_its_own_file(
     vendors: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Intel's wheel does, of whose two files one names a library that it does not have."""

@@ -44,7 +44,8 @@ def test_no_other_module_decides_by_kind() -> None:
     assert naming - OTHER_MEANINGS == SETS_THE_KIND
 
 
-def test_an_integrated_gpu_uses_as_much_of_the_hosts_memory_as_a_processor() -> None:
+def test_an_integrated_gpu_uses_memory_as_a_processor_does() -> None:
+    """An integrated gpu uses as much of the hosts memory as a processor."""
     gpu = DeviceInfo("cuda:0", "gpu0", "cuda", "gpu", "NVIDIA GB10", "0000:01:00.0", integrated=True)
     own, processor = profile_for(gpu), profile_of("cpu")
     assert own.memory_share_ratio == processor.memory_share_ratio

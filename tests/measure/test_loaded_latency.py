@@ -315,7 +315,7 @@ UNTIL_THE_READER_ENDS = (
 
 
 @pytest.mark.parametrize(("unit", "limit", "ends_by_itself"), [("0", 1 << 30, True), ("GROUP_ID", 3, False)])
-def test_a_walk_that_is_alone_has_no_reader_on_its_multiprocessor(
+def test_a_walk_alone_shares_no_multiprocessor(
     beside: Callable[..., Beside], unit: str, limit: int, ends_by_itself: bool
 ) -> None:
     """Here each group says where it runs, all on one or each on its own, and the walk waits for a reader. It

@@ -105,9 +105,7 @@ class SlowHost(SimulatedDevice):
 
 
 @pytest.mark.parametrize("name", ["copy", "occupancy"])
-def test_samples_that_began_before_they_were_queued_are_discarded(
-    simulated: SimulatedDevice, name: str
-) -> None:
+def test_samples_that_began_too_early_are_discarded(simulated: SimulatedDevice, name: str) -> None:
     """Alone and in turns; each is counted, and none is in the figure."""
     device = SlowHost(clock=simulated.clock, pace=lambda work: 4e9)
     counted = {"stop": "count", "samples": 30, "time_limit_seconds": None}

@@ -28,7 +28,8 @@ def texts(drawing: str) -> str:
     return " ".join(ElementTree.fromstring(drawing).itertext())
 
 
-def test_every_benchmark_of_the_recorded_run_has_a_figure_with_its_points() -> None:
+def test_every_recorded_benchmark_has_a_figure() -> None:
+    """Every benchmark of the recorded run has a figure with its points."""
     [kept] = recorded()
     found = named(Subject([kept]))
     curves = {each.benchmark for each in kept.document.measurements if each.axes and each.status == "ok"}
@@ -54,7 +55,8 @@ def test_steps_and_theory_are_named_in_the_drawing() -> None:
     assert "NVIDIA GeForce RTX 4090, theory" in texts(svg(named(boards)["generations"], 680))
 
 
-def test_a_board_of_the_catalogue_is_there_with_what_others_published() -> None:
+def test_a_board_of_the_catalogue_has_published_figures() -> None:
+    """A board of the catalogue is there with what others published."""
     rows = named(subject_of(two_boards(), "RTX 5090"))["bandwidth"].rows
     [published] = [row for row in rows if row["kind"] == "published"]
     assert published["device"] == "NVIDIA GeForce RTX 5090 (catalogue)"

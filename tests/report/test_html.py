@@ -64,7 +64,8 @@ def test_every_chart_has_words_and_a_table_and_ids_are_unique(recorded_page: str
             assert reference in ids
 
 
-def test_a_report_reproduces_itself_from_the_documents_that_it_carries(recorded_page: str) -> None:
+def test_a_report_reproduces_itself(recorded_page: str) -> None:
+    """A report reproduces itself from the documents that it carries."""
     carried = read_kept(recorded_page.encode(), "page.html")
     assert [each.sha256 for each in carried] == [each.sha256 for each in recorded()]
     assert carried[0].printed == carried[0].sha256

@@ -83,7 +83,8 @@ def test_of_one_benchmark_the_highest_low_end_is_shown() -> None:
     assert f"{44.86 / 448:.3f}x" not in text
 
 
-def test_a_figure_that_is_not_the_memory_s_own_is_set_against_nothing() -> None:
+def test_a_cache_s_figure_is_set_against_nothing() -> None:
+    """A figure that is not the memory's own is set against nothing."""
     assert heading(measurement(1867.0, "triad", "cached_footprint")) == ""
     assert heading(measurement(1867.0, "triad", "cached_footprint"), measurement(30, "read")) == "read"
 
@@ -102,7 +103,8 @@ def test_a_run_without_figures_still_shows_why() -> None:
     assert shown(measurement_table(compare(document()))) is not None
 
 
-def test_verdicts_with_both_figures_and_the_reason_in_a_code_and_in_words() -> None:
+def test_verdicts_have_both_figures_and_the_reason() -> None:
+    """Verdicts with both figures and the reason in a code and in words."""
     a = document(measurement(1600.0), run_id="a")
     b = document(measurement(1700.0, "triad", "contended"), run_id="b")
     text = shown(side_tables(compare_sides([Side("before", (a,)), Side("after", (b,))])))

@@ -22,7 +22,8 @@ def page(address: str, sha256: str = "0" * 64) -> bytes:
     return f'<!doctype html><a data-sha256="{sha256}" href="{address}">x</a>'.encode()
 
 
-def test_the_sum_is_what_a_line_of_python_computes_and_no_layout_changes_it() -> None:
+def test_the_sum_is_what_a_line_of_python_computes() -> None:
+    """The sum is what a line of python computes and no layout changes it."""
     fields = json.loads(DATA, parse_float=lambda x: int(float(x)) if float(x).is_integer() else float(x))
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     expected = hashlib.sha256(text.encode()).hexdigest()
@@ -70,7 +71,8 @@ def test_few_bytes_are_not_unpacked_to_many(monkeypatch: pytest.MonkeyPatch) -> 
         read_kept(gzip.compress(bytes(2 << 20)), "bomb.json.gz")
 
 
-def test_a_newer_document_in_a_page_is_told_apart_from_a_damaged_one() -> None:
+def test_a_newer_document_in_a_page_is_not_called_damaged() -> None:
+    """A newer document in a page is told apart from a damaged one."""
     newer = json.dumps({**json.loads(DATA), "schema": 999}).encode()
     address = kept_documents.EMBEDDED + base64.b64encode(gzip.compress(newer, mtime=0)).decode()
     with pytest.raises(UnsupportedDocument, match="page, document 1 has version 999"):

@@ -243,7 +243,8 @@ def test_a_damaged_run_releases_its_key(tmp_path: Path) -> None:
         assert store.find_key("k", "triad") is None
 
 
-def test_the_last_runs_of_each_series_are_found_after_any_number_of_others(tmp_path: Path) -> None:
+def test_the_last_runs_of_each_series_are_found(tmp_path: Path) -> None:
+    """The last runs of each series are found after any number of others."""
     series = LastOf("cuda:0", "triad", "double", True)
     with Store(tmp_path) as store:
         finished(store, "valid", last_of=(series, series._replace(valid=False)))
@@ -334,9 +335,7 @@ def test_a_removed_lock_file_lets_nobody_in(tmp_path: Path) -> None:
     Store(tmp_path).close()
 
 
-def test_where_a_directory_cannot_be_locked_a_removed_file_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removed_lock_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on some network file systems."""
     lock = fcntl.flock
 

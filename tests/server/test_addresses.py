@@ -35,7 +35,8 @@ def test_the_scope_is_resolved() -> None:
 
 
 @pytest.mark.parametrize("percent", ["%", "%25"])
-def test_a_server_on_a_link_local_address_is_reached_by_what_it_prints(tmp_path: Path, percent: str) -> None:
+def test_a_link_local_server_is_reached_by_what_it_prints(tmp_path: Path, percent: str) -> None:
+    """A server on a link local address is reached by what it prints."""
     host = link_local().replace("%", percent)
     options = ("--insecure", "--listen", f"tcp://[{host}]:0", "--http", f"[{host}]:0")
     with RunningServer(tmp_path, *options) as server:

@@ -133,7 +133,8 @@ def service_with(answer: bytes) -> DatagramService:
     return DatagramService(lambda session, line, outbox: answer, authenticator, metrics)
 
 
-def test_a_status_that_is_too_long_is_refused_if_there_is_room_for_that() -> None:
+def test_a_status_that_is_too_long_is_refused() -> None:
+    """A status that is too long is refused if there is room for that."""
     answer = result_line(1, msgspec.Raw(b'"' + b"x" * 900 + b'"'))
     service = service_with(answer)
     assert service.answer(question("status", len(answer))) == answer

@@ -49,9 +49,10 @@ def test_after_a_killed_worker_each_opencl_driver_is_asked_alone() -> None:
     assert [driver.state for driver in probed.runtimes[0].drivers] == ["ready"]
 
 
-def test_drivers_that_were_lost_beside_others_are_left_out_of_later_probes(
+def test_lost_drivers_are_left_out_of_later_probes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Drivers that were lost beside others are left out of later probes."""
     lost = DriverStatus("bad.icd", "libbad.so", "lost", "it hung")
     left_out: list[list[DriverStatus]] = []
 

@@ -35,7 +35,8 @@ def refusals(server: RunningServer, name: str, limit: str) -> float:
     return server.metric(f'gpubench_refusals_total{{principal="{name}",reason="{limit}"}}') or 0
 
 
-def test_runs_at_once_are_counted_over_all_connections_and_detached_ones_too(server: RunningServer) -> None:
+def test_runs_at_once_are_counted_over_all_connections(server: RunningServer) -> None:
+    """Runs at once are counted over all connections and detached ones too."""
     with (
         connected(server, "two-runs") as first,
         connected(server, "two-runs") as second,

@@ -208,7 +208,8 @@ def test_a_fault_at_any_line_leaves_nothing_behind(
     assert within(SOON_SECONDS, lambda: descriptors() <= before + 2)
 
 
-def test_a_request_that_fails_to_join_a_live_run_waits_for_nothing(watched: Watched) -> None:
+def test_a_request_that_fails_to_join_waits_for_nothing(watched: Watched) -> None:
+    """A request that fails to join a live run waits for nothing."""
     scheduler = watched.server.server._scheduler
     for line in lines_of(LiveRun.join):
         with watched.server.connect() as owner, watched.server.connect() as client:

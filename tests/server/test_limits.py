@@ -25,7 +25,8 @@ def test_every_limit_has_a_range_that_holds_its_default() -> None:
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_number_out_of_range_is_refused_with_the_range_and_its_unit(name: str) -> None:
+def test_a_number_out_of_range_is_refused_with_its_unit(name: str) -> None:
+    """A number out of range is refused with the range and its unit."""
     kind, allowed = ranges()[name]
     beyond = [allowed.high * 2, 10**30, 0, -1, allowed.low / 2 if kind is float else allowed.low - 1]
     for value in [*beyond, *([math.inf, math.nan, 2_592_000.0] if kind is float else [])]:

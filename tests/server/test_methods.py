@@ -82,7 +82,8 @@ def test_without_notifications_a_client_may_end_its_input(server: RunningServer)
 
 
 @pytest.mark.timing
-def test_without_notifications_a_client_that_is_gone_frees_the_device(server: RunningServer) -> None:
+def test_a_silent_client_that_is_gone_frees_the_device(server: RunningServer) -> None:
+    """Without notifications a client that is gone frees the device."""
     client = server.connect()
     client.request("run", {"benchmarks": [long()], "notifications": False})
     assert within(PATIENCE_SECONDS, lambda: server.running() is not None)

@@ -159,9 +159,10 @@ def test_a_run_that_outlasts_its_limit_is_a_problem(embedded: EmbeddedServer) ->
         assert scheduler.stuck(1.0, 0.0) is None
 
 
-def test_a_problem_is_logged_once_and_nobody_is_told_that_all_is_well(
+def test_a_problem_is_logged_once(
     embedded: EmbeddedServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A problem is logged once and nobody is told that all is well."""
     monkeypatch.setattr(watchdog, "_LOOP_SECONDS", -1.0)  # every loop is late
     looks: list[None] = []
 
@@ -220,7 +221,8 @@ def bound(family: int, kind: int, where: object) -> socket.socket:
     return opened
 
 
-def test_sockets_that_systemd_passes_are_served_and_their_files_stay(tmp_path: Path) -> None:
+def test_passed_sockets_are_served_and_their_files_stay(tmp_path: Path) -> None:
+    """Sockets that systemd passes are served and their files stay."""
     path, datagrams = tmp_path / "stream.sock", tmp_path / "datagram.sock"
     with (
         bound(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)) as tcp,
@@ -244,7 +246,8 @@ def test_sockets_that_systemd_passes_are_served_and_their_files_stay(tmp_path: P
     assert path.is_socket() and datagrams.is_socket()
 
 
-def test_passed_sockets_are_enough_and_may_be_limited_to_loopback(tmp_path: Path) -> None:
+def test_passed_sockets_are_enough(tmp_path: Path) -> None:
+    """Passed sockets are enough and may be limited to loopback."""
     with (
         bound(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)) as tcp,
         activated(tmp_path, tcp) as (line,),

@@ -175,9 +175,10 @@ def test_a_token_is_not_accepted_where_others_can_read_it(path: Path, token: Com
         assert Origin.internet(host, encrypted=False).confidential
 
 
-def test_guessing_is_refused_before_anything_is_computed_and_locks_out_nobody_who_was_here(
+def test_guessing_is_refused_early_and_locks_out_nobody(
     path: Path, token: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Guessing is refused before anything is computed and locks out nobody who was here."""
     made, late = token("add", "alice"), token("add", "late")
     limits = Limits(authentication_delay_seconds=0.01, max_tokens_per_minute=4)
     checked, metrics = authenticator(path, limits)
@@ -230,7 +231,8 @@ def test_a_token_ends_when_it_expires_and_when_it_is_revoked(
         checked.by_token(made, HERE)
 
 
-def test_a_damaged_file_changes_nothing_and_a_missing_one_lets_nobody_in(path: Path, token: Command) -> None:
+def test_a_damaged_token_file_changes_nothing(path: Path, token: Command) -> None:
+    """A damaged file changes nothing and a missing one lets nobody in."""
     made = token("add", "alice")
     checked, _ = authenticator(path)
     path.write_text("{")

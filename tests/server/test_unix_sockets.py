@@ -83,7 +83,8 @@ def test_one_service_behind_several_addresses(path: Path) -> None:
     assert not path.exists()
 
 
-def test_clients_of_one_address_leave_the_others_their_connections(path: Path) -> None:
+def test_one_address_leaves_others_their_connections(path: Path) -> None:
+    """Clients of one address leave the others their connections."""
     options = ("--listen", "tcp://127.0.0.1:0", "--listen", f"unix://{path}")
     with RunningServer(path.parent / "data", *options, max_connections=1) as server, server.connect() as held:
         held.ask("ping")
@@ -117,9 +118,9 @@ def test_the_clients_run_over_a_unix_socket(path: Path, connect: Connect) -> Non
 
 
 @pytest.mark.parametrize(("options", "mode"), [((), 0o600), (("--unix-mode", "660"), 0o660)])
-def test_the_file_has_the_mode_that_was_asked_for_whatever_the_umask_is(
-    path: Path, options: tuple[str, ...], mode: int
-) -> None:
+def test_the_socket_has_the_mode_whatever_the_umask(path: Path, options: tuple[str, ...], mode: int) -> None:
+    """The file has the mode that was asked for whatever the umask is."""
+
     def prepare() -> None:
         os.umask(0o077 if mode == 0o660 else 0)
 
@@ -301,7 +302,8 @@ def test_a_file_that_took_our_place_stays_when_we_end(path: Path) -> None:
     assert path.read_text() == "theirs"
 
 
-def test_of_many_that_start_at_once_after_a_kill_one_gets_the_path(path: Path) -> None:
+def test_of_many_that_start_at_once_one_gets_the_path(path: Path) -> None:
+    """Of many that start at once after a kill one gets the path."""
     for _ in range(30):
         left = SocketFile(path, socket.SOCK_STREAM)
         with socket.socket(socket.AF_UNIX) as listener:

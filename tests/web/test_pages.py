@@ -159,7 +159,8 @@ def test_the_history_of_one_device(filled: Filled) -> None:
     assert len([each for each in page_of(filled, "/runs?limit=2").links if each.startswith("/runs/")]) == 2
 
 
-def test_a_run_is_watched_without_a_script_and_no_report_disturbs_it(filled: Filled) -> None:
+def test_a_run_is_watched_without_a_script(filled: Filled) -> None:
+    """A run is watched without a script and no report disturbs it."""
     fresh = filled.server.run_ok()["run_id"]  # whose report nobody has drawn yet
     with filled.server.connect() as client, filled.server.connect() as other:
         running = client.begin_measuring(long())

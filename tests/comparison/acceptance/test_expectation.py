@@ -96,7 +96,7 @@ def test_a_board_alone_is_held_against_what_is_published() -> None:
     assert claim(verdict([run(1400)])).code == "GB-BW-LOW"
 
 
-def test_a_board_without_published_figures_is_held_against_its_class() -> None:
+def test_a_board_without_figures_is_held_against_its_class() -> None:
     """Nobody published the triad of this one, but of other boards by NVIDIA with GDDR6X."""
     info = board(name="NVIDIA GeForce RTX 3090 Ti", bus_width_bits=384, memory_clock_hz=10_501_000_000)
     found = claim(verdict([document(measurement(920, "triad"), device=info)]))
@@ -135,7 +135,8 @@ def test_like_another_board() -> None:
     assert judge_one(unknown, by(like=find_board("H100 PCIe"))).codes == ["GB-BW-LOW"]
 
 
-def test_a_figure_above_the_theory_of_the_stated_board_does_not_count() -> None:
+def test_a_figure_above_stated_theory_does_not_count() -> None:
+    """A figure above the theory of the stated board does not count."""
     found = judge_one(run(1600), by(like=find_board("RTX 4090")))
     assert found.codes == ["GB-NOT-OF-MEMORY"]
 

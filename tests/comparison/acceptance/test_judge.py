@@ -102,7 +102,7 @@ def test_a_figure_that_does_not_count_is_never_all_right(flag: Flag, code: str) 
     assert (found.status, found.codes) == ("UNKNOWN", [code])
 
 
-def test_every_flag_is_either_refused_or_harmless_above_the_floor() -> None:
+def test_every_flag_is_refused_or_harmless_above_floor() -> None:
     """A new flag must be decided upon: whether a figure that bears it may be called all right."""
     refused = {"contended", "unverified", "cached_footprint", "over_theory"}
     needs_baseline = {"cache_unknown"}
@@ -213,7 +213,8 @@ def test_a_missing_device_is_a_failure() -> None:
     assert judge([run(1600), run(1600, 2)], rules).status == "OK"
 
 
-def test_a_figure_without_expectation_does_not_count_beside_one_that_has() -> None:
+def test_a_figure_without_expectation_does_not_count() -> None:
+    """A figure without expectation does not count beside one that has."""
     both = document(measurement(1600, "triad"), measurement(1700, "write"), device=board())
     found = verdict([both])
     assert found.status == "OK"

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from gpubench_client.local import LocalClient
+from record import keep
 
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.errors import GpubenchError, Unsupported
@@ -20,6 +21,7 @@ from gpubench.results.machine import DeviceInfo
 FOOTPRINT_BYTES = 64 << 20
 TIME_LIMIT_SECONDS = 0.1
 REASON_LENGTH = 120
+COLUMNS = ("driver", "device", "ok", "not measured")
 
 
 def add_drivers(environment: Path) -> None:
@@ -67,15 +69,18 @@ def main() -> int:
     add_drivers(Path(sys.argv[1]))
     answer = LocalClient("opencl").devices()
     failed = False
-    print("| driver | device | ok | not measured |\n| :-- | :-- | --: | :-- |")
+    rows = []
+    print(f"| {' | '.join(COLUMNS)} |\n| :-- | :-- | --: | :-- |")
     for device in answer.devices:
         cells, has_failed = row(device)
         failed = failed or has_failed
+        rows.append(dict(zip(COLUMNS, cells, strict=True)))
         print(f"| {' | '.join(cells)} |", flush=True)
-    for runtime in answer.runtimes:
-        for driver in runtime.drivers:
-            if driver.reason:
-                print(f"\n{driver.source}: {driver.state}: {driver.reason}")
+    not_ready = [driver for runtime in answer.runtimes for driver in runtime.drivers if driver.reason]
+    reasons = [f"{driver.source}: {driver.state}: {driver.reason}" for driver in not_ready]
+    for reason in reasons:
+        print(f"\n{reason}")
+    keep("platforms", "benchmarks that ran and were verified", rows, not_ready=reasons)
     return 1 if failed else 0
 
 

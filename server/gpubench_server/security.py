@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpubench.command_line import one_of
+from gpubench.command_line import choice
 from gpubench.errors import InvalidParameters
 from gpubench_server.addresses import Endpoint, InternetEndpoint
 from gpubench_server.principals import ROLES, Role
@@ -53,8 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tls-client-role",
-        type=one_of(*ROLES),
-        metavar=f"{{{','.join(ROLES)}}}",
+        **choice(ROLES),
         default="run",
         help="what a client with such a certificate may do (default: run)",
     )

@@ -225,7 +225,7 @@ def command_parser() -> Parser:
         "--runtime",
         **choice(_RUNTIMES),
         default="auto",
-        help="which devices to offer (default: auto, all that are installed)",
+        help="whose devices to offer (default: auto, those of every runtime that is installed)",
     )
     add_security_arguments(parser)
     parser.add_argument(

@@ -1,8 +1,8 @@
 """``ping`` and ``status`` by datagram: over UDP, and over Unix datagram sockets.
 
 Whoever sends a datagram can name another's address as its own, so an answer is never longer than its
-question: a server that repeats what it hears floods nobody. What is no question gets no answer at all,
-so two servers cannot keep each other busy with errors.
+question: nobody can flood another with the server's answers. A datagram that is not a question gets no
+answer at all, so two servers cannot keep each other busy with errors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class DatagramService:
-    """Answers questions; every datagram is counted by what became of it."""
+    """Answers questions; every datagram is counted by its outcome."""
 
     def __init__(
         self,

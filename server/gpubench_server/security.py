@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tls-cert",
         type=Path,
         metavar="FILE",
-        help="the certificate for tls:// addresses, PEM, followed by its chain; SIGHUP has it read again; "
+        help="the certificate for tls:// addresses, PEM, followed by its chain; read again on SIGHUP; "
         "TCP sockets that systemd passes then speak TLS too",
     )
     parser.add_argument(
@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="allow addresses that other machines can reach without TLS or without authentication, and "
-        "HTTP ones",
+        help="allow addresses where other machines can reach the server without TLS or authentication, also "
+        "for --http",
     )
 
 

@@ -1,4 +1,4 @@
-"""What systemd is told, and the sockets that it passes: its protocols, without its library.
+"""Notifications to systemd, and the sockets that it passes: its protocols, without its library.
 
 Without systemd nothing of this happens: everything depends on the variables that it sets.
 """
@@ -65,7 +65,7 @@ class Systemd:
                 notifying.settimeout(_SEND_SECONDS)
                 notifying.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
-            log.warning("systemd could not be told %s: %s", lines[0], error)
+            log.warning("cannot notify systemd of %s: %s", lines[0], error)
 
 
 def _passed_descriptors(environment: MutableMapping[str, str]) -> range:

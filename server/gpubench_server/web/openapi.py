@@ -82,7 +82,7 @@ def description() -> Schema:
         "info": {
             "title": "gpubench",
             "version": gpubench.__version__,
-            "description": "What the server has measured and does now. It reads only.",
+            "description": "What the server has measured, and what it is doing. Read-only.",
         },
         "paths": {
             f"{ROOT}/openapi.json": get("This description", _ANYTHING),

@@ -6,8 +6,8 @@ Only argparse is imported for every command line: help must be quick.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 from gpubench.errors import InvalidParameters
 from gpubench.text import encodable, not_text
@@ -76,3 +76,9 @@ def one_of(*choices: str) -> Callable[[str], str]:
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed;{hint} allowed: {', '.join(choices)}")
 
     return parse
+
+
+def choice(names: Iterable[str]) -> dict[str, Any]:
+    """``type`` and ``metavar`` of an option that takes one of a few names."""
+    names = tuple(names)
+    return {"type": one_of(*names), "metavar": f"{{{','.join(names)}}}"}

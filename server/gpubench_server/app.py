@@ -62,7 +62,7 @@ _END_SECONDS = 2 * _CANCEL_SECONDS + _FLUSH_SECONDS + 10.0
 
 
 def _ignore(seconds: float) -> None:
-    """Nobody has to be told."""
+    """For those who have nobody to inform."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Settings:
 class Server:
     """The service; it listens once constructed. Raises ``StoreError`` and ``CannotListen``.
 
-    ``signals`` is told if a thread that serves every client fails, and if a client asks to drain.
+    ``signals`` learns of a thread that serves every client and fails, and of a client that asks to drain.
     """
 
     def __init__(self, settings: Settings, signals: ServerSignals) -> None:
@@ -113,7 +113,8 @@ class Server:
                 signals.drain,
             )
             full = TooManyConnections(
-                f"this server has its maximum of {limits.max_connections} connections; try again in a moment",
+                f"this server has reached its maximum of {limits.max_connections} connections; try again "
+                "in a moment",
                 retry_after_seconds=1,
             )
             lines = LineService(

@@ -16,7 +16,7 @@ import platformdirs
 
 import gpubench
 from gpubench.atomic_files import write_file
-from gpubench.command_line import Parser, one_of
+from gpubench.command_line import Parser, choice
 from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
@@ -223,10 +223,9 @@ def command_parser() -> Parser:
     )
     parser.add_argument(
         "--runtime",
-        type=one_of(*_RUNTIMES),
-        metavar=f"{{{','.join(_RUNTIMES)}}}",
+        **choice(_RUNTIMES),
         default="auto",
-        help="which devices to offer (default: auto, all that are installed)",
+        help="whose devices to offer (default: auto, those of every runtime that is installed)",
     )
     add_security_arguments(parser)
     parser.add_argument(
@@ -238,8 +237,7 @@ def command_parser() -> Parser:
     )
     parser.add_argument(
         "--log-level",
-        type=one_of(*_LOG_LEVELS),
-        metavar=f"{{{','.join(_LOG_LEVELS)}}}",
+        **choice(_LOG_LEVELS),
         default="info",
         help="the least severe messages to log (default: info)",
     )

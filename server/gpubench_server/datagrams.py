@@ -1,8 +1,8 @@
 """``ping`` and ``status`` by datagram: over UDP, and over Unix datagram sockets.
 
 Whoever sends a datagram can name another's address as its own, so an answer is never longer than its
-question: a server that repeats what it hears floods nobody. What is no question gets no answer at all,
-so two servers cannot keep each other busy with errors.
+question: nobody can flood another with the server's answers. A datagram that is not a question gets no
+answer at all, so two servers cannot keep each other busy with errors.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox
 from gpubench_server.principals import DATAGRAMS
 from gpubench_server.session import Session
-from gpubench_server.transports import adopt, listen
-from gpubench_server.unix_sockets import CREDENTIALS, SocketFile, UnixAccess, credentials_uid
+from gpubench_server.transports import UnixMixIn, listen
+from gpubench_server.unix_sockets import CREDENTIALS, UnixAccess, credentials_uid
 
 log = logging.getLogger(__name__)
 
 
 class DatagramService:
-    """Answers questions; every datagram is counted by what became of it."""
+    """Answers questions; every datagram is counted by its outcome."""
 
     def __init__(
         self,
@@ -97,17 +97,10 @@ class UDPServer(socketserver.UDPServer):
 
     def __init__(self, endpoint: InternetEndpoint, service: DatagramService) -> None:
         self._service = service
-        self._inherited = endpoint.inherited
         self.address_family = endpoint.address.family
         super().__init__(endpoint.address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
-        listen(self, endpoint.address)
+        listen(self, endpoint)
         self.url = f"{endpoint.scheme}://{bound_host_port(self.socket)}"
-
-    def server_bind(self) -> None:
-        if self._inherited is None:
-            super().server_bind()
-        else:
-            adopt(self, self._inherited)
 
     def service_actions(self) -> None:
         self.turned_at = time.monotonic()
@@ -131,33 +124,23 @@ class UDPServer(socketserver.UDPServer):
         log.exception("a datagram could not be answered")
 
 
-class UnixDatagramServer(UDPServer, socketserver.UnixDatagramServer):
+class UnixDatagramServer(UnixMixIn, UDPServer, socketserver.UnixDatagramServer):
     """The same on this machine, for those whom ``access`` admits."""
 
     def __init__(self, endpoint: UnixEndpoint, service: DatagramService, access: UnixAccess) -> None:
         self._service = service
-        self._inherited = endpoint.inherited
-        self.url = str(endpoint)
-        self._path = endpoint.path
-        self._access = access
-        self._file: SocketFile | None = None
+        self.at_path(endpoint, access)
         self.address_family = socket.AF_UNIX
         socketserver.UnixDatagramServer.__init__(self, str(endpoint.path), socketserver.BaseRequestHandler)
 
     def server_bind(self) -> None:
-        # If anything fails from here on, the base class calls `server_close`.
-        if self._inherited is None:
-            self._file = SocketFile(self._path, socket.SOCK_DGRAM)
-            self._file.bind(self.socket, self._access.mode)
-        else:
-            adopt(self, self._inherited)
+        super().server_bind()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 
     def server_close(self) -> None:
         with contextlib.ExitStack() as each:
             each.callback(super().server_close)
-            if self._file is not None:
-                self._file.remove()
+            self.remove_file()
 
     def get_request(self) -> tuple[Any, Any]:
         # Room for the credentials alone: file descriptors that a client passes are never taken.

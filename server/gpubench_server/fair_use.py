@@ -59,7 +59,7 @@ def max_memory_share_ratio(principal: Principal) -> float:
 
 
 def own_limits(principal: Principal, limits: Limits) -> messages.Limits:
-    """What ``hello`` tells this principal."""
+    """What ``hello`` reports to this principal."""
     return msgspec.structs.replace(
         limits.wire(),
         max_run_seconds=max_run_seconds(principal, limits),

@@ -38,7 +38,7 @@ class Limits:
     """From the start of a run. A run that takes longer is stuck, or should be several runs."""
 
     max_runs_per_principal: Annotated[int, Range(1, 10_000, "runs")] = 16
-    """Of one token, certificate, user or address, waiting and running: also what is detached has an owner."""
+    """Of one token, certificate, user or address, waiting and running. Detached runs have an owner too."""
 
     max_queue_places_per_principal: Annotated[int, Range(1, 10_000, "runs")] = 8
     """In the queue of one piece of hardware: half of it is left for the others."""
@@ -60,8 +60,8 @@ class Limits:
     """Before a wrong token is answered: long for a program that guesses, and nothing for a person."""
 
     max_tokens_per_minute: Annotated[int, Range(1, 100_000, "tokens")] = 10
-    """That an address may try. Tokens that were right before are not counted, so guessing locks nobody out
-    who has been here."""
+    """That an address may try. Tokens that were right before are not counted, so guessing locks out
+    nobody who has been here."""
 
     line_deadline_seconds: Seconds = 10.0
     """From the first byte of a line to its newline. A time-out per read would restart with each byte."""

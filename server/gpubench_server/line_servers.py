@@ -14,8 +14,14 @@ from typing import Any
 
 from gpubench.errors import Forbidden, InvalidParameters, LimitExceeded
 from gpubench.protocol.tls import reason
-from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, bound_host_port
-from gpubench_server.authentication import Authenticator, Origin, is_loopback
+from gpubench_server.addresses import (
+    Endpoint,
+    InternetEndpoint,
+    UnixEndpoint,
+    bound_host_port,
+    is_loopback,
+)
+from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
@@ -23,8 +29,8 @@ from gpubench_server.principals import unix_principal
 from gpubench_server.rates import Rates
 from gpubench_server.session import Session
 from gpubench_server.tls import NotTls, Tls, shake_hands, subject_of
-from gpubench_server.transports import BoundedMixIn, adopt, listen
-from gpubench_server.unix_sockets import SocketFile, UnixAccess, peer_uid
+from gpubench_server.transports import BoundedMixIn, UnixMixIn, listen
+from gpubench_server.unix_sockets import UnixAccess, peer_uid
 from gpubench_server.wrong_protocol import TLS_REFUSAL
 
 log = logging.getLogger(__name__)
@@ -67,19 +73,11 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
     """The benchmark protocol over TCP."""
 
     def __init__(self, endpoint: InternetEndpoint, service: LineService) -> None:
-        address = endpoint.address
         self.serve_lines(service)
-        self._inherited = endpoint.inherited
-        self.address_family = address.family
-        super().__init__(address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
-        listen(self, address)
+        self.address_family = endpoint.address.family
+        super().__init__(endpoint.address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
+        listen(self, endpoint)
         self.url = f"{endpoint.scheme}://{bound_host_port(self.socket)}"
-
-    def server_bind(self) -> None:
-        if self._inherited is None:
-            super().server_bind()
-        else:
-            adopt(self, self._inherited)
 
     def serve_lines(self, service: LineService) -> None:
         """Set what answers; must precede the constructor of socketserver."""
@@ -161,29 +159,16 @@ class TlsLineServer(LineServer):
                     return
 
 
-class UnixLineServer(LineServer, socketserver.UnixStreamServer):
+class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
     """The benchmark protocol over a Unix socket, for those whom ``access`` admits."""
 
     def __init__(self, endpoint: UnixEndpoint, service: LineService) -> None:
         self.serve_lines(service)
-        self.url = str(endpoint)
-        self._path = endpoint.path
-        self._inherited = endpoint.inherited
-        self._access = service.access
-        self._file: SocketFile | None = None
+        self.at_path(endpoint, service.access)
         socketserver.UnixStreamServer.__init__(self, str(endpoint.path), socketserver.BaseRequestHandler)
 
-    def server_bind(self) -> None:
-        # If anything fails from here on, the base class calls `server_close`.
-        if self._inherited is None:
-            self._file = SocketFile(self._path, socket.SOCK_STREAM)
-            self._file.bind(self.socket, self._access.mode)
-        else:
-            adopt(self, self._inherited)
-
     def stop_listening(self) -> None:
-        if self._file is not None:
-            self._file.remove()
+        self.remove_file()
         super().stop_listening()
 
     def process_request(self, request: Any, client_address: Any) -> None:

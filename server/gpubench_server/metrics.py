@@ -130,13 +130,13 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
     yield failures
     refusals = _counter(
         "refusals",
-        "Requests refused, by reason and by whose they were: the name of a token, or how others are known.",
+        "Requests refused, by reason and by client: the name of a token, or how other clients are known.",
         ("reason", "principal"),
     )
     for (reason, principal), count in sorted(counts.refusals.items()):
         refusals.add_metric([reason, principal], count)
     yield refusals
-    datagrams = _counter("datagrams", "Datagrams received, by what became of them.", ("outcome",))
+    datagrams = _counter("datagrams", "Datagrams received, by outcome.", ("outcome",))
     for outcome in ("answered", "malformed", "too_long", "unpadded", "forbidden", "unanswerable"):
         datagrams.add_metric([outcome], counts.datagrams.get(outcome, 0))
     yield datagrams

@@ -63,7 +63,7 @@ class Principal:
 
     @property
     def cancels_all(self) -> bool:
-        """Where nobody is asked who he is, nobody's runs can be kept from the others."""
+        """Where clients are not asked who they are, no run can be kept from the other clients."""
         return self.role == "admin" or self.kind == "anonymous"
 
     def check(self, method: str) -> None:

@@ -1,4 +1,4 @@
-"""Who was refused and why: in the log and in the metrics, whatever it was that refused."""
+"""Every refusal of a request, in the log and in the metrics: who was refused, and why."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpubench.command_line import one_of
+from gpubench.command_line import choice
 from gpubench.errors import InvalidParameters
 from gpubench_server.addresses import Endpoint, InternetEndpoint
 from gpubench_server.principals import ROLES, Role
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tls-cert",
         type=Path,
         metavar="FILE",
-        help="the certificate for tls:// addresses, PEM, followed by its chain; SIGHUP has it read again; "
+        help="the certificate for tls:// addresses, PEM, followed by its chain; read again on SIGHUP; "
         "TCP sockets that systemd passes then speak TLS too",
     )
     parser.add_argument(
@@ -53,8 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tls-client-role",
-        type=one_of(*ROLES),
-        metavar=f"{{{','.join(ROLES)}}}",
+        **choice(ROLES),
         default="run",
         help="what a client with such a certificate may do (default: run)",
     )
@@ -67,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="allow addresses that other machines can reach without TLS or without authentication, and "
-        "HTTP ones",
+        help="allow addresses where other machines can reach the server without TLS or authentication, also "
+        "for --http",
     )
 
 

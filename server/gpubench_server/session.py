@@ -42,7 +42,7 @@ class Session:
                 self._take(self._authenticator.current(self._token))
             if self._principal is None:
                 raise NotAuthenticated(
-                    "this server asks who its clients are: send `hello` with a token first (--token-file "
+                    "this server requires authentication: send `hello` with a token first (--token-file "
                     "FILE, $GPUBENCH_TOKEN, or token=...), or show a client certificate"
                 )
         except NotAuthenticated:

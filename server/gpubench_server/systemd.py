@@ -1,11 +1,10 @@
-"""What systemd is told, and the sockets that it passes: its protocols, without its library.
+"""Notifications to systemd, and the sockets that it passes: its protocols, without its library.
 
 Without systemd nothing of this happens: everything depends on the variables that it sets.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import socket
@@ -13,7 +12,7 @@ from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from gpubench.errors import CannotListen
-from gpubench_server.addresses import Address, Endpoint, InternetEndpoint, UnixEndpoint
+from gpubench_server.addresses import Address, Endpoint, InternetEndpoint, UnixEndpoint, is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Systemd:
                 notifying.settimeout(_SEND_SECONDS)
                 notifying.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
-            log.warning("systemd could not be told %s: %s", lines[0], error)
+            log.warning("cannot notify systemd of %s: %s", lines[0], error)
 
 
 def _passed_descriptors(environment: MutableMapping[str, str]) -> range:
@@ -112,5 +111,5 @@ def _what_it_serves(passed: socket.socket) -> Endpoint:
 
 def _address(family: int, where: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     host, port, *rest = where
-    loopback = ipaddress.ip_address(str(host).partition("%")[0]).is_loopback
-    return Address(socket.AddressFamily(family), str(host), int(port), loopback, int(rest[1]) if rest else 0)
+    scope = int(rest[1]) if rest else 0
+    return Address(socket.AddressFamily(family), str(host), int(port), is_loopback(str(host)), scope)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from gpubench.command_line import Parser, one_of
+from gpubench.command_line import Parser, choice
 from gpubench.errors import InvalidParameters
 from gpubench.units import parse_seconds
 from gpubench.validation import convert
@@ -65,8 +65,7 @@ def token_parser(action: str) -> Parser:
     if action == "add":
         parser.add_argument(
             "--role",
-            type=one_of(*ROLES),
-            metavar=f"{{{','.join(ROLES)}}}",
+            **choice(ROLES),
             default="run",
             help="read: look at devices and results; run: also run, and cancel own runs; admin: also cancel "
             "others' runs, and drain (default: run)",

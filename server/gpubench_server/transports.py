@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpubench.errors import CannotListen
-from gpubench_server.addresses import Address
+from gpubench_server.addresses import Address, InternetEndpoint, UnixEndpoint
 from gpubench_server.metrics_state import MetricsState
+from gpubench_server.unix_sockets import SocketFile, UnixAccess
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,29 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         self._refused.append((time.monotonic() + self.linger_seconds, request))
 
 
+class UnixMixIn(socketserver.TCPServer):
+    """Listens on a Unix socket. The base class calls ``server_close`` if binding fails anywhere."""
+
+    def at_path(self, endpoint: UnixEndpoint, access: UnixAccess) -> None:
+        """Set where to listen, and who may connect; must precede the constructor of socketserver."""
+        self.url = str(endpoint)
+        self._endpoint = endpoint
+        self._access = access
+        self._file: SocketFile | None = None
+
+    def server_bind(self) -> None:
+        if self._endpoint.inherited is None:
+            self._file = SocketFile(self._endpoint.path, socket.SocketKind(self.socket_type))
+            self._file.bind(self.socket, self._access.mode)
+        else:
+            _adopt(self, self._endpoint.inherited)
+
+    def remove_file(self) -> None:
+        """Remove the socket's file, if this server made it; nothing the second time."""
+        if self._file is not None:
+            self._file.remove()
+
+
 def tune(connection: socket.socket) -> None:
     """Options of an accepted connection."""
     if connection.family == socket.AF_UNIX:
@@ -194,12 +218,15 @@ def tune(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def listen(server: socketserver.TCPServer, address: Address) -> None:
+def listen(server: socketserver.TCPServer, endpoint: InternetEndpoint) -> None:
     """Bind and listen; raises ``CannotListen`` with the address and what to do, the server closed."""
     try:
-        with _explained(address):
-            _take_both_families(server.socket, address)
-            server.server_bind()
+        with _explained(endpoint.address):
+            if endpoint.inherited is None:
+                _take_both_families(server.socket, endpoint.address)
+                server.server_bind()
+            else:
+                _adopt(server, endpoint.inherited)
             server.server_activate()
     except BaseException:
         server.server_close()
@@ -242,7 +269,7 @@ def _explained(address: Address) -> Iterator[None]:
         raise CannotListen(f"cannot listen on {address}: {error.strerror}") from None
 
 
-def adopt(server: socketserver.TCPServer, inherited: socket.socket) -> None:
+def _adopt(server: socketserver.TCPServer, inherited: socket.socket) -> None:
     """Serve a socket that whoever started the server has bound."""
     server.socket.close()
     server.socket = inherited

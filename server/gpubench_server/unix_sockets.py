@@ -57,9 +57,9 @@ def credentials_uid(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
 class SocketFile:
     """The file of one Unix socket, held from its construction to ``remove``.
 
-    A lock file beside it, ``PATH.lock``, keeps other servers away and records which socket is ours, so what
-    a killed server left is replaced, and what another program made is not. The lock file stays: to remove
-    it is to let two servers lock two files of one name. Raises ``CannotListen``.
+    A lock file beside it, ``PATH.lock``, keeps other servers away and records which socket is ours, so the
+    socket of a killed server is replaced, and that of another program is not. The lock file stays: if it
+    were removed, two servers could lock two files of the same name. Raises ``CannotListen``.
     """
 
     def __init__(self, path: Path, kind: socket.SocketKind) -> None:

@@ -56,6 +56,6 @@ class Watchdog:
             if problem is None:
                 alive()
             elif problem != before:
-                log.critical("the watchdog is not told that the server is alive: %s", problem)
+                log.critical("the watchdog of systemd is not notified: %s", problem)
             before = problem
             time.sleep(interval_seconds)

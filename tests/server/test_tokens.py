@@ -213,7 +213,7 @@ def test_a_token_ends_when_it_expires_and_when_it_is_revoked(
     path: Path, token: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gpubench_server.authentication._LOOK_SECONDS", 0.0)
-    short, made = token("add", "short", "--expires", "1s"), token("add", "alice")
+    short, made = token("add", "short", "--expires", "3s"), token("add", "alice")
     checked, _ = authenticator(path)
     first, second = checked.by_token(short, HERE), checked.by_token(made, HERE)
     assert first is not None

@@ -9,7 +9,7 @@ fi
 GPUBENCH=$(command -v gpubench)
 cat >gpubench <<EOF
 #!/bin/sh
-# What the tests of the suite are given is the benchmark's name, and options of \`gpubench run\`.
+# Its arguments are the benchmark's name, and options of \`gpubench run\`.
 if ! "$GPUBENCH" run "\$@" --quiet --json >"\$HOME/gpubench-run.json" 2>"\$HOME/gpubench.log"; then
     cat "\$HOME/gpubench.log" >&2
     exit 1

@@ -72,17 +72,11 @@ def render_html(subject: Subject) -> str:
     with needs_report_extra():
         import jinja2
         from markupsafe import Markup
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        # All text: no name of a device turns the rest of the page from right to left.
-        finalize=lambda value: clean(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+
+        from gpubench.report.templates import environment
+    template = environment(jinja2.FileSystemLoader(_FOLDER)).get_template("page.html")
     charts = [_chart(each, Markup) for each in figures(subject)]
-    page: str = environment.get_template("page.html").render(
+    page: str = template.render(
         title=_title(subject),
         style=Markup(_style()),  # noqa: S704 - our own
         verdict=verdict_lines(subject),

@@ -12,13 +12,11 @@ from starlette.routing import Route
 
 from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.report.sides import sides_json
-from gpubench_server.web.openapi import description
+from gpubench_server.web.openapi import ROOT, description
 from gpubench_server.web.pages import compare_stored
 from gpubench_server.web.queries import chosen, device_query, run_query
 from gpubench_server.web.source import Source
 from gpubench_server.web.views import ErrorView
-
-ROOT = "/api/v1"
 
 
 class Api:

@@ -34,7 +34,7 @@ PLACES = ("/", "/runs", "/compare", "/api/v1/openapi.json", "/healthz", "/readyz
 
 _STATUS: dict[type[GpubenchError], tuple[int, str]] = {
     NoSuchRun: (404, "No such run"),
-    InvalidParameters: (400, "Not a valid question"),
+    InvalidParameters: (400, "Not a valid request"),
     LimitExceeded: (503, "Not now"),
     MissingDependency: (501, "Not installed"),
     DocumentError: (500, "Damaged run"),
@@ -73,7 +73,7 @@ def make_application(source: Source, limits: Limits, ending: threading.Event) ->
 
 
 class _SafeHeaders:
-    """Adds to every response what keeps a browser from guessing, telling others, and showing what is past."""
+    """Adds headers to every response: no guessed types, no referrer, and no outdated copy from a cache."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -24,7 +24,7 @@ _SLOWEST_BYTES_PER_SECOND = 256 * 1024
 """What a long response adds to its deadline: a report is some megabytes, perhaps through ``ssh -L``."""
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_BUSY = http_response("503 Service Unavailable", "this port has its maximum of connections")
+_BUSY = http_response("503 Service Unavailable", "this port has reached its maximum of connections")
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Gates:
             gate.abort()
 
     def abort_idle(self) -> None:
-        """Those that no response is made for."""
+        """Those for which no response is being made."""
         for gate in [*self.admitted, *self.refused]:
             if not gate.serving:
                 gate.abort()

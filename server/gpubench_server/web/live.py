@@ -33,7 +33,7 @@ class LiveFeed:
         if request.method == "HEAD":
             return Response(media_type=_EVENTS)
         if self._watching >= self._most:
-            text = f"{self._most} clients watch already, as many as may: try again in a moment\n"
+            text = f"{self._most} clients are watching already, which is the maximum; try again in a moment\n"
             return PlainTextResponse(text, 503, {"Retry-After": "10"})
         self._watching += 1
         return _Watched(self._changes(), self._left)

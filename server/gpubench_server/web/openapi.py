@@ -17,7 +17,7 @@ from gpubench_server.web.views import DeviceView, ErrorView, RunView, StatusView
 
 Schema = dict[str, Any]
 
-_ROOT = "/api/v1"
+ROOT = "/api/v1"
 
 _RUN_ID: Schema = {"name": "run_id", "in": "path", "required": True, "schema": {"type": "string"}}
 _DEVICE: Schema = {
@@ -82,17 +82,17 @@ def description() -> Schema:
         "info": {
             "title": "gpubench",
             "version": gpubench.__version__,
-            "description": "What the server has measured and does now. It reads only.",
+            "description": "What the server has measured, and what it is doing. Read-only.",
         },
         "paths": {
-            f"{_ROOT}/openapi.json": get("This description", _ANYTHING),
-            f"{_ROOT}/status": get("Whether runs are accepted, the queues and their progress", status),
-            f"{_ROOT}/devices": get("Devices, with theory and their last figure", _list(device)),
-            f"{_ROOT}/runs": get("The newest runs, newest first", _list(run), _RUN_QUERY, 400),
-            f"{_ROOT}/runs/{{run_id}}": get("A run document", document, [_RUN_ID], 404, 409, 500),
-            f"{_ROOT}/history": get("Figures over time, and their shifts", _list(trend), [_DEVICE]),
-            f"{_ROOT}/verdicts": get("Whether each device is all right, by its newest run", report),
-            f"{_ROOT}/compare": get(
+            f"{ROOT}/openapi.json": get("This description", _ANYTHING),
+            f"{ROOT}/status": get("Whether runs are accepted, the queues and their progress", status),
+            f"{ROOT}/devices": get("Devices, with theory and their last figure", _list(device)),
+            f"{ROOT}/runs": get("The newest runs, newest first", _list(run), _RUN_QUERY, 400),
+            f"{ROOT}/runs/{{run_id}}": get("A run document", document, [_RUN_ID], 404, 409, 500),
+            f"{ROOT}/history": get("Figures over time, and their shifts", _list(trend), [_DEVICE]),
+            f"{ROOT}/verdicts": get("Whether each device is all right, by its newest run", report),
+            f"{ROOT}/compare": get(
                 "Finished runs against the first of them", _ANYTHING, _COMPARE_QUERY, 400, 404, 500
             ),
         },

@@ -63,14 +63,13 @@ class Pages:
 
     def _runs(self, request: Request) -> Response:
         limit, device = run_query(request)
-        devices = [view.device for view in self._source.devices()]
         # Of the memory as a whole: the points of curves would be hundreds of rows.
         trends = [trend for trend in self._source.trends(device) if not trend.series.axes]
         return render(
             "runs.html",
             runs=self._source.runs(limit, device),
             device=device,
-            devices=devices,
+            devices=self._source.known_devices,
             trends=trend_table(trends),
             shifts=shift_lines(trends),
         )
@@ -159,7 +158,7 @@ class Pages:
         return found or render("error.html", 404, title="Not found", message="There is no such file.")
 
     def _names(self) -> dict[str, str]:
-        return {view.device.id: view.device.name for view in self._source.devices()}
+        return {device.id: device.name for device in self._source.known_devices}
 
 
 def compare_stored(source: Source, run_ids: Sequence[str], pooled: bool) -> SidesComparison:

@@ -11,7 +11,8 @@ from starlette.responses import HTMLResponse, Response
 
 import gpubench
 from gpubench import units
-from gpubench.report.text_table import UNKNOWN, clean
+from gpubench.report.templates import environment
+from gpubench.report.text_table import UNKNOWN
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -41,24 +42,16 @@ def _environment() -> jinja2.Environment:
         folder = _REPORT if name == "table.html" else _OURS / "templates"
         return (folder / name).read_text(encoding="utf-8")
 
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(source),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        # All text: no name of a device turns the rest of the page from right to left.
-        finalize=lambda value: clean(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"version": gpubench.__version__, "unknown": UNKNOWN}
-    environment.filters |= {
+    made = environment(jinja2.FunctionLoader(source))
+    made.globals |= {"version": gpubench.__version__, "unknown": UNKNOWN}
+    made.filters |= {
         "size": units.format_bytes,
         "bandwidth": units.format_bandwidth,
         "percent": units.format_percent,
         "ratio": units.format_ratio,
         "time": lambda text: (text or UNKNOWN)[:16].replace("T", " "),
     }
-    return environment
+    return made
 
 
 def render(template: str, code: int = 200, /, **values: Any) -> Response:

@@ -102,8 +102,13 @@ class Source:
         found = self._store.history(HistoryQuery(device, limit=_TREND_FIGURES))
         return [trend_of(series) for series in found.series]
 
+    @property
+    def known_devices(self) -> list[DeviceInfo]:
+        """What was last found; reads nothing from the store."""
+        return self._registry.known.devices
+
     def devices(self) -> list[DeviceView]:
-        return [self._device(info) for info in self._registry.known.devices]
+        return [self._device(info) for info in self.known_devices]
 
     def stored(self, run_id: str) -> Stored | None:
         """A finished run; None of one that is queued or running.
@@ -129,14 +134,14 @@ class Source:
 
     def verdicts(self) -> CheckReport:
         """Whether each device is all right, judged by its newest finished run."""
-        newest = [self._newest_finished(info) for info in self._registry.known.devices]
+        newest = [self._newest_finished(info) for info in self.known_devices]
         found = self.stored_all([state.run_id for state in newest if state is not None])
         return judge([each.document for each in found])
 
     @property
     def measures_host(self) -> bool:
         """Whether a run measures this machine's processor now: work here would disturb it."""
-        kinds = {device.id: device.kind for device in self._registry.known.devices}
+        kinds = {device.id: device.kind for device in self.known_devices}
         return any(each.running and kinds.get(each.device) == "cpu" for each in self._scheduler.queues())
 
     # Inside.
@@ -173,10 +178,7 @@ class Source:
         """Without those that were cancelled: they say nothing about the device."""
         states = self._scheduler.latest(_SEARCHED_RUNS, info.id)
         finished = (s for s in states if s.state == "finished" and s.outcome != "cancelled")
-        return next(
-            (state for state in finished if self._summary(state) is not None),
-            None,
-        )
+        return next((state for state in finished if self._summary(state) is not None), None)
 
     def _device(self, info: DeviceInfo) -> DeviceView:
         state = self._newest_finished(info)

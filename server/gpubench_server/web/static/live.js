@@ -25,7 +25,7 @@ events.addEventListener("status", (event) => {
   const running = (here.run ? own : status.queues).map((each) => each.running || "").join(" ").trim();
   const changed = here.run ? running !== here.running : running !== here.running || (status.newest || "") !== here.newest;
   if (changed && document.querySelector("input:checked")) {
-    say("Runs have begun or ended since: load this page again to see them.");  // the choice would be lost
+    say("Runs have started or ended since then: load this page again to see them.");  // the choice would be lost
   } else if (changed) {
     events.close();
     location.reload();
@@ -33,4 +33,4 @@ events.addEventListener("status", (event) => {
   }
   status.queues.forEach(show);
 });
-events.addEventListener("error", () => say("The server does not answer: this is what was last heard."));
+events.addEventListener("error", () => say("The server does not answer. This is its last known state."));

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from gpubench_client import Client
 from gpubench_client.urls import parse_url
-from gpubench_server.addresses import is_loopback, resolve
+from gpubench_server.addresses import resolve
 
 from gpubench.errors import CannotListen
 from tests.running import PATIENCE_SECONDS, RunningServer
@@ -32,22 +32,6 @@ def test_the_scope_is_resolved() -> None:
     assert address.scope > 0
     assert not address.loopback
     assert address.bindable == (address.host, 0, 0, address.scope)
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.2", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("::ffff:192.0.2.1", False),
-    ],
-)
-def test_loopback_is_recognised_in_every_form(host: str, loopback: bool) -> None:
-    assert is_loopback(host) == loopback
-    assert resolve(host, 0).loopback == loopback
 
 
 @pytest.mark.parametrize("percent", ["%", "%25"])

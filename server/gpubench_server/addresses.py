@@ -125,18 +125,11 @@ def resolve(host: str, port: int) -> Address:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise CannotListen(f"{host!r} is not an address of this machine: {error}") from None
-    addresses = [str(entry[4][0]) for entry in found]
-    loopback = all(map(is_loopback, addresses))
+    addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
+    loopback = all(ipaddress.ip_address(address).is_loopback for address in addresses)
     family, address = found[0][0], found[0][4]
     scope = int(address[3]) if len(address) == 4 else 0
     return Address(family, str(address[0]), port, loopback, scope)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)  # IPv4 on a socket for both
-    return (mapped or address).is_loopback
 
 
 def host_port(host: str, port: int) -> str:

@@ -7,6 +7,7 @@ of them is refused before anything is computed. A token that was right before is
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import logging
 import secrets
 import threading
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpubench.errors import InvalidParameters, LimitExceeded, NotAuthenticated
-from gpubench_server.addresses import is_loopback
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.principals import THIS_MACHINE, Principal, Role, anonymous
@@ -53,6 +53,12 @@ class Origin:
     @classmethod
     def internet(cls, host: str, encrypted: bool) -> Origin:
         return cls(host, encrypted or is_loopback(host))
+
+
+def is_loopback(host: str) -> bool:
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)  # IPv4 on a socket for both
+    return (mapped or address).is_loopback
 
 
 class Authenticator:

@@ -14,14 +14,8 @@ from typing import Any
 
 from gpubench.errors import Forbidden, InvalidParameters, LimitExceeded
 from gpubench.protocol.tls import reason
-from gpubench_server.addresses import (
-    Endpoint,
-    InternetEndpoint,
-    UnixEndpoint,
-    bound_host_port,
-    is_loopback,
-)
-from gpubench_server.authentication import Authenticator, Origin
+from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, bound_host_port
+from gpubench_server.authentication import Authenticator, Origin, is_loopback
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState

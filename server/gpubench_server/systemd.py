@@ -5,6 +5,7 @@ Without systemd nothing of this happens: everything depends on the variables tha
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import socket
@@ -12,7 +13,7 @@ from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from gpubench.errors import CannotListen
-from gpubench_server.addresses import Address, Endpoint, InternetEndpoint, UnixEndpoint, is_loopback
+from gpubench_server.addresses import Address, Endpoint, InternetEndpoint, UnixEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -111,5 +112,5 @@ def _what_it_serves(passed: socket.socket) -> Endpoint:
 
 def _address(family: int, where: tuple[str, int] | tuple[str, int, int, int]) -> Address:
     host, port, *rest = where
-    scope = int(rest[1]) if rest else 0
-    return Address(socket.AddressFamily(family), str(host), int(port), is_loopback(str(host)), scope)
+    loopback = ipaddress.ip_address(str(host).partition("%")[0]).is_loopback
+    return Address(socket.AddressFamily(family), str(host), int(port), loopback, int(rest[1]) if rest else 0)

@@ -151,7 +151,7 @@ def _import(args: argparse.Namespace, output: Output) -> None:
         raise InvalidParameters("--server: runs are imported into the runs of this machine alone")
     if not args.names:
         raise InvalidParameters("FILE: name the run documents, or folders of them, to import")
-    documents = [document for name in args.names for document in read_documents(name)]
+    documents = read_documents(args.names)
     added = local_runs(args).add(documents)
     known = len(documents) - added
     output.text(f"{added} imported" + (f", {known} there already" if known else ""))

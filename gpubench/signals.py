@@ -1,7 +1,7 @@
 """What each signal does: to the client during ``gpubench run``, to the server, and to a worker process.
 
-The one table that all three install their handlers from, and docs/signals.md is made from. A signal that
-was ignored when a program started, as by ``nohup`` or for a job in the background of a script, stays so.
+All three install their handlers from this one table, and docs/what-happens.md shows it. A signal that was
+ignored when a program started, as by ``nohup`` or for a job in the background of a script, stays so.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Reaction(Enum):
-    """The value is how the documentation says it."""
+    """The value is its text in the documentation."""
 
     DEFAULT = "ends at once"
     IGNORE = "ignored"
@@ -71,7 +71,7 @@ HANDLED = frozenset(Reaction) - {Reaction.DEFAULT, Reaction.IGNORE, Reaction.STO
 """Reactions that a handler of ours performs; the others are the system's, or Python's from the start."""
 
 IGNORED_BY_WORKER = frozenset(number for number, row in SIGNALS.items() if row.worker is Reaction.IGNORE)
-"""They reach whole groups of processes. A worker ends when its owner says so or is gone, not before."""
+"""They reach whole groups of processes. A worker ends at its owner's request or with it, not before."""
 
 Handler = Callable[[int, FrameType | None], None]
 

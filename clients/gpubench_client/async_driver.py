@@ -84,7 +84,7 @@ class AsyncDriver:
         try:
             async with asyncio.timeout(step.timeout_seconds):
                 self._reader, self._writer = await _open(step.address, context)
-        except ConnectionError as error:  # asyncio says "Connect call failed" for each of them
+        except ConnectionError as error:  # asyncio's text for each of them is "Connect call failed"
             if error.errno is None:  # the end of the stream within the handshake
                 raise ssl.SSLEOFError from None
             raise type(error)(error.errno, os.strerror(error.errno)) from None

@@ -111,7 +111,7 @@ class LocalRuns:
         return Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS)
 
     def _exists(self) -> bool:
-        """Nothing is made by looking."""
+        """Whether the directory is there; looking at it must not make it."""
         try:
             return self.directory.is_dir()
         except OSError as error:

@@ -1,7 +1,7 @@
 """What each signal does: to the client during ``gpubench run``, to the server, and to a worker process.
 
-The one table that all three install their handlers from, and docs/signals.md is made from. A signal that
-was ignored when a program started, as by ``nohup`` or for a job in the background of a script, stays so.
+All three install their handlers from this one table, and docs/what-happens.md shows it. A signal that was
+ignored when a program started, as by ``nohup`` or for a job in the background of a script, stays so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Reaction(Enum):
-    """The value is how the documentation says it."""
+    """The value is its text in the documentation."""
 
     DEFAULT = "ends at once"
     IGNORE = "ignored"
@@ -71,7 +71,7 @@ HANDLED = frozenset(Reaction) - {Reaction.DEFAULT, Reaction.IGNORE, Reaction.STO
 """Reactions that a handler of ours performs; the others are the system's, or Python's from the start."""
 
 IGNORED_BY_WORKER = frozenset(number for number, row in SIGNALS.items() if row.worker is Reaction.IGNORE)
-"""They reach whole groups of processes. A worker ends when its owner says so or is gone, not before."""
+"""They reach whole groups of processes. A worker ends at its owner's request or with it, not before."""
 
 Handler = Callable[[int, FrameType | None], None]
 

@@ -78,6 +78,17 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def children_of(parent: int) -> list[int]:
+    """The ids of a process's child processes that are alive."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
 class Lines:
     """A client that sends what it is told, right or wrong, and reads line by line."""
 
@@ -260,13 +271,7 @@ class RunningServer:
 
     def children(self) -> list[int]:
         """The ids of the processes that the server started."""
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                fields = stat.read_text().rpartition(")")[2].split()
-                if int(fields[1]) == self.process.pid and fields[0] != "Z":
-                    found.append(int(stat.parent.name))
-        return found
+        return children_of(self.process.pid)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code once it drained."""

@@ -48,7 +48,7 @@ def main() -> int:
     if code == 0:
         print(f"The run document is in {document}; next: .venv/bin/gpubench report {document}")
     else:
-        print(f"demo: the run failed with exit code {code}; what it said is above", file=sys.stderr)
+        print(f"demo: the run failed with exit code {code}; its messages are above", file=sys.stderr)
     return code or stopped
 
 

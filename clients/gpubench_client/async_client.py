@@ -29,15 +29,15 @@ from gpubench_client.steps import Steps, T
 from gpubench_client.urls import parse_url
 
 RunEvent: TypeAlias = messages.Accepted | Progress | RunDocument
-"""What is heard of a run; its document is the last."""
+"""An event of a run; its document is the last."""
 
 
 class AsyncClient:
     """``Client`` for asyncio: the same methods, options and errors.
 
     Use it in one event loop, by any number of tasks: each request that is made while others wait has a
-    connection of its own. If a task is cancelled while it waits for a run, its connection is closed, by
-    which the server cancels the run, unless it is detached. The callbacks are called in the loop's thread
+    connection of its own. If a task is cancelled while it waits for a run, its connection is closed,
+    and so the server cancels the run, unless it is detached. The callbacks are called in the loop's thread
     and must not wait; ``stream`` and ``watch`` give the same events to an ``async for``.
     """
 
@@ -63,7 +63,7 @@ class AsyncClient:
             on_retry=on_retry,
             access=Access(token, ca_file, cert_file, key_file),
         )
-        # The first is made here, because what is wrong with the options must be said here.
+        # The first is made here, so that an error in the options is raised here.
         self._idle = [_Connection(AsyncDriver(), self._new_protocol())]
         self._waiting: set[asyncio.Task[Any]] = set()
 

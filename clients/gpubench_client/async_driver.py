@@ -8,11 +8,21 @@ import os
 import ssl
 
 from gpubench_client import sockets
-from gpubench_client.steps import Close, Connect, Outcome, Question, Receive, Send, Sleep, Step, Steps, T
+from gpubench_client.steps import (
+    RECEIVE_BYTES,
+    Close,
+    Connect,
+    Outcome,
+    Question,
+    Receive,
+    Send,
+    Sleep,
+    Step,
+    Steps,
+    T,
+)
 from gpubench_client.tls import context_for, failure, server_name
 from gpubench_client.urls import ServerAddress, SocketPath
-
-_RECEIVE_BYTES = 1 << 18
 
 
 class AsyncDriver:
@@ -74,10 +84,10 @@ class AsyncDriver:
         try:
             async with asyncio.timeout(step.timeout_seconds):
                 self._reader, self._writer = await _open(step.address, context)
-        except ConnectionError as error:  # asyncio says "Connect call failed" for each of them
+        except ConnectionError as error:  # asyncio's text for each of them is "Connect call failed"
             if error.errno is None:  # the end of the stream within the handshake
                 raise ssl.SSLEOFError from None
-            raise type(error)(error.errno, os.strerror(error.errno or 0)) from None
+            raise type(error)(error.errno, os.strerror(error.errno)) from None
 
     async def _receive(self, timeout_seconds: float) -> Outcome:
         if self._reader is None:
@@ -97,7 +107,7 @@ class AsyncDriver:
     async def _read(reader: asyncio.StreamReader, timeout_seconds: float) -> bytes | None:
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await reader.read(_RECEIVE_BYTES)
+                return await reader.read(RECEIVE_BYTES)
         except TimeoutError:
             return None
 
@@ -115,11 +125,11 @@ async def _open(
     address: ServerAddress, context: ssl.SSLContext | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if isinstance(address, SocketPath):
-        return await asyncio.open_unix_connection(address.path, limit=_RECEIVE_BYTES)
+        return await asyncio.open_unix_connection(address.path, limit=RECEIVE_BYTES)
     return await asyncio.open_connection(
         address.host,
         address.port,
-        limit=_RECEIVE_BYTES,
+        limit=RECEIVE_BYTES,
         ssl=context,
         server_hostname=server_name(address) if context else None,
     )

@@ -7,10 +7,20 @@ import ssl
 import time
 
 from gpubench_client import sockets
-from gpubench_client.steps import Close, Connect, Outcome, Question, Receive, Send, Sleep, Step, Steps, T
+from gpubench_client.steps import (
+    RECEIVE_BYTES,
+    Close,
+    Connect,
+    Outcome,
+    Question,
+    Receive,
+    Send,
+    Sleep,
+    Step,
+    Steps,
+    T,
+)
 from gpubench_client.tls import context_for, failure, server_name
-
-_RECEIVE_BYTES = 1 << 18
 
 
 class BlockingDriver:
@@ -75,7 +85,7 @@ class BlockingDriver:
         connection.settimeout(timeout_seconds)
         started_at = time.monotonic()
         try:
-            data: bytes | None = connection.recv(_RECEIVE_BYTES)
+            data: bytes | None = connection.recv(RECEIVE_BYTES)
         except TimeoutError:
             data = self._received_already(connection)  # while this process was stopped
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -86,7 +96,7 @@ class BlockingDriver:
     def _received_already(connection: socket.socket) -> bytes | None:
         connection.settimeout(0.0)
         try:
-            return connection.recv(_RECEIVE_BYTES)
+            return connection.recv(RECEIVE_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
 

@@ -36,7 +36,7 @@ class Request:
     sent: bool = field(default=False, init=False)
     """Whether it was sent to a gpubench server, so that the address is right."""
     done_ratio: float = field(default=0.0, init=False)
-    """How far its run was when it was last heard of."""
+    """How far its run was at its last progress."""
 
     @property
     def repeatable(self) -> bool:
@@ -61,7 +61,7 @@ class Exchange:
     def ask(self, request: Request) -> Steps[Result | Failure | Accepted]:
         """Send a request and wait for its answer.
 
-        Once ``callbacks.stop`` has a reason, the run is cancelled, and the answer says so.
+        Once ``callbacks.stop`` has a reason, the run is cancelled, and the answer is its error.
         """
         callbacks = request.callbacks
         request_id = yield from self._send(request.method, request.params)
@@ -100,8 +100,8 @@ class Exchange:
 
     def _send(self, method: Method, params: msgspec.Struct | None) -> Steps[int]:
         request_id, data = self._session.request(method, params)
-        # A server that refuses a connection says why and closes: what it said is worth more than the
-        # failure to send, and if it said nothing, receiving finds the end.
+        # A server that refuses a connection sends the reason and closes: that reason is worth more than
+        # the failure to send, and without one, receiving finds the end.
         with contextlib.suppress(OSError):
             yield Send(data, self._answer_timeout_seconds)
         return request_id

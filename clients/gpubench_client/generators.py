@@ -164,12 +164,12 @@ class ClientProtocol:
         return answer
 
     def _connected(self) -> Steps[tuple[Exchange, Failure | None]]:
-        """A connection on which hello was said, and the server's refusal, if it was refused."""
+        """A connection whose hello was answered, and the server's refusal, if that was the answer."""
         if self._exchange is not None and (yield from self._exchange.is_usable()):
             return self._exchange, None
         try:
             yield Connect(self._address, self._connect_timeout_seconds, self._tls)
-        except (OSError, UnicodeError) as error:  # the latter for a text that is not a host name at all
+        except (OSError, UnicodeError) as error:  # the latter for a text that is no host name
             reason = getattr(error, "strerror", None) or str(error) or "timed out"
             raise Unreachable(
                 f"no server answers at {self._address}: {reason}; start gpubench-server there, check the "

@@ -99,33 +99,19 @@ class LocalRuns:
 
     def newest(self, planned: Sequence[PlannedBenchmark]) -> RunDocument | None:
         """The newest stored run of these benchmarks, of any age; raises ``StoreError``."""
-        return next(iter(self._of(planned, limit=1)), None)
+        return next(self._of(planned), None)
 
-    def _of(self, planned: Sequence[PlannedBenchmark], limit: int = MOST_RUNS) -> list[RunDocument]:
-        if not self._exists():
-            return []
+    def _of(self, planned: Sequence[PlannedBenchmark]) -> Iterator[RunDocument]:
         wanted = {each.name for each in planned}
-        found: list[RunDocument] = []
-        with self._store() as store:
-            for state in store.latest(MOST_RUNS):
-                if len(found) == limit:
-                    break
-                if not wanted <= set(state.benchmarks):
-                    continue
-                try:
-                    data = store.document(state.run_id)
-                    document = decode_document(data, f"run {state.run_id}") if data else None
-                except DocumentError:
-                    continue
-                if document is not None and (part := answering(document, planned)) is not None:
-                    found.append(part)
-        return found
+        for document in self.documents(MOST_RUNS, None, lambda state: wanted <= set(state.benchmarks)):
+            if (part := answering(document, planned)) is not None:
+                yield part
 
     def _store(self) -> Store:
         return Store(self.directory, wait_seconds=LOCK_WAIT_SECONDS)
 
     def _exists(self) -> bool:
-        """Nothing is made by looking."""
+        """Whether the directory is there; looking at it must not make it."""
         try:
             return self.directory.is_dir()
         except OSError as error:

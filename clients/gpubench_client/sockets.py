@@ -39,7 +39,7 @@ def ask(question: Question) -> Outcome:
             asking.bind("")
             asking.sendto(question.data, where)
         else:
-            asking.connect(where)  # so that we are told if nobody listens there
+            asking.connect(where)  # so that recv fails if nobody listens there
             asking.send(question.data)
         asking.settimeout(max(0.001, started_at + question.timeout_seconds - time.monotonic()))
         try:

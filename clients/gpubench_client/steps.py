@@ -85,5 +85,8 @@ class Outcome(NamedTuple):
     data: bytes | None = None
 
 
+RECEIVE_BYTES = 1 << 18
+"""The most that a driver takes for one ``Receive``."""
+
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Step, Outcome, T]

@@ -1,4 +1,4 @@
-"""TLS on the client's side: which servers are trusted, and what to say of those that are not."""
+"""TLS on the client's side: which servers are trusted, and the errors about those that are not."""
 
 from __future__ import annotations
 

@@ -10,10 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
-from tests.running import PATIENCE_SECONDS, PINNED, default_signals
+from tests.running import PATIENCE_SECONDS, PINNED, children_of, default_signals
 
 GPUBENCH = [sys.executable, "-m", "gpubench_client.cli"]
 
@@ -100,15 +99,7 @@ class Running:
 
     def children(self) -> list[int]:
         """Its child processes that are alive."""
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[1]) == self.process.pid and fields[0] != "Z":
-                found.append(int(stat.parent.name))
-        return found
+        return children_of(self.process.pid)
 
 
 def _lines(stream: IO[str] | None) -> IO[str]:

@@ -22,6 +22,7 @@ from tests.cli.command import GPUBENCH, LONG, TWO, Running, environment
 from tests.running import (
     PATIENCE_SECONDS,
     RunningServer,
+    children_of,
     default_signals,
     dispositions,
     leads_session,
@@ -160,7 +161,7 @@ def test_a_stopped_terminal_stops_the_worker() -> None:
     process = terminal.process("run", "triad", *LONG, process_group=0, preexec_fn=default_signals)
     try:
         assert terminal.shows("triad, measuring")
-        (worker,) = _children(process.pid)
+        (worker,) = children_of(process.pid)
         process.send_signal(signal.SIGTSTP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         assert within(PATIENCE_SECONDS, lambda: state(worker) == "T")
@@ -181,13 +182,6 @@ def test_a_stopped_terminal_stops_the_worker() -> None:
         process.wait()
         os.close(terminal.theirs)
     assert terminal.text.rfind("\x1b[?25h") > terminal.text.rfind("\x1b[?25l")
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
 
 
 def caught_and_ignored(column: str) -> tuple[set[int], set[int]]:

@@ -16,7 +16,7 @@ from gpubench_client.cli.main import main
 
 import gpubench as library
 from gpubench.benchmarks.parameters import Parameters
-from gpubench.protocol.messages import RunParams
+from gpubench.protocol.messages import ResultsParams, RunParams
 from gpubench.requests import Labels
 from gpubench.results.document import encode_document
 from tests.cli.command import PIN, environment, gpubench
@@ -169,6 +169,7 @@ def test_ranges_of_options_are_those_of_the_library() -> None:
     assert bounds(Parameters, "footprint_bytes") == footprint
     assert bounds(Parameters, "time_limit_seconds") == (0, arguments.MAX_TIME_LIMIT_SECONDS)
     assert bounds(RunParams, "deadline_seconds") == (0, arguments.MAX_DEADLINE_SECONDS)
+    assert bounds(ResultsParams, "limit") == (1, arguments.MAX_LISTED)
     schema = msgspec.json.schema(RunParams)["$defs"]["StatedMemory"]["properties"]["bus_width_bits"]
     assert (schema["minimum"], schema["maximum"]) == (
         arguments.MIN_BUS_WIDTH_BITS,

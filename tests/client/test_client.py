@@ -19,10 +19,6 @@ from tests.client.conftest import Connect, url_of
 from tests.running import RunningServer, long, quick, within
 
 
-def request(of: dict[str, object]) -> BenchmarkRequest:
-    return BenchmarkRequest(**of)  # type: ignore[arg-type]
-
-
 def test_requests_about_the_server(connect: Connect, url: str) -> None:
     with connect(url) as client:
         devices = client.devices().devices
@@ -40,7 +36,7 @@ def test_a_run_reports_progress_and_returns_the_document(connect: Connect, url: 
     progress: list[Progress] = []
     with connect(url) as client:
         document = client.run(
-            [request(quick("triad")), request(quick("copy"))],
+            [BenchmarkRequest(**quick("triad")), BenchmarkRequest(**quick("copy"))],
             memory=StatedMemory("ddr5-4800", 128),
             on_accepted=accepted.append,
             on_progress=progress.append,
@@ -59,10 +55,10 @@ def test_a_run_reports_progress_and_returns_the_document(connect: Connect, url: 
 
 def test_the_same_key_gives_the_same_run(connect: Connect, url: str) -> None:
     with connect(url) as client:
-        first, again = (client.run([request(quick())], key="the same") for _ in range(2))
+        first, again = (client.run([BenchmarkRequest(**quick())], key="the same") for _ in range(2))
         assert first == again
         with pytest.raises(errors.KeyConflict):
-            client.run([request(quick("copy"))], key="the same")
+            client.run([BenchmarkRequest(**quick("copy"))], key="the same")
 
 
 @pytest.mark.parametrize(
@@ -99,11 +95,15 @@ def test_stop_cancels_and_keeps_finished_measurements(connect: Connect, url: str
 
     with connect(url) as client:
         with pytest.raises(errors.Cancelled) as caught:
-            client.run([request(quick()), request(long("copy"))], stop=stop, on_progress=stop_in_the_second)
+            client.run(
+                [BenchmarkRequest(**quick()), BenchmarkRequest(**long("copy"))],
+                stop=stop,
+                on_progress=stop_in_the_second,
+            )
         document = caught.value.document
         assert document.outcome == "cancelled"
         assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
-        assert client.run([request(quick())]).outcome == "ok"
+        assert client.run([BenchmarkRequest(**quick())]).outcome == "ok"
 
 
 def test_an_exception_in_a_callback_cancels_the_run(
@@ -113,14 +113,16 @@ def test_an_exception_in_a_callback_cancels_the_run(
         raise ZeroDivisionError
 
     with connect(url) as client, pytest.raises(ZeroDivisionError):
-        client.run([request(long())], on_progress=fail)
+        client.run([BenchmarkRequest(**long())], on_progress=fail)
     assert within(10, lambda: server.running() is None)
 
 
 def test_cancel_from_another_connection(connect: Connect, url: str) -> None:
     with connect(url) as client, connect(url) as other:
         with pytest.raises(errors.Cancelled) as caught:
-            client.run([request(long())], on_accepted=lambda accepted: cancel(other, accepted.run_id))
+            client.run(
+                [BenchmarkRequest(**long())], on_accepted=lambda accepted: cancel(other, accepted.run_id)
+            )
         assert not other.cancel(caught.value.document.run_id).cancelled
 
 
@@ -130,7 +132,7 @@ def cancel(client: Client, run_id: str) -> None:
 
 def test_a_submitted_run_is_fetched_later(connect: Connect, url: str) -> None:
     with connect(url) as client:
-        accepted = client.submit([request(quick())])
+        accepted = client.submit([BenchmarkRequest(**quick())])
         states = {"queued", "running"}
 
         def ended() -> bool:
@@ -155,15 +157,15 @@ def test_a_killed_worker_is_device_lost_for_one_run_only(
 
     with connect(url) as client:
         with pytest.raises(errors.DeviceLost) as caught:
-            client.run([request(long())], on_progress=kill)
+            client.run([BenchmarkRequest(**long())], on_progress=kill)
         assert caught.value.document.outcome == "device_lost"
-        assert client.run([request(quick())]).outcome == "ok"
+        assert client.run([BenchmarkRequest(**quick())]).outcome == "ok"
 
 
 def test_a_request_to_a_full_queue_is_repeated(connect: Connect, tmp_path: Path) -> None:
     waits: list[float] = []
     with RunningServer(tmp_path, max_queue_length=1) as server, connect(url_of(server)) as other:
-        running, waiting = (other.submit([request(long())]) for _ in range(2))
+        running, waiting = (other.submit([BenchmarkRequest(**long())]) for _ in range(2))
 
         def make_room(error: errors.GpubenchError, seconds: float) -> None:
             assert isinstance(error, errors.QueueFull)
@@ -173,9 +175,9 @@ def test_a_request_to_a_full_queue_is_repeated(connect: Connect, tmp_path: Path)
                 other.cancel(run.run_id)
 
         with connect(url_of(server), patience_seconds=0) as client, pytest.raises(errors.QueueFull):
-            client.run([request(quick())])
+            client.run([BenchmarkRequest(**quick())])
         with connect(url_of(server), patience_seconds=600, on_retry=make_room) as client:
-            assert client.run([request(quick())]).outcome == "ok"
+            assert client.run([BenchmarkRequest(**quick())]).outcome == "ok"
     assert waits
 
 
@@ -183,14 +185,14 @@ def test_stop_ends_the_wait_for_a_busy_server(connect: Connect, tmp_path: Path) 
     stop = StopRequest()
     with RunningServer(tmp_path, max_queue_length=1) as server, connect(url_of(server)) as other:
         for _ in range(2):
-            other.submit([request(long())])
+            other.submit([BenchmarkRequest(**long())])
         impatient = connect(
             url_of(server),
             patience_seconds=600,
             on_retry=lambda error, seconds: stop.set(errors.Cancelled("enough")),
         )
         with impatient, pytest.raises(errors.Cancelled, match="enough"):
-            impatient.run([request(quick())], stop=stop)
+            impatient.run([BenchmarkRequest(**quick())], stop=stop)
         for run in other.results().runs:
             other.cancel(run.run_id)
 
@@ -230,7 +232,7 @@ def test_a_server_killed_during_a_run_is_unreachable(connect: Connect, tmp_path:
 
         with connect(url_of(server)) as client:
             with pytest.raises(errors.Unreachable):
-                client.run([request(long())], on_progress=kill)
+                client.run([BenchmarkRequest(**long())], on_progress=kill)
             with pytest.raises(errors.Unreachable, match="no server answers"):
                 client.ping()
 

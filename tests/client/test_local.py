@@ -13,17 +13,13 @@ from gpubench.results.progress import Progress
 from tests.running import long, quick
 
 
-def request(of: dict[str, object]) -> BenchmarkRequest:
-    return BenchmarkRequest(**of)  # type: ignore[arg-type]
-
-
 def test_a_run_on_this_machine() -> None:
     accepted: list[Accepted] = []
     progress: list[Progress] = []
     with LocalClient("opencl") as client:
         (device,) = client.devices().devices
         document = client.run(
-            [request(quick())],
+            [BenchmarkRequest(**quick())],
             device=device.alias,
             key="k",
             memory=StatedMemory("ddr5-4800", 128),
@@ -61,7 +57,9 @@ def test_wrong_options_are_errors_before_measuring(
 @pytest.mark.timing
 def test_a_deadline_keeps_finished_measurements() -> None:
     with pytest.raises(errors.DeadlineExceeded, match="deadline of 5 s") as caught:
-        LocalClient("opencl").run([request(quick()), request(long("copy"))], deadline_seconds=5)
+        LocalClient("opencl").run(
+            [BenchmarkRequest(**quick()), BenchmarkRequest(**long("copy"))], deadline_seconds=5
+        )
     document = caught.value.document
     assert document.outcome == "timeout"
     assert [m.benchmark for m in document.measurements if m.status == "ok"] == ["triad"]
@@ -71,4 +69,4 @@ def test_a_stop_set_before_the_run_ends_it() -> None:
     stop = StopRequest()
     stop.set(errors.Cancelled("never mind"))
     with pytest.raises(errors.Cancelled, match="never mind"):
-        LocalClient("opencl").run([request(long())], stop=stop)
+        LocalClient("opencl").run([BenchmarkRequest(**long())], stop=stop)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gpubench.command_line import file_name, one_of
 from gpubench.command_line import text as text_of
 
-_SERVERS = "tcp://HOST[:PORT], tls://HOST[:PORT] or unix:///PATH"
+SERVERS = "tcp://HOST[:PORT], tls://HOST[:PORT] or unix:///PATH"
 
 MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 20, 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600.0
@@ -21,6 +21,7 @@ MAX_DEADLINE_SECONDS = 86_400.0
 MIN_PICTURE_WIDTH, MAX_PICTURE_WIDTH = 320, 2400
 MIN_DIGITS = 16
 MAX_REPEAT = 1000
+MAX_LISTED = 1000
 MAX_RUN_ID = 128
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 16, 63, 256
 MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS = 8, 65_536
@@ -88,12 +89,12 @@ def add_run_id(parser: argparse.ArgumentParser) -> None:
 
 def add_needed_server(parser: argparse.ArgumentParser) -> None:
     """For commands that are about a server."""
-    add_server(parser, f"required: {_SERVERS}; default: $GPUBENCH_SERVER")
+    add_server(parser, f"required: {SERVERS}; default: $GPUBENCH_SERVER")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """For commands that work on a server or without one."""
-    add_server(parser, f"{_SERVERS}; default: $GPUBENCH_SERVER, else measure on this machine")
+    add_server(parser, f"{SERVERS}; default: $GPUBENCH_SERVER, else measure on this machine")
     parser.add_argument(
         "--runtime",
         metavar="{auto,opencl,cuda}",
@@ -168,12 +169,17 @@ def footprint(text: str) -> int:
     return size
 
 
+def is_whole(text: str, lowest: int, highest: int) -> bool:
+    """Whether a text is a whole number of this range: at most nine ASCII digits, and nothing else."""
+    return text.isascii() and text.isdigit() and len(text) <= 9 and lowest <= int(text) <= highest
+
+
 def count_up_to(most: int) -> Callable[[str], int]:
     """A type for a number of 1 or more."""
 
     def parse(text: str) -> int:
         digits = text.strip()
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= 9 and 1 <= int(digits) <= most):
+        if not is_whole(digits, 1, most):
             raise argparse.ArgumentTypeError(
                 f"{text[:40]!r} is not a valid count; allowed: 1 to {most}; write 5"
             )
@@ -182,7 +188,8 @@ def count_up_to(most: int) -> Callable[[str], int]:
     return parse
 
 
-count = count_up_to(MAX_REPEAT)
+repetitions = count_up_to(MAX_REPEAT)
+listed_runs = count_up_to(MAX_LISTED)
 _stored_runs = count_up_to(10_000_000)
 
 
@@ -213,9 +220,7 @@ def label(text: str) -> tuple[str, str]:
 def bus_width(text: str) -> int:
     """A type for a number of bits."""
     digits = text.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9) or not (
-        MIN_BUS_WIDTH_BITS <= int(digits) <= MAX_BUS_WIDTH_BITS
-    ):
+    if not is_whole(digits, MIN_BUS_WIDTH_BITS, MAX_BUS_WIDTH_BITS):
         raise argparse.ArgumentTypeError(
             f"{text[:40]!r} is not a valid bus width; allowed: {MIN_BUS_WIDTH_BITS} to {MAX_BUS_WIDTH_BITS} "
             "bits; write 128 or 256"
@@ -225,9 +230,7 @@ def bus_width(text: str) -> int:
 
 def width(text: str) -> int:
     """A type for the width of a picture, in pixels."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 5) or not (
-        MIN_PICTURE_WIDTH <= int(text) <= MAX_PICTURE_WIDTH
-    ):
+    if not is_whole(text, MIN_PICTURE_WIDTH, MAX_PICTURE_WIDTH):
         raise argparse.ArgumentTypeError(
             f"{text[:40]!r} is not a valid width; allowed: {MIN_PICTURE_WIDTH} to {MAX_PICTURE_WIDTH} pixels"
         )

@@ -30,8 +30,7 @@ def execute(args: argparse.Namespace, output: Output) -> None:
 
     toml = Format[Baseline]("TOML, a baseline", (".toml",), lambda found: render_baseline(found).encode())
     out = open_out(args.out, [toml], inputs=args.documents)
-    documents = [document for name in args.documents for document in read_documents(name)]
-    learned = learn(documents)
+    learned = learn(read_documents(args.documents))
     for warning in learned.warnings:
         output.error(f"warning: {warning}")
     if out is None:

@@ -13,6 +13,7 @@ from gpubench_client.cli.arguments import (
     bus_width,
     deadline,
     footprint,
+    is_whole,
     time_limit,
     wait_time,
 )
@@ -265,7 +266,7 @@ def _attempts(text: str) -> AttemptRule:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= 1024):
+    if not is_whole(text, 1, 1024):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not allowed; allowed: 1 to 1024 devices")
     return int(text)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from pathlib import Path
 
 from gpubench.catalog.load import Board
 from gpubench.catalog.lookup import find_board
-from gpubench.comparison.acceptance import AttemptRule, Baseline, Rules, Sources, read_baseline
+from gpubench.comparison.acceptance import AttemptRule, Rules, Sources, read_baseline
 from gpubench.errors import CatalogError, InvalidParameters
-from gpubench.text import as_utf8, encodable
+from gpubench.text import encodable
+from gpubench_client.cli.files import parse_file
 
 VARIABLE = "GPUBENCH_BASELINE"
 
@@ -30,28 +30,13 @@ def rules_of(args: argparse.Namespace, *, measuring: bool) -> Rules:
         raise InvalidParameters("--tolerance and --min-efficiency exclude each other: the latter is a floor")
     baseline = args.baseline or os.environ.get(VARIABLE)
     sources = Sources(
-        baseline=_baseline(baseline) if baseline else None,
+        baseline=parse_file("--baseline", baseline, MAX_BASELINE_BYTES, read_baseline) if baseline else None,
         baseline_name=f"the baseline {encodable(str(baseline))}",
         tolerance_ratio=args.tolerance,
         min_efficiency=args.min_efficiency,
         like=_board(args.like) if args.like is not None else None,
     )
     return Rules(sources, attempts, args.expect_devices)
-
-
-def _baseline(name: str) -> Baseline:
-    try:
-        with Path(name).open("rb") as file:
-            data = file.read(MAX_BASELINE_BYTES + 1)
-        if len(data) > MAX_BASELINE_BYTES:
-            raise InvalidParameters("it is larger than 16 MiB, so it is not a baseline")
-        return read_baseline(as_utf8(data).decode())
-    except OSError as error:
-        raise InvalidParameters(f"--baseline: {name} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InvalidParameters(f"--baseline: {name}: not UTF-8 at byte {error.start}") from None
-    except InvalidParameters as error:
-        raise InvalidParameters(f"--baseline: {name}: {error.message}", **error.details) from None
 
 
 def _board(name: str) -> Board:

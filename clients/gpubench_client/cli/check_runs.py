@@ -41,8 +41,7 @@ def answer(args: argparse.Namespace, output: Output) -> CheckReport:
     document."""
     _check_options(args)
     if args.documents:
-        documents = [document for name in args.documents for document in read_documents(name)]
-        return judge(documents, rules_of(args, measuring=False))
+        return judge(read_documents(args.documents), rules_of(args, measuring=False))
     return _Check(args, output).answer()
 
 

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gpubench.command_line import file_name, one_of
-from gpubench_client.cli.arguments import add_json, add_server
+from gpubench_client.cli.arguments import SERVERS, add_json, add_server
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
@@ -47,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="each device against GDDR6, GDDR6X and GDDR7 at its bus width: theory, projection, capacity, "
         "and vendors' claims beside what was measured; one side is enough",
     )
-    add_server(
-        parser, "where run ids are looked up: tcp://HOST[:PORT] or unix:///PATH; default: $GPUBENCH_SERVER"
-    )
+    add_server(parser, f"where run ids are looked up: {SERVERS}; default: $GPUBENCH_SERVER")
     add_json(parser)
 
 

@@ -12,11 +12,9 @@ from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.results.document import RunDocument, encode_document
 from gpubench.results.run_state import RunState
 from gpubench.results.timestamps import milliseconds
+from gpubench_client.cli.arguments import MAX_LISTED
 from gpubench_client.cli.backend import local_runs, open_server
 from gpubench_client.cli.output import Output
-
-MOST_LISTED = 1000
-"""The most runs that a server lists."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
@@ -48,9 +46,9 @@ def _stored(args: argparse.Namespace, output: Output) -> Iterator[RunDocument]:
 
 def _from_server(args: argparse.Namespace, output: Output) -> Iterator[RunDocument]:
     with open_server(args, output, "`gpubench history`") as client:
-        listed = client.results(min(args.limit, MOST_LISTED), args.device).runs
-        if len(listed) == MOST_LISTED:
-            output.note(f"a server lists its {MOST_LISTED} newest runs; older ones are not exported")
+        listed = client.results(min(args.limit, MAX_LISTED), args.device).runs
+        if len(listed) == MAX_LISTED:
+            output.note(f"a server lists its {MAX_LISTED} newest runs; older ones are not exported")
         for state in filter(_wanted(args), listed):
             yield client.result(state.run_id)
 

@@ -6,7 +6,14 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gpubench.command_line import file_name, one_of
-from gpubench_client.cli.arguments import add_data_dir, add_json, add_retention, add_server, count_up_to
+from gpubench_client.cli.arguments import (
+    SERVERS,
+    add_data_dir,
+    add_json,
+    add_retention,
+    add_server,
+    count_up_to,
+)
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
@@ -56,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", action="store_true", help="list as CSV, oldest first: a row for each figure")
     add_data_dir(parser)
     add_retention(parser)
-    add_server(parser, "tcp://HOST[:PORT]; default: $GPUBENCH_SERVER, else the runs of this machine")
+    add_server(parser, f"{SERVERS}; default: $GPUBENCH_SERVER, else the runs of this machine")
     add_json(parser)
 
 
@@ -151,7 +158,7 @@ def _import(args: argparse.Namespace, output: Output) -> None:
         raise InvalidParameters("--server: runs are imported into the runs of this machine alone")
     if not args.names:
         raise InvalidParameters("FILE: name the run documents, or folders of them, to import")
-    documents = [document for name in args.names for document in read_documents(name)]
+    documents = read_documents(args.names)
     added = local_runs(args).add(documents)
     known = len(documents) - added
     output.text(f"{added} imported" + (f", {known} there already" if known else ""))

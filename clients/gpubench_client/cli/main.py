@@ -43,7 +43,7 @@ def _run(argv: Sequence[str]) -> int:
         output.error(f"gpubench: {error.message}")
         return next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
     except KeyboardInterrupt as interrupt:
-        # `run` and `watch` say which signal ended them; elsewhere only ^C is raised.
+        # `run` and `watch` name the signal that ended them; elsewhere only ^C is raised.
         output.error(f"gpubench: {str(interrupt) or 'interrupted'}")
         number = getattr(interrupt, "number", Signals.SIGINT)
         return 128 + int(number)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PIPED_WIDTH = 120
-"""Columns for tables if there is no terminal that has a width: enough for all of ours."""
+"""Columns for tables if there is no terminal: enough for all of ours."""
 
 
 class Output:

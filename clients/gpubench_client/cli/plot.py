@@ -9,8 +9,6 @@ from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 from gpubench_client.cli.report import add_runs
 
-STREAM = "-"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_runs(parser, "+")
@@ -36,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace, output: Output) -> None:
     from gpubench.errors import InvalidParameters
     from gpubench.report.pictures import plot_formats
-    from gpubench_client.cli.files import read_subject
+    from gpubench_client.cli.files import STREAM, read_subject
     from gpubench_client.cli.out_file import OutFile
 
     if args.out in (None, STREAM):

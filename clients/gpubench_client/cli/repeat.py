@@ -6,10 +6,12 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpubench.errors import InvalidParameters
+from gpubench_client.cli.files import STREAM
 from gpubench_client.cli.output import Output
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _folder(out: str | None, repeat: int) -> Path | None:
     """The folder that ``--out`` names, made if it is not there; None if it is a file."""
-    if out is None or out == "-":
+    if out in (None, STREAM):
         return None
     folder = Path(out)
     named_as_folder = out.endswith(("/", os.sep)) or folder.is_dir()
@@ -68,9 +70,7 @@ def _folder(out: str | None, repeat: int) -> Path | None:
 
 def _free_names(folder: Path) -> Iterator[Path]:
     """Names in the order of time that no file in the folder has."""
-    number = 0
-    while True:
-        number += 1
+    for number in count(1):
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = folder / f"{now}-{number:03}.json"
         if not path.exists():

@@ -162,7 +162,7 @@ def _setting(text: str) -> tuple[str, Setting]:
         raise InvalidParameters(f"{written}: write NAME=VALUE, such as dtype=float")
     try:
         return name, Setting(written, msgspec.json.decode(value))
-    except (msgspec.DecodeError, UnicodeEncodeError):  # the latter is told with the name of the option
+    except (msgspec.DecodeError, UnicodeEncodeError):  # the latter is reported later, with the option's name
         pass
     try:
         if name.endswith("_bytes"):

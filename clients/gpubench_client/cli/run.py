@@ -13,10 +13,10 @@ from gpubench_client.cli.arguments import (
     add_references,
     add_store,
     bus_width,
-    count,
     deadline,
     footprint,
     label,
+    repetitions,
     time_limit,
 )
 from gpubench_client.cli.command import Command
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeat",
         metavar="COUNT",
-        type=count,
+        type=repetitions,
         default=1,
         help="run all of it so many times (1 to 1000), one after the other; a verdict of `gpubench compare` "
         "needs five runs on each side",

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gpubench.errors import InvalidParameters, NoSuchRun
 from gpubench.suggestions import did_you_mean
+from gpubench_client.cli.arguments import MAX_LISTED
 
 if TYPE_CHECKING:
     from gpubench_client.client import Client
-
-_LATEST = 1000
-"""Beginnings are looked for among so many runs, the most that a server lists."""
 
 _MOST_SHOWN = 5
 
@@ -28,7 +26,7 @@ def of_run(client: Client, run_id: str, ask: Callable[[str], T]) -> T:
         return ask(run_id)
     except NoSuchRun as error:
         no_such_run = error
-    known = [run.run_id for run in client.results(_LATEST).runs]
+    known = [run.run_id for run in client.results(MAX_LISTED).runs]
     found = [each for each in known if each.startswith(run_id)]
     if len(found) > 1:
         shown = [*found[:_MOST_SHOWN], *(["..."] if len(found) > _MOST_SHOWN else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gpubench_client.cli.arguments import MAX_REPEAT, add_json, add_needed_server, count
+from gpubench_client.cli.arguments import MAX_LISTED, add_json, add_needed_server, listed_runs
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
@@ -13,9 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
         metavar="COUNT",
-        type=count,
+        type=listed_runs,
         default=20,
-        help=f"how many runs to list, the newest first (1 to {MAX_REPEAT}; default: 20)",
+        help=f"how many runs to list, the newest first (1 to {MAX_LISTED}; default: 20)",
     )
     parser.add_argument(
         "--device", metavar="ID", help="only runs of this device, by the id that `gpubench devices` shows"

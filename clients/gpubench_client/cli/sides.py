@@ -14,7 +14,7 @@ from gpubench.errors import CatalogError, InvalidParameters, NoSuchRun
 from gpubench.report.sides import letter
 from gpubench.results.document import RunDocument
 from gpubench.text import encodable
-from gpubench_client.cli.files import read_kept_documents
+from gpubench_client.cli.files import STREAM, document_files, read_kept_documents
 from gpubench_client.cli.output import Output
 
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
@@ -69,25 +69,20 @@ def _side(word: str, args: argparse.Namespace, output: Output, skipped: Skipped)
         return Side(
             encodable(word), tuple(d for part in parts for d in _documents(part, args, output, skipped))
         )
-    if not (_exists(word) or word == "-" or _RUN_ID.fullmatch(word)):
+    if not (_exists(word) or _RUN_ID.fullmatch(word)):
         return Side(encodable(word), board=_board(word))
     return Side(encodable(word), tuple(_documents(word, args, output, skipped)))
 
 
 def _documents(word: str, args: argparse.Namespace, output: Output, skipped: Skipped) -> list[RunDocument]:
-    if word != "-" and not _exists(word):
+    if not _exists(word):
         return [_from_server(word, args, output)]
-    if word == "-" or not Path(word).is_dir():
-        return [each.document for each in read_kept_documents(word)]
-    files = sorted(Path(word).glob("*.json"))
-    if not files:
-        raise InvalidParameters(f"{word} has no *.json in it; `gpubench run --out {word}/1.json` writes one")
     found, wrong = [], []
-    for path in files:
+    for file in document_files(word):
         try:
-            found += [each.document for each in read_kept_documents(str(path))]
+            found += [each.document for each in read_kept_documents(file)]
         except InvalidParameters as error:
-            wrong.append((encodable(str(path)), error.message))
+            wrong.append((encodable(file), error.message))
     if not found:
         others = f"; nor can the other {len(wrong) - 1} *.json of {word}" if len(wrong) > 1 else ""
         raise InvalidParameters(wrong[0][1] + others)
@@ -122,6 +117,6 @@ def _board(word: str) -> Board:
 
 def _exists(word: str) -> bool:
     try:
-        return Path(word).exists()
+        return word == STREAM or Path(word).exists()
     except OSError as error:
         raise InvalidParameters(f"{word} cannot be read: {error.strerror}") from None

@@ -169,9 +169,9 @@ def footprint(text: str) -> int:
     return size
 
 
-def is_whole(text: str, lowest: int, highest: int) -> bool:
-    """Whether a text is a whole number of this range: at most nine ASCII digits, and nothing else."""
-    return text.isascii() and text.isdigit() and len(text) <= 9 and lowest <= int(text) <= highest
+def is_whole(text: str, lowest: int, highest: int, most_digits: int = 9) -> bool:
+    """Whether a text is a whole number of this range: so many ASCII digits at most, and nothing else."""
+    return text.isascii() and text.isdigit() and len(text) <= most_digits and lowest <= int(text) <= highest
 
 
 def count_up_to(most: int) -> Callable[[str], int]:
@@ -230,7 +230,7 @@ def bus_width(text: str) -> int:
 
 def width(text: str) -> int:
     """A type for the width of a picture, in pixels."""
-    if not is_whole(text, MIN_PICTURE_WIDTH, MAX_PICTURE_WIDTH):
+    if not is_whole(text, MIN_PICTURE_WIDTH, MAX_PICTURE_WIDTH, most_digits=5):
         raise argparse.ArgumentTypeError(
             f"{text[:40]!r} is not a valid width; allowed: {MIN_PICTURE_WIDTH} to {MAX_PICTURE_WIDTH} pixels"
         )

@@ -266,7 +266,7 @@ def _attempts(text: str) -> AttemptRule:
 
 
 def _count(text: str) -> int:
-    if not is_whole(text, 1, 1024):
+    if not is_whole(text, 1, 1024, most_digits=4):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not allowed; allowed: 1 to 1024 devices")
     return int(text)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpubench import __version__
-from gpubench.comparison.sides import Side, compare_sides, whole_memory_row
+from gpubench.comparison.sides import Side, compare_sides, whole_memory
 from gpubench.errors import InternalError
 from gpubench.report import device_tables, palette, tables
 from gpubench.report.extra import needs_report_extra
@@ -146,7 +146,7 @@ def _against_first(subject: Subject) -> tuple[list[Table], list[str]]:
     if subject.is_fleet or len(subject.drawn) < 2:
         return [], []
     compared = compare_sides([Side(each.label, (each.document,)) for each in subject.drawn])
-    whole = replace(compared, rows=tuple(row for row in compared.rows if whole_memory_row(row)))
+    whole = replace(compared, rows=tuple(row for row in compared.rows if whole_memory(row)))
     found = (sides_table(whole), differences_table(whole), results_table(whole)[0])
     return [table for table in found if table.rows], reasons(whole) if whole.rows else []
 

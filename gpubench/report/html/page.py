@@ -17,7 +17,7 @@ from gpubench.report.extra import needs_report_extra
 from gpubench.report.figures import Figure, figures
 from gpubench.report.figures.draw import svg
 from gpubench.report.flag_notes import FlagNote, flag_notes
-from gpubench.report.headline import run_lines, verdict_lines
+from gpubench.report.headline import verdict_lines
 from gpubench.report.markdown import HOW_TO_READ, PROJECTION, PUBLISHED, REFERENCES, SKIPPED, overview
 from gpubench.report.sides import differences_table, reasons, results_table, sides_table
 from gpubench.report.subject import Entry, Subject
@@ -48,7 +48,6 @@ class Details:
     """What the page says of one run; ``tables`` come with a sentence each."""
 
     entry: Entry
-    lines: Sequence[str]
     notes: Sequence[str]
     warnings: Sequence[FlagNote]
     tables: Sequence[tuple[Table, str]]
@@ -104,7 +103,6 @@ def render_html(subject: Subject) -> str:
         how_to_read=_plain(HOW_TO_READ),
         glossary=_glossary(),
         version=__version__,
-        unknown=UNKNOWN,
     )
     return page
 
@@ -162,7 +160,6 @@ def _details(entry: Entry) -> Details:
     )
     return Details(
         entry=entry,
-        lines=run_lines(comparison),
         notes=[clean(note) for note in comparison.notes],
         warnings=flag_notes(comparison),
         tables=[(table, _plain(words)) for table, words in shown if table.rows],

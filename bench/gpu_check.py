@@ -6,8 +6,8 @@
 
 ``--plan`` prints the steps with their times, and does nothing. Each step is a process of its own, so that a
 lost device costs one, and leaves its document in FOLDER: a run document, or what its script printed. A step
-that has its document, of this GPU and these kernels, is not run again: who was interrupted, or ran out of
-``--budget``, calls it again, and ``--fresh`` begins anew. ``table.md`` says what was found so far.
+that has its document, of this GPU and these kernels, is not run again, so after an interruption, or once
+``--budget`` is used up, call it again to go on; ``--fresh`` starts over. ``table.md`` has what was found.
 
 Exits with 1 if something failed or a figure is not verified, above theory, different in the second process,
 or below a peer's; with 2 if there is no GPU, and with 3 if all is well and the budget was too small for some

@@ -1,4 +1,4 @@
-"""What gpu_check.py tells: its table, and what is a mistake."""
+"""The table that gpu_check.py writes, and what it counts as a mistake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpubench.results.document import Measurement, RunDocument
 
 
 class Table:
-    """``table.md``, whole after each step: whoever ends the program leaves what was told until then."""
+    """``table.md``, whole after each step, so that a run that is ended early leaves what it had found."""
 
     def __init__(self, path: Path, title: str) -> None:
         self._path = path

@@ -152,7 +152,7 @@ class TransferParameters(Parameters, frozen=True, forbid_unknown_fields=True):
     host_nodes: Annotated[
         Literal["near", "all"],
         Meta(
-            description="NUMA nodes of the host's memory: near, the one that the device hangs on, or all, "
+            description="NUMA nodes of the host's memory: near, the one of the device, or all, "
             "each a curve of its own"
         ),
     ] = "near"

@@ -31,7 +31,7 @@ TOLERANCE = 0.005
 CLOCK_LIMITED_RATIO = 0.95
 
 MAX_OVERCLOCK_RATIO = 1.3
-"""GDDR7 of 28 Gbit/s was overclocked to 34, by 21 %; a clock far above that is misread."""
+"""Taken as the most that memory is overclocked; a clock further above the nominal one is misread."""
 
 
 INLINE_ECC = (
@@ -178,7 +178,7 @@ def _from_statement(stated: StatedMemory) -> Theory:
         bus_width_bits=stated.bus_width_bits,
         technology=technology.id,
         family=technology.family,
-        notes=["stated by the user, not checked against the device; a service's gauges do not change"],
+        notes=["stated by the user, not checked against the device; a service's gauges keep their values"],
     )
 
 

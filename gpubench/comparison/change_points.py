@@ -33,11 +33,11 @@ MIN_VALUES = 20
 MIN_SIDE = 5
 
 MAX_VALUES = 256
-"""A longer series is read as the medians of so many blocks of neighbours, which takes less time than a
-screen needs, and loses only where within a block the shift is."""
+"""A longer series is read as the medians of so many blocks of neighbours, which is fast
+enough to be shown at once, and loses only the place of a shift within its block."""
 
 FALSE_ALARM_RATE = 1e-4
-"""Of series of independent values without any change, this share gets one, each time that one is looked at.
+"""The share of unchanged series of independent values in which a change is found, each time they are tested.
 
 Simulated: none in 1,000, also with outliers; 1 to 5 in 1,000 if neighbours are correlated by 0.5, and up to
 15 in 1,000 of less than a hundred values if they are by 0.7.
@@ -169,7 +169,7 @@ def _test(logs: Sequence[float], level: float) -> _Test | None:
 
 
 def _sharpest(logs: Sequence[float], at: int, first: int, last: int) -> int:
-    """Where from ``first`` to ``last`` at which the step leaves least: ranks hardly tell them apart."""
+    """The place from ``first`` to ``last`` at which a step leaves least: ranks hardly tell places apart."""
     before, after = median(logs[:at]), median(logs[at:])
     gains = itertools.accumulate(abs(y - before) - abs(y - after) for y in logs[first:last])
     costs = [0.0, *gains]

@@ -13,7 +13,7 @@ _MIN_BLOCKS = 64
 _MOST_CORRELATED = 0.95
 
 _SHORTNESS = 2.0
-"""A correlation estimated from n values is raised by this over n: simulated series asked for it."""
+"""A correlation estimated from n values is raised by this over n, as simulated series need it."""
 
 _NOT_TRIMMED = 0.9
 
@@ -23,8 +23,8 @@ def inflation_of(scores: Sequence[float]) -> float:
 
     r is what differences show: those of neighbours have a variance of 2 (1 - r), those of second neighbours
     one of 2 (1 - r^2). Other shifts and drifts of the series, which would pass for correlation, hardly change
-    them. As for samples of a run, the most over averages of neighbours too, which show what is slow, as long
-    as they are many enough to tell.
+    them. As for the samples of a run, averages of neighbours are tested too, which show slow correlation, as
+    long as there are enough of them; the highest result counts.
     """
     found, blocks, size = 1.0, scores, 1
     variance = _correlated(scores)[0]

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from gpubench import units
 from gpubench.devices.profile import profile_of
 from gpubench.results.document import Measurement, RunDocument
-from gpubench.results.machine import DeviceInfo, Environment, Host
+from gpubench.results.machine import Environment, Host
 
 Value = str | float | bool
 
 _SIZE_TOLERANCE_RATIO = 0.02
 """Firmware and kernels of equal machines take different amounts of the memory for themselves."""
+
+HUGE_PAGES = "memory on huge pages"
+"""The name of the only change that is one of the measurements, not of the runs."""
 
 _HUGE_PAGES_TOLERANCE_RATIO = 0.1
 """Of the share of memory on huge pages: the first and last pages of arrays are never huge."""
@@ -109,7 +112,7 @@ _FACTS = (
     _Fact("file of the driver", _device("library")),
     _Fact("simulated", _device("simulated"), of_machine=True),
     _Fact("largest group", _device("max_group_size")),
-    _Fact("driver", lambda document: _driver(document)),
+    _Fact("driver", lambda document: document.driver),
     _Fact("runtime", _environment(lambda environment: environment.runtime)),
     _Fact("compiler", _environment(lambda environment: environment.compiler)),
     _Fact("runtime version", _device("runtime_version")),
@@ -177,10 +180,11 @@ def huge_pages_change(a: Sequence[Measurement], b: Sequence[Measurement]) -> Cha
     every = (*first, *second)
     if max(every) - min(every) <= _HUGE_PAGES_TOLERANCE_RATIO:
         return None
-    return Change("memory on huge pages", _shares(first), _shares(second))
+    return Change(HUGE_PAGES, percent_range(first), percent_range(second))
 
 
-def _shares(ratios: Sequence[float]) -> str:
+def percent_range(ratios: Sequence[float]) -> str:
+    """From the lowest to the highest; one percentage if both are shown alike."""
     ends = dict.fromkeys(units.format_percent(ratio) for ratio in (min(ratios), max(ratios)))
     return " to ".join(ends)
 
@@ -192,12 +196,6 @@ def _facts(documents: Sequence[RunDocument]) -> list[_Fact]:
 
 def _label(name: str) -> _Fact:
     return _Fact(f"label {name}", lambda document: document.labels.get(name))
-
-
-def _driver(document: RunDocument) -> str | None:
-    device: DeviceInfo | None = document.device
-    recorded = document.environment.driver if document.environment else None
-    return recorded or (device.driver if device else None)
 
 
 def _distinct(fact: _Fact, documents: Sequence[RunDocument]) -> list[str]:

@@ -18,7 +18,7 @@ from gpubench.comparison.references import (
     no_projection,
     projections,
 )
-from gpubench.comparison.sides import Pooled, Row, Side, whole_memory_row
+from gpubench.comparison.sides import Pooled, Row, Side, whole_memory
 from gpubench.flags import flags_with
 from gpubench.results.document import Finding, Summary
 from gpubench.results.machine import Theory
@@ -103,7 +103,7 @@ def _headline(rows: Sequence[Row], number: int) -> Row | None:
         found = row.figures[number]
         return found if found and found.runs and not flags_with("not_comparable", found.flags) else None
 
-    known = [(row, pooled) for row in rows if whole_memory_row(row) and (pooled := figure(row))]
+    known = [(row, pooled) for row in rows if whole_memory(row) and (pooled := figure(row))]
     named = [pair for name in HEADLINES for pair in known if pair[0].benchmark == name]
     first = [pair for pair in named if pair[0].benchmark == named[0][0].benchmark]
     return max(first, key=lambda pair: (not pair[1].flags, pair[1].median))[0] if first else None

@@ -11,6 +11,7 @@ from typing import Any
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.catalog.load import Board
 from gpubench.catalog.theory import per_module_bytes_per_second, per_pin_bits_per_second, theory_of_board
+from gpubench.comparison.compare import sound
 from gpubench.comparison.curves import parameters_apart, told_apart
 from gpubench.comparison.environment import differing
 from gpubench.comparison.reasons import reason
@@ -36,7 +37,7 @@ class Side:
         """That of the board, or of the first run that has one."""
         if self.board is not None:
             return theory_of_board(self.board)
-        return next((d.theory for d in self.documents if d.theory and _sound(d.theory)), None)
+        return next((d.theory for d in self.documents if d.theory and sound(d.theory)), None)
 
     @property
     def device(self) -> str | None:
@@ -145,14 +146,9 @@ def compare_sides(sides: Sequence[Side], baseline: int = 0) -> SidesComparison:
     )
 
 
-def whole_memory(measurement: Measurement) -> bool:
+def whole_memory(found: Measurement | Row) -> bool:
     """Whether its figure is a bandwidth of the memory as a whole, which theory is about."""
-    return measurement.quantity == "bandwidth" and not measurement.axes
-
-
-def whole_memory_row(row: Row) -> bool:
-    """The same of a row."""
-    return row.quantity == "bandwidth" and not row.axes
+    return found.quantity == "bandwidth" and not found.axes
 
 
 def _row(
@@ -176,21 +172,21 @@ def _row(
 
 def _pooled(side: Side, figures: Sequence[Figure], like: Measurement) -> Pooled | None:
     if side.board is not None:
-        return _of_board(side) if whole_memory(like) and _reaches_memory(like) else None
-    usable = [m for _, m in figures if why_unusable(m) is None]
-    summaries = [summary for m in usable if (summary := figure_of(m)) is not None]
+        return _of_board(side) if whole_memory(like) and why_unusable(like) is None else None
+    usable = [(document, m) for document, m in figures if why_unusable(m) is None]
+    summaries = [summary for _, m in usable if (summary := figure_of(m)) is not None]
     if not summaries:
         return None
     medians = [each.median for each in summaries]
     median = statistics.median(medians)
     shares = _shares(median, side.theory) if whole_memory(like) else {}
     return Pooled(
-        runs=len({document.run_id for document, m in figures if m in usable}),
+        runs=len({document.run_id for document, _ in usable}),
         median=median,
         low=min(each.low for each in summaries),
         high=max(each.high for each in summaries),
         spread_ratio=(max(medians) - min(medians)) / median if len(medians) > 1 else None,
-        flags=ordered(flag for m in usable for flag in m.flags),
+        flags=ordered(flag for _, m in usable for flag in m.flags),
         **shares,
     )
 
@@ -212,10 +208,6 @@ def _shares(median: float, theory: Theory | None) -> dict[str, Any]:
         "per_pin_bits_per_second": per_pin_bits_per_second(median, width),
         "per_module_bytes_per_second": per_module_bytes_per_second(median, width),
     }
-
-
-def _reaches_memory(measurement: Measurement) -> bool:
-    return measurement.status == "ok" and why_unusable(measurement) is None
 
 
 def _against_theory(measured: Measurement, base: Pooled | None, figure: Pooled | None) -> Verdict | None:
@@ -262,8 +254,3 @@ def _means(rows: Sequence[Row], sides: int) -> list[FamilyMean]:
 
 def _geometric_mean(ratios: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))
-
-
-def _sound(theory: Theory) -> bool:
-    peak = theory.peak_bytes_per_second
-    return math.isfinite(peak) and peak > 0 and theory.bus_width_bits > 0

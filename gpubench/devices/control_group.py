@@ -46,7 +46,7 @@ class ControlGroup:
 
     @property
     def throttled_seconds(self) -> dict[Path, float]:
-        """For how long the quota of each group held threads back since the group exists, added up."""
+        """For how long each group's quota has held threads back in all, summed over the threads."""
         found = {}
         for folder in self._folders("cpu"):
             microseconds = _field(folder / "cpu.stat", "throttled_usec")

@@ -1,7 +1,8 @@
 """Nodes of the host's memory (NUMA), and work that uses the memory of one.
 
 A system with two sockets has two nodes. A transfer between a GPU and the memory of the other node crosses
-the link between the sockets: 3.8 instead of 12.1 GB/s was reported.
+the link between the sockets: 3.8 instead of 12.1 GB/s was reported
+(https://github.com/mpicbg-scicomp/gearshifft/pull/82).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from gpubench.devices import host
 
 SYSTEM = Path("/sys")
 PAGE_BYTES = 4096
@@ -27,12 +30,9 @@ def nodes(system: Path = SYSTEM) -> Mapping[int, frozenset[int]]:
     """The processors of each node with memory; one without processors is a GPU's own memory."""
     folder = system / "devices/system/node"
     try:
-        with_memory = _numbers((folder / "has_memory").read_text("ascii", "replace"))
-        found = {
-            node: _numbers((folder / f"node{node}/cpulist").read_text("ascii", "replace"))
-            for node in sorted(with_memory)
-        }
-    except (OSError, ValueError):
+        with_memory = sorted(_numbers(folder / "has_memory"))
+        found = {node: _numbers(folder / f"node{node}/cpulist") for node in with_memory}
+    except OSError:
         return {}
     return {node: processors for node, processors in found.items() if processors}
 
@@ -91,10 +91,5 @@ def _call(number: int | None, *arguments: object) -> bool:
     return number is None or ctypes.CDLL(None).syscall(ctypes.c_long(number), *arguments) != 0
 
 
-def _numbers(text: str) -> frozenset[int]:
-    """Of a list such as ``0-3,8``."""
-    found: set[int] = set()
-    for part in filter(None, text.strip().split(",")):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
+def _numbers(path: Path) -> frozenset[int]:
+    return frozenset(host.numbers(path.read_text("ascii", "replace").strip()) or ())

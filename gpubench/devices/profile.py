@@ -18,7 +18,8 @@ MAX_MEMORY_SHARE_RATIO = 0.9
 """Of free memory: other programs may fail if a device is filled to the last byte."""
 
 MAX_SHARE_UNDER_WINDOWS_RATIO = 0.75
-"""Windows keeps a GPU's memory for others too: allocations of 88 % of it were reported to fail in WSL2."""
+"""Windows keeps a GPU's memory for others too: in WSL2 a program that was to use 88 % of it was reported to
+fail, and to work with 80 % (https://github.com/microsoft/WSL/issues/41176)."""
 
 _MIB, _GIB = 1 << 20, 1 << 30
 

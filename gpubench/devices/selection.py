@@ -90,7 +90,7 @@ def one_for_each_hardware(devices: Sequence[DeviceInfo]) -> list[DeviceInfo]:
 
 
 def _preference(device: DeviceInfo) -> tuple[object, ...]:
-    """The lower, the sooner it is taken; the id last, so that no folder's order matters."""
+    """The lowest is taken; the id counts last, so that no folder's order matters."""
     newest_first = tuple(-part for part in version_of(device.driver))
     # A simulator shares its alias with devices.
     return (device.simulated, device.runtime != "cuda", rank(device.platform), newest_first, device.id)

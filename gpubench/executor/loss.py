@@ -15,7 +15,7 @@ from gpubench.units import format_bytes
 CRASHES = frozenset(
     (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
 )
-"""What a process does to itself, as drivers and compilers do over a damaged cache."""
+"""Signals by which a process ends itself, as drivers and compilers do when a cache is damaged."""
 
 _GROUP = ControlGroup()
 _SAID_LINES, _SAID_CHARACTERS = 3, 400
@@ -47,7 +47,7 @@ class Counters:
 def reason_of(returncode: int | None, before: Counters, output: str) -> DeviceLost:
     """The error for a worker process that ended so; ``output`` is the end of what it printed to stderr."""
     said = [line.strip() for line in output.splitlines() if line.strip()][-_SAID_LINES:]
-    last_words = f"; it last said: {' / '.join(said)[-_SAID_CHARACTERS:]}" if said else ""
+    last_words = f"; it last printed: {' / '.join(said)[-_SAID_CHARACTERS:]}" if said else ""
     cause = _cause(returncode, before, output)
     if cause is not None:
         return DeviceLost(f"the worker process {cause}", retryable=False)
@@ -68,7 +68,7 @@ def _how(returncode: int | None) -> str:
 
 
 def _cause(returncode: int | None, before: Counters, output: str) -> str | None:
-    """What the next run would meet again, with its remedy; null if nothing tells."""
+    """The cause if the next run would meet it again, with its remedy; null if there is no sign of one."""
     if not returncode:
         return None
     if returncode == -signal.SIGKILL:

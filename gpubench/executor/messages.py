@@ -20,7 +20,7 @@ class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
 
 
 class Probe(_Message, frozen=True):
-    """List the devices of these runtimes; with ``libraries`` of these OpenCL drivers alone."""
+    """List the devices of these runtimes; of OpenCL, only of drivers with these ``libraries``, if given."""
 
     runtimes: list[str]
     libraries: list[str] | None = None
@@ -30,9 +30,8 @@ class Run(_Message, frozen=True):
     """Run these benchmarks on this device, from the ``first`` on. The last event is ``Finished``.
 
     With ``retry_builds``, a program that does not compile ends the run with ``BuildFailed``: the owner tries
-    again over an empty cache of compiled kernels. A new worker loads no OpenCL driver but the device's, which
-    has this ``library``. ``max_memory_share_ratio`` is how much of the free memory whoever asked for the run
-    may use.
+    again over an empty cache of compiled kernels. A new worker loads only the OpenCL driver with this
+    ``library``, which is the device's. The run may use ``max_memory_share_ratio`` of the free memory.
     """
 
     device: str
@@ -54,7 +53,7 @@ Command = Probe | Run | Cancel
 class Probed(_Message, frozen=True):
     """``failed`` names the runtimes whose worker did not answer: the next probe may find them.
 
-    A runtime of whose drivers some are lost is not among them if another one works.
+    A runtime that lost some of its drivers is not among them if another driver works.
     """
 
     devices: list[DeviceInfo]

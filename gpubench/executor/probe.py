@@ -108,7 +108,7 @@ def _answer(worker: WorkerProcess, asking: RunningTime, timeout_seconds: float) 
 
 
 def _lost(name: str, reason: str, libraries: list[str] | None, timeout_seconds: float) -> Probed:
-    """What can be found out of a runtime whose worker did not answer."""
+    """What can still be found out about a runtime whose worker did not answer."""
     if name == "opencl":
         installed = [each for each in drivers.installed() if libraries is None or each.library in libraries]
         if len(installed) > 0:

@@ -33,7 +33,7 @@ from gpubench.executor.messages import (
 )
 from gpubench.kernels.source import ReadSource, read_source, source_hash
 from gpubench.measure.idle import wait_for_idle, wait_limit_seconds
-from gpubench.measure.points import without_figure
+from gpubench.measure.no_figure import without_figure
 from gpubench.measure.progress import ProgressReporter
 from gpubench.measure.run_context import RunContext, Skipped
 from gpubench.requests import PlannedBenchmark, StatedMemory

@@ -11,7 +11,7 @@ class RunningTime:
     """The seconds in which this process ran, counted from call to call.
 
     A longer step than ``MAX_STEP_SECONDS`` is a pause, as by a laptop that slept or a scheduler that froze
-    all of a job: nobody could have answered meanwhile. So it is to be asked more often than that.
+    all of a job: nobody could have answered meanwhile. So ``seconds`` must be read more often than that.
     """
 
     def __init__(self) -> None:

@@ -20,8 +20,9 @@ from gpubench.executor.messages import Began, Cancel, Event, Finished, Found, Me
 from gpubench.executor.recorder import Recorder
 from gpubench.executor.running_time import RunningTime
 from gpubench.executor.worker_process import WorkerProcess
+from gpubench.measure.no_figure import without_figure
 from gpubench.requests import PlannedBenchmark
-from gpubench.results.document import Measurement, RunDocument
+from gpubench.results.document import RunDocument
 from gpubench.results.progress import Progress
 
 CANCEL_GRACE_SECONDS = 2.0
@@ -165,17 +166,7 @@ class _Supervision:
 
     def _lose(self, planned: PlannedBenchmark, error: GpubenchError) -> None:
         """The benchmark that a worker died in has no figure, and the document says so."""
-        self._recorder.take(
-            Measured(
-                Measurement(
-                    planned.name,
-                    planned.parameters,
-                    "failed",
-                    reason=error.message,
-                    default_parameters=planned.default_parameters,
-                )
-            )
-        )
+        self._recorder.take(Measured(without_figure(planned, "failed", error.message)))
         self._on_change(self._recorder.document)
 
     def _settle_suspect(self) -> None:

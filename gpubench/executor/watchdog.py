@@ -19,7 +19,7 @@ BLOCKED_SECONDS = 300.0
 """No driver call that is going to return blocks all of Python's threads for this long."""
 
 _TICKS = 30
-"""In which the time is counted: of a pause, one at most."""
+"""The time is counted in so many ticks; a pause of the machine counts as one at most."""
 
 
 def end_if_blocked(blocked_seconds: float = BLOCKED_SECONDS) -> None:

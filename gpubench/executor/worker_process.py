@@ -204,7 +204,7 @@ class _Output:
 
 @contextlib.contextmanager
 def _blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Processes started inside, by this thread, begin with these signals blocked, until they ignore them."""
+    """Processes that this thread starts inside have these signals blocked until they ignore them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield

@@ -9,9 +9,8 @@ from gpubench.executor.worker_process import WorkerProcess
 class WorkerSlot:
     """Holds a worker process, starts it when it is needed, and replaces a lost one.
 
-    What starts one raises ``LimitReached`` if a limit forbids it.
-
-    ``worker`` is one that was started for ``device`` already.
+    ``worker`` is one that was started for ``device`` already. ``worker_for`` and ``replace`` raise
+    ``LimitReached`` if a limit of the system forbids a new process.
     """
 
     def __init__(self, worker: WorkerProcess | None = None, device: str | None = None) -> None:

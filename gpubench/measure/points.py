@@ -6,13 +6,14 @@ follows one untimed pass of the same point, since the caches hold the data of an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gpubench.catalog.theory import upper_limit
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.annotate import efficiency, flags_of, live_peak
 from gpubench.measure.diagnostics import bimodal, trend
+from gpubench.measure.no_figure import without_figure
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.sampling import passes_for
 from gpubench.measure.series import Point, SampleSeries
@@ -21,7 +22,7 @@ from gpubench.measure.stop_decision import StopDecision
 from gpubench.measure.stopping import StoppingRule, stopping_rule
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
-from gpubench.results.document import Efficiency, Measurement, Status
+from gpubench.results.document import Efficiency, Measurement
 
 LONGEST_RUN_SECONDS = 0.3
 """Of operations that run without a look at whether the run is cancelled."""
@@ -172,23 +173,6 @@ def _run_another(context: RunContext, running: Sequence[SampleSeries], last: Sam
     if other:
         _prepare(other)
         context.device.run(other.operations)
-
-
-def without_figure(
-    planned: PlannedBenchmark,
-    status: Status,
-    reason: str,
-    axes: Mapping[str, int | float | str] | None = None,
-) -> Measurement:
-    """A measurement that was skipped or failed."""
-    return Measurement(
-        planned.name,
-        planned.parameters,
-        status,
-        reason=reason,
-        axes=dict(axes or {}),
-        default_parameters=planned.default_parameters,
-    )
 
 
 def unverified(planned: PlannedBenchmark, point: Point, failure: VerificationResult) -> Measurement:

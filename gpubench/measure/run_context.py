@@ -112,7 +112,7 @@ class RunContext:
             limit,
             self.raise_if_cancelled,
             window_seconds=max(window, self.clock_sample_seconds),
-            sample_seconds=self.min_sample_seconds,
+            tick_seconds=self._tick_seconds or 0.0,
         )
         self.warm = True
         return done

@@ -25,9 +25,9 @@ BUSY_LIMIT_SECONDS = 0.5
 """For a device that another benchmark of the run has just kept busy."""
 
 TICKS_PER_SAMPLE = 100
-"""Of the device's clock: a sample is one tick too long or too short, which is 1 % of it."""
+"""Of the device's clock: a sample is up to one tick too long or too short, which is 1 % of it."""
 TICKS_PER_LOOK = 10
-"""For how many passes make a sample."""
+"""Of passes that only show how many of them make a sample."""
 _MAX_LOOK_PASSES = 4096
 MAX_TRIES = 3
 """Of a run that is timed and whose figure is not published: a slow host does not fail it."""
@@ -49,19 +49,19 @@ def warm_up(
     operations: Sequence[Operation],
     limit_seconds: float,
     raise_if_cancelled: CancelCheck,
-    window_seconds: float = WINDOW_SECONDS,
-    sample_seconds: float | None = None,
+    *,
+    window_seconds: float,
+    tick_seconds: float,
 ) -> WarmUp:
     """Run passes until two windows agree within 1 % and the memory clock is steady.
 
-    A sample lasts ``sample_seconds``, the profile's unless stated.
+    A sample lasts as long as the profile says, or ``TICKS_PER_SAMPLE`` ticks of the device's clock.
     """
     begin = time.monotonic()
     usual_seconds = profile_of(device.info.kind).min_sample_seconds
-    sample_seconds = sample_seconds or usual_seconds
+    sample_seconds = max(usual_seconds, TICKS_PER_SAMPLE * tick_seconds)
     passes = 1
     if sample_seconds > usual_seconds:  # one pass may end before the device's clock ticks
-        tick_seconds = sample_seconds / TICKS_PER_SAMPLE
         passes = passes_for(operations, pass_seconds(device, operations, tick_seconds), sample_seconds)
     before: tuple[float, Clocks] | None = None
     while True:

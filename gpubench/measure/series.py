@@ -82,18 +82,16 @@ class SampleSeries:
         moved = self.point.moved_bytes
         before, late_starts = moved() if moved else 0, context.device.late_starts
         seconds = context.device.run(self.sample)
-        is_late = context.device.late_starts > late_starts
-        if is_late:
+        if context.device.late_starts > late_starts:
+            self.elapsed_seconds += time.monotonic() - begin
             self._discard()
-        else:
-            self.discarded_in_a_row = 0
-            self.samples_seconds.append(seconds)
-            context.samples_left -= 1
-        if moved and not is_late:
+            return
+        self.discarded_in_a_row = 0
+        self.samples_seconds.append(seconds)
+        context.samples_left -= 1
+        if moved:
             self.samples_bytes.append(moved() - before)
         self.elapsed_seconds += time.monotonic() - begin
-        if is_late:
-            return
         self.decision = self.rule.decide(self.samples_seconds, self.elapsed_seconds)
         if len(self.samples_seconds) >= self.max_samples:
             self.decision = self.decision or StopDecision("sample_limit", {"max_samples": self.max_samples})

@@ -23,7 +23,7 @@ CONTENDED_RATIO = 0.1
 
 CONTENDED_SPREAD_RATIO = 0.01
 """From the 5th to the 95th percentile of the samples: others on a GPU that make no such spread took turns
-with no sample. An undisturbed GPU's is a few tenths of a percent."""
+with no sample. The samples of an undisturbed GPU are expected to spread less."""
 
 HEAVY_USE_RATIO = 0.5
 """Others that use a GPU for half of the time take turns with every sample, and need not make a spread."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gpubench import units
+from gpubench.comparison.environment import percent_range
 from gpubench.measure.idle import describe_usage
 from gpubench.report.text_table import UNKNOWN, Table, bandwidth_cell, bits_cell, bytes_cell, clean
 from gpubench.results.document import RunDocument
@@ -143,17 +144,20 @@ def _numa_nodes(host: Host) -> str | None:
 
 def _pages(document: RunDocument) -> str | None:
     """How much of the memory truly was on huge pages; the system's setting only permits them."""
-    shares = sorted({m.huge_page_ratio for m in document.measurements if m.huge_page_ratio is not None})
+    shares = _huge_page_ratios(document)
     if not shares:
         return None
-    ends = dict.fromkeys(units.format_percent(share) for share in (shares[0], shares[-1]))
     setting = document.environment.host.huge_pages if document.environment else None
-    return f"{' to '.join(ends)} of the memory on huge pages (setting: {setting or UNKNOWN})"
+    return f"{percent_range(shares)} of the memory on huge pages (setting: {setting or UNKNOWN})"
+
+
+def _huge_page_ratios(document: RunDocument) -> list[float]:
+    return [m.huge_page_ratio for m in document.measurements if m.huge_page_ratio is not None]
 
 
 def small_pages_note(document: RunDocument) -> str | None:
     """That most of the memory was on small pages, if it was; null on devices with memory of their own."""
-    shares = [m.huge_page_ratio for m in document.measurements if m.huge_page_ratio is not None]
+    shares = _huge_page_ratios(document)
     if not shares or min(shares) >= FEW_HUGE_PAGES_RATIO:
         return None
     setting = document.environment.host.huge_pages if document.environment else None

@@ -20,7 +20,7 @@ from gpubench.measure.idle import describe_usage
 from gpubench.measure.statistics import MIN_RANGE_SAMPLES, median, summarize
 from gpubench.measure.validity import CONTENDED_RATIO, uncached_bytes, unstable_above_ratio
 from gpubench.report import options
-from gpubench.report.text_table import clean
+from gpubench.report.text_table import clean, cut
 from gpubench.results.document import Measurement, RunDocument
 from gpubench.results.figures import figure_of
 from gpubench.results.machine import TelemetrySample
@@ -240,7 +240,7 @@ def _contended(run: RunDocument, m: Measurement) -> _Seen | None:
         return _Seen(f"Others used up to {format_percent(watched.others_busy_ratio or 0)} of the processors")
     if names := watched.processes or (watched.before.usage.processes if watched.before else []):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        return _Seen(f"Others on the device: {_shortened(clean(names[0]))}{more}")
+        return _Seen(f"Others on the device: {cut(clean(names[0]), _MAX_NAME)}{more}")
     if watched.other_processes:
         programs = "program" if watched.other_processes == 1 else "programs"
         return _Seen(f"{watched.other_processes} other {programs} computed on the device")
@@ -249,10 +249,6 @@ def _contended(run: RunDocument, m: Measurement) -> _Seen | None:
         if text := describe_usage(usage):
             return _Seen(f"The device was busy before the run: {text}")
     return None
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 3]}..."
 
 
 def _throttled(run: RunDocument, m: Measurement) -> _Seen | None:

@@ -1,4 +1,4 @@
-"""The verdict on runs, in words: what a reader takes away who reads nothing else."""
+"""The verdict on runs, in words, for readers who read nothing else."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,25 +10,17 @@ from gpubench.comparison.history import Shift, Trend, usable_points
 from gpubench.measure.statistics import median
 from gpubench.report.text_table import UNKNOWN, Table, clean, in_brackets
 from gpubench.results.history import History, HistoryPoint, HistorySeries
+from gpubench.results.records import csv_text
 from gpubench.units import format_bandwidth, format_percent, format_seconds
 
 CHART_WIDTH, CHART_HEIGHT = 64, 12
 """Columns and lines of a chart, without its labels."""
 
 _COLUMNS = (
-    *("at", "run_id", "host", "device", "name", "benchmark", "parameters", "axes", "quantity", "unit"),
-    *(
-        "median",
-        "low",
-        "high",
-        "flags",
-        "program_version",
-        "driver",
-        "runtime",
-        "platform",
-        "kernel_source_hash",
-    ),
-)
+    "at", "run_id", "host", "device", "name", "benchmark", "parameters", "axes", "quantity", "unit",
+    "median", "low", "high", "flags", "program_version", "driver", "runtime", "platform",
+    "kernel_source_hash",
+)  # fmt: skip
 
 
 def newest_first(history: History) -> list[tuple[HistorySeries, HistoryPoint]]:
@@ -86,16 +76,13 @@ def shift_lines(trends: Sequence[Trend]) -> list[str]:
 
 def history_csv(history: History) -> str:
     """One row for each figure, oldest first; parameters and axes are JSON, flags are joined by commas."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows = []
     for series, point in reversed(newest_first(history)):
         cells: dict[str, Any] = {name: getattr(series, name, None) for name in _COLUMNS}
         cells |= {name: getattr(point, name) for name in _COLUMNS if hasattr(point, name)}
         cells |= {name: json.dumps(cells[name], sort_keys=True) for name in ("parameters", "axes")}
-        cells["flags"] = ",".join(point.flags)
-        writer.writerow(["" if cells[name] is None else cells[name] for name in _COLUMNS])
-    return text.getvalue()
+        rows.append({**cells, "flags": ",".join(point.flags)})
+    return csv_text(_COLUMNS, rows)
 
 
 def chart(trend: Trend, width: int = CHART_WIDTH, height: int = CHART_HEIGHT) -> list[str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from gpubench import units
+from gpubench.comparison.environment import HUGE_PAGES
 from gpubench.comparison.generations import Generations
-from gpubench.comparison.sides import Pooled, Row, Side, SidesComparison, published_beside, whole_memory_row
+from gpubench.comparison.sides import Pooled, Row, Side, SidesComparison, published_beside, whole_memory
 from gpubench.comparison.verdicts import Verdict
 from gpubench.report.text_table import UNKNOWN, Table, clean, in_brackets, or_unknown, percent_cell
 from gpubench.units import format_bandwidth, format_seconds
@@ -67,7 +68,7 @@ def shares_table(comparison: SidesComparison) -> Table:
         "benchmark", "side", "runs", "spread", "of theory", "Gbit/s per pin", "GB/s per module", "flags",
     )  # fmt: skip
     rows = []
-    for row in filter(whole_memory_row, comparison.rows):
+    for row in filter(whole_memory, comparison.rows):
         for number, figure in enumerate(row.figures):
             if figure is not None:
                 rows.append((row_label(row), letter(number), *_shares(figure)))
@@ -183,19 +184,11 @@ def sides_json(
 
 def _about(side: Side) -> tuple[str, str, str]:
     """Device, driver and host; of a board, of which nothing was measured here, the board."""
-    environments = [document.environment for document in side.documents if document.environment]
-    drivers = dict.fromkeys(
-        d.environment.driver
-        if d.environment and d.environment.driver
-        else d.device.driver
-        if d.device
-        else None
-        for d in side.documents
-    )
-    devices = dict.fromkeys(d.device.name for d in side.documents if d.device)
-    hosts = dict.fromkeys(each.host.name for each in environments)
     if side.board is not None:
         return f"{side.board.label}: theory", UNKNOWN, UNKNOWN
+    devices = dict.fromkeys(d.device.name for d in side.documents if d.device)
+    drivers = dict.fromkeys(d.driver for d in side.documents)
+    hosts = dict.fromkeys(d.environment.host.name for d in side.documents if d.environment)
     return _either(devices), _either(drivers), _either(hosts)
 
 
@@ -262,14 +255,12 @@ def _huge_pages(comparison: SidesComparison) -> list[tuple[str, ...]]:
     for row in comparison.rows:
         for number, verdict in enumerate(row.verdicts):
             for change in verdict.changes if verdict else ():
-                if change.name == "memory on huge pages":
+                if change.name == HUGE_PAGES:
                     cells.setdefault(comparison.baseline, change.first)
                     cells.setdefault(number, change.second)
     if not cells:
         return []
-    return [
-        ("memory on huge pages", *(cells.get(number, UNKNOWN) for number in range(len(comparison.sides))))
-    ]
+    return [(HUGE_PAGES, *(cells.get(number, UNKNOWN) for number in range(len(comparison.sides))))]
 
 
 def _named(labels: Sequence[str]) -> str:

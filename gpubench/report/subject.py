@@ -9,7 +9,7 @@ from functools import cached_property
 
 from gpubench.catalog.load import Board
 from gpubench.catalog.lookup import find_board
-from gpubench.catalog.theory import board_peak_bytes_per_second, device_bus_width_bits
+from gpubench.catalog.theory import theory_of_board
 from gpubench.comparison.compare import Comparison, compare
 from gpubench.comparison.references import PublishedFigure, published
 from gpubench.report import palette
@@ -81,10 +81,9 @@ class Subject:
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
-        names = _labels(self.documents)
         return tuple(
             Entry(kept, compare(kept.document, references=self.references), name, self._slots[name])
-            for kept, name in zip(self.kept, names, strict=True)
+            for kept, name in zip(self.kept, self._names, strict=True)
         )
 
     @cached_property
@@ -92,9 +91,13 @@ class Subject:
         return tuple(self._board(row) for row in self.rows)
 
     @cached_property
+    def _names(self) -> list[str]:
+        return _labels(self.documents)
+
+    @cached_property
     def _slots(self) -> Mapping[str, int]:
         # Runs first, by name: neither their order in the report nor boards beside them change a colour.
-        runs = sorted(zip(_labels(self.documents), map(device_name, self.documents), strict=True))
+        runs = sorted(zip(self._names, map(device_name, self.documents), strict=True))
         return palette.slots(dict(runs) | {_board_label(row): row.label for row in self.rows})
 
     @property
@@ -108,15 +111,8 @@ class Subject:
         return len(self.entries) > palette.MOST
 
     def _board(self, row: Board) -> CatalogBoard:
-        label, peak = _board_label(row), board_peak_bytes_per_second(row)
-        theory = Theory(
-            source="catalog",
-            peak_bytes_per_second=peak,
-            data_rate_bits_per_second=row.data_rate_bits_per_second,
-            bus_width_bits=device_bus_width_bits(row),
-            board=row.id,
-        )
-        return CatalogBoard(label, self._slots[label], peak, published(theory))
+        label, theory = _board_label(row), theory_of_board(row)
+        return CatalogBoard(label, self._slots[label], theory.peak_bytes_per_second, published(theory))
 
 
 def shortened(text: object, most: int = MAX_LABEL) -> str:

@@ -61,6 +61,11 @@ def in_brackets(named: Mapping[str, object]) -> str:
     return f" ({words})" if words else ""
 
 
+def cut(text: str, most: int) -> str:
+    """At most so many characters, which then end with three dots."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def flagged(text: str, flags: Sequence[Flag]) -> str:
     return f"{text} [{', '.join(flags)}]" if flags else text
 

@@ -187,6 +187,12 @@ class RunDocument(Record, frozen=True, kw_only=True):
     explanations: dict[str, str] = msgspec.field(default_factory=dict)
     labels: dict[str, str] = msgspec.field(default_factory=dict)
 
+    @property
+    def driver(self) -> str | None:
+        """The driver's version as it was when the run was made, else as the device reports it."""
+        recorded = self.environment.driver if self.environment else None
+        return recorded or (self.device.driver if self.device else None)
+
 
 def encode_document(document: RunDocument) -> bytes:
     """Compact JSON, UTF-8; NaN and infinity become null."""

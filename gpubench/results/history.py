@@ -91,7 +91,6 @@ def write_figures(database: sqlite3.Connection, document: RunDocument) -> None:
     (run,) = row
     environment = document.environment
     program = environment.program_version if environment else None
-    driver = (environment.driver if environment else None) or document.device.driver
     database.execute("DELETE FROM figures WHERE run = ?", (run,))
     for figure in figures(document):
         subject = _id(database, "subjects", (*figure.subject, document.device.alias))
@@ -102,7 +101,7 @@ def write_figures(database: sqlite3.Connection, document: RunDocument) -> None:
             (
                 *(series, subject, at, run),
                 *(summary.median, summary.low, summary.high),
-                *(figure.flags, program, driver),
+                *(figure.flags, program, document.driver),
             ),
         )
 
@@ -112,8 +111,7 @@ def read_history(database: sqlite3.Connection, query: HistoryQuery) -> History:
 
     A row that is damaged is left out. Raises ``sqlite3.Error``.
     """
-    newest = itertools.islice(_newest(database, query), query.limit + 1)
-    rows = list(newest)
+    rows = list(itertools.islice(_newest(database, query), query.limit + 1))
     points: dict[int, list[HistoryPoint]] = {}
     for row in rows[: query.limit]:
         with contextlib.suppress(msgspec.ValidationError, OverflowError):

@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 28
 """The most that one packed document is unpacked to: a few bytes can claim to be gigabytes."""
 
 EMBEDDED = "data:application/gzip;base64,"
-"""How the address begins of a document that a report carries."""
+"""The beginning of the address by which a report carries a document."""
 
 _EXACT = 2**53
 """Below it every whole number is a float of its own."""

@@ -6,6 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from gpubench.results.timestamps import text_of
+
 _RUNS_AT_ONCE = 100
 """Removed in one transaction: documents can be large, and others wait for it."""
 
@@ -64,6 +66,5 @@ def remove_runs(database: sqlite3.Connection, retention: Retention, now: datetim
 
 
 def _before(now: datetime, seconds: float) -> str:
-    """So long ago, as timestamps of documents are written."""
-    then = now - timedelta(seconds=seconds)
-    return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """The timestamp of so long ago."""
+    return text_of(now - timedelta(seconds=seconds))

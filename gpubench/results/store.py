@@ -256,10 +256,6 @@ class Store:
             ).fetchall()
         yield from self._documents([run_id for run_id, _ in rows] if rows else self._newest(limit))
 
-    def recent_documents(self, limit: int) -> Iterator[RunDocument]:
-        """The newest finished runs, oldest of them first, in the same way."""
-        yield from self._documents(self._newest(limit))
-
     def _newest(self, limit: int) -> list[str]:
         with self._transaction() as database:
             rows = database.execute(

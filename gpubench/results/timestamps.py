@@ -9,7 +9,7 @@ _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 
 def now() -> str:
     """The current time in the format of run documents: UTC, ISO 8601, milliseconds."""
-    return _text(datetime.now(UTC))
+    return text_of(datetime.now(UTC))
 
 
 def milliseconds(text: str) -> int | None:
@@ -25,8 +25,9 @@ def milliseconds(text: str) -> int | None:
 
 def timestamp(since_1970_ms: int) -> str:
     """The reverse, as ``now`` writes it. Raises ``OverflowError`` outside of the years 1 to 9999."""
-    return _text(_BEGIN + timedelta(milliseconds=since_1970_ms))
+    return text_of(_BEGIN + timedelta(milliseconds=since_1970_ms))
 
 
-def _text(time: datetime) -> str:
+def text_of(time: datetime) -> str:
+    """A time in UTC, as ``now`` writes it."""
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

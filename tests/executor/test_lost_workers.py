@@ -79,7 +79,7 @@ def test_a_second_death_ends_the_run(slot: WorkerSlot, device_id: str) -> None:
             -signal.SIGABRT,
             Counters(MANY, MANY, MANY),
             "a\nb\nc\nd\n",
-            "(SIGABRT); it last said: b / c / d",
+            "(SIGABRT); it last printed: b / c / d",
             True,
         ),
         (-signal.SIGABRT, Counters(MANY, MANY, -1), "", "no further process or thread", False),

@@ -78,7 +78,7 @@ def test_an_older_document_comes_through_store_and_wire(tmp_path: Path) -> None:
         store.finish(read)
     replace_document(tmp_path / FILE_NAME, "old", of_version(1))
     with Store(tmp_path) as store:
-        assert list(store.recent_documents(10)) == [read]
+        assert list(store.last_documents(10)) == [read]
     (result,) = answers(result=json.loads(of_version(1)))
     assert isinstance(result, Result)
     assert encode_document(result.value) == encode_document(read)

@@ -25,7 +25,7 @@ _MOST_SECONDS = 1.0
 
 
 def tells_units(info: DeviceInfo) -> bool:
-    """Whether kernels can ask which multiprocessor they run on, which OpenCL does not tell."""
+    """Whether kernels can find out which multiprocessor they run on: with OpenCL they cannot."""
     return info.runtime == "cuda"
 
 

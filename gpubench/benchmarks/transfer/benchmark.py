@@ -20,7 +20,8 @@ from gpubench.devices import host, numa
 from gpubench.devices.base import Copy
 from gpubench.errors import BenchmarkFailed
 from gpubench.measure.memory import Segment, releasing
-from gpubench.measure.points import measure_points, without_figure
+from gpubench.measure.no_figure import without_figure
+from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
 from gpubench.measure.verification.arrays import salt_of

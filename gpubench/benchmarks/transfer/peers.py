@@ -12,7 +12,8 @@ from gpubench.benchmarks.transfer.points import both_ways, one_way
 from gpubench.devices.base import Buffer
 from gpubench.errors import BenchmarkFailed, OutOfDeviceMemory
 from gpubench.measure.memory import Segment, releasing
-from gpubench.measure.points import measure_points, without_figure
+from gpubench.measure.no_figure import without_figure
+from gpubench.measure.points import measure_points
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
 from gpubench.requests import PlannedBenchmark

@@ -24,9 +24,9 @@ _KERNELS = {
 """Benchmarks of one mix of reads and writes reach nearly the same: their published figures are one band."""
 
 LEAST_RATIO = 0.8
-"""A published figure below this share of theory shows either a program that does not saturate the memory (an
-H200 is published with 56 % by one program and reaches 93 % with another) or a board that cannot do more (a T4
-with inline ECC). Nothing is expected of a board because of it."""
+"""A published figure below this share of theory shows either a program that does not saturate the memory (one
+reaches 56 % of an H200's with its reads, and 79 % with its writes) or a board that cannot do more (a T4 with
+inline ECC). Nothing is expected of a board because of it."""
 
 FEWEST_BOARDS = 2
 """Of a class: one board's figures say nothing about another's."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from gpubench.catalog.load import Board
-from gpubench.catalog.theory import board_peak_bytes_per_second, device_bus_width_bits
+from gpubench.catalog.theory import theory_of_board
 from gpubench.comparison.acceptance.bands import band_for
 from gpubench.comparison.acceptance.baselines import Baseline
 from gpubench.comparison.acceptance.figures import DeviceRuns, Setting
@@ -46,14 +46,7 @@ class Question:
         board, theory = self.sources.like, self.device.newest.theory
         if board is None:
             return theory if theory is not None and sound(theory) else None
-        return Theory(
-            "catalog",
-            board_peak_bytes_per_second(board),
-            board.data_rate_bits_per_second,
-            device_bus_width_bits(board),
-            family=board.family,
-            board=board.id,
-        )
+        return theory_of_board(board)
 
 
 @dataclass(frozen=True)

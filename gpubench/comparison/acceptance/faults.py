@@ -49,7 +49,7 @@ FAULTS: dict[str, Fault] = {
     "GB-BW-LOW": Fault(
         "DEGRADED",
         "The bandwidth is below its floor, and no limit was seen that explains it.",
-        "Compare clocks, ECC mode, power limit and driver with a twin; if they are equal, replace it.",
+        "Compare clocks, ECC mode, power limit and driver with a twin; if all are equal, replace the board.",
     ),
     "GB-CLOCK-LOW": Fault(
         "DEGRADED",

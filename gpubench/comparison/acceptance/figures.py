@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from gpubench.comparison.verdicts import why_unusable
 from gpubench.flags import Flag, flags_with
 from gpubench.requests import PlannedBenchmark
 from gpubench.results.document import Measurement, RunDocument
-from gpubench.results.figures import meant
+from gpubench.results.figures import meant, settings_text
 from gpubench.results.machine import DeviceInfo
 
 TOGETHER_KEY = "gpubench-check-together-"
@@ -123,11 +124,7 @@ def judged(document: RunDocument) -> list[Measurement]:
 
 
 def setting_of(measurement: Measurement) -> Setting:
-    return Setting(measurement.benchmark, parameters_text(measurement.parameters))
-
-
-def parameters_text(parameters: dict[str, Any]) -> str:
-    return msgspec.json.encode(meant(parameters), order="deterministic").decode()
+    return Setting(measurement.benchmark, settings_text(meant(measurement.parameters)))
 
 
 def measurements_of(document: RunDocument, setting: Setting) -> list[Measurement]:
@@ -156,19 +153,20 @@ def answering(document: RunDocument, planned: Iterable[PlannedBenchmark]) -> Run
 
 
 def setting_of_plan(planned: PlannedBenchmark) -> Setting:
-    return Setting(planned.name, parameters_text(planned.parameters))
+    return Setting(planned.name, settings_text(meant(planned.parameters)))
 
 
 def labels(runs: Sequence[RunDocument]) -> dict[Setting, str]:
     """The benchmark's name, with the parameters that tell its settings apart."""
     all_of_them = [each for run in runs for each in judged(run)]
     apart = told_apart(all_of_them)
+    last_of = {setting_of(each): each for each in all_of_them}
+    settings = Counter(setting.benchmark for setting in last_of)
     found = {}
-    for each in all_of_them:
+    for setting, each in last_of.items():
         words = " ".join(f"{name}={each.parameters.get(name)}" for name in apart[each.benchmark])
-        words = words if all(map(str.isprintable, words)) else ""
-        differs = len({setting_of(other) for other in all_of_them if other.benchmark == each.benchmark}) > 1
-        found[setting_of(each)] = f"{each.benchmark} {words}" if differs and words else each.benchmark
+        differs = settings[each.benchmark] > 1 and words.isprintable()
+        found[setting] = f"{each.benchmark} {words}" if differs and words else each.benchmark
     return found
 
 

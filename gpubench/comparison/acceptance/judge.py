@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from gpubench import __version__
 from gpubench.comparison.acceptance.attempts import AttemptRule
@@ -14,7 +13,7 @@ from gpubench.comparison.acceptance.faults import SEVERITY, worst
 from gpubench.comparison.acceptance.figures import DeviceRuns, Setting, by_device
 from gpubench.comparison.acceptance.verdict import CheckReport, Claim, DeviceVerdict, fault
 from gpubench.results.document import RunDocument
-from gpubench.results.timestamps import now
+from gpubench.results.timestamps import milliseconds, now
 
 
 @dataclass(frozen=True)
@@ -98,14 +97,10 @@ def counting(claims: Iterable[Claim]) -> list[Claim]:
 
 
 def _seconds(runs: Sequence[RunDocument]) -> float | None:
-    total = 0.0
+    total = 0
     for run in runs:
-        try:
-            total += _time(run.finished_at).timestamp() - _time(run.started_at).timestamp()
-        except ValueError:
+        begin, end = milliseconds(run.started_at or ""), milliseconds(run.finished_at or "")
+        if begin is None or end is None:
             return None
-    return round(total, 3)
-
-
-def _time(text: str | None) -> datetime:
-    return datetime.fromisoformat(text or "")
+        total += end - begin
+    return total / 1000

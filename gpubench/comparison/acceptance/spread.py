@@ -20,7 +20,7 @@ BETWEEN_HOSTS_RATIO = 0.08
 It is used while too few boards have been measured for a spread of their own."""
 
 FEWEST_ABOVE = 3
-"""So many boards above the median are needed for a spread: seven boards in all, or six."""
+"""So many boards above the median are needed for a spread: six or seven boards in all."""
 
 MAX_MARGIN_RATIO = 0.25
 """A wider margin would call a board all right that is missing a quarter of its bandwidth."""

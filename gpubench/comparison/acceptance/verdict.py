@@ -12,10 +12,9 @@ from gpubench.flags import Flag
 
 SCHEMA = 1
 
-Link = Literal["given", "baseline", "twins", "board", "class", "alone", "none_wrong"]
+Link = Literal["given", "baseline", "twins", "board", "class", "alone"]
 """Where an expectation comes from: stated with an option; the site's baseline; the median of other boards of
-the same model; published figures of the board, or of its class of memory; the device working alone; or that
-nothing may be wrong at all."""
+the same model; published figures of the board, or of its class of memory; or the device working alone."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):

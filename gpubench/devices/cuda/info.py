@@ -47,9 +47,9 @@ def describe(index: int) -> DeviceInfo:
     # A GPU that shares the host's memory has no link; NVML reports PCIe 1 x1 there.
     generation, lanes = (None, None) if integrated else nvml.pcie_link()
     total, used = int(device.total_memory()), nvml.memory_used_bytes()
-    share = _board_share_ratio(total, nvml.board_memory_bytes()) if " MIG " in name else None
+    share = _board_share_ratio(total, nvml.board_memory_bytes()) if _is_mig(name) else None
     width = known("GLOBAL_MEMORY_BUS_WIDTH") or nvml.bus_width_bits()
-    if " MIG " in name:
+    if _is_mig(name):
         width = _width_of_part(width, nvml.bus_width_bits(), share)
     info = DeviceInfo(
         id=f"cuda:{_uuid(index) or address}",
@@ -88,6 +88,10 @@ def describe(index: int) -> DeviceInfo:
     return info
 
 
+def _is_mig(name: str) -> bool:
+    return " MIG " in name
+
+
 def _board_share_ratio(part_bytes: int, board_bytes: int | None) -> float | None:
     """Of the board's memory that a part of it (MIG) has: so many eighths, and the same of its bus."""
     if not board_bytes:
@@ -104,7 +108,7 @@ def _width_of_part(reported: int | None, board: int | None, share: float | None)
 
 def _notes(name: str, share: float | None, nvml: Nvml) -> list[str]:
     notes = []
-    if " MIG " in name:
+    if _is_mig(name):
         of_bus = f"{share:.3g} of its memory and bus" if share else "an unknown part of its bus"
         notes.append(
             f"a part of a GPU (MIG) with {of_bus}; power, energy and utilization are the whole board's, and "
@@ -117,20 +121,20 @@ def _notes(name: str, share: float | None, nvml: Nvml) -> list[str]:
         limit = f"; this program may use {share_of_threads} % of its threads" if share_of_threads else ""
         notes.append(f"programs share the GPU through MPS{limit}")
     if host.is_wsl():
-        share = MAX_SHARE_UNDER_WINDOWS_RATIO
-        notes.append(f"under WSL a run uses at most {share:.0%} of the free memory: Windows keeps the rest")
+        most = f"{MAX_SHARE_UNDER_WINDOWS_RATIO:.0%}"
+        notes.append(f"under WSL a run uses at most {most} of the free memory: Windows keeps the rest")
     return [*notes, *filter(None, [why_not_held(nvml)])]
 
 
 def why_not_held(nvml: Nvml) -> str | None:
     """Why work cannot be held until all of it is queued (see hold.py), as a note; null if it can."""
     if host.is_wsl():
-        reason = "Windows gives the GPU work in batches, when it sees fit"
+        reason = "Windows passes work to the GPU in batches, at times of its own"
     elif nvml.is_confidential():
         reason = "under confidential computing a kernel does not see the host's memory while it runs"
     else:
         return None
-    return f"work is not held until all of it is queued, so that short kernels include launches: {reason}"
+    return f"work is not held until all of it is queued, so short kernels include their launches: {reason}"
 
 
 def _uuid(index: int) -> str | None:

@@ -84,7 +84,7 @@ class CudaDevice:
         self._target = compiler.find_target(architecture(info), cuda_version())
         self._threads = ThreadPoolExecutor(_COMPILING_AT_ONCE, "compile")
         self._nvml = Nvml(info.pci_bus_id or "", part=is_slice(info.name))
-        with self._calls("opened"), self._told_if_in_use(index):
+        with self._calls("opened"), self._explained_if_in_use(index):
             context = cuda.Device(index).retain_primary_context()
             context.push()
         self._peers = Peers(index, context, others)
@@ -93,7 +93,7 @@ class CudaDevice:
                 # Of its own: the default stream waits for others, and others for it.
                 self._stream, self._second = cuda.Stream(_NON_BLOCKING), cuda.Stream(_NON_BLOCKING)
                 self._begin, self._end, self._fork, self._join = (cuda.Event() for _ in range(4))
-                # What the driver would not run while it is held is not held: the notes of the device say why.
+                # Nothing is held if the driver would not run it then: the device's notes give the reason.
                 self._hold = None if why_not_held(self._nvml) else Hold(self._module_of, self._stream)
         except GpubenchError:
             cuda.Context.pop()
@@ -195,7 +195,7 @@ class CudaDevice:
             cuda.Context.pop()
 
     @contextlib.contextmanager
-    def _told_if_in_use(self, index: int) -> Iterator[None]:
+    def _explained_if_in_use(self, index: int) -> Iterator[None]:
         """A device in exclusive mode belongs to the first program that opens it."""
         try:
             yield

@@ -39,7 +39,7 @@ class Found:
 def find(libraries: Sequence[str] | None = None) -> Found:
     """Load the drivers with these libraries, or all; the first call in a process decides which are loaded.
 
-    A driver that answers with errors takes no other with it. One that crashes or hangs does.
+    A driver that answers with errors does not affect the others. One that crashes or hangs does.
     """
     chosen = [each for each in drivers.installed() if libraries is None or each.library in libraries]
     workarounds.limit_threads()
@@ -103,7 +103,7 @@ def _devices_of(
 def _platform(loaded: Any) -> tuple[Platform, list[Any]]:
     """Whose it is, and its devices; raises ``DriverFault``."""
     if loaded is None:
-        raise DriverFault("OpenCL's loader does not take its platform")
+        raise DriverFault("OpenCL's loader does not list its platform")
     with _guarded("its platform"):
         platform = platform_of(_text(loaded.name))
         if platform.label == "PoCL":
@@ -156,9 +156,9 @@ def _describe(device: Any, device_id: str, alias: str, kind: Kind) -> DeviceInfo
 def _unavailable(device: Any) -> str | None:
     """Why it will run no kernel, or tell no time; null if nothing is known to be in the way."""
     if not device.available:
-        return "its driver says that it is not available"
+        return "its driver reports that it is not available"
     if not device.compiler_available:
-        return "its driver has no compiler, so that it runs no kernel"
+        return "its driver has no compiler, so it cannot run kernels"
     if not device.queue_properties & cl.command_queue_properties.PROFILING_ENABLE:
         return NO_PROFILING
     if platform_of(_text(device.platform.name)).label == "PoCL":

@@ -12,8 +12,7 @@ class Platform:
 
     With ``in_wheels`` Python's package index has the driver, so that it may be installed twice, in the Python
     environment and in the system. A simulator's figures are those of the simulation. ``builtin_prefetch``:
-    the compiler is clang with a back end that takes ``__builtin_prefetch``; Mesa's has the word, and dies of
-    it.
+    the compiler is clang with a back end that takes ``__builtin_prefetch``; Mesa's accepts it and crashes.
     """
 
     name: str
@@ -40,7 +39,7 @@ PREFERENCE = (
     + ", ".join(row.label for row in PLATFORMS if not row.simulates)
     + ", then others; of two versions the newer; simulators only if they are named"
 )
-"""As it is told to people."""
+"""As users see it."""
 
 
 def platform_of(reported_name: str) -> Platform:
@@ -51,7 +50,7 @@ def platform_of(reported_name: str) -> Platform:
 
 
 def rank(label: str | None) -> int:
-    """The lower, the sooner preferred."""
+    """The lowest is preferred."""
     labels = [row.label for row in PLATFORMS]
     return labels.index(label) if label in labels else len(labels)
 

@@ -90,7 +90,7 @@ def verify_device_clock(device: Device, programs: Programs, raise_if_cancelled: 
         memory.release()
     if not LEAST_RATIO <= ratio <= MOST_RATIO:
         raise BenchmarkFailed(
-            f"the device's clock does not keep time: of work that lasted 1 s it says {ratio:.3g} s (allowed: "
+            f"the device's clock does not keep time: for work that took 1 s it shows {ratio:.3g} s (allowed: "
             f"{LEAST_RATIO:g} to {MOST_RATIO:g} s), so every figure would be wrong; try another driver"
         )
     return looks.tick_seconds

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -16,6 +15,7 @@ from gpubench.comparison.acceptance.verdict import SCHEMA, CheckReport, Claim, D
 from gpubench.report.dialects.table import claim_table, heading, notes, summary
 from gpubench.report.markdown import escape, markdown_table
 from gpubench.results.schema import DIALECT, json_schema
+from gpubench.results.timestamps import milliseconds
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped."""
@@ -79,7 +79,7 @@ def _xml(text: str) -> str:
 
 def ctrf(report: CheckReport) -> str:
     """Common Test Report Format (ctrf.io): what is not known is ``other``, and never ``passed``."""
-    ended = round(_seconds(report.made_at) * 1000)
+    ended = milliseconds(report.made_at) or 0
     took = round((report.check_seconds or 0) * 1000)
     words = {"OK": "passed", "UNKNOWN": "other"}
     tests = [
@@ -211,8 +211,4 @@ def _named(device: DeviceVerdict) -> str:
 
 def _seconds(timestamp: str) -> float:
     """Unix time; 0 for text that is not a time, as in a damaged document."""
-    try:
-        time = datetime.fromisoformat(timestamp)
-    except ValueError:
-        return 0.0
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return (milliseconds(timestamp) or 0) / 1000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gpubench.comparison.acceptance.faults import SEVERITY, Status
 from gpubench.comparison.acceptance.verdict import CheckReport, DeviceVerdict
-from gpubench.report.text_table import clean
+from gpubench.report.text_table import clean, cut
 from gpubench.units import to_gb_per_second
 
 NPD_CHARACTERS = 80
@@ -63,13 +63,13 @@ def nhc(report: CheckReport) -> Line:
     """LBNL Node Health Check and Slurm's HealthCheckProgram: silent and 0, or one line and 1."""
     if report.status == "OK":
         return Line("", 0)
-    return Line(f"gpubench: {_cut(sentence(report), NHC_CHARACTERS - 10)}", 1)
+    return Line(f"gpubench: {cut(sentence(report), NHC_CHARACTERS - 10)}", 1)
 
 
 def npd(report: CheckReport) -> Line:
     """node-problem-detector, custom plugin monitor: 0 OK, 1 NonOK, 2 Unknown, at most 80 characters."""
     code = {"OK": 0, "UNKNOWN": 2}.get(report.status, 1)
-    return Line(_cut(sentence(report), NPD_CHARACTERS), code)
+    return Line(cut(sentence(report), NPD_CHARACTERS), code)
 
 
 def termination(report: CheckReport) -> Line:
@@ -98,10 +98,6 @@ def sentence(report: CheckReport) -> str:
 
 def _place(device: DeviceVerdict) -> str:
     return f"{device.id}: " if device.id else ""
-
-
-def _cut(text: str, characters: int) -> str:
-    return text if len(text) <= characters else f"{text[: characters - 3]}..."
 
 
 def _cut_bytes(text: str, size: int) -> str:

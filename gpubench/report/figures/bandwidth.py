@@ -9,7 +9,7 @@ from gpubench.report import tables
 from gpubench.report.figures.fleet import fleet
 from gpubench.report.figures.generations import generations
 from gpubench.report.figures.look import NUMBER, altair, device_color, finished
-from gpubench.report.figures.model import Figure, Row, drawable, first_groups, present, sentence
+from gpubench.report.figures.model import Figure, Row, drawable, first_groups, result_row, sentence
 from gpubench.report.figures.samples import samples
 from gpubench.report.headline import verdict_lines
 from gpubench.report.palette import INK
@@ -36,19 +36,7 @@ def _slots(subject: Subject) -> dict[str, int]:
 
 def _measured(subject: Subject) -> Figure:
     rows: list[Row] = [
-        present(
-            {
-                "device": entry.label,
-                "benchmark": shortened(label(result), 60),
-                "kind": "measured",
-                "bandwidth_gb_per_second": result.bandwidth.median / GB,
-                "low_gb_per_second": result.bandwidth.low / GB,
-                "high_gb_per_second": result.bandwidth.high / GB,
-                "theory_gb_per_second": entry.theory.peak_bytes_per_second / GB if entry.theory else None,
-                "of_theory_ratio": result.nominal_ratio,
-                "flags": ", ".join(result.flags),
-            }
-        )
+        result_row(entry, result, shortened(label(result), 60), kind="measured")
         for entry in subject.drawn
         for result in entry.comparison.results
         if drawable(result.bandwidth.median, result.bandwidth.low, result.bandwidth.high)

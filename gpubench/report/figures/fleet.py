@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from gpubench.comparison.compare import Result
 from gpubench.report.figures.look import NARROW, NUMBER, altair, device_color, finished
-from gpubench.report.figures.model import Figure, Row, drawable, present, sentence
+from gpubench.report.figures.model import Figure, Row, drawable, result_row, sentence
 from gpubench.report.headline import common_benchmark, figure_in, verdict_lines
 from gpubench.report.subject import Entry, Subject
 from gpubench.report.text_table import Table, percent_cell
-from gpubench.units import GB, format_bandwidth
+from gpubench.units import format_bandwidth
 
 if TYPE_CHECKING:
     import altair as alt
@@ -29,21 +29,7 @@ def fleet(subject: Subject) -> Figure:
         and drawable(result.bandwidth.median)
     ]
     found.sort(key=lambda pair: pair[1].bandwidth.median)
-    rows: list[Row] = [
-        present(
-            {
-                "device": entry.label,
-                "benchmark": benchmark,
-                "bandwidth_gb_per_second": result.bandwidth.median / GB,
-                "low_gb_per_second": result.bandwidth.low / GB,
-                "high_gb_per_second": result.bandwidth.high / GB,
-                "theory_gb_per_second": entry.theory.peak_bytes_per_second / GB if entry.theory else None,
-                "of_theory_ratio": result.nominal_ratio,
-                "flags": ", ".join(result.flags),
-            }
-        )
-        for entry, result in found
-    ]
+    rows = [result_row(entry, result, benchmark) for entry, result in found]
     cells = tuple(
         (
             entry.label,

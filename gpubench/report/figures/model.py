@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from gpubench.comparison.compare import Result
+from gpubench.report.subject import Entry
 from gpubench.report.text_table import Table
+from gpubench.units import GB
 
 Row: TypeAlias = dict[str, Any]
 """A mark of a chart; the keys are its columns in CSV, and the units are in them."""
@@ -64,6 +67,23 @@ def thinned(rows: Sequence[Row]) -> list[Row]:
 
 def sentence(parts: Sequence[str]) -> str:
     return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in parts if part)
+
+
+def result_row(entry: Entry, result: Result, benchmark: str | None, **more: Any) -> Row:
+    """One figure of a run against its theory; ``more`` are columns behind the benchmark."""
+    return present(
+        {
+            "device": entry.label,
+            "benchmark": benchmark,
+            **more,
+            "bandwidth_gb_per_second": result.bandwidth.median / GB,
+            "low_gb_per_second": result.bandwidth.low / GB,
+            "high_gb_per_second": result.bandwidth.high / GB,
+            "theory_gb_per_second": entry.theory.peak_bytes_per_second / GB if entry.theory else None,
+            "of_theory_ratio": result.nominal_ratio,
+            "flags": ", ".join(result.flags),
+        }
+    )
 
 
 def present(values: Mapping[str, Any]) -> Row:

@@ -123,7 +123,7 @@ STYLES: Mapping[str, Style] = {
     "integrity": Style(
         "Test patterns",
         ("pattern",),
-        "Speed of each test pattern; whether a word was wrong is said above.",
+        "Speed of each test pattern; the findings name any wrong words.",
         kind="bars",
     ),
     "sustained": Style(

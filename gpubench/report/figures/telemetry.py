@@ -23,13 +23,14 @@ _PANELS = (
 
 def telemetry_charts(subject: Subject) -> list[Figure]:
     """One figure, if any run was watched."""
-    rows = [row for entry in subject.drawn for row in _rows(entry)]
+    found = {entry.label: _rows(entry) for entry in subject.drawn}
+    rows = [row for each in found.values() for row in each]
     shown = [(name, title) for name, title in _PANELS if any(name in row for row in rows)]
     if not shown:
         return []
     slots = {entry.label: entry.slot for entry in subject.drawn if entry.document.telemetry.samples}
     cells = tuple(
-        (entry.label, title, *_extremes(entry, name))
+        (entry.label, title, *_extremes(found[entry.label], name))
         for entry in subject.drawn
         if entry.label in slots
         for name, title in shown
@@ -76,8 +77,8 @@ def _drawable(row: Row) -> Row:
     }
 
 
-def _extremes(entry: Entry, name: str) -> tuple[str, str]:
-    values = [row[name] for row in _rows(entry) if name in row]
+def _extremes(rows: list[Row], name: str) -> tuple[str, str]:
+    values = [row[name] for row in rows if name in row]
     return (f"{min(values):g}", f"{max(values):g}") if values else (UNKNOWN, UNKNOWN)
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from gpubench import __version__
-from gpubench.comparison.sides import Side, compare_sides, whole_memory_row
+from gpubench.comparison.sides import Side, compare_sides, whole_memory
 from gpubench.errors import InternalError
 from gpubench.report import device_tables, palette, tables
 from gpubench.report.extra import needs_report_extra
 from gpubench.report.figures import Figure, figures
 from gpubench.report.figures.draw import svg
 from gpubench.report.flag_notes import FlagNote, flag_notes
-from gpubench.report.headline import run_lines, verdict_lines
+from gpubench.report.headline import verdict_lines
 from gpubench.report.markdown import HOW_TO_READ, PROJECTION, PUBLISHED, REFERENCES, SKIPPED, overview
 from gpubench.report.sides import differences_table, reasons, results_table, sides_table
 from gpubench.report.subject import Entry, Subject
@@ -48,7 +48,6 @@ class Details:
     """What the page says of one run; ``tables`` come with a sentence each."""
 
     entry: Entry
-    lines: Sequence[str]
     notes: Sequence[str]
     warnings: Sequence[FlagNote]
     tables: Sequence[tuple[Table, str]]
@@ -98,7 +97,6 @@ def render_html(subject: Subject) -> str:
         how_to_read=_plain(HOW_TO_READ),
         glossary=_glossary(),
         version=__version__,
-        unknown=UNKNOWN,
     )
     return page
 
@@ -140,7 +138,7 @@ def _against_first(subject: Subject) -> tuple[list[Table], list[str]]:
     if subject.is_fleet or len(subject.drawn) < 2:
         return [], []
     compared = compare_sides([Side(each.label, (each.document,)) for each in subject.drawn])
-    whole = replace(compared, rows=tuple(row for row in compared.rows if whole_memory_row(row)))
+    whole = replace(compared, rows=tuple(row for row in compared.rows if whole_memory(row)))
     found = (sides_table(whole), differences_table(whole), results_table(whole)[0])
     return [table for table in found if table.rows], reasons(whole) if whole.rows else []
 
@@ -156,7 +154,6 @@ def _details(entry: Entry) -> Details:
     )
     return Details(
         entry=entry,
-        lines=run_lines(comparison),
         notes=[clean(note) for note in comparison.notes],
         warnings=flag_notes(comparison),
         tables=[(table, _plain(words)) for table, words in shown if table.rows],

@@ -252,6 +252,8 @@ class ClientConnection:
 
     def _serve_line(self, line: bytes) -> None:
         self._active_at = time.monotonic()
+        if not self._session.settled and not self._session.settle():
+            raise _ClientGone  # before anything is done for it: it was told to try again
         answer = self._respond(line, self._outbox) if line.strip() else None
         if self._session.refused:
             self._refuse(answer or b"")

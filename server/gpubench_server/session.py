@@ -24,6 +24,8 @@ class Session:
         self.origin = origin
         self.settled = False
         """The connection keeps its place."""
+        self.bad_lines = 0
+        """Lines that were not valid requests, since the connection last looked."""
         self._keep_place = keep_place
         self.refused = False
         """It showed a token that is not valid, or asked for something before it showed one."""

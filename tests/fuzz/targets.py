@@ -43,7 +43,7 @@ PATIENCE_SECONDS = 20.0
 MAX_ERROR_BYTES = 4096
 """The longest error, whatever the request was: errors name what was wrong, and do not repeat all of it."""
 
-LIMITS = Limits(probe_age_seconds=7 * 86_400)
+LIMITS = Limits(probe_age_seconds=7 * 86_400, max_bad_lines_per_second=1_000_000)
 
 NAMES = ("framing", "decoder", "service", "connection", "datagram", "client")
 

@@ -2,8 +2,8 @@
 
     python bench/aiohttp_server.py FOLDER
 
-Over TCP, TLS (``FOLDER/cert.pem`` and ``key.pem``) and a Unix socket. Prints the addresses as JSON, and ends with
-its standard input. Runs in an environment of its own: nothing of gpubench is imported here.
+Over TCP, TLS (``FOLDER/cert.pem`` and ``key.pem``) and a Unix socket. Prints the addresses as JSON, and
+ends with its standard input. Runs in an environment of its own: nothing of gpubench is imported here.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python bench/echo_server.py FOLDER
 
-Over TCP, TLS (``FOLDER/cert.pem`` and ``key.pem``) and a Unix socket. Prints the addresses as JSON, and ends with
-its standard input.
+Over TCP, TLS (``FOLDER/cert.pem`` and ``key.pem``) and a Unix socket. Prints the addresses as JSON, and
+ends with its standard input.
 """
 
 from __future__ import annotations

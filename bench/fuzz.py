@@ -2,10 +2,10 @@
 
     python bench/fuzz.py [--inputs 2000000] [--target NAME]... [--seconds 600]
 
-Each target of ``tests/fuzz/targets.py`` runs in a process of its own, guided by the lines of gpubench that its
-inputs reach. It ends at the first input that makes a target fail, that takes 20 s, or for which the process takes
-a gigabyte; the input is kept in ``build/fuzz`` then. What the inputs reached is kept there too, and is where the
-next time begins. Needs ``atheris``, which ``make fuzz`` installs in an environment of its own.
+Each target of ``tests/fuzz/targets.py`` runs in a process of its own, guided by the lines of gpubench that
+its inputs reach. It ends at the first input that makes it fail, that takes 20 s, or with which the process
+takes a gigabyte; that input is kept in ``build/fuzz``. So are the inputs that reached something new, with
+which the next time begins. Needs ``atheris``, which ``make fuzz`` installs in an environment of its own.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python bench/hostile.py [--seconds 5]
 
-The server is given room for all of them, so that every silent client is held. Each crowd and the honest client
-are processes of their own; on two cores they also compete with each other and with the server for a core.
+The server is given room for all of them, so that every silent client is held. Each crowd and the honest
+client are processes of their own; on two cores they also compete with each other and with the server.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""``make load``: pings per second and their latency, beside a bare ``socketserver`` echo and an aiohttp endpoint.
+"""``make load``: pings per second and their latency, beside a bare ``socketserver`` echo and aiohttp.
 
     python bench/load.py [--aiohttp PYTHON] [--rounds 7] [--seconds 1] [--requests 1000000] [--idle 2000]
 
-For TCP, TLS and a Unix socket, at 1, 10, 64 and 500 connections: each server keeps its connections for all rounds,
-and the three take turns within each round, every round in another order. Whoever sends has one core at most, as a
-server in Python has, so that with many connections on few cores the figures are of both. Then connections that do
-nothing, the memory over a million requests, and the start of the command. ``PYTHON`` is one that has aiohttp.
+For TCP, TLS and a Unix socket, at 1, 10, 64 and 500 connections: each server keeps its connections for all
+rounds, and the three take turns within each round, every round in another order. Who sends uses one core at
+most, as a server in Python does, so with many connections the figures are of both. Then come connections that
+do nothing, the memory over a million requests, and the start of the command. ``PYTHON`` is one with aiohttp.
 """
 
 from __future__ import annotations
@@ -183,12 +183,10 @@ def _beside(python: str, script: str, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _make_certificate(folder: Path) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem",
-         "-out", folder / "cert.pem"],
-        check=True, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder / "key.pem")
+    name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    command = ["openssl", "req", "-x509", "-days", "2", *key, *name, "-out", folder / "cert.pem"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
 def _allow_open_files() -> None:

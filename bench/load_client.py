@@ -1,4 +1,4 @@
-"""The clients of the load generator: every connection has one request in flight, and sends the next at once."""
+"""The clients of the load generator: each has one request in flight, and sends the next at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``make load``, ``make hostile`` and ``make fuzz`` measured, as Markdown, from the JSON that they keep."""
+"""What ``make load``, ``make hostile`` and ``make fuzz`` measured, as Markdown, from what they record."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
-
-from record import ratio_of
-
 from gpubench.measure.statistics import median
 from gpubench.report.benchmarks import markdown_rows
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
+
+from record import ratio_of
 
 KINDS = {
     "none": "nobody",
@@ -47,61 +46,72 @@ def recorded_tables(folder: Path) -> str:
 
 def load_tables(kept: dict[str, Any]) -> str:
     """Pings under load, connections that do nothing, and memory over many requests."""
-    names = [name for name in ("gpubench", "echo", "aiohttp") if name in _any(_any(kept["rounds"]))]
-    rows = []
-    for transport, by_count in kept["rounds"].items():
-        for count, found in by_count.items():
-            rates = {name: [each["per_second"] for each in found[name]] for name in names}
-            p99 = {name: [each["p99_seconds"] for each in found[name]] for name in names}
-            rows.append(
-                [
-                    transport,
-                    count,
-                    *(_cell(found[name]) for name in names),
-                    ratio_of(rates["gpubench"], rates["echo"]),
-                    ratio_of(p99["gpubench"], p99["aiohttp"]) if "aiohttp" in names else "",
-                ]
-            )
-    columns = ["transport", "connections", *names, "rate / echo", "99th percentile / aiohttp"]
+    rounds = kept["rounds"]
+    names = [name for name in ("gpubench", "echo", "aiohttp") if name in _any(_any(rounds))]
+    rows = [
+        [transport, count, *(_cell(found[name]) for name in names), *_ratios(found)]
+        for transport, by_count in rounds.items()
+        for count, found in by_count.items()
+    ]
+    ratios = ["rate / echo", "the same by median latency", "99th percentile / aiohttp"]
+    columns = ["transport", "connections", *names, *ratios[: len(names)]]
+    count = len(_any(_any(_any(rounds))))
+    intro = (
+        f"{about(kept)}. Each server: pings per second, median and 99th percentile of the latency, each the "
+        f"median of {count} rounds of {kept['seconds_a_round']:g} s. Ratios are within a round, with their "
+        "95 % interval, or the range, so called, where rounds are too correlated for one. On a busy machine "
+        "rates and 99th percentiles are mostly about the turns that other programs take; medians are not."
+    )
+    return f"{intro}\n\n{markdown_rows(columns, rows)}\n\n{_resources(kept)}"
+
+
+def _ratios(found: dict[str, list[dict[str, float]]]) -> list[str]:
+    """Of one row, as far as the servers were there."""
+    of = {
+        name: {key: [each[key] for each in rounds] for key in ("per_second", "p50_seconds", "p99_seconds")}
+        for name, rounds in found.items()
+    }
+    own, echo = of["gpubench"], of["echo"]
+    cells = [
+        ratio_of(own["per_second"], echo["per_second"]),
+        ratio_of(echo["p50_seconds"], own["p50_seconds"]),
+    ]
+    if "aiohttp" in of:
+        cells.append(ratio_of(own["p99_seconds"], of["aiohttp"]["p99_seconds"]))
+    return cells
+
+
+def _resources(kept: dict[str, Any]) -> str:
+    """Memory, and connections that do nothing."""
     idle, memory = kept["idle"], kept["memory"]
-    first, last = memory["resident_bytes"][0], memory["resident_bytes"][-1]
-    return "\n\n".join(
-        [
-            f"{about(kept)}. Each server: pings per second, median and 99th percentile of the latency, each the "
-            f"median of {_count(kept)} rounds of {kept['seconds_a_round']:g} s. Ratios are within a round, with "
-            "their 95 % interval, or the range, so called, where rounds are too correlated.",
-            markdown_rows(columns, rows),
-            f"- {idle['answered']} of {idle['asked']} connections that did nothing were held and answered "
-            f"afterwards; they took {idle['resident_bytes'] / 1e6:.0f} MB of the server's memory. Beside them "
-            f"another client's ping took {idle['beside']['p50_seconds'] * 1e6:.0f} us, at the 99th percentile "
-            f"{idle['beside']['p99_seconds'] * 1e6:.0f} us.\n"
-            f"- Resident memory of the server: {memory['at_rest_bytes'] / 1e6:.1f} MB at rest, {first / 1e6:.1f} MB "
-            f"after {memory['requests'] // 10:,} requests, {last / 1e6:.1f} MB after {memory['requests']:,}.\n"
-            f"- `gpubench --help` takes {kept['help_seconds'] * 1e3:.0f} ms.",
-        ]
+    beside, sizes = idle["beside"], memory["resident_bytes"]
+    return (
+        f"- {idle['answered']} of {idle['asked']} connections that did nothing were held, and answered "
+        f"afterwards; they took {_mb(idle['resident_bytes'])} of the server's memory. Beside them another "
+        f"client's ping took {_time(beside['p50_seconds'])}, at the 99th percentile "
+        f"{_time(beside['p99_seconds'])}.\n"
+        f"- Resident memory of the server: {_mb(memory['at_rest_bytes'])} at rest, {_mb(sizes[0])} after "
+        f"{memory['requests'] // 10:,} requests, {_mb(sizes[-1])} after {memory['requests']:,}.\n"
+        f"- `gpubench --help` takes {_time(kept['help_seconds'])}."
     )
 
 
 def hostile_table(kept: dict[str, Any]) -> str:
     """An honest client's pings among each crowd."""
+    times = ("p50_seconds", "p99_seconds", "longest_seconds", "new_p99_seconds")
     rows = [
         [
             f"{sum(found['kinds'].values()) or ''} {KINDS[name]}".strip(),
-            str(found["open_connections"]),
-            *(
-                _time(found[field])
-                for field in ("p50_seconds", "p99_seconds", "longest_seconds", "new_p99_seconds")
-            ),
+            f"{found['open_connections']:,}",
+            *(_time(found[each]) for each in times),
             found["run"],
-            f"{sum(found['sent_bytes'].values()) / 1e6:,.0f} MB",
-            f"{found['resident_bytes'] / 1e6:.0f} MB",
+            _mb(sum(found["sent_bytes"].values())),
+            _mb(found["resident_bytes"]),
         ]
         for name, found in kept["rounds"].items()
     ]
-    columns = [
-        "hostile clients", "held", "ping: median", "99th percentile", "longest", "new connection: 99th percentile",
-        "a run", "they sent", "server's memory",
-    ]  # fmt: skip
+    pings = ["ping: median", "99th percentile", "longest", "new connection: 99th percentile"]
+    columns = ["hostile clients", "held", *pings, "a run", "they sent", "server's memory"]
     return f"{about(kept)}.\n\n{markdown_rows(columns, rows)}"
 
 
@@ -128,8 +138,8 @@ def about(kept: dict[str, Any]) -> str:
     """The machine, the date, and how busy the machine was."""
     host, load = kept["host"], kept["load_average"]
     return (
-        f"{host['processor']}, {host['cores']} cores, Python {host['python']}, {kept['at'][:16]} UTC; load average "
-        f"{load['before'][0]:.1f} before and {load['after'][0]:.1f} after"
+        f"{host['processor']}, {host['cores']} cores, Python {host['python']}, {kept['at'][:16]} UTC; load "
+        f"average {load['before'][0]:.1f} before and {load['after'][0]:.1f} after"
     )
 
 
@@ -144,8 +154,8 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} us" if seconds < 1e-3 else f"{seconds * 1e3:.1f} ms"
 
 
-def _count(kept: dict[str, Any]) -> int:
-    return len(_any(_any(_any(kept["rounds"]))))
+def _mb(size_bytes: float) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
 
 
 def _any(of: dict[str, Any]) -> Any:

@@ -44,7 +44,7 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """The socket, or TLS on it, has nothing to read or no room."""
 
 _BURST_SECONDS = 5.0
-"""For how long a client may save up lines that are not valid: a program's bug shows in a few hundred of them."""
+"""For how long a client may save up lines that are not valid, as a script with a mistake sends them."""
 
 
 class _ClientGone(Exception):

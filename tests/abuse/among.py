@@ -34,7 +34,7 @@ class Latencies:
 
 @contextmanager
 def crowd(server: RunningServer, kinds: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """So many hostile clients of each kind, all of which have connected; what they did is known at the end."""
+    """So many hostile clients of each kind, all connected; what they did is known at the end."""
     done: dict[str, Any] = {}
     words = [f"{kind}={count}" for kind, count in kinds.items()]
     with subprocess.Popen(

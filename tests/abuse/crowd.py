@@ -2,8 +2,8 @@
 
     python -m tests.abuse.crowd TCP_PORT TLS_PORT KIND=COUNT...
 
-Whoever is disconnected comes back at once. Prints a line once everybody has been there, goes on until standard
-input ends, and then prints what it did as JSON: connections and bytes by kind.
+Whoever is disconnected comes back at once. Prints a line once everybody has been there, goes on until
+standard input ends, and then prints what it did as JSON: connections and bytes by kind.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m tests.abuse.honest PORT SECONDS
 
-Pings once every few milliseconds on one connection, and now and then on a new one. Prints the seconds that each
-took as JSON; connecting is part of those on new connections.
+Pings once every few milliseconds on one connection, and now and then on a new one. Prints the seconds that
+each took as JSON; connecting is part of those on new connections.
 """
 
 from __future__ import annotations

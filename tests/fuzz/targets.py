@@ -1,4 +1,4 @@
-"""What must survive any bytes: each target takes some, and raises if anything but a proper answer comes of them.
+"""What must survive any bytes: each target takes some, and raises unless a proper answer comes of them.
 
 The same targets are used with inputs from hypothesis (``make test``) and from atheris (``make fuzz``).
 """

@@ -21,7 +21,13 @@ from gpubench.protocol.messages import MAX_REQUEST_BYTES
 
 DOCUMENT = b"x" * (6 * PIECE_BYTES) + b"\n"
 PAGE = b"x" * (PIECE_BYTES - 1) + b"\n"
-ANSWERS = {b"one": DOCUMENT, b"page": PAGE, b"slow": PAGE, b"short": b"short\n", b"bad": b"error\n"}
+ANSWERS = {
+    b"one": DOCUMENT,
+    b"page": PAGE,
+    b"slow": PAGE,
+    b"short": b"short\n",
+    b"bad": b"error\n",
+}
 LIMITS = Limits(send_deadline_seconds=0.6)
 
 
@@ -47,7 +53,9 @@ def served(limits: Limits = LIMITS) -> Iterator[socket.socket]:
 
     def serve() -> None:
         with theirs:
-            ClientConnection(theirs, respond_or_complain, lambda ticket: None, limits, "http://here", session).serve()
+            ClientConnection(
+                theirs, respond_or_complain, lambda ticket: None, limits, "http://here", session
+            ).serve()
 
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):
@@ -95,7 +103,7 @@ def test_the_send_deadline_starts_when_there_is_data_to_read(requests: bytes) ->
 
 @pytest.mark.timing
 def test_a_flood_of_bad_lines_is_read_slowly() -> None:
-    """Those that were saved up at once, the others at the rate; all are answered, and the end is not an end."""
+    """Those that were saved up at once, the others at the rate; all are answered, after the end too."""
     limits = Limits(max_bad_lines_per_second=100)
     sent = b"bad\n" * 540 + b"short\n" * 3 + b"bad\n" * 40
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the documentation shows of clients that are not ours is run as it stands there, with real addresses."""
+"""What the documentation shows of clients that are not ours is run as it stands there."""
 
 from __future__ import annotations
 

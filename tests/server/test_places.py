@@ -1,4 +1,4 @@
-"""Who gets a place when all are taken: silent clients keep nobody out, and nobody who was served is put out."""
+"""Who gets a place when all are taken: silent clients keep nobody out, and who was served is not put out."""
 
 from __future__ import annotations
 

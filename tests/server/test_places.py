@@ -15,7 +15,7 @@ from gpubench_server.connection import ClientConnection
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox
-from gpubench_server.places import Places
+from gpubench_server.places import MAX_ENDING, Places
 from gpubench_server.principals import THIS_MACHINE
 from gpubench_server.session import Session
 
@@ -131,13 +131,15 @@ def test_connections_whose_threads_do_not_end_are_bounded() -> None:
     dismissed: list[socket.socket] = []
     places = Places(2, dismissed.append)
     with contextlib.ExitStack() as stack:
-        made = [stack.enter_context(socket.socket()) for _ in range(6)]
-        assert [places.take(each) for each in made[:5]] == [True, True, True, True, False]
-        assert dismissed == made[:2]
+        made = [stack.enter_context(socket.socket()) for _ in range(2 + MAX_ENDING + 2)]
+        *fit, one_more, last = made
+        assert all(places.take(each) for each in fit)
+        assert not places.take(one_more)
+        assert dismissed == made[:MAX_ENDING]
         assert places.taken == 2
         places.release(made[0])
-        assert places.take(made[5])
-        assert dismissed == made[:3]
+        assert places.take(last)
+        assert dismissed == made[: MAX_ENDING + 1]
         for each in made:
             places.release(each)
         assert places.taken == 0

@@ -91,7 +91,7 @@ class Server:
         security = settings.security
         self._tls = None if security.tls is None else Tls(security.tls)
         with contextlib.ExitStack() as undo:
-            self._store = undo.enter_context(Store(settings.data_directory))
+            self._store = undo.enter_context(Store(settings.data_directory, check=True))
             self._storage = StorageWatch(self._store)
             self._retention = RetentionWatch(self._store, limits.retention)
             self._metrics = MetricsState()
@@ -246,4 +246,5 @@ class Server:
             max_connections=self._limits.max_connections * len(self._lines),
             max_queue_length=self._limits.max_queue_length,
             storable=self._storage.problem is None,
+            intact=self._store.damage is None,
         )

@@ -210,8 +210,8 @@ class Scheduler(LiveRuns):
     ) -> bool:
         """End a run; false if it is not live. ``conclude`` takes the place of ending one that waits at once.
 
-        Raises ``Forbidden`` if it is not for ``by`` to do that, and ``Draining`` for a run that the next server
-        takes up.
+        Raises ``Forbidden`` if it is not for ``by`` to do that, and ``Draining`` for a run that waits for the
+        next server.
         """
         with self._lock:
             run = self._runs.get(run_id)

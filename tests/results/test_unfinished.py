@@ -45,13 +45,15 @@ def test_detached_runs_wait_on_in_their_order(tmp_path: Path) -> None:
 
 def test_a_run_that_has_started_does_not_wait(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
-        run = accept(store, "a")
+        accept(store, "a")
         store.start("a")
         store.detach("a")
+        run = accept(store, "b")  # whose start could not be stored
         store.checkpoint(msgspec.structs.replace(run, measurements=[measurement(1500)]))
     with Store(tmp_path) as store:
         assert store.waiting() == []
-        assert "1 measurements were finished" in error_of(store, "a").message
+        assert "0 measurements were finished" in error_of(store, "a").message
+        assert "1 measurements were finished" in error_of(store, "b").message
 
 
 def test_an_attached_run_ends_with_its_client(tmp_path: Path) -> None:
@@ -84,6 +86,8 @@ def test_an_unreadable_run_does_not_wait(tmp_path: Path, damaged: bytes) -> None
     with Store(tmp_path) as store:
         assert [each.document.run_id for each in store.waiting()] == ["b"]
         assert [run.state for run in store.latest(9) if run.run_id == "a"] == ["finished"]
+        with store._reading() as rows:
+            assert rows.execute("SELECT run_id FROM waiting").fetchall() == [("b",)]
 
 
 @pytest.mark.parametrize("damage", ["'yes'", "x'ff'", "2", "-1.5"])

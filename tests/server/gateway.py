@@ -23,8 +23,10 @@ from tests.certificates import Authority, Certificate
 from tests.running import PATIENCE_SECONDS, Lines, RunningServer, children_of, default_signals
 
 ROOT = os.geteuid() == 0
-USER = pwd.getpwnam("nobody") if ROOT else pwd.getpwuid(os.geteuid())
+NOBODY = pwd.getpwnam("nobody")
+UID, GID = (NOBODY.pw_uid, NOBODY.pw_gid) if ROOT else (os.geteuid(), os.getegid())
 """Who the gateway is: under root, somebody else, as it must be."""
+USER = NOBODY.pw_name if ROOT else str(UID)
 
 
 class Place:
@@ -49,9 +51,7 @@ class Place:
 
     def core(self, *options: str, **limits: float) -> RunningServer:
         """The server, which asks the gateway's user for a token."""
-        return self.bare_core(
-            "--gateway-user", str(USER.pw_uid), "--tokens", str(self.tokens), *options, **limits
-        )
+        return self.bare_core("--gateway-user", str(UID), "--tokens", str(self.tokens), *options, **limits)
 
     def bare_core(self, *options: str, **limits: float) -> RunningServer:
         """The server without the options for a gateway."""
@@ -66,7 +66,7 @@ class Place:
         """What the gateway is to read again must be its user's."""
         if ROOT:
             for file in files:
-                os.chown(file, USER.pw_uid, USER.pw_gid)
+                os.chown(file, UID, GID)
 
 
 @contextlib.contextmanager
@@ -96,7 +96,7 @@ class RunningGateway:
         if "--listen" not in options:
             words += ["--listen", "tls://127.0.0.1:0", *place.certificate.server_options]
         if ROOT:
-            words += ["--user", USER.pw_name]
+            words += ["--user", USER]
         words += [f"--limit={name}={value}" for name, value in limits.items()]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gpubench_server", *words, *options],

@@ -31,7 +31,7 @@ from tests.running import (
     quick,
     within,
 )
-from tests.server.gateway import ROOT, USER, Place, RunningGateway, certificate_name, reachable
+from tests.server.gateway import GID, ROOT, UID, USER, Place, RunningGateway, certificate_name, reachable
 
 PING = b'{"jsonrpc":"2.0","id":7,"method":"ping"}\n'
 
@@ -211,7 +211,7 @@ def test_the_gateways_user_needs_a_token_at_the_server(core: RunningServer, plac
     """As a child would that somebody has taken over: it connects to the server as it likes."""
     program = (
         "import os, socket, sys\n"
-        f"if os.geteuid() == 0: os.setgroups([]); os.setgid({USER.pw_gid}); os.setuid({USER.pw_uid})\n"
+        f"if os.geteuid() == 0: os.setgroups([]); os.setgid({GID}); os.setuid({UID})\n"
         "client = socket.socket(socket.AF_UNIX)\n"
         f"client.connect({str(place.socket)!r})\n"
         "client.sendall(sys.argv[1].encode() + b'\\n')\n"
@@ -372,7 +372,7 @@ def test_a_child_holds_its_own_connection_alone(gateway: RunningGateway, token: 
 def test_nobody_of_the_same_user_may_look_into_it(gateway: RunningGateway, token: str) -> None:
     program = (
         "import os, sys\n"
-        f"if os.geteuid() == 0: os.setgroups([]); os.setgid({USER.pw_gid}); os.setuid({USER.pw_uid})\n"
+        f"if os.geteuid() == 0: os.setgroups([]); os.setgid({GID}); os.setuid({UID})\n"
         "try: open(f'/proc/{sys.argv[1]}/mem', 'rb')\n"
         "except PermissionError: print('refused')\n"
     )
@@ -395,8 +395,8 @@ def test_privileges_are_given_up(gateway: RunningGateway, token: str) -> None:
             )
             assert fields["NoNewPrivs"] == "1"
             if ROOT:
-                assert fields["Uid"].split() == [str(USER.pw_uid)] * 4
-                assert fields["Gid"].split() == [str(USER.pw_gid)] * 4
+                assert fields["Uid"].split() == [str(UID)] * 4
+                assert fields["Gid"].split() == [str(GID)] * 4
                 assert "0" not in fields["Groups"].split()
                 assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == 0
 
@@ -468,7 +468,7 @@ def test_it_does_not_start_if_it_is_served_without_token(own_place: Place) -> No
     own_place.token("alice")
     with own_place.bare_core(), pytest.raises(RuntimeError) as caught:
         own_place.gateway()
-    assert f"start it with --gateway-user {USER.pw_uid} and with --tokens FILE" in str(caught.value)
+    assert f"start it with --gateway-user {UID} and with --tokens FILE" in str(caught.value)
 
 
 def test_a_server_that_stops_asking_gets_no_client(own_place: Place) -> None:
@@ -549,7 +549,7 @@ def test_what_only_root_may_read_is_read_once(place: Place, core: RunningServer,
     if not ROOT:
         pytest.skip("only root can read what the gateway's user cannot")
     with place.gateway() as gateway:
-        assert gateway.said(f"user {USER.pw_name} cannot read {place.tokens}")
+        assert gateway.said(f"user {USER} cannot read {place.tokens}")
         gateway.process.send_signal(signal.SIGHUP)
         assert within(PATIENCE_SECONDS, lambda: gateway.said("stays in use"))
         with gateway.connect(token) as client:

@@ -80,7 +80,7 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], text: str, capsys: pytest
 def test_users_and_limits_that_are_refused(
     words: tuple[str, ...], text: str, tokens: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = ("--user", USER.pw_name) if "--user" not in words else ()
+    own = ("--user", USER) if "--user" not in words else ()
     assert text in refused(capsys, *CORE, *TCP, "--tokens", str(tokens), *own, *words)
 
 

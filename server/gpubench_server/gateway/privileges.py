@@ -46,6 +46,8 @@ def user_for(name: str | None) -> User | None:
                 "one made by `useradd --system gpubench-gateway`"
             )
         return None
+    if name == str(own) and own != 0:  # which need not have a name, as in a container
+        return None
     try:
         found = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
     except (KeyError, OverflowError):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from gpubench_client.cli.parser import EXIT_CODES, full_parser
 from gpubench_server.cli import command_parser
+from gpubench_server.gateway import command_parser as gateway_parser
 
 import gpubench
 
@@ -16,11 +18,19 @@ def man_pages() -> dict[str, str]:
     """Each page by the name of its file; ends with a newline."""
     return {
         "gpubench.1": _page("gpubench", full_parser(), "gpubench-server"),
-        "gpubench-server.1": _page("gpubench-server", command_parser(), "gpubench"),
+        "gpubench-server.1": _page(
+            "gpubench-server", command_parser(), "gpubench", {"gateway": gateway_parser()}
+        ),
     }
 
 
-def _page(name: str, parser: argparse.ArgumentParser, other: str) -> str:
+def _page(
+    name: str,
+    parser: argparse.ArgumentParser,
+    other: str,
+    further: Mapping[str, argparse.ArgumentParser] = MappingProxyType({}),
+) -> str:
+    """``further`` are commands that the parser does not know itself."""
     description = _text(parser.description or "")
     lines = [
         f'.TH {name.upper()} 1 "" "gpubench {gpubench.__version__}"',
@@ -38,6 +48,9 @@ def _page(name: str, parser: argparse.ArgumentParser, other: str) -> str:
         lines += [".PP", *_synopsis(f"{name} {command}", child), *_options(child)]
         if child.epilog:
             lines += [".PP", ".nf", *map(_text, child.epilog.splitlines()), ".fi"]
+    for command, child in further.items():
+        lines += [f'.SH "{command.upper()}"', _text(child.description or "")]
+        lines += [".PP", *_synopsis(f"{name} {command}", child), *_options(child)]
     if any(_commands(parser)):
         lines += [".SH EXIT STATUS", f"{_text(EXIT_CODES)}."]
     lines += [".SH SEE ALSO", f".BR {_text(other)} (1)"]

@@ -45,10 +45,14 @@ class _Failure(Exception):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a connection comes from. What a ``confidential`` one carries, nobody else can read."""
+    """Where a connection comes from. What a ``confidential`` one carries, nobody else can read.
+
+    If ``shared``, clients of many addresses come from there: one that guesses must not shut out the rest.
+    """
 
     host: str
     confidential: bool
+    shared: bool = False
 
     @classmethod
     def internet(cls, host: str, encrypted: bool) -> Origin:
@@ -70,12 +74,16 @@ class Authenticator:
         certificate_role: Role | None,
         limits: Limits,
         metrics: MetricsState,
+        gateway_uid: int | None = None,
     ) -> None:
-        """``certificate_role`` is None if no client certificates are accepted.
+        """``certificate_role`` is None if no client certificates are accepted; ``gateway_uid`` is who reads
+        the token file, if that is a gateway.
 
         Raises ``InvalidParameters`` for a token file that cannot be used.
         """
         self._path = token_file
+        self._gateway_uid = gateway_uid
+        self._kept = False
         self._certificate_role = certificate_role
         self._limits = limits
         self._metrics = metrics
@@ -89,7 +97,7 @@ class Authenticator:
         self._key = secrets.token_bytes(32)
         self._verified: dict[str, tuple[str, bytes]] = {}  # by id: the hash it matched, and our own digest
         if token_file is not None:
-            self._tokens = {each.id: each for each in read_tokens(token_file)}
+            self._tokens = {each.id: each for each in read_tokens(token_file, gateway_uid)}
             self._seen = _identity(token_file)
 
     @property
@@ -111,12 +119,19 @@ class Authenticator:
             return None
         begun = time.monotonic()
         try:
+            return self.verify(token, origin)
+        except NotAuthenticated:
+            # The answer comes as late for a wrong secret as for a token that does not exist.
+            time.sleep(max(0.0, begun + self._limits.authentication_delay_seconds - time.monotonic()))
+            raise
+
+    def verify(self, token: str, origin: Origin) -> StoredToken:
+        """As ``by_token``, of a server that has tokens; who answers the client must wait before it does."""
+        try:
             return self._check(token, origin)
         except _Failure as failure:
             self._metrics.authentication_failed(failure.reason)
             log.warning("a client at %s is not authenticated: %s", origin.host, failure.reason)
-            # The answer comes as late for a wrong secret as for a token that does not exist.
-            time.sleep(max(0.0, begun + self._limits.authentication_delay_seconds - time.monotonic()))
             raise failure.error from None
 
     def current(self, token: StoredToken) -> StoredToken:
@@ -143,8 +158,14 @@ class Authenticator:
 
     def reload(self) -> None:
         """Read the token file now; one that is damaged is logged, and changes nothing."""
+        if self._kept:
+            return
         with self._lock:
             self._read()
+
+    def keep(self) -> None:
+        """Never read the token file again: this process has given up the right to."""
+        self._kept = True
 
     def _check(self, token: str, origin: Origin) -> StoredToken:
         if not origin.confidential:
@@ -162,7 +183,7 @@ class Authenticator:
             if stored.expired:
                 raise _expired(stored)
             return stored
-        self._count_attempt(origin)
+        self._count_attempt(origin, parts[0] if parts else "")
         if parts is None or stored is None:
             raise _wrong("unknown")
         with self._computing:
@@ -174,10 +195,11 @@ class Authenticator:
         self._verified[stored.id] = (stored.hash, self._digest(parts[1]))
         return stored
 
-    def _count_attempt(self, origin: Origin) -> None:
+    def _count_attempt(self, origin: Origin, token_id: str) -> None:
         """Before the answer is known, so that attempts at the same time do not get round it."""
         per_minute = self._limits.max_tokens_per_minute
-        wait = self._attempts.wait_seconds(origin.host, per_minute / _MINUTE)
+        of = (origin.host, token_id if origin.shared else None)
+        wait = self._attempts.wait_seconds(of, per_minute / _MINUTE)
         if wait:
             raise _Failure(
                 "too_many",
@@ -203,7 +225,7 @@ class Authenticator:
     def _look(self) -> None:
         """Read the token file again if it has changed."""
         now = time.monotonic()
-        if self._path is None or now < self._looked_at + _LOOK_SECONDS:
+        if self._path is None or self._kept or now < self._looked_at + _LOOK_SECONDS:
             return
         with self._lock:
             self._looked_at = now
@@ -219,7 +241,7 @@ class Authenticator:
             self._tokens = {}
             return
         try:
-            self._tokens = {each.id: each for each in read_tokens(self._path)}
+            self._tokens = {each.id: each for each in read_tokens(self._path, self._gateway_uid)}
         except InvalidParameters as error:
             log.error("%s; the tokens that were read before stay valid", error.message)
             return

@@ -21,7 +21,7 @@ from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
-from gpubench_server import token_cli
+from gpubench_server import gateway, token_cli
 from gpubench_server.addresses import ALLOWED, Address, Endpoint, internet_address, parse_endpoint
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed, ranges
@@ -57,6 +57,8 @@ def _command(arguments: Sequence[str] | None) -> int:
     try:
         if words[:1] == ["token"]:
             return token_cli.run(words[1:])
+        if words[:1] == ["gateway"]:
+            return gateway.run(words[1:])
         options = command_parser().parse(words)
     except InvalidParameters as error:
         _say(error.message)
@@ -97,6 +99,10 @@ def _serve(options: argparse.Namespace) -> int:
     endpoints = _endpoints(options.listen, passed)
     chosen = security(options, endpoints)
     check_reach(endpoints, chosen, options.insecure)
+    if options.gateway_user and chosen.token_file is None:
+        raise InvalidParameters(
+            "--gateway-user needs --tokens FILE too: what comes from a gateway is known by its token"
+        )
     signals = ServerSignals()
     signals.install()
     server = Server(
@@ -106,7 +112,9 @@ def _serve(options: argparse.Namespace) -> int:
             data_directory=options.data_dir,
             runtimes=_RUNTIMES[options.runtime],
             limits=changed(Limits(), options.limit),
-            unix=UnixAccess(options.unix_mode, frozenset(options.unix_user) or None),
+            unix=UnixAccess(
+                options.unix_mode, frozenset(options.unix_user) or None, frozenset(options.gateway_user)
+            ),
             security=chosen,
         ),
         signals,
@@ -201,6 +209,15 @@ def command_parser() -> Parser:
         metavar="USER",
         help="of those whom --unix-mode lets in, serve only this user, root and the server's own; may be "
         "repeated",
+    )
+    parser.add_argument(
+        "--gateway-user",
+        action="append",
+        type=_uid,
+        default=[],
+        metavar="USER",
+        help="as --unix-user, for the user of `gpubench-server gateway`: who connects as this user must "
+        "show a token of --tokens, as on TCP; may be repeated",
     )
     parser.add_argument(
         "--http",

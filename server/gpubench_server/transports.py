@@ -31,17 +31,12 @@ _SHORT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BACK_OFF_SECONDS = 0.1
 
 
-class BoundedMixIn(socketserver.ThreadingMixIn):
-    """One thread for each connection, at most ``max_connections`` of them.
-
-    A further connection gets ``refusal`` and is closed, without a thread.
-    """
+class AcceptingMixIn:
+    """Accepts connections, and refuses those that are too many, for threads and for processes alike."""
 
     allow_reuse_address = True  # else a restart has to wait for the TIME_WAIT of old connections
     allow_reuse_port = False  # else two servers can share a port without an error
     request_queue_size = 128  # the default of 5 refuses a burst of clients
-    daemon_threads = True
-    block_on_close = False  # else `server_close` waits for every idle client, without a time-out
 
     max_connections: int
     linger_seconds: float
@@ -49,7 +44,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     turned_at = math.inf
     """When the accept loop last came round, on the monotonic clock."""
 
-    def bound(
+    def accept_at_most(
         self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
     ) -> None:
         """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
@@ -57,11 +52,80 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         self.linger_seconds = linger_seconds
         self.refusal = refusal
         self._metrics = metrics
+        self._refused: deque[tuple[float, socket.socket]] = deque()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            connection, address = super().get_request()  # type: ignore[misc]
+        except OSError as error:
+            if error.errno in _SHORT_OF_RESOURCES:
+                # `serve_forever` ignores the error and the socket stays readable, so it would spin.
+                log.warning("cannot accept a connection: %s; trying again", error.strerror)
+                self._count_rejected("resources")
+                time.sleep(_BACK_OFF_SECONDS)
+            raise
+        try:
+            tune(connection)
+            return connection, address
+        except BaseException:  # some systems refuse options of a connection that was reset already
+            connection.close()
+            raise
+
+    def _count_rejected(self, reason: str) -> None:
+        if self._metrics is not None:
+            self._metrics.connection_rejected(reason)
+
+    def service_actions(self) -> None:
+        """Called between accepts: close the refused sockets whose time is over."""
+        self.turned_at = now = time.monotonic()
+        super().service_actions()  # type: ignore[misc]
+        while self._refused and self._refused[0][0] <= now:
+            self._refused.popleft()[1].close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # The default writes a traceback to stderr instead of the log.
+        log.exception("the thread of a connection failed")
+
+    def stop_listening(self) -> None:
+        """Give the address back; those who are connected stay so."""
+        super().server_close()  # type: ignore[misc]
+
+    def server_close(self) -> None:
+        self.stop_listening()
+        while self._refused:
+            self._refused.popleft()[1].close()
+
+    def _refuse(self, request: socket.socket, explanation: bytes) -> None:
+        request.setblocking(False)
+        with contextlib.suppress(OSError):
+            # Not encrypted: where TLS is spoken, nobody has shaken hands yet.
+            socket.socket.send(request, explanation)
+            socket.socket.shutdown(request, socket.SHUT_WR)
+        # Closed a moment later: closing with unread input resets the connection, and the reset can
+        # overtake the refusal. If very many are refused, the oldest is closed at once.
+        if len(self._refused) >= self.max_connections:
+            self._refused.popleft()[1].close()
+        self._refused.append((time.monotonic() + self.linger_seconds, request))
+
+
+class BoundedMixIn(AcceptingMixIn, socketserver.ThreadingMixIn):
+    """One thread for each connection, at most ``max_connections`` of them.
+
+    A further connection gets ``refusal`` and is closed, without a thread.
+    """
+
+    daemon_threads = True
+    block_on_close = False  # else `server_close` waits for every idle client, without a time-out
+
+    def bound(
+        self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
+    ) -> None:
+        """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
+        self.accept_at_most(max_connections, linger_seconds, refusal, metrics)
         self._free = threading.BoundedSemaphore(max_connections)
         # `ThreadingMixIn._threads` would not do: it only grows, and has no sockets.
         self._live: set[socket.socket] = set()
         self._live_changed = threading.Condition()
-        self._refused: deque[tuple[float, socket.socket]] = deque()
 
     @property
     def open_connections(self) -> int:
@@ -87,23 +151,6 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
                     # Not the method of SSLSocket, which would end the encryption under its thread.
                     socket.socket.shutdown(connection, how)
 
-    def get_request(self) -> tuple[socket.socket, Any]:
-        try:
-            connection, address = super().get_request()  # type: ignore[misc]
-        except OSError as error:
-            if error.errno in _SHORT_OF_RESOURCES:
-                # `serve_forever` ignores the error and the socket stays readable, so it would spin.
-                log.warning("cannot accept a connection: %s; trying again", error.strerror)
-                self._count_rejected("resources")
-                time.sleep(_BACK_OFF_SECONDS)
-            raise
-        try:
-            tune(connection)
-            return connection, address
-        except BaseException:  # some systems refuse options of a connection that was reset already
-            connection.close()
-            raise
-
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
             self._count_rejected("too_many")
@@ -127,29 +174,6 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         if self._metrics is not None:
             self._metrics.connection_accepted()
 
-    def _count_rejected(self, reason: str) -> None:
-        if self._metrics is not None:
-            self._metrics.connection_rejected(reason)
-
-    def service_actions(self) -> None:
-        """Called between accepts: close the refused sockets whose time is over."""
-        self.turned_at = now = time.monotonic()
-        while self._refused and self._refused[0][0] <= now:
-            self._refused.popleft()[1].close()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # The default writes a traceback to stderr instead of the log.
-        log.exception("the thread of a connection failed")
-
-    def stop_listening(self) -> None:
-        """Give the address back; those who are connected stay so."""
-        super().server_close()
-
-    def server_close(self) -> None:
-        self.stop_listening()
-        while self._refused:
-            self._refused.popleft()[1].close()
-
     def _serve_and_release(self, request: socket.socket, client_address: Any) -> None:
         try:
             self.process_request_thread(request, client_address)
@@ -161,18 +185,6 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             self._live.discard(request)
             self._live_changed.notify_all()
         self._free.release()
-
-    def _refuse(self, request: socket.socket, explanation: bytes) -> None:
-        request.setblocking(False)
-        with contextlib.suppress(OSError):
-            # Not encrypted: where TLS is spoken, nobody has shaken hands yet.
-            socket.socket.send(request, explanation)
-            socket.socket.shutdown(request, socket.SHUT_WR)
-        # Closed a moment later: closing with unread input resets the connection, and the reset can
-        # overtake the refusal. If very many are refused, the oldest is closed at once.
-        if len(self._refused) >= self.max_connections:
-            self._refused.popleft()[1].close()
-        self._refused.append((time.monotonic() + self.linger_seconds, request))
 
 
 class UnixMixIn(socketserver.TCPServer):

@@ -103,6 +103,7 @@ class Lines:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.reader = self.socket.makefile("rb")
         self.notifications: list[dict[str, Any]] = []
+        self.requests = self.sent_bytes = self.received_bytes = 0
 
     def __enter__(self) -> Lines:
         return self
@@ -120,6 +121,8 @@ class Lines:
 
     def send(self, line: bytes) -> None:
         self.socket.sendall(line)
+        self.requests += line.count(b"\n")
+        self.sent_bytes += len(line)
 
     def request(self, method: str, params: Any = None, request_id: Any = 1) -> None:
         message = {"jsonrpc": "2.0", "id": request_id, "method": method}
@@ -130,6 +133,7 @@ class Lines:
     def read(self) -> dict[str, Any]:
         """The next line; ``EOFError`` where there is none."""
         line = self.reader.readline()
+        self.received_bytes += len(line)
         if not line.endswith(b"\n"):
             raise EOFError(line)
         message: dict[str, Any] = json.loads(line)

@@ -254,13 +254,11 @@ class Scheduler:
 
     def end(self, timeout_seconds: float) -> None:
         """End the device queues and their workers; call ``drain`` first."""
-        threads = [
-            threading.Thread(target=queue.end, args=(timeout_seconds,)) for queue in self._queues.values()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout_seconds)
+        for queue in self._queues.values():
+            queue.end()
+        until = time.monotonic() + timeout_seconds
+        for queue in self._queues.values():
+            queue.join(max(0.0, until - time.monotonic()))
 
     # Inside.
 

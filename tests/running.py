@@ -7,6 +7,7 @@ import fcntl
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -15,7 +16,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,6 +88,23 @@ def children_of(parent: int) -> list[int]:
             if int(fields[1]) == parent and fields[0] != "Z":
                 found.append(int(stat.parent.name))
     return found
+
+
+def address_bytes(pid: int) -> int:
+    """What a process has mapped, to which RLIMIT_AS applies."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+@contextlib.contextmanager
+def limited(pid: int, kind: int, soft: int) -> Iterator[None]:
+    """A lower limit for a running process inside; it may end meanwhile."""
+    usual = resource.prlimit(pid, kind)
+    resource.prlimit(pid, kind, (soft, usual[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, kind, usual)
 
 
 class Lines:

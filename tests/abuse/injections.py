@@ -15,7 +15,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.abuse.subject import Subject, wait_for
 from tests.cli.command import GPUBENCH, LONG, environment
-from tests.running import MIB, PATIENCE_SECONDS, Lines, long, quick
+from tests.running import MIB, PATIENCE_SECONDS, Lines, address_bytes, limited, long, quick
 
 MEDIUM = quick(footprint_bytes=MIB, time_limit_seconds=0.2)
 """Long enough to be hit in the middle."""
@@ -92,7 +92,7 @@ def stop_first_look(subject: Subject, chance: Random) -> None:
 
 def ask_for_too_much(subject: Subject, chance: Random) -> None:
     """A footprint beyond the device's memory."""
-    outcome = subject.run(quick(footprint_bytes=chance.randrange(1 << 40, 1 << 50)))
+    outcome = subject.run(quick(footprint_bytes=chance.randrange(1 << 38, 1 << 46)))
     assert outcome == "out_of_device_memory", outcome
 
 
@@ -100,8 +100,7 @@ def refuse_memory(subject: Subject, chance: Random) -> None:
     """The system gives a worker no more memory, for a run that needs it."""
     subject.run()
     (worker,) = subject.workers()
-    size = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * resource.getpagesize()
-    with _limited(worker, resource.RLIMIT_AS, size + chance.randrange(16 * MIB)):
+    with limited(worker, resource.RLIMIT_AS, address_bytes(worker) + chance.randrange(16 * MIB)):
         outcome = subject.run(quick(footprint_bytes=512 * MIB))
     assert outcome != "ok", "a run of 512 MiB in a process that cannot have them"
 
@@ -149,14 +148,13 @@ def use_up_descriptors(subject: Subject, chance: Random) -> None:
     """EMFILE: the server may open no more files, or only a few, while clients connect and ask for runs."""
     process = subject.server.process.pid
     used = len(list(Path(f"/proc/{process}/fd").iterdir()))
-    _ask_under(_limited(process, resource.RLIMIT_NOFILE, used + chance.randrange(12)), subject, chance)
+    _ask_under(limited(process, resource.RLIMIT_NOFILE, used + chance.randrange(12)), subject, chance)
 
 
 def refuse_threads(subject: Subject, chance: Random) -> None:
     """The server has no room for the stack of a thread, while clients connect and ask for runs."""
     process = subject.server.process.pid
-    size = int(Path(f"/proc/{process}/statm").read_text().split()[0]) * resource.getpagesize()
-    _ask_under(_limited(process, resource.RLIMIT_AS, size + 6 * MIB), subject, chance)
+    _ask_under(limited(process, resource.RLIMIT_AS, address_bytes(process) + 6 * MIB), subject, chance)
 
 
 def step_clock_back(subject: Subject, chance: Random) -> None:
@@ -263,20 +261,14 @@ FAULTS = (
 )
 
 
-@contextlib.contextmanager
-def _limited(process: int, kind: int, soft: int) -> Iterator[None]:
-    """A lower limit for a running process, as long as it lives."""
-    usual = resource.prlimit(process, kind)
-    resource.prlimit(process, kind, (soft, usual[1]))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(process, kind, usual)
-
-
 def _ask_under(limit: AbstractContextManager[None], subject: Subject, chance: Random) -> None:
-    """Several clients connect and ask while there is a limit; each must get an answer or an end."""
+    """Several clients connect and ask while there is a limit; each must get an answer or an end.
+
+    Half of the times their runs need a new worker.
+    """
+    if chance.random() < 0.5:
+        for worker in subject.workers():
+            os.kill(worker, signal.SIGKILL)
     with contextlib.ExitStack() as stack:
         asked: list[tuple[Lines, str | None]] = []
         with limit:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import MIB, PATIENCE_SECONDS, RunningServer, address_bytes, limited, within
+from tests.running import MIB, PATIENCE_SECONDS, RunningServer, address_bytes, limited, quick, within
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -89,8 +89,10 @@ def test_what_is_no_request_gets_400(small: RunningServer, head: bytes) -> None:
 
 
 def test_without_a_thread_the_limit_is_the_answer(tmp_path: Path) -> None:
+    """Of a page, which is made in one, and of the first run for a device, whose queue is one."""
     with RunningServer(tmp_path) as server, contextlib.ExitStack() as stack:
-        server.ask("devices")
+        client = stack.enter_context(server.connect())
+        client.ask("devices")
         process = server.process.pid
 
         def takes_threads() -> bool:
@@ -102,6 +104,9 @@ def test_without_a_thread_the_limit_is_the_answer(tmp_path: Path) -> None:
             assert within(PATIENCE_SECONDS, takes_threads)
             status, body = server.get("/readyz")
             assert (status, "no further process or thread may be started" in body) == (503, True)
+            refused = client.refused("run", {"benchmarks": [quick()]})
+            assert refused["data"]["kind"] == "limit_reached"
+        assert client.ask("run", {"benchmarks": [quick()]})["outcome"] == "ok"
         assert server.get("/readyz") == (200, "ready\n")
         assert not any("Traceback" in line for line in server.log)
 

@@ -28,6 +28,10 @@ SETTLE_SECONDS = 30.0
 _MARK = "GPUBENCH_SOAKED"
 
 
+STUCK_SECONDS = 120.0
+"""A run that has not ended by then never would: none takes more than a second of a machine for itself."""
+
+
 class Held(NamedTuple):
     """What the server and all of its workers have: a leak is more of it than before."""
 
@@ -115,7 +119,7 @@ class Subject:
         """Ask for a run; returns its key, which is also its label."""
         key = secrets.token_hex(8)
         work = {"benchmarks": [benchmark], "key": key, "labels": {"soak": key}}
-        client.request("run", work, request_id)
+        client.request("run", {**work, "deadline_seconds": STUCK_SECONDS}, request_id)
         return key
 
     def take(self, answer: dict[str, Any], key: str) -> str:

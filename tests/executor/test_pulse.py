@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks.plan import plan
-from gpubench.errors import DeviceLost
+from gpubench.errors import DeadlineExceeded, DeviceLost
 from gpubench.executor.messages import Alive, Run
 from gpubench.executor.pulse import Pulse
 from gpubench.executor.recorder import Recorder
@@ -155,7 +155,11 @@ def test_a_stopped_worker_ends_its_run_within_seconds(worker: WorkerProcess, dev
 
     recorder = Recorder("run-1", key=None, created_at=now(), requested=[])
     work = Run(device_id, plan([BenchmarkRequest("triad", LONG)]))
-    document = supervise(worker, work, recorder, StopRequest(), stop)
+    request = StopRequest()
+    never = threading.Timer(PATIENCE_SECONDS, request.set, [DeadlineExceeded("it was not found")])
+    never.start()
+    document = supervise(worker, work, recorder, request, stop)
+    never.cancel()
     assert document.outcome == "device_lost"
     assert "SIGSTOP" in str(document.error and document.error.message)
     assert worker._process.wait(PATIENCE_SECONDS) == 0

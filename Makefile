@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench browser fuzz-api units cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench soak browser fuzz-api units cuda gpu-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -67,6 +67,10 @@ races: setup
 bench: setup
 	@$(BIN)/python bench/service.py
 	@$(BIN)/python bench/socket_pairs.py
+
+# Faults of every kind over and over: 10 minutes, or ARGUMENTS: --seconds N, --rounds N of each fault, --only WORDS.
+soak: setup
+	@$(BIN)/python bench/soak.py $(ARGUMENTS)
 
 # The page in a real browser, which not every machine has: chromium comes from the system's packages.
 browser:

@@ -11,12 +11,14 @@ import logging
 import math
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import CannotListen
 from gpubench_server.addresses import Address, InternetEndpoint, UnixEndpoint
 from gpubench_server.metrics_state import MetricsState
@@ -84,7 +86,13 @@ class AcceptingMixIn:
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # The default writes a traceback to stderr instead of the log.
-        log.exception("the thread of a connection failed")
+        error = sys.exception()
+        limit = limit_reached(error) if isinstance(error, OSError) else None
+        if limit is None:
+            log.exception("the thread of a connection failed")
+        else:
+            log.warning("a connection was closed: %s", limit.message)
+            self._count_rejected("resources")
 
     def stop_listening(self) -> None:
         """Give the address back; those who are connected stay so."""

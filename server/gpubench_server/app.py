@@ -21,6 +21,7 @@ from gpubench_server.datagrams import DatagramService, UDPServer, datagram_serve
 from gpubench_server.device_registry import DeviceRegistry, Runtime
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
+from gpubench_server.log_context import about
 from gpubench_server.line_servers import (
     CONNECTION_BURST_SECONDS,
     LineServer,
@@ -161,9 +162,10 @@ class Server:
 
     def _serve(self, client: socket.socket, session: Session) -> None:
         respond = functools.partial(self._service.respond, session)
-        ClientConnection(
-            client, respond, self._scheduler.abandon, self._limits, self.http_url, session
-        ).serve()
+        with about(session.log_fields):
+            ClientConnection(
+                client, respond, self._scheduler.abandon, self._limits, self.http_url, session
+            ).serve()
 
     def _reload(self) -> None:
         """Read the certificate and the tokens again; what is wrong with them is logged."""

@@ -139,7 +139,7 @@ class TlsLineServer(LineServer):
 
     def _handshake_failed(self, origin: Origin, why: str) -> None:
         self._count_rejected("handshake")
-        log.info("no TLS with a client at %s: %s", origin.host, why)
+        log.info("no TLS with a client at %s: %s", origin.host, why, extra=origin.log_fields)
 
     def _explain(self, request: ssl.SSLSocket, answer: bytes) -> None:
         """In clear text. What the client still sends is read, or the reset would overtake the answer."""
@@ -179,5 +179,5 @@ class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         uid = peer_uid(request)
         principal = unix_principal(uid, self._access.administers(uid))
-        origin = Origin(self.url, confidential=True)
+        origin = Origin(self.url, confidential=True, transport="unix")
         self._service.serve(request, Session(self._service.authenticator, origin, principal))

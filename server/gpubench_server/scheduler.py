@@ -95,7 +95,7 @@ class Scheduler:
             except BaseException:
                 self._retract(run, queue, ticket)
                 raise
-        log.info("run %s: accepted from %s", run.id, run.owner)
+        log.info("run %s: accepted from %s", run.id, run.owner, extra=run.log_fields())
         if self._draining:  # since the check above
             self.cancel(run.id, _draining())
 
@@ -317,7 +317,7 @@ class Scheduler:
         try:
             answer = self._keep(document)
             self._count(run, document)
-            log.info("run %s: %s", run.id, document.outcome)
+            log.info("run %s: %s", run.id, document.outcome, extra=run.log_fields())
         except Exception:
             log.exception("run %s: its end was not processed completely", run.id)
             self._store.keep(document)

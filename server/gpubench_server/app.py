@@ -21,13 +21,13 @@ from gpubench_server.datagrams import DatagramService, UDPServer, datagram_serve
 from gpubench_server.device_registry import DeviceRegistry, Runtime
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
-from gpubench_server.log_context import about
 from gpubench_server.line_servers import (
     CONNECTION_BURST_SECONDS,
     LineServer,
     LineService,
     line_server,
 )
+from gpubench_server.log_context import about
 from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.rates import Rates

@@ -38,8 +38,8 @@ def run(words: Sequence[str]) -> int:
 def parser() -> Parser:
     made = options.command_parser(
         "gpubench-server check-config",
-        "Show the options that a server with these arguments would have, and where each comes from; "
-        "check the files that they name.",
+        "Show the options that gpubench-server with the same arguments would have, and where each comes "
+        "from; check the files that they name.",
     )
     made.add_argument("--json", action="store_true", help="print the answer as JSON")
     return made

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gpubench.command_line import Parser
 from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.standard_streams import with_standard_streams
+from gpubench.suggestions import did_you_mean
 from gpubench_server import check_config, options, serve, token_cli
 from gpubench_server.configuration import from_flags, given
 
@@ -34,13 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _command(words: Sequence[str]) -> int:
     try:
-        if words and words[0] in COMMANDS:
-            return COMMANDS[words[0]].run(words[1:])
+        if words and not words[0].startswith("-"):
+            return _named(words[0]).run(words[1:])
         configuration = from_flags(given(command_parser(), words), os.environ)
     except GpubenchError as error:
         serve.say(error.message)
         return 2 if isinstance(error, InvalidParameters) else 1
     return serve.run(configuration.options)
+
+
+def _named(word: str) -> Command:
+    """Raises ``InvalidParameters`` for a word that is no command."""
+    if word not in COMMANDS:
+        allowed = ", ".join(COMMANDS)
+        hint = did_you_mean(word, COMMANDS)
+        raise InvalidParameters(f"unexpected argument {word!r};{hint} commands: {allowed}")
+    return COMMANDS[word]
 
 
 def command_parser() -> Parser:

@@ -7,6 +7,7 @@ the same way, and the error is the same, behind the place that has to be changed
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -172,10 +173,8 @@ def _setting(option: Option, value: Any, origin: Origin, name: str) -> Setting:
         return Setting(option, value, origin)
     several = value if isinstance(value, list) and option.is_list else [value]
     texts = [_text(option, each, name) for each in several]
-    parser = command_parser()
     try:
-        words = [option.word(text) for text in texts]
-        parsed = getattr(given(parser, words), option.action.dest)
+        parsed = getattr(given(_parser(), [option.word(text) for text in texts]), option.action.dest)
     except GpubenchError as error:
         message = error.message.removeprefix(f"{option.flag}: ")
         raise type(error)(f"{name}: {message}", **error.details) from None
@@ -191,6 +190,11 @@ def _text(option: Option, value: Any, name: str) -> str:
     if option.key in _OCTAL and not isinstance(value, str):
         raise InvalidParameters(f'{name} must be in quotes, such as "660": a number would not be octal')
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@functools.cache
+def _parser() -> Parser:
+    return command_parser()
 
 
 def _limit(option: Option, text: str) -> Any:

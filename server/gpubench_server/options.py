@@ -18,6 +18,7 @@ import platformdirs
 
 import gpubench
 from gpubench.command_line import Parser, choice
+from gpubench.command_line import text as encodable_word
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench_server import security
 from gpubench_server.addresses import ALLOWED, internet_address, parse_endpoint
@@ -188,18 +189,18 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
 
 
 def _url(text: str) -> str:
-    """What ``parse_endpoint`` takes, so that whatever is wrong with it is said beside the place it stands in."""
-    parse_endpoint(text)
+    """What ``parse_endpoint`` takes: what is wrong with it is said with the place that it stands in."""
+    parse_endpoint(encodable_word(text))
     return text
 
 
 def _host_port(text: str) -> str:
-    internet_address(f"http://{text}")
+    internet_address(f"http://{encodable_word(text)}")
     return text
 
 
 def _limit(text: str) -> str:
-    changed(Limits(), [text])
+    changed(Limits(), [encodable_word(text)])
     return text
 
 

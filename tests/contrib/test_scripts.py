@@ -16,7 +16,7 @@ import pytest
 import yaml
 from gpubench_client.cli.parser import parse
 from gpubench_server.addresses import parse_endpoint
-from gpubench_server.cli import command_parser as server_parser
+from gpubench_server.configuration import configure
 from gpubench_server.limits import Limits
 
 from gpubench.devices import cache_folder
@@ -178,7 +178,9 @@ def test_the_servers_unit_starts_it_with_options_that_there_are() -> None:
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(SERVER_UNIT)
     service = unit["Service"]
-    options = server_parser().parse(shlex.split(service["ExecStart"])[1:])
+    words = shlex.split(service["ExecStart"])[1:]
+    assert words == ["--config", "/etc/gpubench/server.toml"]
+    options = configure(["--config", str(SERVER_UNIT.with_suffix(".toml"))], {}).options
     assert [str(parse_endpoint(url)) for url in options.listen] == options.listen
     assert f"/run/{service['RuntimeDirectory']}/" in options.listen[1]
     assert str(options.data_dir) == f"/var/lib/{service['StateDirectory']}"

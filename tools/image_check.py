@@ -60,6 +60,8 @@ def main() -> int:
     try:
         check(folder)
     finally:
+        if str(folder) in Path("/proc/self/mounts").read_text():
+            raise RuntimeError(f"something is still mounted below {folder}, so it is not removed")
         shutil.rmtree(folder)
     print("image-check: all right")
     return 0
@@ -172,8 +174,7 @@ def running(container: Container, log: Path) -> Iterator[int]:
             _until(
                 "the server listens", lambda: "listening on" in log.read_text() or unshare.poll() is not None
             )
-            children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text().split()
-            process = int(children[0])
+            (process,) = children_of(unshare.pid)
             yield process
             os.kill(process, signal.SIGTERM)
             _require("SIGTERM ends it with exit code 0", unshare.wait(PATIENCE_SECONDS) == 0)
@@ -181,9 +182,18 @@ def running(container: Container, log: Path) -> Iterator[int]:
             print(log.read_text()[-3000:], file=sys.stderr)
             raise
         finally:
-            unshare.kill()
+            # All others in there end with process 1; before that, their files cannot be removed.
+            for process in children_of(unshare.pid):
+                os.kill(process, signal.SIGKILL)
     for line in log.read_text().splitlines():
         json.loads(line)
+
+
+def children_of(process: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:  # it has ended
+        return []
 
 
 def checks(checked: Checked, stage: Stage) -> None:

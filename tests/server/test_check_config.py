@@ -136,7 +136,7 @@ def test_files_are_tried_as_the_user_who_asks() -> None:
     program = (
         "import os, sys; from gpubench_server.cli import main\n"
         "words = ['check-config', '--config', '/dev/null', '--data-dir', '/not-there/data']\n"
-        "assert main(words) == 0  # root may; now every module is loaded, also those that others cannot read\n"
+        "assert main(words) == 0  # root may; and now every module is loaded\n"
         "os.setgroups([]); os.setuid(65534); sys.exit(main(words))"
     )
     ran = subprocess.run(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.running import PATIENCE_SECONDS, children_of, default_signals, within
+from tests.running import PATIENCE_SECONDS, children_of, default_signals, leads_session, within
 
 ADOPTING = """
 import ctypes, os, signal, sys, time
@@ -27,14 +29,21 @@ if code is not None:
 """
 
 
-def start(program: str, *prefix: str, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*prefix, sys.executable, "-c", ADOPTING + textwrap.dedent(program)],
+@contextlib.contextmanager
+def start(program: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Process 1 whose child performs ``program``; both have a session of their own, and end with the test."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ADOPTING + textwrap.dedent(program)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, **variables},
-        preexec_fn=default_signals,
-    )
+        preexec_fn=leads_session(None),
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_orphans_are_reaped_and_the_child_is_not() -> None:

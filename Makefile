@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench soak browser fuzz-api units cuda gpu-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench soak browser fuzz-api units cuda gpu-check image-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -94,6 +94,12 @@ cuda: setup
 # ARGUMENTS are those of tools/gpu-check.sh: --offline, --plan (what it would do, with times), --budget SECONDS.
 gpu-check:
 	@tools/gpu-check.sh $(VENV) $(ARGUMENTS)
+
+# The Containerfile's steps in a clean root made by debootstrap, and its command as process 1 there: minutes, as root.
+# With EXTRAS=server,opencl,cuda PyCUDA is built, too.
+image-check:
+	@command -v debootstrap >/dev/null || { test $$(id -u) != 0 || apt-get install -y debootstrap; }
+	@python3 tools/image_check.py
 
 setup:
 	@tools/setup.sh $(VENV) server,opencl

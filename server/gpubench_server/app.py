@@ -27,6 +27,7 @@ from gpubench_server.line_servers import (
     LineService,
     line_server,
 )
+from gpubench_server.log_context import about
 from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.rates import Rates
@@ -161,9 +162,10 @@ class Server:
 
     def _serve(self, client: socket.socket, session: Session) -> None:
         respond = functools.partial(self._service.respond, session)
-        ClientConnection(
-            client, respond, self._scheduler.abandon, self._limits, self.http_url, session
-        ).serve()
+        with about(session.log_fields):
+            ClientConnection(
+                client, respond, self._scheduler.abandon, self._limits, self.http_url, session
+            ).serve()
 
     def _reload(self) -> None:
         """Read the certificate and the tokens again; what is wrong with them is logged."""

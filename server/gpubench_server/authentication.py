@@ -52,11 +52,17 @@ class Origin:
 
     host: str
     confidential: bool
+    transport: str = ""
+    """The scheme of its address, for the log."""
     shared: bool = False
 
     @classmethod
     def internet(cls, host: str, encrypted: bool) -> Origin:
-        return cls(host, encrypted or is_loopback(host))
+        return cls(host, encrypted or is_loopback(host), "tls" if encrypted else "tcp")
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        return {"peer": self.host, "transport": self.transport}
 
 
 def is_loopback(host: str) -> bool:

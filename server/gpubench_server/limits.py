@@ -11,6 +11,7 @@ from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import InvalidParameters
 from gpubench.protocol import messages
 from gpubench.results.retention import DAY_SECONDS, Retention
+from gpubench.suggestions import did_you_mean
 from gpubench.validation import Range, check_range
 
 Seconds = Annotated[float, Range(0.01, 7 * 86_400, "s")]
@@ -152,7 +153,8 @@ def changed(limits: Limits, settings: Sequence[str]) -> Limits:
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in ranges():
-            raise InvalidParameters(f"unknown limit {name!r}; allowed: {', '.join(ranges())}")
+            hint = did_you_mean(name, ranges())
+            raise InvalidParameters(f"unknown limit {name!r};{hint} allowed: {', '.join(ranges())}")
         kind, allowed = ranges()[name]
         try:
             values[name] = kind(text)

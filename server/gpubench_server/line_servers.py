@@ -136,7 +136,7 @@ class TlsLineServer(LineServer):
 
     def _handshake_failed(self, origin: Origin, why: str) -> None:
         self._count_rejected("handshake")
-        log.info("no TLS with a client at %s: %s", origin.host, why)
+        log.info("no TLS with a client at %s: %s", origin.host, why, extra=origin.log_fields)
 
 
 class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
@@ -166,5 +166,5 @@ class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
         uid = peer_uid(request)
         for_others = uid in self._access.gateway_uids
         principal = None if for_others else unix_principal(uid, self._access.administers(uid))
-        origin = Origin(self.url, confidential=True, shared=for_others)
+        origin = Origin(self.url, confidential=True, transport="unix", shared=for_others)
         self._service.serve(request, Session(self._service.authenticator, origin, principal))

@@ -29,6 +29,11 @@ class Session:
     def __str__(self) -> str:
         return f"{self._principal or 'a client'} at {self.origin.host}"
 
+    def log_fields(self) -> dict[str, str]:
+        """Who and where it is, as far as that is known by now."""
+        known = {} if self._principal is None else {"principal": str(self._principal)}
+        return {**self.origin.log_fields, **known}
+
     @property
     def label(self) -> str:
         """For metrics."""

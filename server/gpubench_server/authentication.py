@@ -6,6 +6,7 @@ of them is refused before anything is computed. A token that was right before is
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -107,17 +108,21 @@ class Authenticator:
 
     def by_token(self, token: str, origin: Origin) -> StoredToken | None:
         """Whose token this is; None if this server has no tokens. Raises ``NotAuthenticated``."""
-        if self._path is None:
-            return None
         begun = time.monotonic()
         try:
-            return self._check(token, origin)
-        except _Failure as failure:
-            self._metrics.authentication_failed(failure.reason)
-            log.warning("a client at %s is not authenticated: %s", origin.host, failure.reason)
-            # The answer comes as late for a wrong secret as for a token that does not exist.
-            time.sleep(max(0.0, begun + self._limits.authentication_delay_seconds - time.monotonic()))
-            raise failure.error from None
+            return self._judge(token, origin)
+        except NotAuthenticated:
+            time.sleep(self._delay_seconds(begun))
+            raise
+
+    async def by_token_in_loop(self, token: str, origin: Origin) -> StoredToken | None:
+        """``by_token`` for an event loop: a thread works as long as it must, and none waits."""
+        begun = time.monotonic()
+        try:
+            return await asyncio.to_thread(self._judge, token, origin)
+        except NotAuthenticated:
+            await asyncio.sleep(self._delay_seconds(begun))
+            raise
 
     def current(self, token: StoredToken) -> StoredToken:
         """The token as it is now; raises ``NotAuthenticated`` if it has expired or was revoked."""
@@ -146,13 +151,28 @@ class Authenticator:
         with self._lock:
             self._read()
 
+    def _judge(self, token: str, origin: Origin) -> StoredToken | None:
+        """Counts and logs a failure, whose answer must then be delayed."""
+        if self._path is None:
+            return None
+        try:
+            return self._check(token, origin)
+        except _Failure as failure:
+            self._metrics.authentication_failed(failure.reason)
+            log.warning("a client at %s is not authenticated: %s", origin.host, failure.reason)
+            raise failure.error from None
+
+    def _delay_seconds(self, begun: float) -> float:
+        """The answer comes as late for a wrong secret as for a token that does not exist."""
+        return max(0.0, begun + self._limits.authentication_delay_seconds - time.monotonic())
+
     def _check(self, token: str, origin: Origin) -> StoredToken:
         if not origin.confidential:
             raise _Failure(
                 "not_confidential",
                 NotAuthenticated(
                     "tokens are accepted over TLS, on this machine and on Unix sockets only; this one was "
-                    "sent where others could read it: have it revoked, and use tls://"
+                    "sent where others could read it: have it revoked, and use tls:// or https://"
                 ),
             )
         self._look()

@@ -22,12 +22,14 @@ from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
 from gpubench.standard_streams import with_standard_streams
 from gpubench_server import token_cli
-from gpubench_server.addresses import ALLOWED, Address, Endpoint, internet_address, parse_endpoint
+from gpubench_server.addresses import ALLOWED, Endpoint, parse_endpoint
 from gpubench_server.device_registry import Runtime
+from gpubench_server.http_options import add_arguments as add_http_arguments
+from gpubench_server.http_options import http_port, https_urls
 from gpubench_server.limits import Limits, changed, ranges
 from gpubench_server.logs import Log
 from gpubench_server.security import add_arguments as add_security_arguments
-from gpubench_server.security import check_reach, refuse_or_warn, security, with_tls
+from gpubench_server.security import check_reach, security, with_tls
 from gpubench_server.signals import ServerSignals
 from gpubench_server.systemd import Systemd
 from gpubench_server.unix_sockets import UnixAccess
@@ -95,19 +97,21 @@ def _serve(options: argparse.Namespace) -> int:
     systemd = Systemd(os.environ)
     passed = with_tls(systemd.endpoints()) if options.tls_cert is not None else systemd.endpoints()
     endpoints = _endpoints(options.listen, passed)
-    chosen = security(options, endpoints)
+    chosen = security(options, endpoints, https_urls(options))
     check_reach(endpoints, chosen, options.insecure)
+    http, http_settings = http_port(options, chosen)
     signals = ServerSignals()
     signals.install()
     server = Server(
         Settings(
             listen=endpoints,
-            http=_http_address(options.http, options.insecure),
+            http=http,
             data_directory=options.data_dir,
             runtimes=_RUNTIMES[options.runtime],
             limits=changed(Limits(), options.limit),
             unix=UnixAccess(options.unix_mode, frozenset(options.unix_user) or None),
             security=chosen,
+            http_settings=http_settings,
         ),
         signals,
     )
@@ -206,7 +210,8 @@ def command_parser() -> Parser:
         "--http",
         default=f"127.0.0.1:{DEFAULT_HTTP_PORT}",
         metavar="HOST:PORT",
-        help="address for metrics and health pages (default: %(default)s)",
+        help="address for the page, the API and metrics; https://HOST:PORT for TLS, with the certificate of "
+        "--tls-cert (default: %(default)s)",
     )
     parser.add_argument(
         "--data-dir",
@@ -228,6 +233,7 @@ def command_parser() -> Parser:
         help="whose devices to offer (default: auto, those of every runtime that is installed)",
     )
     add_security_arguments(parser)
+    add_http_arguments(parser)
     parser.add_argument(
         "--limit",
         action="append",
@@ -255,15 +261,6 @@ def _endpoints(urls: Sequence[str], passed: Sequence[Endpoint]) -> list[Endpoint
             f"everything else add --listen {DEFAULT_LISTEN}"
         )
     return endpoints
-
-
-def _http_address(text: str, insecure: bool) -> Address:
-    address = internet_address(f"http://{text}")
-    if not address.loopback:
-        refuse_or_warn(
-            f"http://{text}", "encryption and authentication, which HTTP here does not have", insecure
-        )
-    return address
 
 
 def _mode(text: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.running import PATIENCE_SECONDS, RunningServer, within
 
-GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """What stands before uvicorn on each connection: bounds that it does not have.
 
 A connection carries one request. Its head has one deadline, because a time-out per read would restart with
-each byte, and so has each response, from its first byte that the client does not take. Bodies are not read:
-no page takes one.
+each byte, and so has each response, from its first byte that the client does not take. Bodies are passed on,
+and the one page that takes one (``sign_in.py``) has bounds of its own.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Gate(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP has no other
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP and TLS have no other
         self._transport = transport
         with contextlib.suppress(OSError):  # some systems refuse options of a connection that was reset
             tune(transport.get_extra_info("socket"))
@@ -77,7 +77,8 @@ class Gate(asyncio.Protocol):
             self._refuse(_BUSY)
             return
         self._gates.admitted.add(self)
-        transport.set_write_buffer_limits(high=0)  # so that we hear of every byte that is not taken at once
+        # So that we hear of every byte that is not taken at once. asyncio's TLS takes 0 for always full.
+        transport.set_write_buffer_limits(high=0 if transport.can_write_eof() else 1, low=0)
         self._wait(self._gates.limits.http_deadline_seconds, self._late)
 
     def data_received(self, data: bytes) -> None:
@@ -89,8 +90,9 @@ class Gate(asyncio.Protocol):
             self._judge(searched)
 
     def eof_received(self) -> bool:
-        """Whether to keep the connection: who ends the input after a request still gets the response."""
-        return self._served is not None
+        """Whether to keep the connection: who ends the input after a request still gets the response, but not
+        with asyncio's TLS, which knows no half of a connection."""
+        return self._served is not None and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         if self._served is not None:
@@ -147,7 +149,10 @@ class Gate(asyncio.Protocol):
         self._answered = True
         self._head = b""
         self._transport.write(answer)
-        self._transport.write_eof()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:  # of TLS, which reads on by itself until the client has said goodbye
+            self._transport.close()
         self._wait(self._gates.limits.linger_seconds, self.abort)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:

@@ -25,6 +25,7 @@ from gpubench_server.refusals import Refusals
 from gpubench_server.session import Session
 from gpubench_server.web.answers import error_answer
 from gpubench_server.web.foreign_pages import Hosts, check_site, split_host
+from gpubench_server.web.gate import NOBODY
 from gpubench_server.web.sessions import WebSessions
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
@@ -35,8 +36,6 @@ _METHOD = "results"
 _FORMS = (SIGN_IN, SIGN_OUT)
 _OPEN = ("/healthz", *_FORMS)
 _FOR_PROGRAMS = ("/api/", "/metrics", "/readyz", "/live")
-_GONE = "::"
-"""In place of the address of a client that has gone already."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def to_sign_in(request: Request) -> Response:
 
 def origin_of(scope: Scope) -> Origin:
     client = scope.get("client")
-    return Origin.internet(client[0] if client else _GONE, scope["scheme"] == "https")
+    return Origin.internet(client[0] if client else NOBODY, scope["scheme"] == "https")
 
 
 def cookie_name(request: Request) -> str:

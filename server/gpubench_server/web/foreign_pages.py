@@ -41,8 +41,8 @@ class Hosts:
         shown = "".join(letter if letter.isprintable() else "?" for letter in name[:100])
         raise InvalidRequest(
             f"this server is not known as {shown!r}, and a page on another site may have led you here; "
-            f"allowed: IP addresses, {', '.join(sorted(self._names))}; if the name is right, start the server "
-            "with --http-host NAME"
+            f"allowed: IP addresses, {', '.join(sorted(self._names))}; if the name is right, start the "
+            "server with --http-host NAME"
         )
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from gpubench_server.authentication import is_loopback
 from gpubench_server.limits import Limits
 from gpubench_server.transports import tune
 from gpubench_server.wrong_protocol import answer_on_http_port, http_response
@@ -22,6 +23,9 @@ MAX_HEAD_BYTES = 16 * 1024
 
 _SLOWEST_BYTES_PER_SECOND = 256 * 1024
 """What a long response adds to its deadline: a report is some megabytes, perhaps through ``ssh -L``."""
+
+NOBODY = "::"
+"""In place of the address of a client that has gone already."""
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _BUSY = http_response("503 Service Unavailable", "this port has reached its maximum of connections")
@@ -35,6 +39,16 @@ class Gates:
     benchmark_urls: str
     admitted: set[Gate] = field(default_factory=set)
     refused: set[Gate] = field(default_factory=set)
+
+    def has_place(self, host: str, others: Iterable[str] = ()) -> bool:
+        """Whether one more client from this address may come in, beside those of ``others``.
+
+        An address of another machine may have half of the places.
+        """
+        hosts = [*(gate.host for gate in self.admitted), *others]
+        most = self.limits.http_connections
+        own = sum(each == host for each in hosts)
+        return len(hosts) < most and (is_loopback(host) or own < max(1, most // 2))
 
     def abort_all(self) -> None:
         for gate in [*self.admitted, *self.refused]:
@@ -58,6 +72,8 @@ class Gate(asyncio.Protocol):
         self._head = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
+        self.host = ""
+        """Where the client is."""
 
     @property
     def serving(self) -> bool:
@@ -73,7 +89,8 @@ class Gate(asyncio.Protocol):
         self._transport = transport
         with contextlib.suppress(OSError):  # some systems refuse options of a connection that was reset
             tune(transport.get_extra_info("socket"))
-        if len(self._gates.admitted) >= self._gates.limits.http_connections:
+        self.host = host_of(transport)
+        if not self._gates.has_place(self.host):
             self._refuse(_BUSY)
             return
         self._gates.admitted.add(self)
@@ -163,3 +180,9 @@ class Gate(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def host_of(transport: asyncio.BaseTransport) -> str:
+    """The address of the client; of one that has gone already, that of nobody."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else NOBODY

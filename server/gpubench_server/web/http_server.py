@@ -62,7 +62,6 @@ class WebServer:
         tls: Tls | None = None,
     ) -> None:
         self._ending = ending
-        self._limits = limits
         self._metrics = metrics
         self._tls = tls
         self._gates = Gates(limits, benchmark_urls)
@@ -131,7 +130,7 @@ class WebServer:
             server.should_exit = True
 
         server = self._server
-        port = TlsPort(self.socket, self.url, tls, self._limits, self._metrics, make_gate)
+        port = TlsPort(self.socket, self.url, tls, self._gates, self._metrics, make_gate)
         accepting = asyncio.create_task(port.accept_forever())
         accepting.add_done_callback(stop)
         try:

@@ -9,14 +9,13 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gpubench.protocol.tls import reason
-from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.tls import Tls
-from gpubench_server.web.gate import Gate
+from gpubench_server.web.gate import Gate, Gates
 from gpubench_server.wrong_protocol import TLS_HANDSHAKE, TLS_REFUSAL, answer_on_tls_port
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ class TlsPort:
         listener: socket.socket,
         url: str,
         tls: Tls,
-        limits: Limits,
+        gates: Gates,
         metrics: MetricsState,
         make_gate: Callable[[], Gate],
     ) -> None:
@@ -41,11 +40,12 @@ class TlsPort:
         self._listener = listener
         self._url = url
         self._tls = tls
-        self._limits = limits
+        self._gates = gates
+        self._limits = gates.limits
         self._metrics = metrics
         self._make_gate = make_gate
-        self._shaking: set[asyncio.Task[None]] = set()
-        self._refused: set[asyncio.Task[None]] = set()
+        self._shaking: dict[asyncio.Task[None], str] = {}
+        self._refused: dict[asyncio.Task[None], str] = {}
 
     async def accept_forever(self) -> None:
         """Until it is cancelled."""
@@ -58,11 +58,11 @@ class TlsPort:
                 log.warning("cannot accept an HTTP connection: %s; trying again", error.strerror)
                 await asyncio.sleep(_BACK_OFF_SECONDS)
                 continue
-            # Those that have shaken hands are counted by the gates.
-            if len(self._shaking) < self._limits.http_connections:
-                self._keep(self._shaking, self._shake_hands(connection, address[0]))
+            host = address[0]
+            if self._gates.has_place(host, self._shaking.values()):
+                self._keep(self._shaking, host, self._shake_hands(connection, host))
             elif len(self._refused) < self._limits.http_connections:
-                self._keep(self._refused, self._say(connection, TLS_REFUSAL))
+                self._keep(self._refused, host, self._say(connection, TLS_REFUSAL))
             else:
                 connection.close()
 
@@ -71,10 +71,12 @@ class TlsPort:
         for task in [*self._shaking, *self._refused]:
             task.cancel()
 
-    def _keep(self, tasks: set[asyncio.Task[None]], doing: Any) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(doing)
-        tasks.add(task)  # the loop itself does not
-        task.add_done_callback(tasks.discard)
+    def _keep(
+        self, tasks: dict[asyncio.Task[None], str], host: str, doing: Coroutine[Any, Any, None]
+    ) -> None:
+        task = asyncio.create_task(doing)
+        tasks[task] = host  # the loop itself does not keep it
+        task.add_done_callback(tasks.pop)
 
     async def _shake_hands(self, connection: socket.socket, host: str) -> None:
         loop = asyncio.get_running_loop()

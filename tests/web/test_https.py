@@ -96,6 +96,7 @@ def test_silent_clients_keep_nobody_out_for_long(server: RunningServer, browser:
             stack.enter_context(socket.create_connection(server.http, PATIENCE_SECONDS)) for _ in range(8)
         ]
         silent[0].sendall(b"\x16\x03\x01")
+        silent[0].settimeout(20)  # long before asyncio itself would end the handshake
         assert within(PATIENCE_SECONDS, lambda: reachable(browser))
         assert all(len(each.recv(100)) < 100 for each in silent)  # an alert, or nothing
         assert [each.recv(1) for each in silent] == [b""] * 8

@@ -425,6 +425,7 @@ def test_the_api_takes_a_bearer_token(guarded: Guarded, reader: str) -> None:
     assert guarded.browser().get("/api/v1/runs", authorization="Basic YTpi").status == 401
     # Of a proxy before this server:
     assert guarded.signed_in().get("/api/v1/runs", authorization="Basic YTpi").status == 200
+    assert guarded.browser().get("/runs", authorization="Basic YTpi").status == 303
     assert guarded.signed_in().get("/api/v1/runs", **bearer("guess")).status == 401
 
 

@@ -79,25 +79,21 @@ class Admission:
         path = request.scope["path"]
         if path in _OPEN or path.startswith("/static/"):
             return Visitor(None, None, _always)
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        shown = self.asks and kind.lower() == "bearer"
-        if shown:
-            found = await self.authenticator.by_token_in_loop(token.strip(), session.origin)
+        token = _bearer(request) if self.asks else None
+        if token is not None:
+            found = await self.authenticator.by_token_in_loop(token, session.origin)
             if found is not None:
                 session.take(found)
         # In a thread, because the token file may be looked at, which its disk can hold up.
-        session_id = await asyncio.to_thread(self._check, request, session, shown)
-        return Visitor(
-            session.principal if session.known else None,
-            session_id,
-            lambda: asyncio.to_thread(self._still_admitted, session, session_id),
-        )
+        return await asyncio.to_thread(self._visitor, request, session, shown=token is not None)
 
-    def _check(self, request: Request, session: Session, shown: bool) -> str | None:
-        """Returns the id of the visitor's session, if it has one and has not ``shown`` a token."""
+    def _visitor(self, request: Request, session: Session, shown: bool) -> Visitor:
+        """``shown``: it has a token in its request, and so its cookie does not count."""
         session_id = None if shown or session.known else self.session_id(request)
         signed_in = None if session_id is None else self.sessions.token(session_id)
-        if signed_in is not None:
+        if signed_in is None:
+            session_id = None
+        else:
             session.take(signed_in)
         path = request.scope["path"]
         if session.known:
@@ -107,7 +103,11 @@ class Admission:
                 "this server asks who you are: send `Authorization: Bearer TOKEN`, or sign in at /sign-in in "
                 "a browser; its operator makes tokens with `gpubench-server token add`"
             )
-        return None if signed_in is None else session_id
+        return Visitor(
+            session.principal if session.known else None,
+            session_id,
+            lambda: asyncio.to_thread(self._still_admitted, session, session_id),
+        )
 
     def _still_admitted(self, session: Session, session_id: str | None) -> bool:
         if session_id is not None:
@@ -120,6 +120,12 @@ class Admission:
 
 async def _always() -> bool:
     return True
+
+
+def _bearer(request: Request) -> str | None:
+    """The token that a request shows. A header of another kind is for a proxy before this server."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
 
 
 class AdmissionMiddleware:
@@ -147,7 +153,7 @@ class AdmissionMiddleware:
 
     def _refusal(self, request: Request, session: Session, error: GpubenchError) -> Response:
         path, reads = request.scope["path"], request.method in ("GET", "HEAD")
-        first_visit = isinstance(error, NotAuthenticated) and "authorization" not in request.headers
+        first_visit = isinstance(error, NotAuthenticated) and _bearer(request) is None
         if first_visit and reads and not path.startswith(_FOR_PROGRAMS):
             return to_sign_in(request)
         self._admission.refusals.note(session, f"HTTP {request.method}", error)

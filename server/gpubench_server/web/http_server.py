@@ -84,7 +84,10 @@ class WebServer:
         )
         self._server = _Turning(config)
         self.socket = listening_socket(address)
-        self.url = f"{'https' if tls else 'http'}://{bound_host_port(self.socket)}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{bound_host_port(self.socket)}"
 
     @property
     def turned_at(self) -> float:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from gpubench.errors import Cancelled, InvalidParameters, TooManyConnections
 from gpubench.results.store import Store
-from gpubench_server.addresses import Address, Endpoint, bound_host_port
+from gpubench_server.addresses import Address, Endpoint
 from gpubench_server.authentication import Authenticator
 from gpubench_server.connection import ClientConnection
 from gpubench_server.datagrams import DatagramService, UDPServer, datagram_server
 from gpubench_server.device_registry import DeviceRegistry, Runtime
 from gpubench_server.encode import error_line
+from gpubench_server.http_options import HttpSettings
 from gpubench_server.limits import Limits
 from gpubench_server.line_servers import (
     CONNECTION_BURST_SECONDS,
@@ -45,7 +46,7 @@ from gpubench_server.transports import POLL_SECONDS
 from gpubench_server.unix_sockets import UnixAccess
 from gpubench_server.vital import VitalThreads
 from gpubench_server.watchdog import Watchdog
-from gpubench_server.web import Source, WebServer, make_application
+from gpubench_server.web import Admission, Source, WebServer, make_application
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Settings:
     limits: Limits
     unix: UnixAccess = field(default_factory=UnixAccess)
     security: Security = field(default_factory=Security)
+    http_settings: HttpSettings = field(default_factory=HttpSettings)
 
 
 class Server:
@@ -143,11 +145,14 @@ class Server:
                 self._store, self._registry, self._scheduler, self._readiness, self._snapshot, benchmark_urls
             )
             ending = threading.Event()
-            pages = make_application(source, limits, ending)
-            self._web = undo.enter_context(
-                contextlib.closing(WebServer(settings.http, pages, limits, benchmark_urls, ending))
+            admission = Admission(self._authenticator, self._metrics, limits, settings.http_settings)
+            pages = make_application(source, limits, ending, admission)
+            tls = self._tls if settings.http_settings.tls else None
+            listen = functools.partial(
+                WebServer, settings.http, pages, limits, benchmark_urls, ending, self._metrics, tls
             )
-            self.http_url = f"http://{bound_host_port(self._web.socket)}"
+            self._web = undo.enter_context(contextlib.closing(listen()))
+            self.http_url = self._web.url
             undo.pop_all()
 
     def start(self) -> None:

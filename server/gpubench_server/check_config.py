@@ -19,7 +19,8 @@ from gpubench_server import options, serve
 from gpubench_server.addresses import UnixEndpoint
 from gpubench_server.configuration import Configuration, from_flags, given
 from gpubench_server.configuration_file import usual_places
-from gpubench_server.security import check_reach, security
+from gpubench_server.http_options import http_port, https_urls
+from gpubench_server.security import Security, check_reach, security
 from gpubench_server.tls import Tls
 from gpubench_server.tokens import read_tokens
 
@@ -92,9 +93,13 @@ def _problems(found: argparse.Namespace) -> Iterator[str]:
             yield error.message
 
 
+def _security(found: argparse.Namespace) -> Security:
+    return security(found, serve.endpoints_of(found.listen, []), https_urls(found))
+
+
 def _check_addresses(found: argparse.Namespace) -> None:
     endpoints = serve.endpoints_of(found.listen, [])
-    chosen = security(found, endpoints)
+    chosen = _security(found)
     check_reach(endpoints, chosen, found.insecure)
     serve.check_gateway(found, chosen)
     for endpoint in endpoints:
@@ -103,11 +108,11 @@ def _check_addresses(found: argparse.Namespace) -> None:
 
 
 def _check_http(found: argparse.Namespace) -> None:
-    serve.http_address(found.http, found.insecure)
+    http_port(found, _security(found))
 
 
 def _check_certificate(found: argparse.Namespace) -> None:
-    files = security(found, serve.endpoints_of(found.listen, [])).tls
+    files = _security(found).tls
     if files is not None:
         Tls(files)
 

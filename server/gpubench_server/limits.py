@@ -113,6 +113,12 @@ class Limits:
     http_deadline_seconds: Seconds = 5.0
     """For an HTTP request, and again for its response: half of a scraper's usual 10 s."""
 
+    http_session_seconds: Seconds = 12 * 3600.0
+    """From signing in on the page to having to do so again: a working day. A token's own end comes first."""
+
+    http_sessions_per_token: Annotated[int, Range(1, 10_000, "sessions")] = 16
+    """Browsers in which one token is signed in; one more signs out the first of them."""
+
     def __post_init__(self) -> None:
         for name, (_, allowed) in ranges().items():
             check_range(f"limit {name}", getattr(self, name), allowed)

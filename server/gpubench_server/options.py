@@ -20,7 +20,7 @@ import gpubench
 from gpubench.command_line import Parser, choice
 from gpubench.command_line import text as encodable_word
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
-from gpubench_server import security
+from gpubench_server import http_options, security
 from gpubench_server.addresses import ALLOWED, internet_address, parse_endpoint
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed, ranges
@@ -129,6 +129,7 @@ def command_parser(
         help="whose devices to offer (default: auto, those of every runtime that is installed)",
     )
     security.add_arguments(parser)
+    http_options.add_arguments(parser)
     parser.add_argument(
         "--limit",
         action="append",
@@ -190,10 +191,11 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--http",
-        type=_host_port,
+        type=_http_address,
         default=f"127.0.0.1:{DEFAULT_HTTP_PORT}",
         metavar="HOST:PORT",
-        help="address for metrics and health pages (default: %(default)s)",
+        help="address for the page, the API and metrics; https://HOST:PORT for TLS, with the certificate of "
+        "--tls-cert (default: %(default)s)",
     )
 
 
@@ -203,8 +205,8 @@ def _url(text: str) -> str:
     return text
 
 
-def _host_port(text: str) -> str:
-    internet_address(f"http://{encodable_word(text)}")
+def _http_address(text: str) -> str:
+    internet_address(http_options.url_of(encodable_word(text)))
     return text
 
 

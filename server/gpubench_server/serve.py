@@ -14,11 +14,12 @@ from pathlib import Path
 from gpubench.atomic_files import write_file
 from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
-from gpubench_server.addresses import Address, Endpoint, internet_address, parse_endpoint
+from gpubench_server.addresses import Endpoint, parse_endpoint
+from gpubench_server.http_options import http_port, https_urls
 from gpubench_server.limits import Limits, changed
 from gpubench_server.logs import Log
 from gpubench_server.options import DEFAULT_LISTEN, RUNTIMES
-from gpubench_server.security import Security, check_reach, refuse_or_warn, security, with_tls
+from gpubench_server.security import Security, check_reach, security, with_tls
 from gpubench_server.signals import ServerSignals
 from gpubench_server.systemd import Systemd
 from gpubench_server.unix_sockets import UnixAccess
@@ -74,15 +75,16 @@ def _serve(options: argparse.Namespace, say: Say) -> int:
     systemd = Systemd(os.environ)
     passed = with_tls(systemd.endpoints()) if options.tls_cert is not None else systemd.endpoints()
     endpoints = endpoints_of(options.listen, passed)
-    chosen = security(options, endpoints)
+    chosen = security(options, endpoints, https_urls(options))
     check_reach(endpoints, chosen, options.insecure)
     check_gateway(options, chosen)
+    http, http_settings = http_port(options, chosen)
     signals = ServerSignals()
     signals.install()
     server = Server(
         Settings(
             listen=endpoints,
-            http=http_address(options.http, options.insecure),
+            http=http,
             data_directory=options.data_dir,
             runtimes=RUNTIMES[options.runtime],
             limits=changed(Limits(), options.limit),
@@ -90,6 +92,7 @@ def _serve(options: argparse.Namespace, say: Say) -> int:
                 options.unix_mode, frozenset(options.unix_user) or None, frozenset(options.gateway_user)
             ),
             security=chosen,
+            http_settings=http_settings,
         ),
         signals,
     )
@@ -117,16 +120,6 @@ def endpoints_of(urls: Sequence[str], passed: Sequence[Endpoint]) -> list[Endpoi
             f"everything else add --listen {DEFAULT_LISTEN}"
         )
     return endpoints
-
-
-def http_address(text: str, insecure: bool) -> Address:
-    """Raises ``InvalidParameters`` for one that other machines can reach, unless ``insecure``."""
-    address = internet_address(f"http://{text}")
-    if not address.loopback:
-        refuse_or_warn(
-            f"http://{text}", "encryption and authentication, which HTTP here does not have", insecure
-        )
-    return address
 
 
 def check_gateway(options: argparse.Namespace, chosen: Security) -> None:

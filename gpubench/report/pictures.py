@@ -75,8 +75,10 @@ def sheet(subject: Subject) -> str:
     return _sheet("Memory bandwidth", lines, drawn, _footer(subject), SHEET_WIDTH, columns=2)
 
 
-def column(title: str, figures: Sequence[Figure], lines: Sequence[str], footer: Sequence[str], width: int) -> str:
-    """Figures one below the other as one SVG, ``width`` pixels wide; those that cannot be drawn are left out."""
+def column(
+    title: str, figures: Sequence[Figure], lines: Sequence[str], footer: Sequence[str], width: int
+) -> str:
+    """Figures one below the other as one SVG, ``width`` pixels wide; what cannot be drawn is left out."""
     drawn = [each for figure in figures if (each := _titled(figure, width - 2 * _MARGIN))]
     return _sheet(title, [shortened(line, 200) for line in lines], drawn, footer, width, columns=1)
 

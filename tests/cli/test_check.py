@@ -68,7 +68,7 @@ def test_documents_are_judged(tmp_path: Path) -> None:
     assert ran.returncode == 3
     assert "GB-BW-LOW" in ran.stdout
     assert "published figures" in ran.stdout
-    assert "replace it" in ran.stdout
+    assert "replace the board" in ran.stdout
 
 
 def test_a_folder_and_json(tmp_path: Path) -> None:

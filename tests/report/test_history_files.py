@@ -31,7 +31,13 @@ def texts(drawing: bytes) -> str:
 def test_a_picture_names_the_shift_and_draws_every_figure() -> None:
     drawn = written(".svg", trend_of(series()))
     said = texts(drawn)
-    for part in ("Figures over time", "cuda:0 triad: fell by", "−10.", "GB/s", "the stored runs of a machine"):
+    for part in (
+        "Figures over time",
+        "cuda:0 triad: fell by",
+        "−10.",
+        "GB/s",
+        "the stored runs of a machine",
+    ):
         assert part in said
     assert ElementTree.fromstring(drawn).get("width") == "600"
     # Vega draws each point as a path of its own.

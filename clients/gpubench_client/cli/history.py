@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_out(
         parser,
-        "with plot: draw them as .svg, .png or .pdf, with the data in FILE.csv beside it; as .html, one page; "
+        "with plot: draw them as .svg, .png or .pdf, the data in FILE.csv beside it; as .html, one page; "
         "or as .csv, the data alone",
     )
     parser.add_argument(

@@ -65,7 +65,7 @@ def _counting(found: Sequence[Claim], figures: dict[Setting, Claim]) -> list[Cla
     """All claims, less figures of which nothing is known.
 
     They are left out if something is known of another bandwidth, from elsewhere than the device itself. Of
-    latencies and sustained bandwidths nothing is ever published: they are left out if anything else was judged.
+    latencies and sustained bandwidths nothing is published: they are left out if anything else was judged.
     """
     others = [claim for claim in found if claim.expected is None or claim.expected.link not in ITSELF]
     known = any(claim.unit == "byte/s" and claim.expected is not None for claim in others)
@@ -78,18 +78,14 @@ def _counting(found: Sequence[Claim], figures: dict[Setting, Claim]) -> list[Cla
     ]
 
 
-def _figure(
-    question: Question, runs: Sequence[RunDocument], label: str, rule: AttemptRule | None
-) -> Claim:
+def _figure(question: Question, runs: Sequence[RunDocument], label: str, rule: AttemptRule | None) -> Claim:
     setting, theory = question.setting, question.theory
     name = label if setting.unit == "s" else f"bandwidth of {label}"
     peak = theory.peak_bytes_per_second if theory and setting.unit == "byte/s" else None
     measured = [
         figure for run in runs for figure in run_figures(run, setting, by_setting(run).get(setting, []), peak)
     ]
-    answer = expectation(
-        replace(question, flags=frozenset(flag for each in measured for flag in each.flags))
-    )
+    answer = expectation(replace(question, flags=frozenset(flag for each in measured for flag in each.flags)))
     attempts = [_attempt(each, answer.expected) for each in measured]
     figure = figure_of(attempts)
     common: dict[str, Any] = {
@@ -117,7 +113,9 @@ def _figure(
         return Claim(name=name, status="OK", text=text, **common)
     count = f" ({_counted(attempts, answer.expected)})" if len(attempts) > 1 else ""
     if setting.unit == "s":
-        bad = [run for run in runs if run.run_id in {each.run_id for each in attempts if each.result == "fail"}]
+        bad = [
+            run for run in runs if run.run_id in {each.run_id for each in attempts if each.result == "fail"}
+        ]
         return fault(name, decision.code or "GB-LAT-HIGH", f"{text}{count}{limits(setting, bad)}", **common)
     return fault(name, decision.code or _cause(attempts), f"{text}{count}", **common)
 

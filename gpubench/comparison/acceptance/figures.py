@@ -137,8 +137,8 @@ def setting_of_plan(planned: PlannedBenchmark) -> Setting:
 
 
 def labels(runs: Sequence[RunDocument]) -> dict[Setting, str]:
-    """What each setting measures: the benchmark's name, or ``latency of memory``, with the parameters that tell
-    its settings apart."""
+    """What each setting measures: the benchmark's name, or ``latency of memory``, with the parameters that
+    tell its settings apart."""
     all_of_them = [each for run in runs for each in judged(run)]
     apart = told_apart(all_of_them)
     last_of = {setting_of(each): each for each in all_of_them}

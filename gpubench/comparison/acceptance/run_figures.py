@@ -1,4 +1,4 @@
-"""One run's figure of a setting: a bandwidth of the whole memory, the latency of memory, a sustained bandwidth."""
+"""One run's figure of a setting: a bandwidth of the whole memory, its latency, or a sustained bandwidth."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Setting(NamedTuple):
         return value * (1 + margin_ratio if self.unit == "s" else 1 - margin_ratio)
 
     def speeds(self, figures: Sequence[float]) -> list[float]:
-        """The figures, or the inverse of latencies: more is better, which the spread of healthy boards needs."""
+        """The figures, or the inverse of latencies: of speeds more is better."""
         return [1 / each for each in figures] if self.unit == "s" else list(figures)
 
     def format(self, figure: float) -> str:
@@ -70,6 +70,9 @@ class Usable:
     reason: str | None = None
 
 
+USABLE = Usable()
+
+
 @dataclass(frozen=True)
 class RunFigure:
     """``value`` with its interval, in the unit of its setting; null if the run gave none. ``unusable`` says
@@ -80,7 +83,7 @@ class RunFigure:
     low: float | None = None
     high: float | None = None
     flags: tuple[Flag, ...] = ()
-    unusable: Usable = Usable()
+    unusable: Usable = USABLE
 
 
 def judged(document: RunDocument) -> list[Measurement]:
@@ -115,7 +118,8 @@ def run_figures(
     *,
     together: bool = False,
 ) -> list[RunFigure]:
-    """The figures of a run's measurements at one setting; no bandwidth may exceed ``peak``, the theory in byte/s.
+    """The figures of a run's measurements at one setting; no bandwidth may exceed ``peak``,
+    the theory in byte/s.
 
     A run beside the host's other devices (``together``) is contended by them, which is its purpose.
     """
@@ -142,10 +146,12 @@ def _of_many(run: RunDocument, setting: Setting, found: Sequence[Measurement], t
     counted = [each for each in picked if usable(each, together=together).code is None]
     shown = counted or picked
     flags = ordered(flag for each in shown for flag in each.flags)
-    why = Usable() if counted else usable(picked[-1], together=together)
+    why = USABLE if counted else usable(picked[-1], together=together)
     summaries = [summary for each in shown if (summary := _summary(each, setting.unit))]
     if not summaries:
-        return RunFigure(run, flags=flags, unusable=why if why.code else Usable("GB-NOT-MEASURED", "no figure"))
+        return RunFigure(
+            run, flags=flags, unusable=why if why.code else Usable("GB-NOT-MEASURED", "no figure")
+        )
     intervals = [(each.median, each.low, each.high) for each in summaries]
     value, low, high = (median(each) for each in zip(*intervals, strict=True))
     return RunFigure(run, value, low, high, flags, why)
@@ -179,7 +185,8 @@ def _at_the_end(run: RunDocument, windows: Sequence[Measurement]) -> Sequence[Me
 
 
 def thirds(windows: Sequence[_Each]) -> tuple[Sequence[_Each], Sequence[_Each]]:
-    """The first and the last third of what there is of each window, in the order of time; at least one each."""
+    """The first and the last third of what there is of each window, in the order of time; one each at
+    least."""
     count = max(1, len(windows) // 3)
     return windows[:count], windows[-count:]
 
@@ -208,4 +215,4 @@ def usable(
         return Usable("GB-NOT-OF-MEMORY", f"flagged {', '.join(found)}")
     if (found := flags_with("no_verdict", flags)) and not together:
         return Usable("GB-CONTENDED", f"flagged {', '.join(found)}")
-    return Usable()
+    return USABLE

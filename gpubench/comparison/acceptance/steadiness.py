@@ -12,7 +12,7 @@ from typing import Any
 
 from gpubench.comparison.acceptance.attempts import AttemptRule, decide, figure_of, worst_reason
 from gpubench.comparison.acceptance.limits import limits
-from gpubench.comparison.acceptance.run_figures import Setting, Usable, by_setting, thirds, usable
+from gpubench.comparison.acceptance.run_figures import USABLE, Setting, Usable, by_setting, thirds, usable
 from gpubench.comparison.acceptance.spread import MAX_MARGIN_RATIO, t_one_in_1000
 from gpubench.comparison.acceptance.verdict import Attempt, Claim, Expected, fault
 from gpubench.comparison.verdicts import SAME_WITHIN
@@ -29,9 +29,12 @@ MEDIAN_VARIANCE = math.pi / 2
 
 @dataclass(frozen=True)
 class _Ends:
-    """One run's windows. ``ratio`` is the last third's median over the first third's; ``squares`` the sum of the
-    squared steps from window to window, as shares, and ``steps`` their number; ``each_end`` how many windows
-    of either third count. ``flags`` are those of the windows that count."""
+    """One run's windows. ``ratio`` is the last third's median over the first third's.
+
+    ``squares`` is the sum of the squared steps from window to window, as shares and without the largest, and
+    ``steps`` their number; ``each_end`` is how many windows of either third count. ``flags`` are those of the
+    windows that count.
+    """
 
     run: RunDocument
     flags: tuple[Flag, ...] = ()
@@ -39,12 +42,10 @@ class _Ends:
     squares: float = 0.0
     steps: int = 0
     each_end: int = 1
-    unusable: Usable = Usable()
+    unusable: Usable = USABLE
 
 
-def steadiness(
-    setting: Setting, runs: Sequence[RunDocument], label: str, rule: AttemptRule | None
-) -> Claim:
+def steadiness(setting: Setting, runs: Sequence[RunDocument], label: str, rule: AttemptRule | None) -> Claim:
     """The claim on the runs at a setting of ``sustained``."""
     name = f"end of {label} against its beginning"
     found = [_ends(run, windows) for run in runs if (windows := by_setting(run).get(setting))]
@@ -75,18 +76,25 @@ def _ends(run: RunDocument, windows: Sequence[Measurement]) -> _Ends:
         few = f"{len(windows)} windows have no end and no beginning; at least {MINIMUM_WINDOWS} are needed"
         wrong = next((each for each in why if each.code), Usable("GB-NOT-MEASURED", few))
         return _Ends(run, unusable=wrong)
-    rates = [None if wrong.code else _bytes_per_second(each) for each, wrong in zip(windows, why, strict=True)]
+    rates = [
+        None if wrong.code else _bytes_per_second(each) for each, wrong in zip(windows, why, strict=True)
+    ]
     first, last = ([rate for rate in third if rate is not None] for third in thirds(rates))
     if not first or not last:
         return _Ends(run, unusable=thirds(why)[1 if first else 0][-1])
     steps = [
         after / before - 1 for before, after in pairwise(rates) if before is not None and after is not None
     ]
+    if len(steps) < MINIMUM_WINDOWS - 1:
+        return _Ends(run, unusable=next(each for each in why if each.code))
+    squares = sorted(step * step for step in steps)
     return _Ends(
         run,
-        ordered(flag for each, wrong in zip(windows, why, strict=True) for flag in each.flags if not wrong.code),
+        ordered(
+            flag for each, wrong in zip(windows, why, strict=True) for flag in each.flags if not wrong.code
+        ),
         ratio=median(last) / median(first),
-        squares=math.fsum(step * step for step in steps),
+        squares=math.fsum(squares[:-1]),
         steps=len(steps),
         each_end=min(len(first), len(last)),
     )
@@ -106,15 +114,16 @@ def _bytes_per_second(window: Measurement) -> float:
 def _expected(found: Sequence[_Ends]) -> Expected | str:
     """All of the bandwidth at the beginning, less what the noise of the windows may hide.
 
-    Steps between neighbours show the noise alone: a slow fall is hardly in them. The margin is exceeded by
-    chance in 1 of 1,000 runs.
+    Steps between neighbours show the noise alone: a slow fall is hardly in them, and a sudden one is the
+    largest, which is left out. In a simulation fewer than 1 of 1,000 steady runs fall below the margin.
     """
     counted = [each for each in found if each.ratio is not None]
     steps = sum(each.steps for each in counted)
-    noise = math.sqrt(math.fsum(each.squares for each in counted) / (2 * steps)) if steps else 0.0
+    # Half the mean square of n steps is the variance. Without the largest, a sum is about half as large.
+    noise = math.sqrt(math.fsum(each.squares for each in counted) / steps) if steps else 0.0
     fewest = min((each.each_end for each in counted), default=1)
     # Steps that share a window are correlated: n of them are worth two thirds of n (von Neumann, 1941).
-    deviations = t_one_in_1000(max(1, 2 * steps // 3))
+    deviations = t_one_in_1000(max(1, 2 * (steps - len(counted)) // 3))
     # Of two medians, each of so many windows.
     margin = max(SAME_WITHIN, deviations * noise * math.sqrt(2 * MEDIAN_VARIANCE / fewest))
     if margin > MAX_MARGIN_RATIO:

@@ -29,7 +29,8 @@ class Expected(_Part, frozen=True, kw_only=True):
     """What a figure is held against, in the claim's unit.
 
     A bandwidth or a ratio has a ``floor`` = ``value`` x (1 - ``margin_ratio``), a latency a ``ceiling`` =
-    ``value`` x (1 + ``margin_ratio``); the other one is null. ``why`` names the source of ``value``, and ``margin_why`` that of the margin.
+    ``value`` x (1 + ``margin_ratio``); the other one is null. ``why`` names the source of ``value``, and
+    ``margin_why`` that of the margin.
     """
 
     link: Link

@@ -171,9 +171,7 @@ _MEASURED = {
 """By the unit of a claim: what its figure is, and the unit in the names of metrics."""
 
 
-def _figures(
-    claims: Sequence[tuple[Claim, dict[str, str]]], unit: str
-) -> Iterator[tuple[str, str, _Rows]]:
+def _figures(claims: Sequence[tuple[Claim, dict[str, str]]], unit: str) -> Iterator[tuple[str, str, _Rows]]:
     """The figures in this unit, what is expected, and the limit; nothing if there are none."""
     what, suffix = _MEASURED[unit]
     figures = [(claim, labels) for claim, labels in claims if claim.unit == unit and claim.figure is not None]

@@ -27,8 +27,8 @@ class Line:
 def nagios(report: CheckReport) -> Line:
     """Monitoring Plugins Development Guidelines: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, and perfdata.
 
-    The warning threshold of each figure is its floor, so that an alert is raised below it, or the ceiling of a
-    latency.
+    The warning threshold of each figure is its floor, so that an alert is raised below it, or its ceiling
+    if it is a latency.
     """
     words: dict[Status, tuple[int, str]] = {
         "OK": (0, "OK"),
@@ -65,7 +65,7 @@ def _performance(report: CheckReport) -> list[str]:
 
 
 _MEASURES = {"byte/s": ("_GBps", "", 1 / GB), "s": ("", "us", 1e6), "ratio": ("", "%", 100.0)}
-"""By the unit of a claim: the end of the label, the unit there, and how many of those make one of the claim's.
+"""By the unit of a claim: the end of the label, the unit there, and how many of those one of the claim's is.
 The guidelines know no unit for bandwidth."""
 
 

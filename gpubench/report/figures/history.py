@@ -108,7 +108,10 @@ def _level(trend: Trend, value: Value) -> list[Row]:
 
 def _marks(trend: Trend) -> list[Row]:
     return [
-        {"at": timestamp(at), "change": f"{'+' if shift.ratio > 1 else '−'}{format_percent(abs(shift.ratio - 1))}"}
+        {
+            "at": timestamp(at),
+            "change": f"{'+' if shift.ratio > 1 else '−'}{format_percent(abs(shift.ratio - 1))}",
+        }
         for shift in trend.shifts
         if (at := milliseconds(shift.after_at)) is not None
     ]

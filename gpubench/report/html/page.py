@@ -93,7 +93,7 @@ def render_html(subject: Subject) -> str:
 
 
 def fill_in(name: str, *, figures: Sequence[Figure], **values: Any) -> str:
-    """A page of this folder, with its style and with its figures as ``charts``; raises ``MissingDependency``."""
+    """A page of this folder, with its style, its figures as ``charts``; raises ``MissingDependency``."""
     with needs_report_extra():
         import jinja2
         from markupsafe import Markup

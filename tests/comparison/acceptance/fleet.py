@@ -33,7 +33,7 @@ def run(
 
 
 def latencies(*nanoseconds: float, **fields: Any) -> list[Measurement]:
-    """Points of a latency's curve in memory, at 512 MiB and more; and one in a cache, and one page by page."""
+    """Points of a latency's curve: in memory, at 512 MiB and more, one in a cache, one page by page."""
 
     def point(seconds: float, footprint: int, order: str = "random") -> Measurement:
         low, high = seconds * 0.999, seconds * 1.001

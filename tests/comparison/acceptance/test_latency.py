@@ -145,7 +145,7 @@ def test_attempts_without_the_older_benchmark() -> None:
 
 
 def test_a_recorded_run_has_the_latency_of_its_memory() -> None:
-    """At random over 96 to 256 MiB on a processor with 32 MiB of cache; two of its six points are not contended."""
+    """At random over 96 to 256 MiB with 32 MiB of cache; two of its six points are not contended."""
     [kept] = recorded()
     found = claim(judge([kept.document]).devices[0], NAME)
     assert found.code == "GB-NO-EXPECTATION"

@@ -38,8 +38,16 @@ require("stream").pipeline(
 START = """#!/bin/sh
 # The libraries and fonts that came with it.
 here=$(dirname "$(readlink -f "$0")")
-export LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" FONTCONFIG_PATH="$here/fonts"
+export LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" FONTCONFIG_PATH="$here"
 exec "$here/headless_shell" "$@"
+"""
+
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir prefix="relative">fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+</fontconfig>
 """
 
 
@@ -96,6 +104,7 @@ def _unpack(archive: Path, node: str, made: Path) -> None:
         else:
             plain.chmod(0o755)
             plain.rename(made / "headless_shell")
+    (made / "fonts.conf").write_text(FONTS)
     start = made / "chromium"
     start.write_text(START)
     start.chmod(0o755)

@@ -58,7 +58,7 @@ def steadiness(setting: Setting, runs: Sequence[RunDocument], label: str, rule: 
     if figure is None:
         code = decision.code or "GB-UNDECIDED"
         why = worst_reason(attempts, code) or "no figure so far"
-        return fault(name, code, f"{label}: {why}", **common)
+        return fault(name, code, f"{label}: {why}", unit="ratio", attempts=attempts)
     floor = f"{'floor' if expected.allows(figure) else 'below its floor of'} {format_percent(expected.limit)}"
     text = f"{label}: at the end {format_percent(figure)} of its bandwidth at the beginning, {floor}"
     if decision.word == "pass":

@@ -72,7 +72,7 @@ bench: setup
 	@$(BIN)/python bench/service.py
 	@$(BIN)/python bench/socket_pairs.py
 
-# The page in a real browser: the system's chromium, else one from npm's registry. It is the end of `make test` too.
+# The end of `make test` alone: the page in a real browser, the system's chromium or one from npm's registry.
 browser: setup-test
 	@$(FIND_CHROMIUM)
 	$(BIN)/python -m pytest tests/browser

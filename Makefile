@@ -36,10 +36,11 @@ format: setup-test
 docs: setup
 	@$(BIN)/python tools/write_docs.py
 
-# gpubench beside likwid-bench, STREAM-style loops and a pointer chase in C, and numpy, alternating in one run.
+# gpubench beside likwid-bench, STREAM-style loops, a pointer chase and random reads in C, and numpy, in turns.
 peers: setup
 	@$(BIN)/python bench/peers.py
 	@$(BIN)/python bench/latency.py
+	@$(BIN)/python bench/gather.py
 	@$(BIN)/python bench/transfer.py
 
 # What limits each benchmark: the memory, or its own arithmetic.

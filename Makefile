@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Before the tests, which reach no registry. 77: there is none for this kind of machine, and they are skipped.
 FIND_CHROMIUM = $(BIN)/python tools/chromium.py >/dev/null || test $$? = 77
 
-.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench soak browser fuzz-api units cuda gpu-check image-check docs clean
+.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench load hostile fuzz soak browser fuzz-api units cuda gpu-check image-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -68,10 +68,29 @@ units:
 races: setup
 	@$(BIN)/python bench/races.py
 
-# What the service costs: ping, many clients, memory at rest; and the figure through the socket beside in process.
-bench: setup
-	@$(BIN)/python bench/service.py
+# What the service costs: pings under load, as below; and the figure through the socket beside the one in process.
+bench: load
 	@$(BIN)/python bench/socket_pairs.py
+
+# Pings at 1 to 500 connections over TCP, TLS and a Unix socket, in turns with a bare echo server and with aiohttp,
+# which gets an environment of its own. ARGUMENTS are those of bench/load.py.
+load: setup
+	@test -x build/aiohttp/bin/pip || $(BIN)/python -m venv build/aiohttp
+	@build/aiohttp/bin/pip install --quiet aiohttp
+	@$(BIN)/python bench/load.py --aiohttp build/aiohttp/bin/python $(ARGUMENTS)
+
+# An honest client's pings among hundreds of hostile ones.
+hostile: setup-test
+	@$(BIN)/python bench/hostile.py $(ARGUMENTS)
+
+# The protocol under millions of inputs that atheris makes, in an environment of its own: half an hour. `make test`
+# gives the same targets some inputs of hypothesis. ARGUMENTS are those of bench/fuzz.py.
+fuzz: setup
+	@test -x build/atheris/bin/pip || $(BIN)/python -m venv build/atheris
+	@build/atheris/bin/pip install --quiet --editable ".[server]" "atheris>=3" || { \
+	    printf 'make fuzz: there is no atheris for %s on this machine; \n%s\n' "$$($(BIN)/python -V)" \
+	    'try make PYTHON= with another Python; `make test` runs the same targets with inputs of hypothesis' >&2; exit 2; }
+	@build/atheris/bin/python bench/fuzz.py $(ARGUMENTS)
 
 # Faults of every kind over and over: 10 minutes, or ARGUMENTS: --seconds N, --rounds N of each fault, --only WORDS.
 soak: setup

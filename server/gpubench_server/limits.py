@@ -48,6 +48,10 @@ class Limits:
     """Of one principal, saved up for 5 s. A client that asks for a status every 10 ms is in a loop. On this
     machine without a token, and on Unix sockets, there is no such limit."""
 
+    max_bad_lines_per_second: Annotated[float, Range(0.01, 1_000_000, "lines/s")] = 20.0
+    """On one connection, saved up for 5 s: of a client that sends more lines that are not valid requests, no
+    more is read. Answering a flood of them would keep the interpreter from everybody else."""
+
     max_connections_per_second: Annotated[float, Range(0.01, 1_000_000, "connections/s")] = 10.0
     """From one address of another machine, saved up for 10 s: a client needs one, and TLS costs 1 ms each."""
 

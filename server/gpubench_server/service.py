@@ -18,6 +18,7 @@ from gpubench.errors import (
     InternalError,
     InvalidParameters,
     InvalidRequest,
+    ProtocolError,
     UnknownMethod,
 )
 from gpubench.executor.prepare import canonical_request, prepare_run
@@ -134,6 +135,7 @@ class Service:
         self._metrics.request(method, str(error.code))
         self._refusals.note(session, method, error)
         session.refused |= not session.known
+        session.bad_lines += isinstance(error, ProtocolError)
         if request is None:
             return error_line(id_of(line), error)
         if request.id is msgspec.UNSET and request.method != "run":

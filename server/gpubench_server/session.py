@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gpubench.errors import NotAuthenticated
 from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.principals import METHODS, Principal
@@ -11,8 +13,20 @@ from gpubench_server.tokens import StoredToken
 class Session:
     """Used by the connection's own thread."""
 
-    def __init__(self, authenticator: Authenticator, origin: Origin, principal: Principal | None) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        origin: Origin,
+        principal: Principal | None,
+        keep_place: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``keep_place`` says that the connection is used; it is false if its place was given to another."""
         self.origin = origin
+        self.settled = False
+        """The connection keeps its place."""
+        self.bad_lines = 0
+        """Lines that were not valid requests, since the connection last looked."""
+        self._keep_place = keep_place
         self.refused = False
         """It showed a token that is not valid, or asked for something before it showed one."""
         self._authenticator = authenticator
@@ -21,6 +35,14 @@ class Session:
         self._free_methods: frozenset[str] = frozenset()
         if principal is not None:
             self._become(principal)
+
+    def settle(self) -> bool:
+        """The client asks for something; false if its connection has lost its place to another.
+
+        A client that is not known yet does not settle: all it may ask for is to be known.
+        """
+        self.settled = self.known
+        return not self.settled or self._keep_place()
 
     @property
     def known(self) -> bool:
@@ -72,6 +94,7 @@ class Session:
             raise
         if found is not None:
             self.take(found)
+            self.settle()
 
     def take(self, token: StoredToken) -> None:
         """The client is whoever holds this token, which was checked."""

@@ -15,7 +15,8 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 
-from gpubench.errors import LineTooLong, RequestTimeout
+from gpubench.devices.process_limits import limit_reached
+from gpubench.errors import LineTooLong, RequestTimeout, TooManyConnections
 from gpubench.framing import LineBuffer
 from gpubench.protocol.messages import MAX_REQUEST_BYTES
 from gpubench_server.connection_state import (
@@ -96,9 +97,7 @@ class ClientConnection:
         # Whatever happens, the last entries are undone first, and all of them.
         with contextlib.ExitStack() as at_end:
             at_end.callback(self._close_wake_pipe)
-            self._wake_read, self._wake_write = os.pipe()
-            os.set_blocking(self._wake_read, False)
-            os.set_blocking(self._wake_write, False)
+            self._open_wake_pipe()
             at_end.callback(lambda: self._abandon_each(self._outbox.close()))
             self._client.setblocking(False)
             self._poll.register(self._wake_read, select.POLLIN)
@@ -107,6 +106,19 @@ class ClientConnection:
                     self._wait()
                     self._step()
                 say_goodbye(self._client)
+
+    def _open_wake_pipe(self) -> None:
+        """Raises ``OSError`` once the client is told why, if the process may open no more files."""
+        try:
+            self._wake_read, self._wake_write = os.pipe()
+        except OSError as error:
+            limit = limit_reached(error)
+            if limit is not None:
+                with contextlib.suppress(OSError):
+                    self._client.send(error_line(None, TooManyConnections(limit.message)))
+            raise
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
 
     def _close_wake_pipe(self) -> None:
         for descriptor in (self._wake_read, self._wake_write):

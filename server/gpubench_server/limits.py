@@ -11,6 +11,7 @@ from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import InvalidParameters
 from gpubench.protocol import messages
 from gpubench.results.retention import DAY_SECONDS, Retention
+from gpubench.suggestions import did_you_mean
 from gpubench.validation import Range, check_range
 
 Seconds = Annotated[float, Range(0.01, 7 * 86_400, "s")]
@@ -116,6 +117,12 @@ class Limits:
     http_deadline_seconds: Seconds = 5.0
     """For an HTTP request, and again for its response: half of a scraper's usual 10 s."""
 
+    http_session_seconds: Seconds = 12 * 3600.0
+    """From signing in on the page to having to do so again: a working day. A token's own end comes first."""
+
+    http_sessions_per_token: Annotated[int, Range(1, 10_000, "sessions")] = 16
+    """Browsers in which one token is signed in; one more signs out the first of them."""
+
     def __post_init__(self) -> None:
         for name, (_, allowed) in ranges().items():
             check_range(f"limit {name}", getattr(self, name), allowed)
@@ -156,7 +163,8 @@ def changed(limits: Limits, settings: Sequence[str]) -> Limits:
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in ranges():
-            raise InvalidParameters(f"unknown limit {name!r}; allowed: {', '.join(ranges())}")
+            hint = did_you_mean(name, ranges())
+            raise InvalidParameters(f"unknown limit {name!r};{hint} allowed: {', '.join(ranges())}")
         kind, allowed = ranges()[name]
         try:
             values[name] = kind(text)

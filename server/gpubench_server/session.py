@@ -51,6 +51,11 @@ class Session:
     def __str__(self) -> str:
         return f"{self._principal or 'a client'} at {self.origin.host}"
 
+    def log_fields(self) -> dict[str, str]:
+        """Who and where it is, as far as that is known by now."""
+        known = {} if self._principal is None else {"principal": str(self._principal)}
+        return {**self.origin.log_fields, **known}
+
     @property
     def label(self) -> str:
         """For metrics."""
@@ -61,7 +66,7 @@ class Session:
         """Raises ``NotAuthenticated`` if it is not known, or its token is not valid any more."""
         try:
             if self._token is not None:
-                self._take(self._authenticator.current(self._token))
+                self.take(self._authenticator.current(self._token))
             if self._principal is None:
                 raise NotAuthenticated(
                     "this server requires authentication: send `hello` with a token first (--token-file "
@@ -88,10 +93,11 @@ class Session:
             self.refused = True
             raise
         if found is not None:
-            self._take(found)
+            self.take(found)
             self.settle()
 
-    def _take(self, token: StoredToken) -> None:
+    def take(self, token: StoredToken) -> None:
+        """The client is whoever holds this token, which was checked."""
         if token is not self._token:
             self._token = token
             self._become(token.principal)

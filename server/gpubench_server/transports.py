@@ -11,12 +11,14 @@ import logging
 import math
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import CannotListen
 from gpubench_server.addresses import Address, InternetEndpoint, UnixEndpoint
 from gpubench_server.metrics_state import MetricsState
@@ -32,18 +34,12 @@ _SHORT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BACK_OFF_SECONDS = 0.1
 
 
-class BoundedMixIn(socketserver.ThreadingMixIn):
-    """One thread for each connection, at most ``max_connections`` of them.
-
-    A further connection takes the place of the oldest one that has not asked for anything yet; if there is
-    none, it is closed without a thread. Whichever of the two is closed gets ``refusal`` first.
-    """
+class AcceptingMixIn:
+    """Accepts connections, and refuses those that are too many, for threads and for processes alike."""
 
     allow_reuse_address = True  # else a restart has to wait for the TIME_WAIT of old connections
     allow_reuse_port = False  # else two servers can share a port without an error
     request_queue_size = 128  # the default of 5 refuses a burst of clients
-    daemon_threads = True
-    block_on_close = False  # else `server_close` waits for every idle client, without a time-out
 
     max_connections: int
     linger_seconds: float
@@ -51,7 +47,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     turned_at = math.inf
     """When the accept loop last came round, on the monotonic clock."""
 
-    def bound(
+    def accept_at_most(
         self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
     ) -> None:
         """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
@@ -59,25 +55,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         self.linger_seconds = linger_seconds
         self.refusal = refusal
         self._metrics = metrics
-        # `ThreadingMixIn._threads` would not do: it only grows, and has no sockets.
-        self.places = Places(max_connections, self._dismiss)
         self._refused: deque[tuple[float, socket.socket]] = deque()
-
-    @property
-    def open_connections(self) -> int:
-        return self.places.taken
-
-    def wait_until_idle(self, timeout_seconds: float) -> bool:
-        """Whether all connections ended within the time."""
-        return self.places.wait_until_empty(timeout_seconds)
-
-    def end_input(self) -> None:
-        """As if every client had ended its requests: the responses that they wait for are still sent."""
-        self.places.shut_down(socket.SHUT_RD)
-
-    def cut_connections(self) -> None:
-        """Disconnect all clients, which ends their threads."""
-        self.places.shut_down(socket.SHUT_RDWR)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         try:
@@ -95,6 +73,83 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         except BaseException:  # some systems refuse options of a connection that was reset already
             connection.close()
             raise
+
+    def _count_rejected(self, reason: str) -> None:
+        if self._metrics is not None:
+            self._metrics.connection_rejected(reason)
+
+    def service_actions(self) -> None:
+        """Called between accepts: close the refused sockets whose time is over."""
+        self.turned_at = now = time.monotonic()
+        super().service_actions()  # type: ignore[misc]
+        while self._refused and self._refused[0][0] <= now:
+            self._refused.popleft()[1].close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # The default writes a traceback to stderr instead of the log.
+        error = sys.exception()
+        limit = limit_reached(error) if isinstance(error, OSError) else None
+        if limit is None:
+            log.exception("the thread of a connection failed")
+        else:
+            log.warning("a connection was closed: %s", limit.message)
+            self._count_rejected("resources")
+
+    def stop_listening(self) -> None:
+        """Give the address back; those who are connected stay so."""
+        super().server_close()  # type: ignore[misc]
+
+    def server_close(self) -> None:
+        self.stop_listening()
+        while self._refused:
+            self._refused.popleft()[1].close()
+
+    def _refuse(self, request: socket.socket, explanation: bytes) -> None:
+        request.setblocking(False)
+        with contextlib.suppress(OSError):
+            # Not encrypted: where TLS is spoken, nobody has shaken hands yet.
+            socket.socket.send(request, explanation)
+            socket.socket.shutdown(request, socket.SHUT_WR)
+        # Closed a moment later: closing with unread input resets the connection, and the reset can
+        # overtake the refusal. If very many are refused, the oldest is closed at once.
+        if len(self._refused) >= self.max_connections:
+            self._refused.popleft()[1].close()
+        self._refused.append((time.monotonic() + self.linger_seconds, request))
+
+
+class BoundedMixIn(AcceptingMixIn, socketserver.ThreadingMixIn):
+    """One thread for each connection, at most ``max_connections`` of them.
+
+    A further connection takes the place of the oldest one that has not asked for anything yet; if there is
+    none, it is closed without a thread. Whichever of the two is closed gets ``refusal`` first.
+    """
+
+    daemon_threads = True
+    block_on_close = False  # else `server_close` waits for every idle client, without a time-out
+
+    def bound(
+        self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
+    ) -> None:
+        """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
+        self.accept_at_most(max_connections, linger_seconds, refusal, metrics)
+        # `ThreadingMixIn._threads` would not do: it only grows, and has no sockets.
+        self.places = Places(max_connections, self._dismiss)
+
+    @property
+    def open_connections(self) -> int:
+        return self.places.taken
+
+    def wait_until_idle(self, timeout_seconds: float) -> bool:
+        """Whether all connections ended within the time."""
+        return self.places.wait_until_empty(timeout_seconds)
+
+    def end_input(self) -> None:
+        """As if every client had ended its requests: the responses that they wait for are still sent."""
+        self.places.shut_down(socket.SHUT_RD)
+
+    def cut_connections(self) -> None:
+        """Disconnect all clients, which ends their threads."""
+        self.places.shut_down(socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         try:
@@ -117,29 +172,6 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         if self._metrics is not None:
             self._metrics.connection_accepted()
 
-    def _count_rejected(self, reason: str) -> None:
-        if self._metrics is not None:
-            self._metrics.connection_rejected(reason)
-
-    def service_actions(self) -> None:
-        """Called between accepts: close the refused sockets whose time is over."""
-        self.turned_at = now = time.monotonic()
-        while self._refused and self._refused[0][0] <= now:
-            self._refused.popleft()[1].close()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # The default writes a traceback to stderr instead of the log.
-        log.exception("the thread of a connection failed")
-
-    def stop_listening(self) -> None:
-        """Give the address back; those who are connected stay so."""
-        super().server_close()
-
-    def server_close(self) -> None:
-        self.stop_listening()
-        while self._refused:
-            self._refused.popleft()[1].close()
-
     def _serve_and_release(self, request: socket.socket, client_address: Any) -> None:
         try:
             self.process_request_thread(request, client_address)
@@ -156,18 +188,6 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         with contextlib.suppress(OSError):
             socket.socket.send(request, self.refusal, socket.MSG_DONTWAIT)
             socket.socket.shutdown(request, socket.SHUT_RDWR)
-
-    def _refuse(self, request: socket.socket, explanation: bytes) -> None:
-        request.setblocking(False)
-        with contextlib.suppress(OSError):
-            # Not encrypted: where TLS is spoken, nobody has shaken hands yet.
-            socket.socket.send(request, explanation)
-            socket.socket.shutdown(request, socket.SHUT_WR)
-        # Closed a moment later: closing with unread input resets the connection, and the reset can
-        # overtake the refusal. If very many are refused, the oldest is closed at once.
-        if len(self._refused) >= self.max_connections:
-            self._refused.popleft()[1].close()
-        self._refused.append((time.monotonic() + self.linger_seconds, request))
 
 
 class UnixMixIn(socketserver.TCPServer):

@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox
 from gpubench_server.places import MAX_ENDING, Places
-from gpubench_server.principals import THIS_MACHINE
+from gpubench_server.principals import THIS_MACHINE, Principal
 from gpubench_server.session import Session
 
 from tests.certificates import Authority
@@ -101,6 +101,21 @@ def test_a_token_keeps_the_place_and_a_wish_for_one_does_not(tmp_path: Path) -> 
         assert known.ask("ping") == {"pong": True}
 
 
+def session_of(principal: Principal | None, keep_place: Callable[[], bool]) -> Session:
+    authenticator = Authenticator(None, None, Limits(), MetricsState())
+    return Session(authenticator, Origin("127.0.0.1", confidential=True), principal, keep_place)
+
+
+def test_only_a_known_client_keeps_its_place() -> None:
+    """An empty line asks for nothing, and needs no token."""
+    kept: list[str] = []
+    for name, principal in (("unknown", None), ("known", THIS_MACHINE)):
+        session = session_of(principal, lambda name=name: not kept.append(name))  # type: ignore[misc]
+        assert session.settle()
+        assert session.settled == (principal is not None)
+    assert kept == ["known"]
+
+
 def test_nothing_is_done_for_who_was_told_to_try_again() -> None:
     """A request that arrives while its connection's place is given away."""
     limits = Limits()
@@ -110,12 +125,7 @@ def test_nothing_is_done_for_who_was_told_to_try_again() -> None:
         served.append(line)
         return b"done\n"
 
-    session = Session(
-        Authenticator(None, None, limits, MetricsState()),
-        Origin("127.0.0.1", confidential=True),
-        THIS_MACHINE,
-        lambda: False,
-    )
+    session = session_of(THIS_MACHINE, lambda: False)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(b"run\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection
 
 from gpubench.protocol.messages import QueueStatus
@@ -72,13 +73,11 @@ class DeviceQueues:
 
     def end(self, timeout_seconds: float) -> None:
         """End the queues and their workers, all at the same time."""
-        threads = [
-            threading.Thread(target=queue.end, args=(timeout_seconds,)) for queue in self._queues.values()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout_seconds)
+        for queue in self._queues.values():
+            queue.end()
+        until = time.monotonic() + timeout_seconds
+        for queue in self._queues.values():
+            queue.join(max(0.0, until - time.monotonic()))
 
     def _may_start(self, run: LiveRun) -> bool:
         """Whether the run's hardware is free, and no run at the head of a queue has waited for it longer."""

@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 Runtime = Literal["cuda", "opencl"]
 
-FIRST_PROBE_SECONDS = 60.0
-"""How long a request waits for the first probe: on large machines, drivers take half a minute to load."""
+FIRST_PROBE_SECONDS = 50.0
+"""How long a request waits for the first probe: on large machines, drivers take half a minute to load, and
+clients wait for a minute for an answer."""
 
 RETRY_SECONDS = 2.0
 """Between probes for a run, if the last one failed."""
@@ -97,9 +98,12 @@ class DeviceRegistry:
         return self._known
 
     def fresh(self) -> KnownDevices:
-        """The devices, probed again if the last probe is old and no run is active."""
-        self._first.wait(FIRST_PROBE_SECONDS)
-        self._probe_if_older_than(self._max_age_seconds)
+        """The devices, probed again if the last probe is old and no run is active.
+
+        Those that are known, if a driver that hangs keeps a probe from its end.
+        """
+        if self._first.wait(FIRST_PROBE_SECONDS):
+            self._probe_if_older_than(self._max_age_seconds, FIRST_PROBE_SECONDS)
         return self._known
 
     @contextlib.contextmanager
@@ -125,7 +129,8 @@ class DeviceRegistry:
         known = self._searched()
         if known.at is None:
             raise NoSuchDevice(
-                f"the search for devices has taken longer than {FIRST_PROBE_SECONDS:g} s; try again later"
+                f"the search for devices has taken longer than {FIRST_PROBE_SECONDS:g} s; try again later",
+                retryable=True,
             )
         try:
             return choose(known.devices, asked, known.runtimes)
@@ -154,7 +159,8 @@ class DeviceRegistry:
         """After the first search, and another if a runtime did not answer and may now."""
         self._first.wait(FIRST_PROBE_SECONDS)
         if self._known.incomplete:
-            self._probe_if_older_than(self._max_age_seconds if self._known.usable else RETRY_SECONDS)
+            age_seconds = self._max_age_seconds if self._known.usable else RETRY_SECONDS
+            self._probe_if_older_than(age_seconds, FIRST_PROBE_SECONDS)
         return self._known
 
     def _keep_probing(self) -> None:
@@ -173,8 +179,11 @@ class DeviceRegistry:
                 time.sleep(self._max_age_seconds)
                 self._probe_if_older_than(self._max_age_seconds)
 
-    def _probe_if_older_than(self, max_age_seconds: float) -> None:
-        with self._probing:
+    def _probe_if_older_than(self, max_age_seconds: float, wait_seconds: float = -1.0) -> None:
+        """After ``wait_seconds`` (negative: for ever) in which another probe has not ended, nothing."""
+        if not self._probing.acquire(timeout=wait_seconds):
+            return
+        try:
             at = self._known.at
             old = at is None or time.monotonic() - at > max_age_seconds
             if self._active_runs or not old:
@@ -191,6 +200,8 @@ class DeviceRegistry:
                 probed = Probed([], statuses, list(self._runtimes))
             before, self._known = self._known, _merged(self._known, probed)
             self._first.set()
+        finally:
+            self._probing.release()
         if probed.failed:
             log.warning("the search for devices failed: %s", _reasons(probed))
         if _summary(self._known) != _summary(before):

@@ -59,6 +59,9 @@ class LiveRun:
     def latest(self) -> Progress | None:
         return self._latest
 
+    def log_fields(self) -> dict[str, str]:
+        return {"run_id": self.id, "principal": str(self.owner)}
+
     # The requests that wait.
 
     def join(self, ticket: Ticket, accepted: bytes | None) -> None:

@@ -123,7 +123,7 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
         value=counts.accepted_connections,
     )
     rejected = _counter("connections_rejected", "Connections rejected, by reason.", ("reason",))
-    for reason in ("too_many", "resources", "forbidden", "rate", "handshake"):
+    for reason in ("too_many", "replaced", "resources", "forbidden", "rate", "handshake"):
         rejected.add_metric([reason], counts.rejected_connections.get(reason, 0))
     yield rejected
     failures = _counter("authentication_failures", "Tokens that were not accepted, by reason.", ("reason",))

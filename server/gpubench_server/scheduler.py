@@ -126,7 +126,7 @@ class Scheduler(LiveRuns):
             except BaseException:
                 self._retract(run, queue, ticket)
                 raise
-        log.info("run %s: accepted from %s", run.id, run.owner)
+        log.info("run %s: accepted from %s", run.id, run.owner, extra=run.log_fields())
         if self._draining:  # since the check above
             self._end_waiting(run.id)
 
@@ -294,7 +294,7 @@ class Scheduler(LiveRuns):
         try:
             answer = self._records.ended(document)
             self._records.count(run, document)
-            log.info("run %s: %s", run.id, document.outcome)
+            log.info("run %s: %s", run.id, document.outcome, extra=run.log_fields())
         except Exception:
             log.exception("run %s: its end was not processed completely", run.id)
             self._store.keep(document)

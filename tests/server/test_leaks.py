@@ -24,6 +24,7 @@ from gpubench_server.limits import Limits
 from gpubench_server.line_servers import LineServer, UnixLineServer
 from gpubench_server.live_run import LiveRun
 from gpubench_server.outbox import Outbox
+from gpubench_server.places import Places
 from gpubench_server.run_records import RunRecords
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
@@ -60,6 +61,8 @@ def descriptors() -> int:
 CONNECTING: list[tuple[Function, type[Exception]]] = [
     (BoundedMixIn.get_request, OSError),  # socketserver goes on after an OSError; any other ends the server
     (BoundedMixIn.process_request, MemoryError),
+    (Places.take, MemoryError),
+    (Places.keep, MemoryError),
     (Server._serve, MemoryError),
     (ClientConnection.__init__, MemoryError),
     (ClientConnection.serve, MemoryError),
@@ -101,7 +104,7 @@ class Watched:
             (unfinished,) = store.execute("SELECT count(*) FROM runs WHERE finished = 0").fetchone()
         return {
             "connections": tcp.open_connections,
-            "free slots": tcp._free._value,
+            "places": [tcp.places._new, tcp.places._replaced, tcp.places._reachable],
             "runs": list(scheduler._runs),
             "running": [each.running for each in scheduler._queues.values() if each.running],
             "waiting": [run for each in scheduler._queues.values() for run in each.waiting],
@@ -112,7 +115,7 @@ class Watched:
 
 NOTHING = {
     "connections": 0,
-    "free slots": Limits().max_connections,
+    "places": [{}, set(), set()],
     "runs": [],
     "running": [],
     "waiting": [],

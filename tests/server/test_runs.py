@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gpubench.results.document import decode_document
-from tests.running import RunningServer, long, quick
+from tests.running import RunningServer, long, quick, within
 
 
 def test_accepted_then_progress_then_the_document(server: RunningServer) -> None:

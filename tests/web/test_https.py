@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -145,6 +146,21 @@ def test_clients_that_do_not_read_are_cut_off(
 
         assert within(PATIENCE_SECONDS, all_are_in)
         assert within(PATIENCE_SECONDS, lambda: reachable(browser))
+
+
+@pytest.mark.timing
+def test_a_slow_client_gets_the_rest_of_its_response(server: RunningServer, authority: Authority) -> None:
+    """A megabyte may take seconds more than ``http_deadline_seconds``, also once all of it was written."""
+    context = authority.context_with(authority.issue("slow"))
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(server.http)
+        with context.wrap_socket(plain, server_hostname="localhost") as slow, slow.makefile("rb") as reader:
+            slow.sendall(f"GET /api/v1/runs/{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            time.sleep(2)
+            head, _, body = reader.read().partition(b"\r\n\r\n")
+    (size,) = re.findall(rb"(?i)content-length: (\d+)", head)
+    assert len(body) == int(size) > 1_000_000
 
 
 def test_a_request_that_is_not_completed(server: RunningServer, authority: Authority) -> None:

@@ -71,6 +71,7 @@ class Gate(asyncio.Protocol):
         self._served: asyncio.Protocol | None = None
         self._answered = False
         self._ending = False
+        self._noticed: _Noticed | None = None
         self._head = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
@@ -146,9 +147,11 @@ class Gate(asyncio.Protocol):
         self._stop_waiting()
         self._head = b""
         self._served = self._serve()
-        plain = self._transport.can_write_eof()
-        transport = self._transport if plain else _Noticed(self._transport, self._response_ended)
-        self._served.connection_made(transport)  # type: ignore[arg-type]  # as good as one
+        if self._transport.can_write_eof():
+            self._served.connection_made(self._transport)
+        else:
+            self._noticed = _Noticed(self._transport, self._response_ended)
+            self._served.connection_made(self._noticed)  # type: ignore[arg-type]  # as good as one
         self._served.data_received(request)
 
     def _response_ended(self) -> None:
@@ -157,8 +160,9 @@ class Gate(asyncio.Protocol):
         self._wait_for_client()
 
     def _wait_for_client(self) -> None:
-        left = self._transport.get_write_buffer_size() / _SLOWEST_BYTES_PER_SECOND
-        self._wait(self._gates.limits.http_deadline_seconds + left, self.abort)
+        # Most of what is left of TLS is in a buffer that does not show: all that was written is counted.
+        left = self._noticed.written_bytes if self._noticed else self._transport.get_write_buffer_size()
+        self._wait(self._gates.limits.http_deadline_seconds + left / _SLOWEST_BYTES_PER_SECOND, self.abort)
 
     def _late(self) -> None:
         text = f"a request was not completed in {self._gates.limits.http_deadline_seconds:g} s"
@@ -199,14 +203,20 @@ class Gate(asyncio.Protocol):
 
 
 class _Noticed:
-    """A transport, of which ``closed`` learns that it will end once all is sent."""
+    """A transport that counts what is written, and of which ``closed`` learns that it will end once all is
+    sent."""
 
     def __init__(self, transport: asyncio.Transport, closed: Callable[[], None]) -> None:
         self._transport = transport
         self._closed = closed
+        self.written_bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self.written_bytes += len(data)
+        self._transport.write(data)
 
     def close(self) -> None:
         self._closed()

@@ -28,6 +28,7 @@ from gpubench_server.line_servers import (
     LineService,
     line_server,
 )
+from gpubench_server.log_context import about
 from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.rates import Rates
@@ -93,7 +94,7 @@ class Server:
         security = settings.security
         self._tls = None if security.tls is None else Tls(security.tls)
         with contextlib.ExitStack() as undo:
-            self._store = undo.enter_context(Store(settings.data_directory))
+            self._store = undo.enter_context(Store(settings.data_directory, check=True))
             self._storage = StorageWatch(self._store)
             self._retention = RetentionWatch(self._store, limits.retention)
             self._metrics = MetricsState()
@@ -166,9 +167,10 @@ class Server:
 
     def _serve(self, client: socket.socket, session: Session) -> None:
         respond = functools.partial(self._service.respond, session)
-        ClientConnection(
-            client, respond, self._scheduler.abandon, self._limits, self.http_url, session
-        ).serve()
+        with about(session.log_fields):
+            ClientConnection(
+                client, respond, self._scheduler.abandon, self._limits, self.http_url, session
+            ).serve()
 
     def _reload(self) -> None:
         """Read the certificate and the tokens again; what is wrong with them is logged."""
@@ -251,4 +253,5 @@ class Server:
             max_connections=self._limits.max_connections * len(self._lines),
             max_queue_length=self._limits.max_queue_length,
             storable=self._storage.problem is None,
+            intact=self._store.damage is None,
         )

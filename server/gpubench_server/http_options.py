@@ -42,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def url_of(text: str) -> str:
+    """What ``--http`` means, which need not say the scheme."""
+    return text if text.startswith((_HTTPS, "http://")) else f"http://{text}"
+
+
 def https_urls(options: argparse.Namespace) -> list[str]:
     """What ``--http`` serves over TLS, for which a certificate is needed."""
     return [options.http] if options.http.startswith(_HTTPS) else []
@@ -50,8 +55,7 @@ def https_urls(options: argparse.Namespace) -> list[str]:
 def http_port(options: argparse.Namespace, chosen: Security) -> tuple[Address, HttpSettings]:
     """Raises ``InvalidParameters`` for an address beyond loopback that is not safe there, and for one that
     cannot be read; with ``--insecure`` the former is logged instead."""
-    text = options.http
-    url = text if text.startswith((_HTTPS, "http://")) else f"http://{text}"
+    url = url_of(options.http)
     tls = url.startswith(_HTTPS)
     address = internet_address(url)
     if not address.loopback:

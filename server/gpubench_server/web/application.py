@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError
 from gpubench_server.limits import Limits
 from gpubench_server.web.admission import Admission, AdmissionMiddleware
@@ -24,6 +26,8 @@ from gpubench_server.web.metrics_page import metrics_page
 from gpubench_server.web.pages import Pages
 from gpubench_server.web.sign_in import SignIn
 from gpubench_server.web.source import Source
+
+log = logging.getLogger(__name__)
 
 PLACES = ("/", "/runs", "/compare", "/api/v1/openapi.json", "/healthz", "/readyz", "/metrics")
 
@@ -61,7 +65,12 @@ def make_application(
             Middleware(AdmissionMiddleware, admission=admission),
             Middleware(GZipMiddleware, compresslevel=5),
         ],
-        exception_handlers={404: _not_found, 405: _not_allowed, GpubenchError: error_answer},
+        exception_handlers={
+            404: _not_found,
+            405: _not_allowed,
+            GpubenchError: error_answer,
+            RuntimeError: _without_thread,
+        },
     )
     application.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     return application
@@ -99,3 +108,12 @@ def _not_allowed(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
     allowed = sorted((headers or {}).get("Allow", "GET, HEAD").split(", "))
     return PlainTextResponse(f"allowed methods: {', '.join(allowed)}\n", 405, headers)
+
+
+async def _without_thread(request: Request, error: Exception) -> Response:
+    """Pages are made in threads, and so are errors, by functions that are no coroutines."""
+    limit = limit_reached(error)
+    if limit is None:
+        raise error
+    log.warning("a request for %s was refused: %s", request.url.path, limit.message)
+    return PlainTextResponse(f"{limit.message}\n", 503)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import threading
 import time
@@ -13,13 +14,19 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench_server.addresses import Address, bound_host_port
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.tls import Tls, subject_of
-from gpubench_server.transports import listening_socket
+from gpubench_server.transports import BoundedMixIn, listening_socket
 from gpubench_server.web.gate import MAX_HEAD_BYTES, Gate, Gates
 from gpubench_server.web.tls_port import TlsPort
+
+log = logging.getLogger(__name__)
+
+_WARN_SECONDS = 1.0
+"""Between two lines on the same trouble."""
 
 _END_SECONDS = 1
 """For responses that are under way at the end."""
@@ -67,8 +74,10 @@ class WebServer:
         self._gates = Gates(limits, benchmark_urls)
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._warned_at = -math.inf
         config = uvicorn.Config(
             application,
+            backlog=BoundedMixIn.request_queue_size,
             http=self._gate,  # type: ignore[arg-type]  # called as the class of a protocol is
             loop="asyncio",
             ws="none",
@@ -114,6 +123,7 @@ class WebServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._report)
         try:
             if self._tls is None:
                 await self._server.serve([self.socket])
@@ -122,6 +132,20 @@ class WebServer:
         finally:
             self._gates.abort_all()
             await asyncio.sleep(0)  # for the sockets to be closed
+
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What the loop can tell nobody else.
+
+        Without a file for a connection it tries again as often as its queue is long, some hundred times,
+        and would log a traceback each time.
+        """
+        error = context.get("exception")
+        limit = limit_reached(error) if isinstance(error, OSError) else None
+        if limit is None:
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._warned_at >= _WARN_SECONDS:
+            self._warned_at = time.monotonic()
+            log.warning("cannot accept a connection on the HTTP port: %s; trying again", limit.message)
 
     async def _serve_tls(self, tls: Tls) -> None:
         """uvicorn serves what is accepted here."""

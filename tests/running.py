@@ -231,7 +231,8 @@ class RunningServer:
             ],
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(environment or {})},
+            # Not the tester's own configuration.
+            env={**os.environ, "GPUBENCH_SERVER_CONFIG": os.devnull, **(environment or {})},
             preexec_fn=prepare,
         )
         listening = threading.Event()
@@ -241,7 +242,7 @@ class RunningServer:
             self.kill()
             raise RuntimeError(f"the server did not start: {self.log}")
         words = next(line for line in self.log if "listening on" in line).split()
-        self.urls = [word.strip(",") for word in words if "://" in word]
+        self.urls = [word.strip(',"}') for word in words if "://" in word]  # also in a line of JSON
         """What it listens on, the HTTP port last."""
         self.tcp = next((_address(url) for url in self.urls if url.startswith("tcp://")), ("", 0))
         self.tls = next((_address(url) for url in self.urls if url.startswith("tls://")), ("", 0))

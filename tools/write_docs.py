@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from configuration_table import configuration_table
+from load_tables import recorded_tables
 from man_pages import man_pages
 from soak_table import soak_table
 
@@ -31,6 +33,8 @@ def made() -> dict[Path, str]:
         DOCS / "check.schema.json": render_schema(check_schema()),
         DOCS / "check.md": _with_tables(DOCS / "check.md", fault_table()),
         DOCS / "faults.md": _with_tables(DOCS / "faults.md", soak_table()),
+        DOCS / "configuration.md": _with_tables(DOCS / "configuration.md", configuration_table()),
+        DOCS / "load.md": _with_tables(DOCS / "load.md", recorded_tables(ROOT / "results")),
         DOCS / "what-happens.md": _with_tables(DOCS / "what-happens.md", signal_table()),
         **{DOCS / "man" / name: text for name, text in man_pages().items()},
     }

@@ -6,6 +6,7 @@ of them is refused before anything is computed. A token that was right before is
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -45,14 +46,24 @@ class _Failure(Exception):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a connection comes from. What a ``confidential`` one carries, nobody else can read."""
+    """Where a connection comes from. What a ``confidential`` one carries, nobody else can read.
+
+    If ``shared``, clients of many addresses come from there: one that guesses must not shut out the rest.
+    """
 
     host: str
     confidential: bool
+    transport: str = ""
+    """The scheme of its address, for the log."""
+    shared: bool = False
 
     @classmethod
     def internet(cls, host: str, encrypted: bool) -> Origin:
-        return cls(host, encrypted or is_loopback(host))
+        return cls(host, encrypted or is_loopback(host), "tls" if encrypted else "tcp")
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        return {"peer": self.host, "transport": self.transport}
 
 
 def is_loopback(host: str) -> bool:
@@ -70,12 +81,16 @@ class Authenticator:
         certificate_role: Role | None,
         limits: Limits,
         metrics: MetricsState,
+        gateway_uid: int | None = None,
     ) -> None:
-        """``certificate_role`` is None if no client certificates are accepted.
+        """``certificate_role`` is None if no client certificates are accepted; ``gateway_uid`` is who reads
+        the token file, if that is a gateway.
 
         Raises ``InvalidParameters`` for a token file that cannot be used.
         """
         self._path = token_file
+        self._gateway_uid = gateway_uid
+        self._kept = False
         self._certificate_role = certificate_role
         self._limits = limits
         self._metrics = metrics
@@ -89,7 +104,7 @@ class Authenticator:
         self._key = secrets.token_bytes(32)
         self._verified: dict[str, tuple[str, bytes]] = {}  # by id: the hash it matched, and our own digest
         if token_file is not None:
-            self._tokens = {each.id: each for each in read_tokens(token_file)}
+            self._tokens = {each.id: each for each in read_tokens(token_file, gateway_uid)}
             self._seen = _identity(token_file)
 
     @property
@@ -111,12 +126,29 @@ class Authenticator:
             return None
         begun = time.monotonic()
         try:
+            return self.verify(token, origin)
+        except NotAuthenticated:
+            time.sleep(self._delay_seconds(begun))
+            raise
+
+    async def by_token_in_loop(self, token: str, origin: Origin) -> StoredToken | None:
+        """``by_token`` for an event loop: a thread works as long as it must, and none waits."""
+        if self._path is None:
+            return None
+        begun = time.monotonic()
+        try:
+            return await asyncio.to_thread(self.verify, token, origin)
+        except NotAuthenticated:
+            await asyncio.sleep(self._delay_seconds(begun))
+            raise
+
+    def verify(self, token: str, origin: Origin) -> StoredToken:
+        """As ``by_token``, of a server that has tokens; who answers the client must wait before it does."""
+        try:
             return self._check(token, origin)
         except _Failure as failure:
             self._metrics.authentication_failed(failure.reason)
             log.warning("a client at %s is not authenticated: %s", origin.host, failure.reason)
-            # The answer comes as late for a wrong secret as for a token that does not exist.
-            time.sleep(max(0.0, begun + self._limits.authentication_delay_seconds - time.monotonic()))
             raise failure.error from None
 
     def current(self, token: StoredToken) -> StoredToken:
@@ -143,8 +175,18 @@ class Authenticator:
 
     def reload(self) -> None:
         """Read the token file now; one that is damaged is logged, and changes nothing."""
+        if self._kept:
+            return
         with self._lock:
             self._read()
+
+    def keep(self) -> None:
+        """Never read the token file again: this process has given up the right to."""
+        self._kept = True
+
+    def _delay_seconds(self, begun: float) -> float:
+        """The answer comes as late for a wrong secret as for a token that does not exist."""
+        return max(0.0, begun + self._limits.authentication_delay_seconds - time.monotonic())
 
     def _check(self, token: str, origin: Origin) -> StoredToken:
         if not origin.confidential:
@@ -152,7 +194,7 @@ class Authenticator:
                 "not_confidential",
                 NotAuthenticated(
                     "tokens are accepted over TLS, on this machine and on Unix sockets only; this one was "
-                    "sent where others could read it: have it revoked, and use tls://"
+                    "sent where others could read it: have it revoked, and use tls:// or https://"
                 ),
             )
         self._look()
@@ -162,7 +204,7 @@ class Authenticator:
             if stored.expired:
                 raise _expired(stored)
             return stored
-        self._count_attempt(origin)
+        self._count_attempt(origin, parts[0] if parts else "")
         if parts is None or stored is None:
             raise _wrong("unknown")
         with self._computing:
@@ -174,10 +216,11 @@ class Authenticator:
         self._verified[stored.id] = (stored.hash, self._digest(parts[1]))
         return stored
 
-    def _count_attempt(self, origin: Origin) -> None:
+    def _count_attempt(self, origin: Origin, token_id: str) -> None:
         """Before the answer is known, so that attempts at the same time do not get round it."""
         per_minute = self._limits.max_tokens_per_minute
-        wait = self._attempts.wait_seconds(origin.host, per_minute / _MINUTE)
+        of = (origin.host, token_id if origin.shared else None)
+        wait = self._attempts.wait_seconds(of, per_minute / _MINUTE)
         if wait:
             raise _Failure(
                 "too_many",
@@ -203,7 +246,7 @@ class Authenticator:
     def _look(self) -> None:
         """Read the token file again if it has changed."""
         now = time.monotonic()
-        if self._path is None or now < self._looked_at + _LOOK_SECONDS:
+        if self._path is None or self._kept or now < self._looked_at + _LOOK_SECONDS:
             return
         with self._lock:
             self._looked_at = now
@@ -219,7 +262,7 @@ class Authenticator:
             self._tokens = {}
             return
         try:
-            self._tokens = {each.id: each for each in read_tokens(self._path)}
+            self._tokens = {each.id: each for each in read_tokens(self._path, self._gateway_uid)}
         except InvalidParameters as error:
             log.error("%s; the tokens that were read before stay valid", error.message)
             return

@@ -22,6 +22,7 @@ from gpubench.results.progress import Progress
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun
+from gpubench_server.log_context import about
 from gpubench_server.vital import VitalThreads
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,8 @@ class DeviceQueue:
             with self._registry.in_use():
                 run = self._take()
                 if run is not None:
-                    self._execute(run)
+                    with about(run.log_fields):
+                        self._execute(run)
         self._slot.end()
 
     def _wait_for_run(self) -> bool:

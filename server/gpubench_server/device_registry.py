@@ -126,11 +126,7 @@ class DeviceRegistry:
         Raises ``NoSuchDevice``, which names the devices there are or why there are none, and
         ``DeviceLost`` if the next probe may find the device.
         """
-        self._first.wait(FIRST_PROBE_SECONDS)
-        if self._known.incomplete:
-            age_seconds = self._max_age_seconds if self._known.usable else RETRY_SECONDS
-            self._probe_if_older_than(age_seconds, FIRST_PROBE_SECONDS)
-        known = self._known
+        known = self._searched()
         if known.at is None:
             raise NoSuchDevice(
                 f"the search for devices has taken longer than {FIRST_PROBE_SECONDS:g} s; try again later",
@@ -144,6 +140,28 @@ class DeviceRegistry:
             raise DeviceLost(
                 f"{missing.message}; the search for devices is incomplete ({_reasons(known)}): try again"
             ) from None
+
+    def find_again(self, before: DeviceInfo) -> DeviceInfo:
+        """The device that an earlier server knew as ``before``, whatever its number is now.
+
+        Raises ``NoSuchDevice``, and ``DeviceLost`` if a later search may find it.
+        """
+        known = self._searched()
+        same = [each for each in known.devices if _looks(each) == _looks(before)]
+        device = next((each for each in same if each.id == before.id), same[0] if same else None)
+        if device is not None:
+            return choose(known.devices, device.id, known.runtimes)
+        if known.at is None or known.incomplete:
+            raise DeviceLost(f"the search for devices is incomplete: {_reasons(known) or 'it goes on'}")
+        raise NoSuchDevice(f"the devices are now: {_summary(known)}")
+
+    def _searched(self) -> KnownDevices:
+        """After the first search, and another if a runtime did not answer and may now."""
+        self._first.wait(FIRST_PROBE_SECONDS)
+        if self._known.incomplete:
+            age_seconds = self._max_age_seconds if self._known.usable else RETRY_SECONDS
+            self._probe_if_older_than(age_seconds, FIRST_PROBE_SECONDS)
+        return self._known
 
     def _keep_probing(self) -> None:
         """While no device is usable, and when one is in doubt.
@@ -188,6 +206,11 @@ class DeviceRegistry:
             log.warning("the search for devices failed: %s", _reasons(probed))
         if _summary(self._known) != _summary(before):
             log.info("devices: %s", _summary(self._known))
+
+
+def _looks(device: DeviceInfo) -> tuple[object, ...]:
+    """What stays the same of a device when the machine is started again."""
+    return device.runtime, device.hardware_id, device.name, device.platform
 
 
 def _summary(known: KnownDevices) -> str:

@@ -36,6 +36,18 @@ def raw_error_line(request_id: RequestId, body: ErrorBody) -> bytes:
     return _encoder.encode(Response(id=request_id, jsonrpc="2.0", error=body)) + b"\n"
 
 
+def id_of(line: bytes) -> RequestId:
+    """The id of a line that is not a valid request, if it has one: the client expects it in the response."""
+    try:
+        return msgspec.json.decode(line, type=_OnlyId).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class _OnlyId(msgspec.Struct):
+    id: int | str | None = None
+
+
 def notification_line(method: str, params: msgspec.Struct) -> bytes:
     return _encoder.encode(Notification(method=method, jsonrpc="2.0", params=raw(params))) + b"\n"
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import logging
 import socket
 import socketserver
-import ssl
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +17,10 @@ from gpubench_server.authentication import Authenticator, Origin, is_loopback
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
-from gpubench_server.principals import unix_principal
+from gpubench_server.principals import Principal, unix_principal
 from gpubench_server.rates import Rates
 from gpubench_server.session import Session
-from gpubench_server.tls import NotTls, Tls, shake_hands, subject_of
+from gpubench_server.tls import NotTls, Tls, explain_in_clear, shake_hands, subject_of
 from gpubench_server.transports import BoundedMixIn, UnixMixIn, listen
 from gpubench_server.unix_sockets import UnixAccess, peer_uid
 from gpubench_server.wrong_protocol import TLS_REFUSAL
@@ -98,9 +96,12 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
         self._serve(request, Origin.internet(client_address[0], encrypted=False), None)
 
     def _serve(self, request: socket.socket, origin: Origin, certificate: str | None) -> None:
-        authenticator = self._service.authenticator
-        principal = authenticator.without_token(origin, certificate)
-        self._service.serve(request, Session(authenticator, origin, principal))
+        principal = self._service.authenticator.without_token(origin, certificate)
+        self._serve_as(request, origin, principal)
+
+    def _serve_as(self, request: socket.socket, origin: Origin, principal: Principal | None) -> None:
+        keep_place = functools.partial(self.places.keep, request)
+        self._service.serve(request, Session(self._service.authenticator, origin, principal, keep_place))
 
 
 class TlsLineServer(LineServer):
@@ -131,7 +132,7 @@ class TlsLineServer(LineServer):
             shake_hands(request, self._service.limits.handshake_seconds, self.url)
         except NotTls as other:
             self._handshake_failed(origin, "it does not speak TLS")
-            self._explain(request, other.answer)
+            explain_in_clear(request, other.answer, self.linger_seconds)
         except OSError as error:
             self._handshake_failed(origin, reason(error))
         else:
@@ -139,18 +140,7 @@ class TlsLineServer(LineServer):
 
     def _handshake_failed(self, origin: Origin, why: str) -> None:
         self._count_rejected("handshake")
-        log.info("no TLS with a client at %s: %s", origin.host, why)
-
-    def _explain(self, request: ssl.SSLSocket, answer: bytes) -> None:
-        """In clear text. What the client still sends is read, or the reset would overtake the answer."""
-        until = time.monotonic() + self.linger_seconds
-        with contextlib.suppress(OSError):
-            socket.socket.send(request, answer)
-            socket.socket.shutdown(request, socket.SHUT_WR)
-            while (remaining := until - time.monotonic()) > 0:
-                request.settimeout(remaining)
-                if not socket.socket.recv(request, 4096):
-                    return
+        log.info("no TLS with a client at %s: %s", origin.host, why, extra=origin.log_fields)
 
 
 class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
@@ -178,6 +168,7 @@ class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         uid = peer_uid(request)
-        principal = unix_principal(uid, self._access.administers(uid))
-        origin = Origin(self.url, confidential=True)
-        self._service.serve(request, Session(self._service.authenticator, origin, principal))
+        for_others = uid in self._access.gateway_uids
+        principal = None if for_others else unix_principal(uid, self._access.administers(uid))
+        origin = Origin(self.url, confidential=True, transport="unix", shared=for_others)
+        self._serve_as(request, origin, principal)

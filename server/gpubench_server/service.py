@@ -18,6 +18,7 @@ from gpubench.errors import (
     InternalError,
     InvalidParameters,
     InvalidRequest,
+    ProtocolError,
     UnknownMethod,
 )
 from gpubench.executor.prepare import canonical_request, prepare_run
@@ -44,7 +45,7 @@ from gpubench.results.history import HistoryQuery
 from gpubench.results.store import Store
 from gpubench.results.timestamps import milliseconds
 from gpubench_server.device_registry import DeviceRegistry
-from gpubench_server.encode import RequestId, error_line, raw, result_line
+from gpubench_server.encode import error_line, id_of, raw, result_line
 from gpubench_server.fair_use import max_memory_share_ratio, max_run_seconds, own_limits
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun, check_runs_of_client, no_such_run
@@ -134,8 +135,9 @@ class Service:
         self._metrics.request(method, str(error.code))
         self._refusals.note(session, method, error)
         session.refused |= not session.known
+        session.bad_lines += isinstance(error, ProtocolError)
         if request is None:
-            return error_line(_id_of(line), error)
+            return error_line(id_of(line), error)
         if request.id is msgspec.UNSET and request.method != "run":
             return None  # a notification gets no response, not even an error
         return error_line(None if request.id is msgspec.UNSET else request.id, error)
@@ -275,15 +277,3 @@ def _reported(error: Exception) -> GpubenchError:
         return limit
     log.exception("a request failed")
     return InternalError("internal error in the server; its log has the details")
-
-
-class _OnlyId(msgspec.Struct):
-    id: int | str | None = None
-
-
-def _id_of(line: bytes) -> RequestId:
-    """The id of a line that is not a valid request, if it has one: the client expects it in the response."""
-    try:
-        return msgspec.json.decode(line, type=_OnlyId).id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None

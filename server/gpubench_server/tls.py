@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ class Tls:
         self._files = files
         self._context = _context(files)
 
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For one new connection: it is another one after ``reload``."""
+        return self._context
+
     def reload(self) -> None:
         """Use the files as they are now, for new connections.
 
@@ -74,7 +80,7 @@ def shake_hands(connection: ssl.SSLSocket, deadline_seconds: float, url: str) ->
     connection.do_handshake()
 
 
-def subject_of(connection: ssl.SSLSocket) -> str | None:
+def subject_of(connection: ssl.SSLSocket | ssl.SSLObject) -> str | None:
     """The common name in the client's verified certificate, or another name in it; None without one."""
     certificate = connection.getpeercert()
     if not certificate:
@@ -92,6 +98,24 @@ def end_output(connection: socket.socket) -> None:
     say_goodbye(connection)
     # Not the method of SSLSocket, which would read what still comes as if it were not encrypted.
     socket.socket.shutdown(connection, socket.SHUT_WR)
+
+
+def explain_in_clear(connection: ssl.SSLSocket, answer: bytes, linger_seconds: float) -> None:
+    """The last words to a client that does not speak TLS, and the end of its connection."""
+    with contextlib.suppress(OSError):
+        socket.socket.send(connection, answer)
+        socket.socket.shutdown(connection, socket.SHUT_WR)
+        discard_input(connection, linger_seconds)
+
+
+def discard_input(connection: socket.socket, linger_seconds: float) -> None:
+    """Until it ends, or for so long: what is left unread when a connection is closed resets it, and the reset
+    overtakes the last answer. Raises ``OSError``."""
+    until = time.monotonic() + linger_seconds
+    while (remaining := until - time.monotonic()) > 0:
+        connection.settimeout(remaining)
+        if not socket.socket.recv(connection, 4096):  # also in TLS: nobody reads it
+            return
 
 
 def say_goodbye(connection: socket.socket) -> None:

@@ -70,8 +70,12 @@ def split_token(token: str) -> tuple[str, str] | None:
     return (found["id"], found["secret"]) if found else None
 
 
-def read_tokens(path: Path) -> list[StoredToken]:
-    """Raises ``InvalidParameters`` for a file that is missing, damaged, or open to other users."""
+def read_tokens(path: Path, gateway_uid: int | None = None) -> list[StoredToken]:
+    """Raises ``InvalidParameters`` for a file that is missing, damaged, or open to other users.
+
+    With ``gateway_uid`` it may belong to that user too, and its group may read it, as a file that root shares
+    with a gateway.
+    """
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -80,12 +84,14 @@ def read_tokens(path: Path) -> list[StoredToken]:
         raise InvalidParameters(
             f"the token file {path} cannot be read: {error.strerror}; `gpubench-server token add` makes one"
         ) from None
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    allowed = 0o600 if gateway_uid is None else 0o640
+    if stat.S_IMODE(status.st_mode) & 0o077 & ~allowed:
         raise InvalidParameters(
             f"the token file {path} has the mode {stat.S_IMODE(status.st_mode):o}, which lets other users "
-            f"in; allowed: 600; run chmod 600 {path}, and replace its tokens if others may have read it"
+            f"in; allowed: {allowed:o}; run chmod {allowed:o} {path}, and replace its tokens if others may "
+            "have read it"
         )
-    if status.st_uid not in (0, os.geteuid()):
+    if status.st_uid not in (0, os.geteuid(), gateway_uid):
         raise InvalidParameters(
             f"the token file {path} belongs to user {status.st_uid}; it must belong to the server's "
             "user or root"

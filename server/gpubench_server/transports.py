@@ -22,6 +22,7 @@ from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import CannotListen
 from gpubench_server.addresses import Address, InternetEndpoint, UnixEndpoint
 from gpubench_server.metrics_state import MetricsState
+from gpubench_server.places import Places
 from gpubench_server.unix_sockets import SocketFile, UnixAccess
 
 log = logging.getLogger(__name__)
@@ -33,17 +34,12 @@ _SHORT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BACK_OFF_SECONDS = 0.1
 
 
-class BoundedMixIn(socketserver.ThreadingMixIn):
-    """One thread for each connection, at most ``max_connections`` of them.
-
-    A further connection gets ``refusal`` and is closed, without a thread.
-    """
+class AcceptingMixIn:
+    """Accepts connections, and refuses those that are too many, for threads and for processes alike."""
 
     allow_reuse_address = True  # else a restart has to wait for the TIME_WAIT of old connections
     allow_reuse_port = False  # else two servers can share a port without an error
     request_queue_size = 128  # the default of 5 refuses a burst of clients
-    daemon_threads = True
-    block_on_close = False  # else `server_close` waits for every idle client, without a time-out
 
     max_connections: int
     linger_seconds: float
@@ -51,7 +47,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     turned_at = math.inf
     """When the accept loop last came round, on the monotonic clock."""
 
-    def bound(
+    def accept_at_most(
         self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
     ) -> None:
         """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
@@ -59,35 +55,7 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         self.linger_seconds = linger_seconds
         self.refusal = refusal
         self._metrics = metrics
-        self._free = threading.BoundedSemaphore(max_connections)
-        # `ThreadingMixIn._threads` would not do: it only grows, and has no sockets.
-        self._live: set[socket.socket] = set()
-        self._live_changed = threading.Condition()
         self._refused: deque[tuple[float, socket.socket]] = deque()
-
-    @property
-    def open_connections(self) -> int:
-        return len(self._live)
-
-    def wait_until_idle(self, timeout_seconds: float) -> bool:
-        """Whether all connections ended within the time."""
-        with self._live_changed:
-            return self._live_changed.wait_for(lambda: not self._live, timeout_seconds)
-
-    def end_input(self) -> None:
-        """As if every client had ended its requests: the responses that they wait for are still sent."""
-        self._shut_down(socket.SHUT_RD)
-
-    def cut_connections(self) -> None:
-        """Disconnect all clients, which ends their threads."""
-        self._shut_down(socket.SHUT_RDWR)
-
-    def _shut_down(self, how: int) -> None:
-        with self._live_changed:
-            for connection in self._live:
-                with contextlib.suppress(OSError):
-                    # Not the method of SSLSocket, which would end the encryption under its thread.
-                    socket.socket.shutdown(connection, how)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         try:
@@ -106,29 +74,6 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
             connection.close()
             raise
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self._count_rejected("too_many")
-            self._refuse(request, self.refusal)
-            return
-        try:
-            with self._live_changed:
-                self._live.add(request)
-            threading.Thread(
-                target=self._serve_and_release, args=(request, client_address), daemon=True, name="connection"
-            ).start()
-        except RuntimeError:  # no more threads; the base class would keep one that never started
-            self._release(request)
-            log.warning("cannot start a thread for a connection")
-            self._count_rejected("resources")
-            self._refuse(request, self.refusal)
-            return
-        except BaseException:  # socketserver closes the connection and goes on
-            self._release(request)
-            raise
-        if self._metrics is not None:
-            self._metrics.connection_accepted()
-
     def _count_rejected(self, reason: str) -> None:
         if self._metrics is not None:
             self._metrics.connection_rejected(reason)
@@ -136,12 +81,13 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
     def service_actions(self) -> None:
         """Called between accepts: close the refused sockets whose time is over."""
         self.turned_at = now = time.monotonic()
+        super().service_actions()  # type: ignore[misc]
         while self._refused and self._refused[0][0] <= now:
             self._refused.popleft()[1].close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # The default writes a traceback to stderr instead of the log.
-        error = sys.exc_info()[1]
+        error = sys.exception()
         limit = limit_reached(error) if isinstance(error, OSError) else None
         if limit is None:
             log.exception("the thread of a connection failed")
@@ -151,24 +97,12 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
 
     def stop_listening(self) -> None:
         """Give the address back; those who are connected stay so."""
-        super().server_close()
+        super().server_close()  # type: ignore[misc]
 
     def server_close(self) -> None:
         self.stop_listening()
         while self._refused:
             self._refused.popleft()[1].close()
-
-    def _serve_and_release(self, request: socket.socket, client_address: Any) -> None:
-        try:
-            self.process_request_thread(request, client_address)
-        finally:
-            self._release(request)
-
-    def _release(self, request: socket.socket) -> None:
-        with self._live_changed:
-            self._live.discard(request)
-            self._live_changed.notify_all()
-        self._free.release()
 
     def _refuse(self, request: socket.socket, explanation: bytes) -> None:
         request.setblocking(False)
@@ -181,6 +115,79 @@ class BoundedMixIn(socketserver.ThreadingMixIn):
         if len(self._refused) >= self.max_connections:
             self._refused.popleft()[1].close()
         self._refused.append((time.monotonic() + self.linger_seconds, request))
+
+
+class BoundedMixIn(AcceptingMixIn, socketserver.ThreadingMixIn):
+    """One thread for each connection, at most ``max_connections`` of them.
+
+    A further connection takes the place of the oldest one that has not asked for anything yet; if there is
+    none, it is closed without a thread. Whichever of the two is closed gets ``refusal`` first.
+    """
+
+    daemon_threads = True
+    block_on_close = False  # else `server_close` waits for every idle client, without a time-out
+
+    def bound(
+        self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
+    ) -> None:
+        """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
+        self.accept_at_most(max_connections, linger_seconds, refusal, metrics)
+        # `ThreadingMixIn._threads` would not do: it only grows, and has no sockets.
+        self.places = Places(max_connections, self._dismiss)
+
+    @property
+    def open_connections(self) -> int:
+        return self.places.taken
+
+    def wait_until_idle(self, timeout_seconds: float) -> bool:
+        """Whether all connections ended within the time."""
+        return self.places.wait_until_empty(timeout_seconds)
+
+    def end_input(self) -> None:
+        """As if every client had ended its requests: the responses that they wait for are still sent."""
+        self.places.shut_down(socket.SHUT_RD)
+
+    def cut_connections(self) -> None:
+        """Disconnect all clients, which ends their threads."""
+        self.places.shut_down(socket.SHUT_RDWR)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        try:
+            if not self.places.take(request):
+                self._count_rejected("too_many")
+                self._refuse(request, self.refusal)
+                return
+            threading.Thread(
+                target=self._serve_and_release, args=(request, client_address), daemon=True, name="connection"
+            ).start()
+        except RuntimeError:  # no more threads; the base class would keep one that never started
+            self.places.release(request)
+            log.warning("cannot start a thread for a connection")
+            self._count_rejected("resources")
+            self._refuse(request, self.refusal)
+            return
+        except BaseException:  # socketserver closes the connection and goes on
+            self.places.release(request)
+            raise
+        if self._metrics is not None:
+            self._metrics.connection_accepted()
+
+    def _serve_and_release(self, request: socket.socket, client_address: Any) -> None:
+        try:
+            self.process_request_thread(request, client_address)
+        finally:
+            self.places.release(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.places.detach(request)
+        super().shutdown_request(request)  # type: ignore[misc]
+
+    def _dismiss(self, request: socket.socket) -> None:
+        """End a connection whose place goes to another; its thread notices and closes it."""
+        self._count_rejected("replaced")
+        with contextlib.suppress(OSError):
+            socket.socket.send(request, self.refusal, socket.MSG_DONTWAIT)
+            socket.socket.shutdown(request, socket.SHUT_RDWR)
 
 
 class UnixMixIn(socketserver.TCPServer):

@@ -26,14 +26,21 @@ _Identity = tuple[int, int]
 
 @dataclass(frozen=True)
 class UnixAccess:
-    """Who may use the Unix sockets: those whom the file's ``mode`` lets in, and of them, if ``uids`` are
-    given, only these, root and the server's own user."""
+    """Who may use the Unix sockets: those whom the file's ``mode`` lets in, and of them, if ``uids`` or
+    ``gateway_uids`` are given, only these, root and the server's own user.
+
+    ``gateway_uids`` speak for other people, and so have no rights of their own: what comes from them needs a
+    token, also if they are root or the server's own user.
+    """
 
     mode: int = 0o600
     uids: frozenset[int] | None = None
+    gateway_uids: frozenset[int] = frozenset()
 
     def admits(self, uid: int) -> bool:
-        return self.uids is None or uid in self.uids or self.administers(uid)
+        if self.uids is None and not self.gateway_uids:
+            return True
+        return uid in (self.uids or ()) or uid in self.gateway_uids or self.administers(uid)
 
     @staticmethod
     def administers(uid: int) -> bool:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.running import MIB, PATIENCE_SECONDS, RunningServer, address_bytes, limited, quick, within
+from tests.server.test_exposure import own_address
 
-GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,17 @@ def test_of_very_many_too_many_few_are_kept_open(small: RunningServer) -> None:
         assert all(client.recv(12) == b"HTTP/1.1 503" for client in clients[2:])
         assert within(PATIENCE_SECONDS, lambda: files() <= before + 4)
     assert within(PATIENCE_SECONDS, lambda: small.get("/healthz")[0] == 200)
+
+
+def test_one_address_leaves_room_for_others(tmp_path: Path) -> None:
+    host = own_address()
+    options = ("--http", "0.0.0.0:0", "--insecure")
+    limits = {"http_connections": 4, "http_deadline_seconds": 60}
+    with RunningServer(tmp_path, *options, **limits) as server, contextlib.ExitStack() as stack:
+        address = host, server.http[1]
+        clients = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(3)]
+        assert said(clients[2]).startswith(b"HTTP/1.1 503 ")
+        assert server.get("/healthz") == (200, "alive\n")  # from this machine
 
 
 def test_a_connection_carries_one_request(small: RunningServer) -> None:

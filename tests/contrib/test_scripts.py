@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shlex
 import shutil
@@ -16,7 +17,8 @@ import pytest
 import yaml
 from gpubench_client.cli.parser import parse
 from gpubench_server.addresses import parse_endpoint
-from gpubench_server.cli import command_parser as server_parser
+from gpubench_server.configuration import configure
+from gpubench_server.gateway import command_parser as gateway_parser
 from gpubench_server.limits import Limits
 
 from gpubench.devices import cache_folder
@@ -178,7 +180,9 @@ def test_the_servers_unit_starts_it_with_options_that_there_are() -> None:
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(SERVER_UNIT)
     service = unit["Service"]
-    options = server_parser().parse(shlex.split(service["ExecStart"])[1:])
+    words = shlex.split(service["ExecStart"])[1:]
+    assert words == ["--config", "/etc/gpubench/server.toml"]
+    options = configure(["--config", str(SERVER_UNIT.with_suffix(".toml"))], {}).options
     assert [str(parse_endpoint(url)) for url in options.listen] == options.listen
     assert f"/run/{service['RuntimeDirectory']}/" in options.listen[1]
     assert str(options.data_dir) == f"/var/lib/{service['StateDirectory']}"
@@ -197,6 +201,39 @@ def test_systemd_finds_no_fault_with_the_servers_unit(tmp_path: Path) -> None:
     assert (verified.returncode, verified.stderr) == (0, "")
     # In tenths, from 0 to 100; a unit without hardening has 92 to 96.
     secure = analyze("security", "--offline=yes", "--threshold=25", str(installed))
+    assert secure.returncode == 0, secure.stdout[-200:]
+
+
+GATEWAY_UNIT = CONTRIB / "systemd/gpubench-gateway.service"
+
+
+def test_the_gateways_unit_fits_the_gateway_and_the_server() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(GATEWAY_UNIT)
+    service = unit["Service"]
+    _, command, *words = shlex.split(service["ExecStart"])
+    options = gateway_parser().parse(words)
+    assert command == "gateway"
+    assert int(service["TimeoutStopSec"]) > Limits().drain_seconds + 10
+    assert int(service["TasksMax"]) > 2 * Limits().max_connections
+    loaded = re.findall(r"^LoadCredential=([^:]+):", GATEWAY_UNIT.read_text(), re.M)
+    assert [path.name for path in (options.tls_cert, options.tls_key, options.tokens)] == loaded
+    # And the drop-in that its comment gives the server.
+    (drop_in,) = re.findall(r"^# +ExecStart=(\S+ --.*)$", GATEWAY_UNIT.read_text(), re.M)
+    words = [word if word != service["User"] else str(os.geteuid()) for word in shlex.split(drop_in)[1:]]
+    server = configure(words, {}).options
+    assert server.listen == [options.core]
+    assert server.gateway_user == [os.geteuid()] and server.unix_mode == 0o666
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_finds_no_fault_with_the_gateways_unit(tmp_path: Path) -> None:
+    installed = tmp_path / GATEWAY_UNIT.name
+    installed.write_text(GATEWAY_UNIT.read_text().replace("/usr/local/bin/gpubench-server", sys.executable))
+    verified = analyze("verify", "--man=no", str(installed))
+    assert (verified.returncode, verified.stderr) == (0, "")
+    secure = analyze("security", "--offline=yes", "--threshold=20", str(installed))
     assert secure.returncode == 0, secure.stdout[-200:]
 
 

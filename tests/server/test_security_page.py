@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gpubench_server import token_cli
+from gpubench_server import gateway, token_cli
 from gpubench_server.cli import command_parser
 from gpubench_server.limits import Limits, ranges
 from gpubench_server.principals import METHODS, ROLES
@@ -67,5 +67,6 @@ def test_every_option_there_is_one() -> None:
     known = set(command_parser()._option_string_actions)
     for action in token_cli.ACTIONS:
         known |= set(token_cli.token_parser(action)._option_string_actions)
+    known |= set(gateway.command_parser()._option_string_actions)
     of_clients = {"--version", "--ca-file", "--token-file", "--server"}
     assert set(re.findall(r"--[a-z][a-z-]+", PAGE)) <= known | of_clients

@@ -15,10 +15,13 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpubench.devices.process_limits import limit_reached
-from gpubench_server.addresses import Address
+from gpubench_server.addresses import Address, bound_host_port
 from gpubench_server.limits import Limits
+from gpubench_server.metrics_state import MetricsState
+from gpubench_server.tls import Tls, subject_of
 from gpubench_server.transports import BoundedMixIn, listening_socket
 from gpubench_server.web.gate import MAX_HEAD_BYTES, Gate, Gates
+from gpubench_server.web.tls_port import TlsPort
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +41,21 @@ class _Turning(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+class _Http(H11Protocol):
+    """Tells the application whose certificate the client has shown."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.app_state = {**self.app_state, "certificate": subject_of(tls)}
+
+
 class WebServer:
     """Serves an ASGI application on one address; it listens once constructed. Raises ``CannotListen``.
 
-    ``ending`` is set when it shuts down: responses without an end of their own watch it.
+    ``ending`` is set when it shuts down: responses without an end of their own watch it. With ``tls`` it
+    speaks HTTPS.
     """
 
     def __init__(
@@ -51,8 +65,12 @@ class WebServer:
         limits: Limits,
         benchmark_urls: str,
         ending: threading.Event,
+        metrics: MetricsState,
+        tls: Tls | None = None,
     ) -> None:
         self._ending = ending
+        self._metrics = metrics
+        self._tls = tls
         self._gates = Gates(limits, benchmark_urls)
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,6 +93,10 @@ class WebServer:
         )
         self._server = _Turning(config)
         self.socket = listening_socket(address)
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{bound_host_port(self.socket)}"
 
     @property
     def turned_at(self) -> float:
@@ -103,7 +125,10 @@ class WebServer:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._report)
         try:
-            await self._server.serve([self.socket])
+            if self._tls is None:
+                await self._server.serve([self.socket])
+            else:
+                await self._serve_tls(self._tls)
         finally:
             self._gates.abort_all()
             await asyncio.sleep(0)  # for the sockets to be closed
@@ -122,5 +147,26 @@ class WebServer:
             self._warned_at = time.monotonic()
             log.warning("cannot accept a connection on the HTTP port: %s; trying again", limit.message)
 
+    async def _serve_tls(self, tls: Tls) -> None:
+        """uvicorn serves what is accepted here."""
+
+        def make_gate() -> Gate:
+            return self._gate(config=server.config, server_state=server.server_state, app_state={})
+
+        def stop(_: asyncio.Task[None]) -> None:
+            server.should_exit = True
+
+        server = self._server
+        port = TlsPort(self.socket, self.url, tls, self._gates, self._metrics, make_gate)
+        accepting = asyncio.create_task(port.accept_forever())
+        accepting.add_done_callback(stop)
+        try:
+            await server.serve([])
+        finally:
+            accepting.cancel()
+            port.abort()
+            with contextlib.suppress(asyncio.CancelledError):
+                await accepting  # raises what made it fail
+
     def _gate(self, **parts: Any) -> Gate:
-        return Gate(self._gates, lambda: H11Protocol(**parts))
+        return Gate(self._gates, lambda: _Http(**parts))

@@ -1,0 +1,163 @@
+"""The children of the gateway: how many there are, what they tell, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import selectors
+import signal
+import socket
+from collections import Counter
+from dataclasses import dataclass
+
+import msgspec
+
+from gpubench.errors import GpubenchError, LimitExceeded, NotAuthenticated, TooManyConnections
+from gpubench.protocol.messages import ErrorBody
+from gpubench_server.authentication import Authenticator, Origin, is_loopback
+from gpubench_server.gateway import link
+from gpubench_server.limits import Limits
+from gpubench_server.line_servers import CONNECTION_BURST_SECONDS
+from gpubench_server.rates import Rates
+
+log = logging.getLogger(__name__)
+
+_LINES_PER_SECOND, _BURST_SECONDS = 0.5, 10.0
+"""Of the log, for each client address and reason; how many there were is logged at the end."""
+
+
+@dataclass(frozen=True)
+class Child:
+    pid: int
+    host: str
+    end: socket.socket
+    """The parent's end of their link."""
+
+
+class Children:
+    """Of all addresses that the gateway listens on. ``selector`` watches their links."""
+
+    def __init__(
+        self, selector: selectors.BaseSelector, authenticator: Authenticator, limits: Limits
+    ) -> None:
+        self._selector = selector
+        self._authenticator = authenticator
+        self._limits = limits
+        self._living: dict[int, Child] = {}
+        self._connections = Rates(CONNECTION_BURST_SECONDS)
+        self._lines = Rates(_BURST_SECONDS)
+        self.counts: Counter[str] = Counter()
+        """Connections that were accepted, and by reason what was refused."""
+
+    def __len__(self) -> int:
+        return len(self._living)
+
+    def check_room(self, host: str) -> None:
+        """Raises ``TooManyConnections``, and ``LimitExceeded`` for an address that connects too often."""
+        limits = self._limits
+        if len(self._living) >= limits.max_connections:
+            raise TooManyConnections(
+                f"this gateway has reached its maximum of {limits.max_connections} connections; try again in "
+                "a moment",
+                retry_after_seconds=1,
+            )
+        per_second = limits.max_connections_per_second
+        if not is_loopback(host) and self._connections.wait_seconds(host, per_second):
+            raise LimitExceeded(
+                f"too many connections from {host}, allowed: {per_second:g} per second; try again in a "
+                "moment",
+                retryable=True,
+                limit="connection_rate",
+                retry_after_seconds=round(1 / per_second, 3),
+            )
+
+    def add(self, child: Child) -> None:
+        self._living[child.pid] = child
+        self.counts["accepted"] += 1
+        self._selector.register(child.end, selectors.EVENT_READ, functools.partial(self._hear, child))
+
+    def ended(self, pid: int, status: int) -> None:
+        """A child was reaped."""
+        child = self._living.pop(pid)
+        while self._hear(child):  # its last words
+            pass
+        self._forget(child)
+        child.end.close()
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
+            return
+        self.counts["crashed"] += 1
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        log.warning("the process %d of a client at %s %s; no other client notices", pid, child.host, how)
+
+    def drain(self) -> None:
+        """Let each answer what it was asked for, and end."""
+        for child in self._living.values():
+            with contextlib.suppress(OSError):
+                child.end.shutdown(socket.SHUT_WR)
+
+    def kill(self) -> None:
+        for child in self._living.values():
+            self._kill(child)
+
+    def close_in_child(self) -> None:
+        """A child has nothing to do with its siblings."""
+        for child in self._living.values():
+            child.end.close()
+
+    def refused(self, host: str, kind: str, message: str) -> None:
+        """Count and log a refusal."""
+        self.counts[kind] += 1
+        if not self._lines.wait_seconds((host, kind), _LINES_PER_SECOND):
+            level = logging.WARNING if kind in ("not_authenticated", "forbidden") else logging.INFO
+            log.log(level, "refused a client at %s: %s: %s", host, kind, message)
+
+    def _hear(self, child: Child) -> bool:
+        """Whether there was a message, and may be another."""
+        try:
+            message = link.received(child.end)
+        except OSError:
+            return False
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            log.error("the process %d of a client at %s sent %s: it is killed", child.pid, child.host, error)
+            self._forget(child)
+            self._kill(child)
+            return False
+        match message:
+            case None:
+                self._forget(child)
+                return False
+            case link.Shown():
+                self._verify(child, message.token)
+            case link.Refused():
+                self.refused(child.host, message.kind, message.message)
+            case link.Failed():
+                log.error("the process %d of a client at %s: %s", child.pid, child.host, message.why)
+        return True
+
+    def _verify(self, child: Child, token: str) -> None:
+        try:
+            found = self._authenticator.verify(token, Origin(child.host, confidential=True))
+            verdict = link.Verdict(str(found.principal))
+            log.info("the client at %s is %s", child.host, found.principal)
+        except NotAuthenticated as error:
+            self.counts["not_authenticated"] += 1
+            verdict = link.Verdict(error=_body(error))
+        with contextlib.suppress(OSError):
+            link.answer(child.end, verdict)
+
+    def _forget(self, child: Child) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(child.end)
+
+    def _kill(self, child: Child) -> None:
+        if child.pid in self._living:  # not reaped yet, so its number is not another's
+            os.kill(child.pid, signal.SIGKILL)
+
+
+def _body(error: GpubenchError) -> ErrorBody:
+    return ErrorBody(
+        error.code, error.message, {"kind": error.kind, "retryable": error.retryable, **error.details}
+    )

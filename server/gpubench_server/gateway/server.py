@@ -1,0 +1,298 @@
+"""The parent: listens, forks a child for each connection, and waits for signals, in one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import socketserver
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from signal import Signals
+from types import FrameType, TracebackType
+from typing import Any
+
+from gpubench.errors import GpubenchError, InvalidParameters, LimitReached
+from gpubench.signals import HANDLED, IGNORED_BY_WORKER, SIGNALS, Reaction, handle, has_terminal
+from gpubench_server.addresses import InternetEndpoint, bound_host_port
+from gpubench_server.authentication import Authenticator
+from gpubench_server.encode import error_line
+from gpubench_server.gateway import link
+from gpubench_server.gateway.child import Child as ServedClient
+from gpubench_server.gateway.child import Service
+from gpubench_server.gateway.children import Child, Children
+from gpubench_server.gateway.log import log_nothing
+from gpubench_server.gateway.privileges import cap_resources
+from gpubench_server.limits import Limits
+from gpubench_server.systemd import Systemd
+from gpubench_server.transports import AcceptingMixIn, listen
+from gpubench_server.wrong_protocol import TLS_REFUSAL
+
+log = logging.getLogger(__name__)
+
+_TURN_SECONDS = 0.5
+"""The longest wait of the loop: refused connections are closed in time."""
+
+
+class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer):
+    """One address of the gateway. ``serve`` is called in each child, with its connection."""
+
+    timeout = 0  # `handle_request` is called when there is something to accept
+    block_on_close = False  # `server_close` would wait for every client
+
+    def __init__(
+        self,
+        endpoint: InternetEndpoint,
+        children: Children,
+        linger_seconds: float,
+        serve: Callable[[socket.socket, link.Link, str], None],
+    ) -> None:
+        self._children = children
+        self._serve = serve
+        self._pair: tuple[socket.socket, socket.socket] | None = None
+        """The parent's end of a link and the child's, while one is forked."""
+        self._encrypted = endpoint.scheme == "tls"
+        self.accept_at_most(self.request_queue_size, linger_seconds, b"")
+        self.address_family = endpoint.address.family
+        super().__init__(endpoint.address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
+        listen(self, endpoint)
+        self.url = f"{endpoint.scheme}://{bound_host_port(self.socket)}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        host = client_address[0]
+        try:
+            # Before the base class looks: at its maximum it would wait for a child, and accept nobody.
+            self._children.check_room(host)
+            self._fork(request, client_address)
+        except GpubenchError as refusal:
+            self._children.refused(host, refusal.details.get("limit", refusal.kind), refusal.message)
+            self._refuse(request, TLS_REFUSAL if self._encrypted else error_line(None, refusal))
+
+    def _fork(self, request: Any, client_address: Any) -> None:
+        before = set(self.active_children or ())
+        try:
+            parents, childs = self._pair = link.pair()
+            with childs, contextlib.ExitStack() as undo:
+                undo.callback(parents.close)
+                super().process_request(request, client_address)  # returns in the parent alone
+                undo.pop_all()
+        except OSError as error:  # no more processes, memory or descriptors
+            raise LimitReached(
+                f"this gateway has no room for a connection ({error.strerror}); try again in a moment",
+                retryable=True,
+                retry_after_seconds=1,
+            ) from None
+        finally:
+            self._pair = None
+        (pid,) = set(self.active_children or ()) - before
+        self._children.add(Child(pid, client_address[0], parents))
+
+    def collect_children(self, *, blocking: bool = False) -> None:
+        """Reap those that have ended. The base class would wait for any process, and forget how it ended."""
+        for pid in (self.active_children or set()).copy():
+            try:
+                found, status = os.waitpid(pid, 0 if blocking else os.WNOHANG)
+            except ChildProcessError:  # somebody else has reaped it
+                found, status = pid, 0
+            if found and self.active_children is not None:
+                self.active_children.discard(pid)
+                self._children.ended(pid, status)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self._pair is not None:  # it is: this is a child, which was forked in `_fork`
+            parents, childs = self._pair
+            parents.close()
+            self._serve(request, link.Link(childs), self.url)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if self._pair is None:
+            log.exception("a connection from %s could not be served", client_address[0])
+        else:  # in a child
+            _tell_failure(link.Link(self._pair[1]))
+
+    def close_in_child(self) -> None:
+        """A child accepts nobody, and has nothing to do with those whom the parent refused."""
+        self.socket.close()
+        while self._refused:
+            self._refused.popleft()[1].close()
+
+
+def _tell_failure(to_parent: link.Link) -> None:
+    """Of the exception that is being handled: a child has no log."""
+    error = sys.exception()
+    if error is None:
+        return
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    to_parent.failed(f"{type(error).__name__}: {error} ({last.name}, line {last.lineno} of {last.filename})")
+
+
+class Gateway:
+    """Listens, and handles signals, once constructed; only in the main thread. Raises ``CannotListen``."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[InternetEndpoint],
+        service: Service,
+        authenticator: Authenticator,
+    ) -> None:
+        self._service = service
+        self._limits: Limits = service.limits
+        self._authenticator = authenticator
+        # Not epoll, which parent and children would share.
+        self._selector = selectors.PollSelector()
+        self._children = Children(self._selector, authenticator, service.limits)
+        self._signals = _Signals()
+        self._listeners: list[Listener] = []
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._close)
+            self._signals.install()
+            for endpoint in endpoints:
+                listener = Listener(
+                    endpoint, self._children, self._limits.linger_seconds, self._serve_in_child
+                )
+                self._listeners.append(listener)
+                self._selector.register(listener, selectors.EVENT_READ, listener.handle_request)
+            self._selector.register(self._signals, selectors.EVENT_READ, self._signals.clear)
+            undo.pop_all()
+        self.urls = [listener.url for listener in self._listeners]
+
+    def __enter__(self) -> Gateway:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._children.kill()
+        for listener in self._listeners:
+            listener.collect_children(blocking=True)
+        self._close()
+
+    def _close(self) -> None:
+        for listener in self._listeners:
+            listener.server_close()
+        self._signals.close()
+        self._selector.close()
+
+    def serve(self, systemd: Systemd) -> None:
+        """Until a signal asks to drain; then until every client has its answers, ``drain_seconds`` have
+        passed, or a second signal comes."""
+        systemd.ready(self.urls)
+        alive_at = 0.0
+        turn_seconds = min(_TURN_SECONDS, (systemd.watchdog_seconds or 3.0) / 3)
+        while not self._signals.asks_to_drain(self._reload):
+            self._turn(turn_seconds)
+            if systemd.watchdog_seconds is not None and time.monotonic() >= alive_at:
+                systemd.alive()
+                alive_at = time.monotonic() + turn_seconds
+        self._drain(systemd)
+
+    def _turn(self, seconds: float) -> None:
+        for key, _ in self._selector.select(seconds):
+            if key.fileobj in self._selector.get_map():  # else another call has just taken it out
+                key.data()
+        for listener in self._listeners:
+            listener.service_actions()
+
+    def _drain(self, systemd: Systemd) -> None:
+        limit_seconds = self._limits.drain_seconds
+        log.info(
+            "draining: no new clients; %d have %g s to get their answers", len(self._children), limit_seconds
+        )
+        systemd.stopping(limit_seconds + 5)
+        for listener in self._listeners:
+            self._selector.unregister(listener)
+            listener.stop_listening()
+        self._children.drain()
+        until = time.monotonic() + limit_seconds
+        while len(self._children) and time.monotonic() < until:
+            if self._signals.asks_to_drain():
+                break
+            self._turn(min(_TURN_SECONDS, max(0.0, until - time.monotonic())))
+        counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self._children.counts.items()))
+        log.info("ended: %s", counts or "no connections")
+
+    def _reload(self) -> None:
+        """Read the certificate and the tokens again; what is wrong with them is logged."""
+        self._authenticator.reload()
+        if self._service.tls is None:
+            return
+        try:
+            self._service.tls.reload()
+        except InvalidParameters as error:
+            log.error("%s; the certificate that was read before stays in use", error.message)
+        else:
+            log.info("read the TLS certificate again")
+
+    def _serve_in_child(self, connection: socket.socket, to_parent: link.Link, url: str) -> None:
+        self._signals.leave_to_parent()
+        log_nothing()
+        for listener in self._listeners:
+            listener.close_in_child()
+        self._children.close_in_child()
+        cap_resources()
+        ServedClient(self._service, connection, to_parent, url).serve()
+
+
+class _Signals:
+    """Signals that were received, and the socket by which they end a wait."""
+
+    def __init__(self) -> None:
+        self._received: deque[Signals] = deque()
+        self._terminal = has_terminal()
+        self._reading, self._writing = socket.socketpair()
+        for end in (self._reading, self._writing):
+            end.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._reading.fileno()
+
+    def install(self) -> None:
+        signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        # Ignored, as a program may have inherited it, the system would reap children itself.
+        signal.signal(Signals.SIGCHLD, self._take)
+        for number, row in SIGNALS.items():
+            if row.server in HANDLED:
+                handle(number, self._take)
+
+    def close(self) -> None:
+        if signal.set_wakeup_fd(-1) not in (-1, self._writing.fileno()):
+            log.debug("another wake-up descriptor was set")
+        self._reading.close()
+        self._writing.close()
+
+    def leave_to_parent(self) -> None:
+        """In a child: signals to the whole group are its parent's, which ends it by their link."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(Signals.SIGCHLD, signal.SIG_DFL)
+        for number in IGNORED_BY_WORKER:
+            signal.signal(number, signal.SIG_IGN)
+        self._reading.close()
+        self._writing.close()
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._reading.recv(4096):
+                pass
+
+    def asks_to_drain(self, reload: Callable[[], object] | None = None) -> bool:
+        """Whether a signal that was received asks to end; one that asks to ``reload`` does that."""
+        asked = False
+        while self._received:
+            number = self._received.popleft()
+            if number is Signals.SIGCHLD:
+                continue
+            if SIGNALS[number].server is Reaction.DRAIN or (self._terminal and reload is not None):
+                asked = True
+            elif reload is not None:
+                log.info("%s: reading certificate and tokens again", number.name)
+                reload()
+        return asked
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self._received.append(Signals(number))

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gpubench.errors import GpubenchError
 from gpubench_server.limits import Limits
 from gpubench_server.web.admission import Admission, AdmissionMiddleware
-from gpubench_server.web.answers import error_answer, at_a_limit
+from gpubench_server.web.answers import at_a_limit, error_answer
 from gpubench_server.web.api import Api
 from gpubench_server.web.live import LiveFeed
 from gpubench_server.web.metrics_page import metrics_page

@@ -3,7 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench browser fuzz-api units cuda gpu-check docs clean
+# Before the tests, which reach no registry. 77: there is none for this kind of machine, and they are skipped.
+FIND_CHROMIUM = $(BIN)/python tools/chromium.py >/dev/null || test $$? = 77
+
+.PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench load hostile fuzz soak browser fuzz-api units cuda gpu-check image-check docs clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -15,6 +18,8 @@ demo: setup
 test: setup-test lint
 	tools/clean-env.sh $(BIN)/python -m pytest -m "not timing" -n 2 --dist worksteal --durations=15 --durations-min=5
 	tools/clean-env.sh $(BIN)/python -m pytest -m timing -n 0
+	@$(FIND_CHROMIUM)
+	tools/clean-env.sh $(BIN)/python -m pytest tests/browser
 
 lint: setup-test
 	$(BIN)/ruff format --check .
@@ -31,10 +36,11 @@ format: setup-test
 docs: setup
 	@$(BIN)/python tools/write_docs.py
 
-# gpubench beside likwid-bench, STREAM-style loops and a pointer chase in C, and numpy, alternating in one run.
+# gpubench beside likwid-bench, STREAM-style loops, a pointer chase and random reads in C, and numpy, in turns.
 peers: setup
 	@$(BIN)/python bench/peers.py
 	@$(BIN)/python bench/latency.py
+	@$(BIN)/python bench/gather.py
 	@$(BIN)/python bench/transfer.py
 
 # What limits each benchmark: the memory, or its own arithmetic.
@@ -62,16 +68,37 @@ units:
 races: setup
 	@$(BIN)/python bench/races.py
 
-# What the service costs: ping, many clients, memory at rest; and the figure through the socket beside in process.
-bench: setup
-	@$(BIN)/python bench/service.py
+# What the service costs: pings under load, as below; and the figure through the socket beside the one in process.
+bench: load
 	@$(BIN)/python bench/socket_pairs.py
 
-# The page in a real browser, which not every machine has: chromium comes from the system's packages.
-browser:
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
-	    { test $$(id -u) = 0 && apt-get install -y chromium || sudo apt-get install -y chromium; }
-	@tools/setup.sh $(VENV) server,opencl,report,test,browser
+# Pings at 1 to 500 connections over TCP, TLS and a Unix socket, in turns with a bare echo server and with aiohttp,
+# which gets an environment of its own. ARGUMENTS are those of bench/load.py.
+load: setup
+	@test -x build/aiohttp/bin/pip || $(BIN)/python -m venv build/aiohttp
+	@build/aiohttp/bin/pip install --quiet aiohttp
+	@$(BIN)/python bench/load.py --aiohttp build/aiohttp/bin/python $(ARGUMENTS)
+
+# An honest client's pings among hundreds of hostile ones.
+hostile: setup-test
+	@$(BIN)/python bench/hostile.py $(ARGUMENTS)
+
+# The protocol under millions of inputs that atheris makes, in an environment of its own: half an hour. `make test`
+# gives the same targets some inputs of hypothesis. ARGUMENTS are those of bench/fuzz.py.
+fuzz: setup
+	@test -x build/atheris/bin/pip || $(BIN)/python -m venv build/atheris
+	@build/atheris/bin/pip install --quiet --editable ".[server]" "atheris>=3" || { \
+	    printf 'make fuzz: there is no atheris for %s on this machine; \n%s\n' "$$($(BIN)/python -V)" \
+	    'try make PYTHON= with another Python; `make test` runs the same targets with inputs of hypothesis' >&2; exit 2; }
+	@build/atheris/bin/python bench/fuzz.py $(ARGUMENTS)
+
+# Faults of every kind over and over: 10 minutes, or ARGUMENTS: --seconds N, --rounds N of each fault, --only WORDS.
+soak: setup
+	@$(BIN)/python bench/soak.py $(ARGUMENTS)
+
+# The end of `make test` alone: the page in a real browser, the system's chromium or one from npm's registry.
+browser: setup-test
+	@$(FIND_CHROMIUM)
 	$(BIN)/python -m pytest tests/browser
 
 # The HTTP API under requests that schemathesis makes from its description, in an environment of its own.
@@ -90,11 +117,17 @@ cuda: setup
 gpu-check:
 	@tools/gpu-check.sh $(VENV) $(ARGUMENTS)
 
+# The Containerfile's steps in a clean root made by debootstrap, and its command as process 1 there: minutes, as root.
+# With EXTRAS=server,opencl,cuda PyCUDA is built, too.
+image-check:
+	@command -v debootstrap >/dev/null || { test $$(id -u) != 0 || apt-get install -y debootstrap; }
+	@python3 tools/image_check.py
+
 setup:
 	@tools/setup.sh $(VENV) server,opencl
 
 setup-test:
-	@tools/setup.sh $(VENV) server,opencl,report,test
+	@tools/setup.sh $(VENV) server,opencl,report,test,browser
 
 clean:
 	rm -rf $(VENV) build dist demo bench/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

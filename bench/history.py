@@ -52,7 +52,8 @@ def measure(directory: Path, measurements: int) -> int:
     fill(directory, -(-measurements // BENCHMARKS))
     path = directory / FILE_NAME
     with Store(directory) as store:
-        count = store._database.execute("SELECT COUNT(*) FROM figures").fetchone()[0]
+        with store._reading() as database:
+            count = database.execute("SELECT COUNT(*) FROM figures").fetchone()[0]
         print(
             f"{count} figures, {path.stat().st_size / 2**20:.0f} MiB, "
             f"built in {time.monotonic() - begun:.0f} s"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +16,26 @@ from pathlib import Path
 @contextmanager
 def serving() -> Iterator[tuple[str, int]]:
     """Its URL and its process; what it says goes to stderr."""
+    with serving_at("--listen", "tcp://127.0.0.1:0") as (addresses, pid):
+        yield addresses["tcp"], pid
+
+
+@contextmanager
+def serving_at(*options: str) -> Iterator[tuple[dict[str, str], int]]:
+    """The URL of each scheme that ``options`` listen on, and the process."""
     with tempfile.TemporaryDirectory() as scratch:
         addresses = Path(scratch, "addresses.json")
         server = subprocess.Popen(
-            [sys.executable, "-m", "gpubench_server", "--listen", "tcp://127.0.0.1:0",
+            [sys.executable, "-m", "gpubench_server", *options,
              "--http", "127.0.0.1:0", "--data-dir", f"{scratch}/data", "--address-file", addresses],
             stdout=sys.stderr,
         )  # fmt: skip
         try:
-            while not addresses.exists() and server.poll() is None:
-                pass
-            yield json.loads(addresses.read_text())["tcp"], server.pid
+            while not addresses.exists():
+                if server.poll() is not None:
+                    raise SystemExit(f"gpubench-server ended with {server.returncode}")
+                time.sleep(0.01)
+            yield json.loads(addresses.read_text()), server.pid
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()

@@ -24,9 +24,14 @@ class Parser(argparse.ArgumentParser):
         # Of every argument that has no other type; those of files and folders have `file_name`.
         self.register("type", None, text)
 
-    def parse(self, words: Sequence[str] | None) -> argparse.Namespace:
-        """Intermixed: options may stand between the names of benchmarks. None means ``sys.argv``."""
-        args, unknown = self.parse_known_intermixed_args(words)
+    def parse(
+        self, words: Sequence[str] | None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Intermixed: options may stand between the names of benchmarks. None means ``sys.argv``.
+
+        What ``namespace`` has already takes the place of defaults.
+        """
+        args, unknown = self.parse_known_intermixed_args(words, namespace)
         if unknown:
             word = next((word for word in unknown if word.startswith("-")), unknown[0])
             raise InvalidParameters(self.unknown(word))

@@ -22,6 +22,11 @@ def encodable(text: str) -> str:
     return _SURROGATE.sub(lambda found: _shown(found[0]), text)
 
 
+def clipped(text: str, most: int = 60) -> str:
+    """The beginning of a text that is too long to be repeated in a message."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def not_text(text: str) -> str | None:
     """What in ``text`` cannot be encoded, such as ``byte 0xff is not UTF-8``; None if all of it can."""
     found = _SURROGATE.search(text)

@@ -13,12 +13,12 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from gpubench.errors import InvalidParameters
-from gpubench.text import encodable, not_text, places_of_no_text
+from gpubench.text import clipped, encodable, not_text, places_of_no_text
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 _AT = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def convert(data: Any, struct: type[Struct], at: str) -> Struct:
         unknown = _UNKNOWN.search(message)
         allowed = _allowed(struct, f"{path}._" if unknown else path)  # no field is called `_`
         if unknown:
-            name = unknown["name"]
+            name = clipped(unknown["name"])
             message = f"unknown field {name!r}"
             path += f".{name}" if name.isidentifier() else f"[{name!r}]"
         hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
@@ -66,10 +66,13 @@ def check_text(data: Any, at: str) -> None:
 
 
 def split_error(error: msgspec.ValidationError) -> tuple[str, str]:
-    """The message of an error and the path in it, which begins after ``$``."""
+    """The message of an error, and the path in it, which begins after ``$``.
+
+    msgspec repeats a wrong value in its message, however long it is; here that is clipped.
+    """
     text = str(error)
     found = _AT.search(text)
-    return (text[: found.start()], found["path"]) if found else (text, "")
+    return (clipped(text[: found.start()], 200), found["path"]) if found else (clipped(text, 200), "")
 
 
 def _allowed(struct: type[msgspec.Struct], path: str) -> list[Any]:

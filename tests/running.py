@@ -7,6 +7,7 @@ import fcntl
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -15,7 +16,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,6 +90,23 @@ def children_of(parent: int) -> list[int]:
     return found
 
 
+def address_bytes(pid: int) -> int:
+    """What a process has mapped, to which RLIMIT_AS applies."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+@contextlib.contextmanager
+def limited(pid: int, kind: int, soft: int) -> Iterator[None]:
+    """A lower limit for a running process inside; it may end meanwhile."""
+    usual = resource.prlimit(pid, kind)
+    resource.prlimit(pid, kind, (soft, usual[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, kind, usual)
+
+
 class Lines:
     """A client that sends what it is told, right or wrong, and reads line by line."""
 
@@ -103,6 +121,7 @@ class Lines:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.reader = self.socket.makefile("rb")
         self.notifications: list[dict[str, Any]] = []
+        self.requests = self.sent_bytes = self.received_bytes = 0
 
     def __enter__(self) -> Lines:
         return self
@@ -120,6 +139,8 @@ class Lines:
 
     def send(self, line: bytes) -> None:
         self.socket.sendall(line)
+        self.requests += line.count(b"\n")
+        self.sent_bytes += len(line)
 
     def request(self, method: str, params: Any = None, request_id: Any = 1) -> None:
         message = {"jsonrpc": "2.0", "id": request_id, "method": method}
@@ -130,6 +151,7 @@ class Lines:
     def read(self) -> dict[str, Any]:
         """The next line; ``EOFError`` where there is none."""
         line = self.reader.readline()
+        self.received_bytes += len(line)
         if not line.endswith(b"\n"):
             raise EOFError(line)
         message: dict[str, Any] = json.loads(line)
@@ -209,7 +231,8 @@ class RunningServer:
             ],
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(environment or {})},
+            # Not the tester's own configuration.
+            env={**os.environ, "GPUBENCH_SERVER_CONFIG": os.devnull, **(environment or {})},
             preexec_fn=prepare,
         )
         listening = threading.Event()
@@ -219,7 +242,7 @@ class RunningServer:
             self.kill()
             raise RuntimeError(f"the server did not start: {self.log}")
         words = next(line for line in self.log if "listening on" in line).split()
-        self.urls = [word.strip(",") for word in words if "://" in word]
+        self.urls = [word.strip(',"}') for word in words if "://" in word]  # also in a line of JSON
         """What it listens on, the HTTP port last."""
         self.tcp = next((_address(url) for url in self.urls if url.startswith("tcp://")), ("", 0))
         self.tls = next((_address(url) for url in self.urls if url.startswith("tls://")), ("", 0))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 from gpubench_client.cli.parser import EXIT_CODES, full_parser
+from gpubench_server import check_config
 from gpubench_server.cli import command_parser
 from gpubench_server.gateway import command_parser as gateway_parser
+from gpubench_server.token_cli import ACTIONS, token_parser
 
 import gpubench
 
@@ -19,18 +20,31 @@ def man_pages() -> dict[str, str]:
     return {
         "gpubench.1": _page("gpubench", full_parser(), "gpubench-server"),
         "gpubench-server.1": _page(
-            "gpubench-server", command_parser(), "gpubench", {"gateway": gateway_parser()}
+            "gpubench-server",
+            command_parser(),
+            "gpubench",
+            [
+                _without(check_config.parser(), command_parser()),
+                *map(token_parser, ACTIONS),
+                gateway_parser(),
+            ],
         ),
     }
 
 
+def _without(parser: argparse.ArgumentParser, other: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """A parser without the options that another one has, too."""
+    known = {string for action in other._actions for string in action.option_strings}
+    for action in parser._actions[:]:
+        if known.issuperset(action.option_strings):
+            parser._remove_action(action)
+    return parser
+
+
 def _page(
-    name: str,
-    parser: argparse.ArgumentParser,
-    other: str,
-    further: Mapping[str, argparse.ArgumentParser] = MappingProxyType({}),
+    name: str, parser: argparse.ArgumentParser, other: str, more: Iterable[argparse.ArgumentParser] = ()
 ) -> str:
-    """``further`` are commands that the parser does not know itself."""
+    """``more`` are parsers of commands whose arguments are not part of ``parser``."""
     description = _text(parser.description or "")
     lines = [
         f'.TH {name.upper()} 1 "" "gpubench {gpubench.__version__}"',
@@ -48,9 +62,9 @@ def _page(
         lines += [".PP", *_synopsis(f"{name} {command}", child), *_options(child)]
         if child.epilog:
             lines += [".PP", ".nf", *map(_text, child.epilog.splitlines()), ".fi"]
-    for command, child in further.items():
-        lines += [f'.SH "{command.upper()}"', _text(child.description or "")]
-        lines += [".PP", *_synopsis(f"{name} {command}", child), *_options(child)]
+    for child in more:
+        lines += [f'.SH "{child.prog.removeprefix(name).strip().upper()}"', _text(child.description or "")]
+        lines += [".PP", *_synopsis(child.prog, child), *_options(child)]
     if any(_commands(parser)):
         lines += [".SH EXIT STATUS", f"{_text(EXIT_CODES)}."]
     lines += [".SH SEE ALSO", f".BR {_text(other)} (1)"]

@@ -56,7 +56,7 @@ elif [ -z "$present" ] || [ "${place% * *}" != "$PWD" ] || ! works || ! wanted_p
     all=$extras
 fi
 extras=$all
-case $extras in *test*) size="340 MB" ;; *) size="80 MB" ;; esac
+case $extras in *test*) size="400 MB" ;; *) size="80 MB" ;; esac
 echo "$maker" >"$record"  # not finished, until the other lines stand below
 say "installing gpubench with $extras; the first time this downloads about $size"
 if [ -t 2 ]; then quiet=; else quiet=--quiet; fi

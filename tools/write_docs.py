@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from configuration_table import configuration_table
+from load_tables import recorded_tables
 from man_pages import man_pages
+from soak_table import soak_table
 
 from gpubench.benchmarks.description import describe
 from gpubench.report.benchmarks import between_markers, page, readme_table
@@ -29,6 +32,9 @@ def made() -> dict[Path, str]:
         DOCS / "run-document.schema.json": render_schema(document_schema()),
         DOCS / "check.schema.json": render_schema(check_schema()),
         DOCS / "check.md": _with_tables(DOCS / "check.md", fault_table()),
+        DOCS / "faults.md": _with_tables(DOCS / "faults.md", soak_table()),
+        DOCS / "configuration.md": _with_tables(DOCS / "configuration.md", configuration_table()),
+        DOCS / "load.md": _with_tables(DOCS / "load.md", recorded_tables(ROOT / "results")),
         DOCS / "what-happens.md": _with_tables(DOCS / "what-happens.md", signal_table()),
         **{DOCS / "man" / name: text for name, text in man_pages().items()},
     }

@@ -37,8 +37,8 @@ class Client:
     answered, or ``Unreachable``. A request to a busy server is repeated for ``patience_seconds`` in
     all; before each wait ``on_retry`` is called with the refusal and the seconds to wait. The same holds
     if the connection breaks while ``result``, or ``run`` with ``detach`` and a ``key``, waits: the run goes
-    on, and the client joins it again. A run's progress comes every half second, so
-    ``answer_timeout_seconds`` is also how long a run may be silent.
+    on, and the client joins it again; also if the server is restarted while the run waits. A run's progress
+    comes every half second, so ``answer_timeout_seconds`` is also how long a run may be silent.
 
     ``token`` is sent over TLS and on this machine only. With tls:// the server's certificate must be for the
     host in the URL and from an authority in ``ca_file`` (default: the system's); ``cert_file`` and

@@ -12,7 +12,14 @@ import msgspec
 
 import gpubench
 from gpubench.benchmarks.description import Benchmarks
-from gpubench.errors import GpubenchError, ProtocolError, QueueFull, TooManyConnections, Unreachable
+from gpubench.errors import (
+    Draining,
+    GpubenchError,
+    ProtocolError,
+    QueueFull,
+    TooManyConnections,
+    Unreachable,
+)
 from gpubench.library import RunDocument
 from gpubench.protocol import messages
 from gpubench.protocol.messages import Accepted, RunIdParams, RunParams
@@ -135,7 +142,7 @@ class ClientProtocol:
                     return answer
                 if isinstance(answer, Result):
                     return answer.value
-                if not isinstance(answer.error, BUSY):
+                if not isinstance(answer.error, BUSY) and not _waits_on(request, answer.error):
                     raise answer.error
                 passing = answer.error
             if backoff is None or request.done_ratio > done_ratio:
@@ -185,6 +192,11 @@ class ClientProtocol:
                 "update the older of the two"
             )
         return self._exchange, None
+
+
+def _waits_on(request: Request, error: GpubenchError) -> bool:
+    """Whether the run is executed once the server has been restarted, and is then found again."""
+    return request.repeatable and isinstance(error, Draining) and "run_id" in error.details
 
 
 def _retry_after(error: GpubenchError) -> float:

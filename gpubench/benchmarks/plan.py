@@ -13,6 +13,7 @@ from gpubench.benchmarks.suites import suites
 from gpubench.errors import InvalidParameters, UnknownBenchmark
 from gpubench.requests import BenchmarkRequest, PlannedBenchmark
 from gpubench.results.machine import DeviceInfo
+from gpubench.text import clipped
 from gpubench.validation import convert
 
 MAX_BENCHMARKS = 64
@@ -70,7 +71,7 @@ def _named(name: str, at: str) -> list[tuple[Benchmark, dict[str, Any]]]:
     if name in BENCHMARKS:
         return [(BENCHMARKS[name], {})]
     raise UnknownBenchmark(
-        f"no benchmark or suite {name!r}; allowed: benchmarks {', '.join(BENCHMARKS)}; "
+        f"no benchmark or suite {clipped(name)!r}; allowed: benchmarks {', '.join(BENCHMARKS)}; "
         f"suites {', '.join(known)}",
         path=at,
         allowed=[*BENCHMARKS, *known],

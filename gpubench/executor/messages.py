@@ -99,4 +99,8 @@ class Finished(_Message, frozen=True):
     error: ErrorInfo | None = None
 
 
+class Alive(_Message, frozen=True):
+    """A sign of life while a command is executed, every ``BEAT_SECONDS``, for ``WorkerProcess`` alone."""
+
+
 Event = Probed | Started | Began | Progressed | Tuned | Measured | Found | Finished

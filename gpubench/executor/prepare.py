@@ -8,7 +8,9 @@ devices there are.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -66,6 +68,15 @@ def prepare_run(requested: RequestedRun) -> PreparedRun:
         labels=checked.labels,
     )
     return PreparedRun(benchmarks, checked.memory, recorder)
+
+
+def plan_again(requested: Sequence[dict[str, Any]]) -> list[PlannedBenchmark]:
+    """The benchmarks of a run document's ``requested``, as this program plans them.
+
+    Raises ``InvalidParameters`` and ``UnknownBenchmark`` for what an older program knew.
+    """
+    asked = [convert(each, BenchmarkRequest, f"$.requested[{index}]") for index, each in enumerate(requested)]
+    return plan(asked)
 
 
 def canonical_request(requested: RequestedRun) -> str:

@@ -13,7 +13,8 @@ import select
 import signal
 import threading
 import time
-from pathlib import Path
+
+from gpubench.executor.pulse import look_at
 
 BLOCKED_SECONDS = 300.0
 """No driver call that is going to return blocks all of Python's threads for this long."""
@@ -71,7 +72,5 @@ def _watch(watched: int, heartbeats: int, tick_seconds: float) -> None:
 
 def _is_stopped(process: int) -> bool:
     """By a signal or a debugger."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
-    except (OSError, IndexError):
-        return False
+    look = look_at(process)
+    return look is not None and look.state in "Tt"

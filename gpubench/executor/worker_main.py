@@ -1,7 +1,8 @@
 """The worker process: receives commands, sends events, keeps one device open.
 
 The main thread measures; a second thread reads commands, so that a cancel takes effect in the middle of
-a run. When the connection closes, the owner is gone and the process ends.
+a run, and a third says that the process is alive. When the connection closes, the owner is gone and the
+process ends.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import queue
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -21,7 +23,8 @@ from gpubench.devices.base import Device
 from gpubench.devices.process_limits import limit_reached
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.errors import Cancelled, DeviceLost, GpubenchError, InternalError
-from gpubench.executor.messages import Cancel, Command, Event, Finished, Probe, Probed, Run
+from gpubench.executor.messages import Alive, Cancel, Command, Event, Finished, Probe, Probed, Run
+from gpubench.executor.pulse import BEAT_SECONDS
 from gpubench.executor.watchdog import end_if_blocked
 from gpubench.results.document import ErrorInfo
 from gpubench.results.machine import Clocks, Telemetry
@@ -35,24 +38,39 @@ _PR_SET_PDEATHSIG = 1
 
 
 class _Owner:
-    """The connection to the owner: sends events, and receives commands on a thread of its own."""
+    """The connection to the owner: sends events, and receives commands on a thread of its own.
+
+    Another thread sends a sign of life while a command is executed.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._sending = threading.Lock()
+        self._executing = threading.Event()
+        threading.Thread(target=self._beat, name="pulse", daemon=True).start()
         threading.Thread(target=self._receive_all, name="commands", daemon=True).start()
 
     def commands(self) -> Iterator[Command]:
         """Until the owner is gone."""
         while (command := self._commands.get()) is not None:
+            self._executing.set()
             yield command
+            self._executing.clear()
 
-    def send(self, event: Event) -> None:
+    def send(self, event: Event | Alive) -> None:
+        line = msgspec.json.encode(event) + b"\n"
         try:
-            self._connection.sendall(msgspec.json.encode(event) + b"\n")
+            with self._sending:
+                self._connection.sendall(line)
         except OSError:
             self._stop.set()
+
+    def _beat(self) -> None:
+        while self._executing.wait():
+            self.send(Alive())
+            time.sleep(BEAT_SECONDS)
 
     def raise_if_cancelled(self) -> None:
         if self._stop.is_set():

@@ -21,7 +21,9 @@ from gpubench import systems
 from gpubench.devices.cache_folder import open_folder
 from gpubench.errors import DeviceLost, LineTooLong
 from gpubench.executor.loss import CRASHES, Counters, reason_of
-from gpubench.executor.messages import Command, Event, Run
+from gpubench.executor.messages import Alive, Command, Event, Run
+from gpubench.executor.pulse import Pulse
+from gpubench.executor.running_time import MAX_STEP_SECONDS
 from gpubench.framing import LineBuffer
 from gpubench.signals import IGNORED_BY_WORKER
 
@@ -32,6 +34,9 @@ GRACE_SECONDS = 3.0
 
 _MAX_EVENT_BYTES = 64 * 1024 * 1024
 _KEPT_OUTPUT_BYTES = 4096
+
+_LOOK_SECONDS = MAX_STEP_SECONDS / 2
+"""How long one wait for input lasts at most, so that a pause of this process is not taken for a hang."""
 
 
 class WorkerProcess:
@@ -50,7 +55,7 @@ class WorkerProcess:
         """Whether it has been given a run."""
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
         self._send_lock = threading.Lock()
-        self._decoder = msgspec.json.Decoder(Event)
+        self._decoder = msgspec.json.Decoder(Event | Alive)
         self._before = Counters.now()
         self.cache = open_folder(empty=empty_cache)
         self._remove_cache = weakref.finalize(self, self.cache.remove)
@@ -72,6 +77,7 @@ class WorkerProcess:
                     # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
                     start_new_session=True,
                 )
+            self._pulse = Pulse(self._process.pid)
         except BaseException:
             ours.close()
             theirs.close()
@@ -99,6 +105,7 @@ class WorkerProcess:
         """Raises ``DeviceLost`` if the process is gone."""
         line = msgspec.json.encode(command) + b"\n"
         self.is_used = self.is_used or isinstance(command, Run)
+        self._pulse.beat()
         with self._send_lock:
             try:
                 self._socket.sendall(line)
@@ -108,26 +115,35 @@ class WorkerProcess:
     def receive(self, timeout_seconds: float) -> Event | None:
         """The next event, or None after ``timeout_seconds``.
 
-        Raises ``DeviceLost`` if the process is gone or sends something that is not an event.
+        Raises ``DeviceLost`` if the process is gone, stopped or stuck, or sends what is not an event.
         """
         deadline = time.monotonic() + timeout_seconds
         try:
-            while (line := self._lines.next_line()) is None:
+            while (event := self._next_event()) is None:
                 left_seconds = deadline - time.monotonic()
-                if not self._wait_for_input(left_seconds):
-                    if left_seconds <= 0:
-                        return None
-                    continue
-                chunk = self._socket.recv(1 << 20)
-                if not chunk:
-                    raise self._lost()
-                self._lines.feed(chunk)
-            event: Event = self._decoder.decode(line)
+                if self._wait_for_input(min(left_seconds, _LOOK_SECONDS)):
+                    chunk = self._socket.recv(1 << 20)
+                    if not chunk:
+                        raise self._lost()
+                    self._lines.feed(chunk)
+                    self._pulse.beat()
+                elif hopeless := self._pulse.lost():
+                    raise hopeless
+                elif left_seconds <= 0:
+                    return None
         except OSError:
             raise self._lost() from None
         except (LineTooLong, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DeviceLost(f"the worker process sent an invalid message: {error}") from None
         return event
+
+    def _next_event(self) -> Event | None:
+        """Of those that have arrived; signs of life are none."""
+        while (line := self._lines.next_line()) is not None:
+            event: Event | Alive = self._decoder.decode(line)
+            if not isinstance(event, Alive):
+                return event
+        return None
 
     def _wait_for_input(self, seconds: float) -> bool:
         """Whether the socket can be read; takes what was printed, lest the process wait for that."""
@@ -152,8 +168,9 @@ class WorkerProcess:
         self._output.close()
 
     def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Close the connection, which ends the worker; if it does not, SIGKILL."""
+        """Close the connection, which ends the worker, also one that is stopped; if it does not, SIGKILL."""
         self.release()
+        self.signal(signal.SIGCONT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_seconds)
         if self.alive:

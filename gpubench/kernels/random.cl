@@ -45,23 +45,50 @@ FUNCTION u64 number_of(u64 place, u32 blocks, u32 salt) {
     return ((u64)high << LOW_BITS) | low;
 }
 
-/* The places of the vectors of a chunk, all computed before the first access. */
-#define EACH_PLACE                                                                                            \
-    u64s places[UNROLL / LANES];                                                                              \
-    UNROLLED for (u32 k = 0; k < UNROLL / LANES; ++k)                                                         \
-        find_places(places + k, AT(k * LANES), (u32)blocks, (u32)salt);
+/* The places of the vectors of a chunk from `first` on, in GROUPS groups of GROUP_PLACES. */
+#if LANES == 1
+#define GROUP_PLACES UNROLL
+#elif ORDER_TILE
+#define GROUP_PLACES LANES
+#else
+#error "a processor finds its next chunk behind this one, which is so in the order TILE alone"
+#endif
+#define GROUPS (UNROLL / GROUP_PLACES)
 #define PLACE(u) (((const u64 *)places)[u])
+#define FIND_GROUP(group, first)                                                                              \
+    UNROLLED for (u32 k = (group) * GROUP_PLACES; k < ((group) + 1) * GROUP_PLACES; k += LANES)               \
+        find_places(places + k / LANES, (first) + OFFSET(k), (u32)blocks, (u32)salt);
+
+/* Accesses the places of all chunks, group by group: `load` and then `use` for each place of a group. A GPU's groups
+   of threads wait for one another's loads. A processor instead computes the places of the next chunk between the
+   accesses to this one, and `fetch` gets the address of each, so that no access waits for arithmetic. */
+#define EACH_PLACE(fetch, load, use)                                                                          \
+    u64s places[UNROLL / LANES];                                                                              \
+    EACH_CHUNK {                                                                                              \
+        if (LANES == 1 || round == 0) {                                                                       \
+            UNROLLED for (u32 group = 0; group < GROUPS; ++group) { FIND_GROUP(group, i) }                    \
+        }                                                                                                     \
+        UNROLLED for (u32 group = 0; group < GROUPS; ++group) {                                               \
+            wordvec x[GROUP_PLACES];                                                                          \
+            UNROLLED for (u32 u = 0; u < GROUP_PLACES; ++u) { load(x[u], PLACE(group * GROUP_PLACES + u)) }   \
+            UNROLLED for (u32 u = 0; u < GROUP_PLACES; ++u) { use(x[u], PLACE(group * GROUP_PLACES + u)) }    \
+            if (LANES > 1) {                                                                                  \
+                FIND_GROUP(group, i + CHUNK_VECTORS)                                                          \
+                UNROLLED for (u32 u = 0; u < GROUP_PLACES; ++u) fetch(a + PLACE(group * GROUP_PLACES + u));   \
+            }                                                                                                 \
+        }                                                                                                     \
+    }
+
+#define LOAD(x, place) x = a[place];
+#define NO_LOAD(x, place)
+#define NO_FETCH(pointer) /* stores wait for nothing */
 
 KERNEL(random_gather)
 (GLOBAL const wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums, u64 vectors, u64 rounds, u64 blocks, u64 salt) {
     LOCAL WORD scratch[GROUP_SIZE];
     wordvec sum = SPLAT(WORD, (WORD)0);
-    EACH_CHUNK {
-        EACH_PLACE
-        wordvec x[UNROLL];
-        EACH_UNROLLED x[u] = a[PLACE(u)];
-        EACH_UNROLLED sum += x[u];
-    }
+#define ADD_TO_SUM(x, place) sum += x;
+    EACH_PLACE(PREFETCH, LOAD, ADD_TO_SUM)
     WORD total = 0;
     EACH_LANE total += LANE(WORD, sum, lane);
     STORE_GROUP_SUM(total, sums)
@@ -72,10 +99,9 @@ KERNEL(random_scatter)
 (GLOBAL wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums, u64 vectors, u64 rounds, u64 blocks, u64 salt) {
     wordvec start;
     EACH_LANE LANE(WORD, start, lane) = counter_at(lane, (u32)salt);
-    EACH_CHUNK {
-        EACH_PLACE
-        EACH_UNROLLED STORE(a + PLACE(u), start + SPLAT(WORD, (WORD)PLACE(u) * VECTOR_ELEMENTS * (WORD)COUNTER_STEP));
-    }
+#define STORE_COUNTER(x, place)                                                                               \
+    STORE(a + (place), start + SPLAT(WORD, (WORD)(place) * VECTOR_ELEMENTS * (WORD)COUNTER_STEP));
+    EACH_PLACE(NO_FETCH, NO_LOAD, STORE_COUNTER)
 }
 
 /* Added to every word of a vector: never 0, and not undone by the next pass, as an exclusive or would be. */
@@ -84,12 +110,8 @@ KERNEL(random_scatter)
 /* The first word of `sums` counts the passes. */
 KERNEL(random_update)
 (GLOBAL wordvec *RESTRICT a, GLOBAL WORD *RESTRICT sums, u64 vectors, u64 rounds, u64 blocks, u64 salt) {
-    EACH_CHUNK {
-        EACH_PLACE
-        wordvec x[UNROLL];
-        EACH_UNROLLED x[u] = a[PLACE(u)];
-        EACH_UNROLLED a[PLACE(u)] = x[u] + SPLAT(WORD, ADDED(PLACE(u)));
-    }
+#define ADD_AND_STORE(x, place) a[place] = x + SPLAT(WORD, ADDED(place));
+    EACH_PLACE(PREFETCH, LOAD, ADD_AND_STORE)
     if (GROUP_ID == 0 && LOCAL_ID == 0) sums[0] += 1;
 }
 

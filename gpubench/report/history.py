@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from gpubench.comparison.history import Shift, Trend, usable_points
@@ -72,6 +72,33 @@ def shift_lines(trends: Sequence[Trend]) -> list[str]:
         for trend in trends
         for shift in trend.shifts
     ]
+
+
+def summary_line(trend: Trend) -> str:
+    """The series' figures in one sentence: how many, the median, and the last."""
+    if trend.median is None:
+        return "no figures"
+    median, last = (_figure(trend.series, value) for value in (trend.median, trend.last))
+    changes = (
+        "" if trend.shifts else (", no change found" if trend.enough else ", too few to look for changes")
+    )
+    return f"{trend.figures} figures, median {median}, last {last}{changes}"
+
+
+def point_table(trend: Trend, run_ids: Set[str]) -> Table:
+    """The figures of these runs that count, oldest first."""
+    rows = tuple(
+        (
+            _time(point.at),
+            _figure(trend.series, point.median),
+            f"{_figure(trend.series, point.low)} to {_figure(trend.series, point.high)}",
+            clean(point.run_id),
+        )
+        for point in usable_points(trend.series)
+        if point.run_id in run_ids
+    )
+    columns = ("ended (UTC)", "median", "95 % interval", "run")
+    return Table(chart_title(trend), columns, rows, 1, 1)
 
 
 def history_csv(history: History) -> str:

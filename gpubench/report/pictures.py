@@ -63,7 +63,7 @@ def picture(subject: Subject, figure: Figure, width: int = USUAL_WIDTH) -> str:
     """One figure as SVG, ``width`` pixels wide."""
     inner = width - 2 * _MARGIN
     lines = [figure.caption, *(shortened(line, 160) for line in verdict_lines(subject)[:3])]
-    return _sheet(figure.title, lines, [svg(figure, inner)], subject, width, columns=1)
+    return _sheet(figure.title, lines, [svg(figure, inner)], _footer(subject), width, columns=1)
 
 
 def sheet(subject: Subject) -> str:
@@ -72,7 +72,15 @@ def sheet(subject: Subject) -> str:
     found = figures(subject)
     drawn = [each for figure in found if (each := _titled(figure, inner))]
     lines = [shortened(line, 200) for line in verdict_lines(subject)]
-    return _sheet("Memory bandwidth", lines, drawn, subject, SHEET_WIDTH, columns=2)
+    return _sheet("Memory bandwidth", lines, drawn, _footer(subject), SHEET_WIDTH, columns=2)
+
+
+def column(
+    title: str, figures: Sequence[Figure], lines: Sequence[str], footer: Sequence[str], width: int
+) -> str:
+    """Figures one below the other as one SVG, ``width`` pixels wide; what cannot be drawn is left out."""
+    drawn = [each for figure in figures if (each := _titled(figure, width - 2 * _MARGIN))]
+    return _sheet(title, [shortened(line, 200) for line in lines], drawn, footer, width, columns=1)
 
 
 def _titled(figure: Figure, width: int) -> str | None:
@@ -82,12 +90,20 @@ def _titled(figure: Figure, width: int) -> str | None:
     except InternalError:
         return None
     wide, high = size(drawn)
-    text = _text(4, 18, figure.title, 15, bold=True)
-    return _svg(max(width, wide), high + 30, [text, _placed(drawn, 0, 30)])
+    lines = _wrapped(figure.title, width, 15)
+    texts = [_text(4, 18 + 20 * number, line, 15, bold=True) for number, line in enumerate(lines)]
+    top = 10 + 20 * len(lines)
+    return _svg(max(width, wide), high + top, [*texts, _placed(drawn, 0, top)])
 
 
 def _sheet(
-    title: str, lines: Sequence[str], charts: Sequence[str], subject: Subject, width: int, *, columns: int
+    title: str,
+    lines: Sequence[str],
+    charts: Sequence[str],
+    footer: Sequence[str],
+    width: int,
+    *,
+    columns: int,
 ) -> str:
     y = float(_MARGIN + 18)
     parts: list[str] = []
@@ -107,7 +123,7 @@ def _sheet(
         parts.append(_placed(chart, _MARGIN + column * step, heights[column], scale))
         heights[column] += high * scale + _MARGIN
     y = max(heights) + 10
-    for line in _footer(subject):
+    for line in footer:
         for piece in _wrapped(line, width, 11):
             parts.append(_text(_MARGIN, y, piece, 11, MUTED))
             y += 15

@@ -77,6 +77,13 @@ _MIGRATIONS = (
     CREATE INDEX figures_by_run ON figures (run);
     CREATE INDEX runs_by_end ON runs (finished_at);
     """,
+    """
+    CREATE TABLE waiting (                    -- runs that were accepted and have not started
+        run_id      TEXT PRIMARY KEY,
+        detached    INTEGER NOT NULL,         -- 1: a later server takes it up; 0: it ends with its server
+        terms       BLOB NOT NULL             -- what the server needs for that, as JSON of its own
+    );
+    """,
 )
 """Step n takes a database from ``user_version`` n to n + 1; steps are never changed, only added."""
 
@@ -84,32 +91,53 @@ _WITH_FIGURES = 3
 """The first version whose tables have the figures of runs; the step to it reads those of the older runs."""
 
 
+BUSY_SECONDS = 5.0
+"""How long another program may keep the database locked before a use of it fails."""
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """Raises ``StoreError`` if a newer program wrote it, and ``sqlite3.Error``."""
     # autocommit is off: every use is inside a `with connection`, which commits or rolls back.
-    database = sqlite3.connect(path, check_same_thread=False, timeout=10)
+    database = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
     try:
-        # One damaged text must not make the rows read with it unreadable.
-        database.text_factory = lambda data: data.decode(errors="replace")
-        if not _version(database):
+        database.text_factory = _text
+        version = _version(database)
+        if version > len(_MIGRATIONS):
+            raise StoreError(
+                f"the store {path} was written by a newer gpubench (version {version} of its tables, this "
+                f"program knows {len(_MIGRATIONS)}): upgrade gpubench, or pass another --data-dir"
+            )
+        if not version:
             # Only before the first table is made. It lets the space of pruned runs be freed in steps.
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        _migrate(database, path)
+        _migrate(database, version)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    version = _version(database)
-    if version > len(_MIGRATIONS):
-        raise StoreError(
-            f"the store {path} was written by a newer gpubench (version {version} of its tables, this "
-            f"program knows {len(_MIGRATIONS)}): upgrade gpubench, or pass another --data-dir"
-        )
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A second connection to a database that is open; raises ``sqlite3.Error``."""
+    database = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
+    try:
+        database.text_factory = _text
+        database.execute("PRAGMA query_only = ON")
+        _version(database)  # opens the files now: later, a path may lead to another one
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _text(data: bytes) -> str:
+    """One damaged text must not make the rows read with it unreadable."""
+    return data.decode(errors="replace")
+
+
+def _migrate(database: sqlite3.Connection, version: int) -> None:
     for step, script in enumerate(_MIGRATIONS[version:], start=version + 1):
         database.executescript(f"BEGIN; {script}")
         if step == _WITH_FIGURES:

@@ -9,8 +9,12 @@ import hashlib
 import io
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
 
 from gpubench.errors import InvalidDocument
 from gpubench.results.document import RunDocument, decode_document, encode_document
@@ -60,14 +64,35 @@ def canonical_json(data: bytes) -> bytes:
     It is made from the data and not from what this program reads of them, so that a field that only a newer
     program knows is covered too.
     """
-    fields = json.loads(data, parse_float=_number)
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        fields = msgspec.json.decode(data)  # four times as fast as json, which takes a little more than JSON
+    except msgspec.MsgspecError:
+        fields = json.loads(data)
+    holder = [fields]
+    _drop_fractions(holder)
+    return json.dumps(holder[0], sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _number(text: str) -> int | float:
-    """A whole number without a fraction: programs that read and write a document again may drop it."""
-    value = float(text)
-    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+def _drop_fractions(part: dict[str, Any] | list[Any]) -> None:
+    """Put 5 in place of each 5.0, which programs that read and write a document again may write.
+
+    In place, and by exact types: a document has tens of thousands of numbers.
+    """
+    if type(part) is list:
+        try:
+            # Most of a document are lists of samples: floats alone, and with fractions.
+            if not any(map(float.is_integer, part)):
+                return
+        except TypeError:  # something else is in it
+            pass
+    places: Iterable[tuple[Any, Any]] = part.items() if isinstance(part, dict) else enumerate(part)
+    for place, value in places:
+        kind = type(value)
+        if kind is float:
+            if value.is_integer() and -_EXACT < value < _EXACT:
+                part[place] = int(value)  # of a key that is there already: no dictionary changes its size
+        elif kind is dict or kind is list:
+            _drop_fractions(value)
 
 
 def pack(kept: KeptDocument) -> str:

@@ -79,6 +79,7 @@ def write_end(
         "key = CASE WHEN ? THEN NULL ELSE key END WHERE run_id = ?",
         (data, document.outcome, document.finished_at, released, document.run_id),
     )
+    database.execute("DELETE FROM waiting WHERE run_id = ?", (document.run_id,))
     write_figures(database, document)
     database.executemany(
         "INSERT OR REPLACE INTO last_runs (device, benchmark, precision, valid, run_id) "

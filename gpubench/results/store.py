@@ -2,7 +2,7 @@
 
 A run is recorded when it is accepted, checkpointed at each finished measurement, and finished before
 its result is sent. WAL with ``synchronous=FULL``: what was committed survives ``kill -9`` and a power
-cut. One connection behind a lock: a commit takes milliseconds and there are few writers.
+cut. One connection writes, another reads: who asks for results does not wait for who stores them.
 
 Nothing that is read back is believed: a damaged row is logged by its run's id and left out, and the others
 are served. Nothing is acknowledged while the directory's path leads to something else than what is open.
@@ -23,22 +23,17 @@ from types import TracebackType
 
 import msgspec
 
-from gpubench.errors import (
-    DocumentError,
-    Interrupted,
-    InvalidDocument,
-    KeyConflict,
-    StoreError,
-    UnsupportedDocument,
-)
+from gpubench.errors import DocumentError, InvalidDocument, KeyConflict, StoreError, UnsupportedDocument
+from gpubench.results import integrity, unfinished
+from gpubench.results.connections import DAMAGED, Connections, explained
 from gpubench.results.data_directory import HeldDirectory
-from gpubench.results.database import open_database
-from gpubench.results.document import ErrorInfo, RunDocument, decode_document, encode_document
+from gpubench.results.database import BUSY_SECONDS
+from gpubench.results.document import RunDocument, decode_document, encode_document
 from gpubench.results.history import History, HistoryQuery, read_history
 from gpubench.results.retention import Retention, remove_runs
 from gpubench.results.rows import INSERT, STATE_COLUMNS, LastOf, read_document, run_state, write_end
 from gpubench.results.run_state import RunState
-from gpubench.results.timestamps import now
+from gpubench.results.unfinished import Terms, WaitingRun
 
 log = logging.getLogger(__name__)
 
@@ -60,22 +55,29 @@ class Store:
     """The runs of one data directory; safe to use from any thread.
 
     Opening it locks the directory for this process and ends the runs that an earlier process left
-    unfinished. ``wait_seconds`` is how long another process may keep it locked meanwhile. Raises
+    unfinished, except those that ``waiting`` returns. ``wait_seconds`` is how long another process may keep
+    it locked meanwhile. With ``check``, ``damage`` says what is wrong with the file, if anything is. Raises
     ``StoreError`` with the reason if the directory cannot be used.
     """
 
-    def __init__(self, directory: Path, *, wait_seconds: float = 0.0) -> None:
+    def __init__(self, directory: Path, *, wait_seconds: float = 0.0, check: bool = False) -> None:
         self._path = directory / FILE_NAME
-        self._mutex = threading.Lock()
+        self._memory = threading.Lock()
         self._unstored: dict[str, tuple[RunDocument, Sequence[LastOf]]] = {}
         """Finished runs that could not be stored; every use of the store tries again."""
+        self.damage: str | None = None
         with contextlib.ExitStack() as undo:
             self._directory = undo.enter_context(HeldDirectory(directory, wait_seconds))
-            with self._explained("; if it is damaged, move it away, or pass another --data-dir"):
-                self._database = undo.enter_context(contextlib.closing(open_database(self._path)))
-                self._end_interrupted()
-            # The log too: if it is removed, what is committed to it is lost when the process ends.
-            self._directory.watch(self._path, self._path.with_name(f"{FILE_NAME}-wal"))
+            if check:
+                with explained(self._path, DAMAGED):
+                    self.damage = integrity.damage(self._path)
+            self._connections = undo.enter_context(contextlib.closing(Connections(self._path)))
+            with self._connections.writing() as database:
+                unfinished.end_interrupted(database)
+            # The log too: if it is removed, what is committed to it is lost when the process ends. And its
+            # index: another program would make a new one, and neither would know what the other locks.
+            beside = (self._path.with_name(f"{FILE_NAME}{end}") for end in ("-wal", "-shm"))
+            self._directory.watch(self._path, *beside)
             undo.pop_all()
 
     def __enter__(self) -> Store:
@@ -87,17 +89,16 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        with self._mutex:
-            self._store_late()
-            if self._unstored:
-                log.error("not stored, and lost with this process: runs %s", ", ".join(self._unstored))
-            self._database.close()
-            self._directory.close()
+        self._store_late(BUSY_SECONDS)
+        if self._unstored:
+            log.error("not stored, and lost with this process: runs %s", ", ".join(self._unstored))
+        self._connections.close()
+        self._directory.close()
 
-    def problem(self) -> str | None:
+    def problem(self, wait_seconds: float = BUSY_SECONDS) -> str | None:
         """Why a run could not be stored now, tried with a row that is not kept; None if it could be."""
         try:
-            with self._writing() as database:
+            with self._writing(wait_seconds) as database:
                 database.execute(INSERT, (secrets.token_hex(8), None, "", "", "[]", "", b""))
                 database.rollback()
             self._directory.check_room()
@@ -105,8 +106,15 @@ class Store:
             return error.message
         return None
 
-    def accept(self, document: RunDocument, request: str, device: str, benchmarks: list[str]) -> None:
-        """Record a run before its client receives ``accepted``."""
+    def accept(
+        self,
+        document: RunDocument,
+        request: str,
+        device: str,
+        benchmarks: list[str],
+        terms: Terms | None = None,
+    ) -> None:
+        """Record a run before its client receives ``accepted``; with ``terms``, one that waits."""
         names = msgspec.json.encode(benchmarks).decode()
         data = encode_document(document)
         with self._writing() as database:
@@ -114,6 +122,23 @@ class Store:
                 INSERT,
                 (document.run_id, document.key, request, device, names, document.created_at, data),
             )
+            if terms is not None:
+                unfinished.write_terms(database, document.run_id, terms)
+
+    def waiting(self) -> list[WaitingRun]:
+        """The detached runs that were accepted and have not started, in this order."""
+        with self._reading() as database:
+            return unfinished.read_waiting(database)
+
+    def detach(self, run_id: str) -> None:
+        """A later process is to execute the run, if this one does not start it."""
+        with self._writing() as database:
+            unfinished.detach(database, run_id)
+
+    def start(self, run_id: str) -> None:
+        """The run starts now, and is never started again."""
+        with self._writing() as database:
+            unfinished.start(database, run_id)
 
     def checkpoint(self, document: RunDocument) -> None:
         """Keep what a running run has so far."""
@@ -122,6 +147,7 @@ class Store:
                 "UPDATE runs SET document = ? WHERE run_id = ? AND finished = 0",
                 (encode_document(document), document.run_id),
             )
+            unfinished.start(database, document.run_id)  # if that could not be stored when it started
 
     def finish(self, document: RunDocument, last_of: Sequence[LastOf] = ()) -> bytes:
         """Store a finished run and return its JSON; only then may it be sent.
@@ -139,12 +165,12 @@ class Store:
 
     def keep(self, document: RunDocument, last_of: Sequence[LastOf] = ()) -> None:
         """Keep a finished run in memory until it can be stored."""
-        with self._mutex:
+        with self._memory:
             self._unstored[document.run_id] = document, last_of
 
     def find_key(self, key: str, request: str) -> Known | None:
         """The run of this key; raises ``KeyConflict`` if it belongs to another request."""
-        with self._transaction() as database:
+        with self._reading() as database:
             row = database.execute(
                 "SELECT run_id, finished, request FROM runs WHERE key = ?", (key,)
             ).fetchone()
@@ -165,32 +191,35 @@ class Store:
         Raises ``InvalidDocument`` if it is damaged. The run's key is released, so that a retry makes a new
         run; what is stored is kept as it is.
         """
-        with self._transaction() as database:
-            if run_id in self._unstored:
-                return encode_document(self._unstored[run_id][0])
-            try:
+        unstored = self._unstored.get(run_id)
+        if unstored is not None:
+            return encode_document(unstored[0])
+        data = None
+        try:
+            with self._reading() as database:
                 data = read_document(database, run_id, finished=True)
-                if data is not None:
-                    decode_document(data, f"run {run_id}")
-            except UnsupportedDocument:
-                pass
-            except InvalidDocument as damaged:
-                log.warning("not served: %s", damaged)
-                with contextlib.suppress(sqlite3.Error), database:
-                    database.execute("UPDATE runs SET key = NULL WHERE run_id = ?", (run_id,))
-                raise InvalidDocument(
-                    f"{damaged}: it is damaged in the server's store, run the benchmarks again"
-                ) from None
-            return data
+            if data is not None:
+                decode_document(data, f"run {run_id}")
+        except UnsupportedDocument:
+            pass
+        except InvalidDocument as damaged:
+            log.warning("not served: %s", damaged)
+            with contextlib.suppress(StoreError), self._connections.writing() as database:
+                database.execute("UPDATE runs SET key = NULL WHERE run_id = ?", (run_id,))
+            raise InvalidDocument(
+                f"{damaged}: it is damaged in the server's store, run the benchmarks again"
+            ) from None
+        return data
 
     def latest(self, limit: int, device: str | None = None) -> list[RunState]:
         """The newest runs, newest first; an unfinished one is listed as running."""
-        with self._transaction() as database:
+        with self._reading() as database:
             rows = database.execute(
                 f"SELECT {STATE_COLUMNS} FROM runs "  # noqa: S608, a constant
                 "WHERE :device IS NULL OR device = :device ORDER BY sequence DESC LIMIT :limit",
                 {"device": device, "limit": limit},
             ).fetchall()
+        with self._memory:
             unstored = dict(self._unstored)
         states = [state for state in map(run_state, rows) if state is not None]
         return [_as_ended(state, unstored.get(state.run_id)) for state in states]
@@ -232,14 +261,14 @@ class Store:
         """Shrink the file by its free pages; a file that an older program made only reuses them."""
         left, before = 0, -1
         while left != before and not stopped():
-            with self._transaction() as database:
+            with self._connections.writing() as database:
                 before = left
                 database.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
                 (left,) = database.execute("PRAGMA freelist_count").fetchone()
 
     def history(self, query: HistoryQuery) -> History:
         """The newest figures of finished runs."""
-        with self._transaction() as database:
+        with self._reading() as database:
             return read_history(database, query)
 
     def last_documents(self, limit: int) -> Iterator[RunDocument]:
@@ -249,7 +278,7 @@ class Store:
         are read one at a time: documents can be large. One that cannot be read (damaged, or of a newer
         program) is logged and left out.
         """
-        with self._transaction() as database:
+        with self._reading() as database:
             rows = database.execute(
                 "SELECT DISTINCT run_id, sequence FROM last_runs JOIN runs USING (run_id) "
                 "WHERE finished = 1 ORDER BY sequence"
@@ -257,7 +286,7 @@ class Store:
         yield from self._documents([run_id for run_id, _ in rows] if rows else self._newest(limit))
 
     def _newest(self, limit: int) -> list[str]:
-        with self._transaction() as database:
+        with self._reading() as database:
             rows = database.execute(
                 "SELECT run_id FROM runs WHERE finished = 1 ORDER BY sequence DESC LIMIT ?", (limit,)
             ).fetchall()
@@ -266,69 +295,42 @@ class Store:
     def _documents(self, run_ids: Sequence[str]) -> Iterator[RunDocument]:
         for run_id in run_ids:
             try:
-                with self._transaction() as database:
+                with self._reading() as database:
                     data = read_document(database, run_id, finished=True)
                 if data is not None:
                     yield decode_document(data, f"run {run_id}")
             except (DocumentError, StoreError) as unreadable:
                 log.warning("left out: %s", unreadable)
 
-    def _end_interrupted(self) -> None:
-        """End the runs that were active when the last process died; their measurements are kept."""
-        with self._transaction() as database:
-            rows = database.execute("SELECT run_id FROM runs WHERE finished = 0").fetchall()
-            for (run_id,) in rows:
-                try:
-                    data = read_document(database, run_id, finished=False)
-                    document = decode_document(data or b"", f"run {run_id}")
-                except DocumentError as unreadable:  # kept as it is; the others are still processed
-                    log.warning("ended with its server, and kept as it is: %s", unreadable)
-                    database.execute(
-                        "UPDATE runs SET finished = 1, outcome = 'failed', key = NULL WHERE run_id = ?",
-                        (run_id,),
-                    )
-                    continue
-                error = Interrupted(
-                    f"the server stopped in the middle of this run; {len(document.measurements)} "
-                    "measurements were finished and are kept: run it again"
-                )
-                ended = msgspec.structs.replace(
-                    document, outcome="failed", error=ErrorInfo.of(error), finished_at=now()
-                )
-                write_end(database, ended, encode_document(ended))
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        self._store_late(0.0)
+        with self._connections.reading() as database:
+            yield database
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex, self._explained():
-            self._store_late()
-            with self._database as database:
-                yield database
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, wait_seconds: float = BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
         """A transaction whose result may be acknowledged."""
-        with self._transaction() as database:
+        self._store_late(0.0)
+        with self._connections.writing(wait_seconds) as database:
             self._directory.check()
             yield database
 
-    def _store_late(self) -> None:
+    def _store_late(self, wait_seconds: float) -> None:
         """Try again to store the runs that could not be stored when they ended."""
-        if not self._unstored:
+        with self._memory:
+            late = dict(self._unstored)
+        if not late:
             return
-        with contextlib.suppress(sqlite3.Error, StoreError):
-            self._directory.check()
-            with self._database as database:
-                for document, last_of in self._unstored.values():
+        with contextlib.suppress(StoreError):
+            with self._connections.writing(wait_seconds) as database:
+                self._directory.check()
+                for document, last_of in late.values():
                     write_end(database, document, encode_document(document), last_of)
-            log.info("stored by now: %s", ", ".join(self._unstored))
-            self._unstored.clear()
-
-    @contextlib.contextmanager
-    def _explained(self, remedy: str = "") -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, msgspec.MsgspecError) as error:
-            raise StoreError(f"the store {self._path} cannot be used: {error}{remedy}") from error
+            with self._memory:
+                for run_id in late:
+                    self._unstored.pop(run_id, None)
+            log.info("stored by now: %s", ", ".join(late))
 
 
 def _as_ended(state: RunState, unstored: tuple[RunDocument, Sequence[LastOf]] | None) -> RunState:

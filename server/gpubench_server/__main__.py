@@ -4,6 +4,7 @@ Closed standard streams are opened before the server is imported: a library that
 imported, as OpenSSL does on some systems, would get the number of a closed one.
 """
 
+import os
 import sys
 
 from gpubench.standard_streams import with_standard_streams
@@ -11,6 +12,12 @@ from gpubench.standard_streams import with_standard_streams
 
 def main() -> int:
     """Serve until a signal ends it; returns the exit code."""
+    if os.getpid() == 1:
+        from gpubench_server.process_one import split
+
+        code = split()
+        if code is not None:
+            return code
     return with_standard_streams(_serve)
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from gpubench.errors import Cancelled, InvalidParameters, TooManyConnections
 from gpubench.results.store import Store
-from gpubench_server.addresses import Address, Endpoint, bound_host_port
+from gpubench_server.addresses import Address, Endpoint
 from gpubench_server.authentication import Authenticator
 from gpubench_server.connection import ClientConnection
 from gpubench_server.datagrams import DatagramService, UDPServer, datagram_server
 from gpubench_server.device_registry import DeviceRegistry, Runtime
 from gpubench_server.encode import error_line
+from gpubench_server.http_options import HttpSettings
 from gpubench_server.limits import Limits
 from gpubench_server.line_servers import (
     CONNECTION_BURST_SECONDS,
@@ -27,6 +28,7 @@ from gpubench_server.line_servers import (
     LineService,
     line_server,
 )
+from gpubench_server.log_context import about
 from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.rates import Rates
@@ -44,7 +46,7 @@ from gpubench_server.transports import POLL_SECONDS
 from gpubench_server.unix_sockets import UnixAccess
 from gpubench_server.vital import VitalThreads
 from gpubench_server.watchdog import Watchdog
-from gpubench_server.web import Source, WebServer, make_application
+from gpubench_server.web import Admission, Source, WebServer, make_application
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Settings:
     limits: Limits
     unix: UnixAccess = field(default_factory=UnixAccess)
     security: Security = field(default_factory=Security)
+    http_settings: HttpSettings = field(default_factory=HttpSettings)
 
 
 class Server:
@@ -91,7 +94,7 @@ class Server:
         security = settings.security
         self._tls = None if security.tls is None else Tls(security.tls)
         with contextlib.ExitStack() as undo:
-            self._store = undo.enter_context(Store(settings.data_directory))
+            self._store = undo.enter_context(Store(settings.data_directory, check=True))
             self._storage = StorageWatch(self._store)
             self._retention = RetentionWatch(self._store, limits.retention)
             self._metrics = MetricsState()
@@ -142,11 +145,14 @@ class Server:
                 self._store, self._registry, self._scheduler, self._readiness, self._snapshot, benchmark_urls
             )
             ending = threading.Event()
-            pages = make_application(source, limits, ending)
-            self._web = undo.enter_context(
-                contextlib.closing(WebServer(settings.http, pages, limits, benchmark_urls, ending))
+            admission = Admission(self._authenticator, self._metrics, limits, settings.http_settings)
+            pages = make_application(source, limits, ending, admission)
+            tls = self._tls if settings.http_settings.tls else None
+            listen = functools.partial(
+                WebServer, settings.http, pages, limits, benchmark_urls, ending, self._metrics, tls
             )
-            self.http_url = f"http://{bound_host_port(self._web.socket)}"
+            self._web = undo.enter_context(contextlib.closing(listen()))
+            self.http_url = self._web.url
             undo.pop_all()
 
     def start(self) -> None:
@@ -161,9 +167,10 @@ class Server:
 
     def _serve(self, client: socket.socket, session: Session) -> None:
         respond = functools.partial(self._service.respond, session)
-        ClientConnection(
-            client, respond, self._scheduler.abandon, self._limits, self.http_url, session
-        ).serve()
+        with about(session.log_fields):
+            ClientConnection(
+                client, respond, self._scheduler.abandon, self._limits, self.http_url, session
+            ).serve()
 
     def _reload(self) -> None:
         """Read the certificate and the tokens again; what is wrong with them is logged."""
@@ -246,4 +253,5 @@ class Server:
             max_connections=self._limits.max_connections * len(self._lines),
             max_queue_length=self._limits.max_queue_length,
             storable=self._storage.problem is None,
+            intact=self._store.damage is None,
         )

@@ -6,6 +6,7 @@ of them is refused before anything is computed. A token that was right before is
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -52,11 +53,17 @@ class Origin:
 
     host: str
     confidential: bool
+    transport: str = ""
+    """The scheme of its address, for the log."""
     shared: bool = False
 
     @classmethod
     def internet(cls, host: str, encrypted: bool) -> Origin:
-        return cls(host, encrypted or is_loopback(host))
+        return cls(host, encrypted or is_loopback(host), "tls" if encrypted else "tcp")
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        return {"peer": self.host, "transport": self.transport}
 
 
 def is_loopback(host: str) -> bool:
@@ -121,8 +128,18 @@ class Authenticator:
         try:
             return self.verify(token, origin)
         except NotAuthenticated:
-            # The answer comes as late for a wrong secret as for a token that does not exist.
-            time.sleep(max(0.0, begun + self._limits.authentication_delay_seconds - time.monotonic()))
+            time.sleep(self._delay_seconds(begun))
+            raise
+
+    async def by_token_in_loop(self, token: str, origin: Origin) -> StoredToken | None:
+        """``by_token`` for an event loop: a thread works as long as it must, and none waits."""
+        if self._path is None:
+            return None
+        begun = time.monotonic()
+        try:
+            return await asyncio.to_thread(self.verify, token, origin)
+        except NotAuthenticated:
+            await asyncio.sleep(self._delay_seconds(begun))
             raise
 
     def verify(self, token: str, origin: Origin) -> StoredToken:
@@ -167,13 +184,17 @@ class Authenticator:
         """Never read the token file again: this process has given up the right to."""
         self._kept = True
 
+    def _delay_seconds(self, begun: float) -> float:
+        """The answer comes as late for a wrong secret as for a token that does not exist."""
+        return max(0.0, begun + self._limits.authentication_delay_seconds - time.monotonic())
+
     def _check(self, token: str, origin: Origin) -> StoredToken:
         if not origin.confidential:
             raise _Failure(
                 "not_confidential",
                 NotAuthenticated(
                     "tokens are accepted over TLS, on this machine and on Unix sockets only; this one was "
-                    "sent where others could read it: have it revoked, and use tls://"
+                    "sent where others could read it: have it revoked, and use tls:// or https://"
                 ),
             )
         self._look()

@@ -15,7 +15,8 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 
-from gpubench.errors import LineTooLong, RequestTimeout
+from gpubench.devices.process_limits import limit_reached
+from gpubench.errors import LineTooLong, RequestTimeout, TooManyConnections
 from gpubench.framing import LineBuffer
 from gpubench.protocol.messages import MAX_REQUEST_BYTES
 from gpubench_server.connection_state import (
@@ -42,6 +43,9 @@ _READABLE = select.POLLIN
 _LOST = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """The socket, or TLS on it, has nothing to read or no room."""
+
+_BURST_SECONDS = 5.0
+"""For how long a client may save up lines that are not valid, as a script with a mistake sends them."""
 
 
 class _ClientGone(Exception):
@@ -85,6 +89,7 @@ class ClientConnection:
         self._lines = LineBuffer(MAX_REQUEST_BYTES)
         self._sending = b""
         self._send_began = 0.0
+        self._reads_at = 0.0  # not before; on the monotonic clock
         self._state = State.OPENING
         self._began_at = self._entered_at = self._active_at = time.monotonic()
 
@@ -92,9 +97,7 @@ class ClientConnection:
         # Whatever happens, the last entries are undone first, and all of them.
         with contextlib.ExitStack() as at_end:
             at_end.callback(self._close_wake_pipe)
-            self._wake_read, self._wake_write = os.pipe()
-            os.set_blocking(self._wake_read, False)
-            os.set_blocking(self._wake_write, False)
+            self._open_wake_pipe()
             at_end.callback(lambda: self._abandon_each(self._outbox.close()))
             self._client.setblocking(False)
             self._poll.register(self._wake_read, select.POLLIN)
@@ -103,6 +106,19 @@ class ClientConnection:
                     self._wait()
                     self._step()
                 say_goodbye(self._client)
+
+    def _open_wake_pipe(self) -> None:
+        """Raises ``OSError`` once the client is told why, if the process may open no more files."""
+        try:
+            self._wake_read, self._wake_write = os.pipe()
+        except OSError as error:
+            limit = limit_reached(error)
+            if limit is not None:
+                with contextlib.suppress(OSError):
+                    self._client.send(error_line(None, TooManyConnections(limit.message)))
+            raise
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
 
     def _close_wake_pipe(self) -> None:
         for descriptor in (self._wake_read, self._wake_write):
@@ -130,7 +146,7 @@ class ClientConnection:
 
     def _finish(self) -> None:
         """Of a connection that serves no more lines: the next step to its end, if it is time for that."""
-        if self._state in FINISHING and not self._sending and self._outbox.empty:
+        if self._state in FINISHING and not (self._sending or self._lines.waiting) and self._outbox.empty:
             self._on(Event.ALL_SENT)
             if self._state is State.LINGERING:
                 end_output(self._client)
@@ -178,13 +194,16 @@ class ClientConnection:
             self._mask = mask
 
     def _next_deadline(self) -> float:
+        slowed = self._slowed()
         if self._sending:
             deadline = self._send_began + self._limits.send_deadline_seconds
         elif self._outbox.empty:
-            deadline = self._ends_at()
+            deadline = self._reads_at if slowed else self._ends_at()
         else:
             due = self._outbox.next_due()
             deadline = time.monotonic() + self._limits.idle_seconds if due is None else due
+        if slowed:
+            deadline = min(deadline, self._reads_at)
         if self._state in IN_A_LINE and not self._congested():
             deadline = min(deadline, self._entered_at + self._limits.line_deadline_seconds)
         return deadline
@@ -205,7 +224,17 @@ class ClientConnection:
     # Reading.
 
     def _congested(self) -> bool:
-        return self._outbox.pending_bytes > self._limits.max_outbox_bytes
+        """Whether nothing is to be read for now."""
+        return self._outbox.pending_bytes > self._limits.max_outbox_bytes or self._slowed()
+
+    def _slowed(self) -> bool:
+        return self._reads_at > 0.0 and self._reads_at > time.monotonic()
+
+    def _slow_down(self) -> None:
+        """After a line that is not valid: a flood of them would keep the interpreter from everybody else."""
+        self._session.bad_lines = 0
+        earliest = max(self._reads_at, time.monotonic() - _BURST_SECONDS)
+        self._reads_at = earliest + 1 / self._limits.max_bad_lines_per_second
 
     def _read(self) -> None:
         try:
@@ -252,10 +281,14 @@ class ClientConnection:
 
     def _serve_line(self, line: bytes) -> None:
         self._active_at = time.monotonic()
+        if not self._session.settled and not self._session.settle():
+            raise _ClientGone  # before anything is done for it: it was told to try again
         answer = self._respond(line, self._outbox) if line.strip() else None
         if self._session.refused:
             self._refuse(answer or b"")
             return
+        if self._session.bad_lines:
+            self._slow_down()
         if answer is None:
             return
         alone = self._outbox.empty and not self._lines.waiting and not self._sending

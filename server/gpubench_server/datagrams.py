@@ -44,7 +44,9 @@ class DatagramService:
         metrics: MetricsState,
     ) -> None:
         self._respond = respond
-        self._session = Session(authenticator, Origin("a datagram", confidential=False), DATAGRAMS)
+        self._session = Session(
+            authenticator, Origin("a datagram", confidential=False, transport="datagram"), DATAGRAMS
+        )
         self.count = metrics.datagram
         # No method that is answered by datagram posts anything.
         self._no_outbox = Outbox(lambda: None, heartbeat_seconds=1.0, progress_interval_seconds=1.0)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gpubench.errors import DeviceLost, GpubenchError, QueueFull
+from gpubench.errors import DeviceLost, GpubenchError, LimitReached, QueueFull
 from gpubench.executor.supervisor import supervise
 from gpubench.executor.worker_slot import WorkerSlot
 from gpubench.results.document import RunDocument
@@ -22,6 +22,7 @@ from gpubench.results.progress import Progress
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun
+from gpubench_server.log_context import about
 from gpubench_server.vital import VitalThreads
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,10 @@ _RETRY_SECONDS = 5.0
 class DeviceQueue:
     """The queue of one ``hardware_id``, and the thread that executes its runs.
 
-    ``changed`` is the scheduler's condition. Everything public except ``start`` and ``end`` must be used
-    with its lock held, and ``may_start``, which says whether a run's hardware is free, is called with it.
-    ``on_start``, ``on_change`` and ``on_end`` are called by the queue's thread without the lock; ``on_end``
-    must notify the condition.
+    ``changed`` is the scheduler's condition. Everything public except ``start``, ``end`` and ``join`` must be
+    used with its lock held, and ``may_start``, which says whether a run's hardware is free, is called with
+    it. ``on_start``, ``on_change`` and ``on_end`` are called by the queue's thread without the lock;
+    ``on_end`` must notify the condition.
     """
 
     def __init__(
@@ -69,11 +70,14 @@ class DeviceQueue:
     def start(self) -> None:
         self._thread = self._threads.start("device queue", self._execute_all)
 
-    def end(self, timeout_seconds: float) -> None:
+    def end(self) -> None:
         """Execute no further runs and end the worker; no run may be waiting."""
         with self._changed:
             self._ending = True
             self._changed.notify_all()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait for that."""
         if self._thread is not None:
             self._thread.join(timeout_seconds)
 
@@ -118,7 +122,8 @@ class DeviceQueue:
             with self._registry.in_use():
                 run = self._take()
                 if run is not None:
-                    self._execute(run)
+                    with about(run.log_fields):
+                        self._execute(run)
         self._slot.end()
 
     def _wait_for_run(self) -> bool:
@@ -176,6 +181,8 @@ class DeviceQueue:
         if document.outcome == "device_lost":
             self._registry.doubt()
             self._slot.end()
+        elif document.error is not None and document.error.kind == LimitReached.kind:
+            self._slot.end()  # what it has used up, it would not have for the next run either
         return document
 
     def _report_positions(self) -> None:

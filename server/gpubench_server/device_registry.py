@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 Runtime = Literal["cuda", "opencl"]
 
-FIRST_PROBE_SECONDS = 60.0
-"""How long a request waits for the first probe: on large machines, drivers take half a minute to load."""
+FIRST_PROBE_SECONDS = 50.0
+"""How long a request waits for the first probe: on large machines, drivers take half a minute to load, and
+clients wait for a minute for an answer."""
 
 RETRY_SECONDS = 2.0
 """Between probes for a run, if the last one failed."""
@@ -97,9 +98,12 @@ class DeviceRegistry:
         return self._known
 
     def fresh(self) -> KnownDevices:
-        """The devices, probed again if the last probe is old and no run is active."""
-        self._first.wait(FIRST_PROBE_SECONDS)
-        self._probe_if_older_than(self._max_age_seconds)
+        """The devices, probed again if the last probe is old and no run is active.
+
+        Those that are known, if a driver that hangs keeps a probe from its end.
+        """
+        if self._first.wait(FIRST_PROBE_SECONDS):
+            self._probe_if_older_than(self._max_age_seconds, FIRST_PROBE_SECONDS)
         return self._known
 
     @contextlib.contextmanager
@@ -122,13 +126,11 @@ class DeviceRegistry:
         Raises ``NoSuchDevice``, which names the devices there are or why there are none, and
         ``DeviceLost`` if the next probe may find the device.
         """
-        self._first.wait(FIRST_PROBE_SECONDS)
-        if self._known.incomplete:
-            self._probe_if_older_than(self._max_age_seconds if self._known.usable else RETRY_SECONDS)
-        known = self._known
+        known = self._searched()
         if known.at is None:
             raise NoSuchDevice(
-                f"the search for devices has taken longer than {FIRST_PROBE_SECONDS:g} s; try again later"
+                f"the search for devices has taken longer than {FIRST_PROBE_SECONDS:g} s; try again later",
+                retryable=True,
             )
         try:
             return choose(known.devices, asked, known.runtimes)
@@ -138,6 +140,28 @@ class DeviceRegistry:
             raise DeviceLost(
                 f"{missing.message}; the search for devices is incomplete ({_reasons(known)}): try again"
             ) from None
+
+    def find_again(self, before: DeviceInfo) -> DeviceInfo:
+        """The device that an earlier server knew as ``before``, whatever its number is now.
+
+        Raises ``NoSuchDevice``, and ``DeviceLost`` if a later search may find it.
+        """
+        known = self._searched()
+        same = [each for each in known.devices if _looks(each) == _looks(before)]
+        device = next((each for each in same if each.id == before.id), same[0] if same else None)
+        if device is not None:
+            return choose(known.devices, device.id, known.runtimes)
+        if known.at is None or known.incomplete:
+            raise DeviceLost(f"the search for devices is incomplete: {_reasons(known) or 'it goes on'}")
+        raise NoSuchDevice(f"the devices are now: {_summary(known)}")
+
+    def _searched(self) -> KnownDevices:
+        """After the first search, and another if a runtime did not answer and may now."""
+        self._first.wait(FIRST_PROBE_SECONDS)
+        if self._known.incomplete:
+            age_seconds = self._max_age_seconds if self._known.usable else RETRY_SECONDS
+            self._probe_if_older_than(age_seconds, FIRST_PROBE_SECONDS)
+        return self._known
 
     def _keep_probing(self) -> None:
         """While no device is usable, and when one is in doubt.
@@ -155,8 +179,11 @@ class DeviceRegistry:
                 time.sleep(self._max_age_seconds)
                 self._probe_if_older_than(self._max_age_seconds)
 
-    def _probe_if_older_than(self, max_age_seconds: float) -> None:
-        with self._probing:
+    def _probe_if_older_than(self, max_age_seconds: float, wait_seconds: float = -1.0) -> None:
+        """After ``wait_seconds`` (negative: for ever) in which another probe has not ended, nothing."""
+        if not self._probing.acquire(timeout=wait_seconds):
+            return
+        try:
             at = self._known.at
             old = at is None or time.monotonic() - at > max_age_seconds
             if self._active_runs or not old:
@@ -173,10 +200,17 @@ class DeviceRegistry:
                 probed = Probed([], statuses, list(self._runtimes))
             before, self._known = self._known, _merged(self._known, probed)
             self._first.set()
+        finally:
+            self._probing.release()
         if probed.failed:
             log.warning("the search for devices failed: %s", _reasons(probed))
         if _summary(self._known) != _summary(before):
             log.info("devices: %s", _summary(self._known))
+
+
+def _looks(device: DeviceInfo) -> tuple[object, ...]:
+    """What stays the same of a device when the machine is started again."""
+    return device.runtime, device.hardware_id, device.name, device.platform
 
 
 def _summary(known: KnownDevices) -> str:

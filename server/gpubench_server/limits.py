@@ -11,6 +11,7 @@ from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
 from gpubench.errors import InvalidParameters
 from gpubench.protocol import messages
 from gpubench.results.retention import DAY_SECONDS, Retention
+from gpubench.suggestions import did_you_mean
 from gpubench.validation import Range, check_range
 
 Seconds = Annotated[float, Range(0.01, 7 * 86_400, "s")]
@@ -46,6 +47,10 @@ class Limits:
     max_requests_per_second: Annotated[float, Range(0.01, 1_000_000, "requests/s")] = 100.0
     """Of one principal, saved up for 5 s. A client that asks for a status every 10 ms is in a loop. On this
     machine without a token, and on Unix sockets, there is no such limit."""
+
+    max_bad_lines_per_second: Annotated[float, Range(0.01, 1_000_000, "lines/s")] = 20.0
+    """On one connection, saved up for 5 s: of a client that sends more lines that are not valid requests, no
+    more is read. Answering a flood of them would keep the interpreter from everybody else."""
 
     max_connections_per_second: Annotated[float, Range(0.01, 1_000_000, "connections/s")] = 10.0
     """From one address of another machine, saved up for 10 s: a client needs one, and TLS costs 1 ms each."""
@@ -112,6 +117,12 @@ class Limits:
     http_deadline_seconds: Seconds = 5.0
     """For an HTTP request, and again for its response: half of a scraper's usual 10 s."""
 
+    http_session_seconds: Seconds = 12 * 3600.0
+    """From signing in on the page to having to do so again: a working day. A token's own end comes first."""
+
+    http_sessions_per_token: Annotated[int, Range(1, 10_000, "sessions")] = 16
+    """Browsers in which one token is signed in; one more signs out the first of them."""
+
     def __post_init__(self) -> None:
         for name, (_, allowed) in ranges().items():
             check_range(f"limit {name}", getattr(self, name), allowed)
@@ -152,7 +163,8 @@ def changed(limits: Limits, settings: Sequence[str]) -> Limits:
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in ranges():
-            raise InvalidParameters(f"unknown limit {name!r}; allowed: {', '.join(ranges())}")
+            hint = did_you_mean(name, ranges())
+            raise InvalidParameters(f"unknown limit {name!r};{hint} allowed: {', '.join(ranges())}")
         kind, allowed = ranges()[name]
         try:
             values[name] = kind(text)

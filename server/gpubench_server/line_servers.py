@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 import socketserver
@@ -16,7 +17,7 @@ from gpubench_server.authentication import Authenticator, Origin, is_loopback
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
-from gpubench_server.principals import unix_principal
+from gpubench_server.principals import Principal, unix_principal
 from gpubench_server.rates import Rates
 from gpubench_server.session import Session
 from gpubench_server.tls import NotTls, Tls, explain_in_clear, shake_hands, subject_of
@@ -95,9 +96,12 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
         self._serve(request, Origin.internet(client_address[0], encrypted=False), None)
 
     def _serve(self, request: socket.socket, origin: Origin, certificate: str | None) -> None:
-        authenticator = self._service.authenticator
-        principal = authenticator.without_token(origin, certificate)
-        self._service.serve(request, Session(authenticator, origin, principal))
+        principal = self._service.authenticator.without_token(origin, certificate)
+        self._serve_as(request, origin, principal)
+
+    def _serve_as(self, request: socket.socket, origin: Origin, principal: Principal | None) -> None:
+        keep_place = functools.partial(self.places.keep, request)
+        self._service.serve(request, Session(self._service.authenticator, origin, principal, keep_place))
 
 
 class TlsLineServer(LineServer):
@@ -136,7 +140,7 @@ class TlsLineServer(LineServer):
 
     def _handshake_failed(self, origin: Origin, why: str) -> None:
         self._count_rejected("handshake")
-        log.info("no TLS with a client at %s: %s", origin.host, why)
+        log.info("no TLS with a client at %s: %s", origin.host, why, extra=origin.log_fields)
 
 
 class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
@@ -166,5 +170,5 @@ class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
         uid = peer_uid(request)
         for_others = uid in self._access.gateway_uids
         principal = None if for_others else unix_principal(uid, self._access.administers(uid))
-        origin = Origin(self.url, confidential=True, shared=for_others)
-        self._service.serve(request, Session(self._service.authenticator, origin, principal))
+        origin = Origin(self.url, confidential=True, transport="unix", shared=for_others)
+        self._serve_as(request, origin, principal)

@@ -47,6 +47,10 @@ class LiveRun:
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float | None = None
     measured_at: float = 0.0
+    taken_up: bool = False
+    """It was accepted by an earlier server, and waited when that one ended."""
+    device_known: bool = True
+    """Whether its device was found since this server started; else it cannot start yet."""
     benchmark_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _tickets: list[Ticket] = field(default_factory=list, init=False)
     _latest: Progress | None = field(default=None, init=False)
@@ -54,6 +58,9 @@ class LiveRun:
     @property
     def latest(self) -> Progress | None:
         return self._latest
+
+    def log_fields(self) -> dict[str, str]:
+        return {"run_id": self.id, "principal": str(self.owner)}
 
     # The requests that wait.
 

@@ -9,6 +9,9 @@ import threading
 from logging.handlers import QueueHandler
 from typing import TextIO
 
+from gpubench_server.log_context import fields_of
+from gpubench_server.log_formats import FORMATS, LogLine
+
 _MAX_WAITING = 10_000
 """Log records; further ones are dropped."""
 
@@ -18,15 +21,19 @@ class Log(QueueHandler):
 
     queue: queue.Queue[logging.LogRecord | None]
 
-    def __init__(self, stream: TextIO, level: str) -> None:
+    def __init__(self, stream: TextIO, level: str, form: str = "text") -> None:
         super().__init__(queue.Queue(_MAX_WAITING))
         self._writer = logging.StreamHandler(stream)
-        self._writer.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self._writer.setFormatter(FORMATS[form]())
         self._thread = threading.Thread(target=self._write, daemon=True, name="log")
         self._thread.start()
         root = logging.getLogger()
         root.setLevel(level)
         root.addHandler(self)
+
+    def prepare(self, record: logging.LogRecord) -> LogLine:
+        """In the thread that logs: only there it is known what the line is about."""
+        return LogLine(record, fields_of(record))
 
     def enqueue(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(queue.Full):

@@ -47,6 +47,7 @@ class ServiceSnapshot:
     max_connections: int
     max_queue_length: int
     storable: bool = True
+    intact: bool = True
 
 
 class SnapshotCollector(Collector):
@@ -106,6 +107,7 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
         ("open_connections_limit", "Limit of connected clients.", snapshot.max_connections),
         ("queue_limit", "Limit of runs waiting for one device.", snapshot.max_queue_length),
         ("store_writable", "1 if runs can be stored, else 0; /readyz has the reason.", snapshot.storable),
+        ("store_intact", "0 if the database was found damaged at the start: see the log.", snapshot.intact),
     ):
         yield GaugeMetricFamily(f"gpubench_{name}", text, value=value)
     counts = snapshot.counts
@@ -121,7 +123,7 @@ def _service(snapshot: ServiceSnapshot) -> Iterator[Metric]:
         value=counts.accepted_connections,
     )
     rejected = _counter("connections_rejected", "Connections rejected, by reason.", ("reason",))
-    for reason in ("too_many", "resources", "forbidden", "rate", "handshake"):
+    for reason in ("too_many", "replaced", "resources", "forbidden", "rate", "handshake"):
         rejected.add_metric([reason], counts.rejected_connections.get(reason, 0))
     yield rejected
     failures = _counter("authentication_failures", "Tokens that were not accepted, by reason.", ("reason",))

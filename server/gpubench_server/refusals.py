@@ -30,4 +30,5 @@ class Refusals:
         self._metrics.refused(reason, session.label)
         if not self._lines.wait_seconds((session.origin.host, reason), _LINES_PER_SECOND):
             level = logging.WARNING if isinstance(error, NotAuthenticated | Forbidden) else logging.INFO
-            log.log(level, "refused %s to %s: %s: %s", method, session, reason, error.message)
+            text = "refused %s to %s: %s: %s"
+            log.log(level, text, method, session, reason, error.message, extra=session.log_fields())

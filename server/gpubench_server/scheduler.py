@@ -1,46 +1,53 @@
 """Decides which run goes where and when: queues, deadlines, cancellation, and the end of each run.
 
 One lock guards the device queues and the runs. It is held only briefly; the store is written without it.
-A run is stored when it is accepted and when it ends, each time before any client is informed.
+A run is stored when it is accepted and when it ends, each time before any client is informed. Detached runs
+that wait when a server ends, however that happens, wait on in the store for the next one.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
-import time
 
 import msgspec
 
 from gpubench.errors import (
     Cancelled,
+    DeviceLost,
     Draining,
     Forbidden,
     GpubenchError,
     InvalidDocument,
     RunError,
-    StoreError,
 )
-from gpubench.protocol.messages import Accepted, QueueStatus
-from gpubench.results.document import ErrorInfo, RunDocument, encode_document
-from gpubench.results.progress import Progress
-from gpubench.results.run_state import RunState
+from gpubench.protocol.messages import Accepted
+from gpubench.results.connections import turn
+from gpubench.results.database import BUSY_SECONDS
+from gpubench.results.document import ErrorInfo, RunDocument
+from gpubench.results.machine import DeviceInfo
 from gpubench.results.store import Store
+from gpubench_server.deadlines import Conclude, Deadlines
 from gpubench_server.device_queue import DeviceQueue, queued_progress
+from gpubench_server.device_queues import DeviceQueues
 from gpubench_server.device_registry import DeviceRegistry
 from gpubench_server.encode import error_line, notification_line, run_line
 from gpubench_server.fair_use import check_share
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import Answer, LiveRun, no_answer, no_such_run
+from gpubench_server.live_runs import LiveRuns
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Ticket
 from gpubench_server.principals import Principal
+from gpubench_server.run_records import RunRecords
 from gpubench_server.vital import VitalThreads
+from gpubench_server.waiting_runs import find_devices, take_up
 
 log = logging.getLogger(__name__)
 
 
-class Scheduler:
+class Scheduler(LiveRuns):
     """All runs that have not ended."""
 
     def __init__(
@@ -51,22 +58,46 @@ class Scheduler:
         limits: Limits,
         threads: VitalThreads,
     ) -> None:
-        self._store = store
         self._registry = registry
-        self._metrics = metrics
-        self._limits = limits
+        self._records = RunRecords(store, metrics)
         self._threads = threads
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
         self._submitting = threading.RLock()
-        self._queues: dict[str, DeviceQueue] = {}
-        self._runs: dict[str, LiveRun] = {}
-        self._draining = False
-        self.newest: str | None = None
-        """The id of the newest run that was accepted."""
+        changed = threading.Condition(threading.RLock())
+        queues = DeviceQueues(
+            changed,
+            limits,
+            registry,
+            threads,
+            on_start=self._started,
+            on_change=self._records.measured,
+            on_end=self._conclude,
+        )
+        super().__init__(store, limits, changed, queues)
 
     def start(self) -> None:
-        self._threads.start("deadlines", self._watch_deadlines)
+        """Take up the runs that waited for an earlier server; raises ``StoreError``."""
+        self._records.start(self._threads)
+        waiting = list(take_up(self._store, self._limits))
+        with self._lock:
+            for run in waiting:
+                self._runs[run.id] = run
+                self.newest = run.id
+                run.report(queued_progress(run.id, self._queues.of(run).put(run)))
+        Deadlines(self._changed, self._runs.values, self.cancel, self._conclude).start(self._threads)
+        if waiting:
+            search = functools.partial(
+                find_devices, waiting, self._registry, self._device_found, self._device_lost
+            )
+            self._threads.start("devices of waiting runs", search)
+
+    def _device_found(self, run: LiveRun, device: DeviceInfo) -> None:
+        with self._lock:
+            run.device, run.device_known = device, True
+            run.work = msgspec.structs.replace(run.work, device=device.id, library=device.library)
+            self._changed.notify_all()
+
+    def _device_lost(self, run: LiveRun, error: DeviceLost) -> None:
+        self.cancel(run.id, error)
 
     # Requests.
 
@@ -75,18 +106,18 @@ class Scheduler:
 
         Raises ``Draining``, ``LimitExceeded``, ``QueueFull``, ``KeyConflict`` and ``StoreError``.
         """
-        document = run.recorder.document
-        benchmarks = [each.name for each in run.work.benchmarks]
-        with self._submitting:  # of two requests with one key, the second finds the first
-            if document.key is not None and self.replay(document.key, request, ticket, run.detached):
+        key = run.recorder.document.key
+        # Of two requests with one key, the second finds the first.
+        with turn(self._submitting, BUSY_SECONDS):
+            if key is not None and self.replay(key, request, ticket, run.detached):
                 return
             with self._lock:
                 if self._draining:
                     raise _draining()
-                queue = self._queue(run.device.hardware_id)
+                queue = self._queues.of(run)
                 check_share(run, self._runs.values(), queue.waiting, self._limits)
                 queue.check_room()
-            self._store.accept(document, request, run.device.id, benchmarks)
+            self._records.accepted(run, request)
             try:
                 with self._lock:
                     self._runs[run.id] = run
@@ -95,9 +126,9 @@ class Scheduler:
             except BaseException:
                 self._retract(run, queue, ticket)
                 raise
-        log.info("run %s: accepted from %s", run.id, run.owner)
+        log.info("run %s: accepted from %s", run.id, run.owner, extra=run.log_fields())
         if self._draining:  # since the check above
-            self.cancel(run.id, _draining())
+            self._end_waiting(run.id)
 
     def _begin(self, run: LiveRun, queue: DeviceQueue, ticket: Ticket) -> None:
         position = queue.put(run)
@@ -119,10 +150,13 @@ class Scheduler:
 
     def replay(self, key: str, request: str, ticket: Ticket, detach: bool) -> bool:
         """Respond with the run that has this key, or wait for it; false if there is none."""
-        with self._submitting:  # a run that is being submitted is in the store, but not yet live
+        # A run that is being submitted is in the store, but not yet live.
+        with turn(self._submitting, BUSY_SECONDS):
             known = self._store.find_key(key, request)
             if known is None:
                 return False
+            if detach and self._is_attached(known.run_id):
+                self._store.detach(known.run_id)  # before the client is told
             accepted = Accepted(ticket.request_id, known.run_id, 0, 0.0, replayed=True)
             try:
                 self.fetch(known.run_id, ticket, accepted, detach)
@@ -135,7 +169,8 @@ class Scheduler:
     ) -> None:
         """Respond with a finished run's document, or wait for the end of a live run.
 
-        Raises ``NoSuchRun``, and ``InvalidDocument`` if the document is damaged.
+        Raises ``NoSuchRun``, ``InvalidDocument`` if the document is damaged, and ``Draining`` for a run that
+        the next server takes up.
         """
         notification = notification_line("accepted", accepted) if accepted else None
         with self._lock:
@@ -144,6 +179,7 @@ class Scheduler:
                 run.detached |= detach
                 run.join(ticket, notification)
                 return
+            self._check_not_put_off(run_id)
         data = self._store.document(run_id)
         if data is None:
             raise no_such_run(run_id)
@@ -155,24 +191,46 @@ class Scheduler:
             ticket.outbox.drop(ticket)
             raise
 
-    def cancel(self, run_id: str, reason: GpubenchError, by: Principal | None = None) -> bool:
-        """End a run; false if it is not live. Raises ``Forbidden`` if it is not for ``by`` to do that."""
+    def _is_attached(self, run_id: str) -> bool:
+        with self._lock:
+            run = self._runs.get(run_id)
+            return run is not None and not run.detached
+
+    def _check_not_put_off(self, run_id: str) -> None:
+        if run_id in self._put_off:
+            raise _put_off(run_id)
+
+    def cancel(
+        self,
+        run_id: str,
+        reason: GpubenchError,
+        by: Principal | None = None,
+        *,
+        conclude: Conclude | None = None,
+    ) -> bool:
+        """End a run; false if it is not live. ``conclude`` takes the place of ending one that waits at once.
+
+        Raises ``Forbidden`` if it is not for ``by`` to do that, and ``Draining`` for a run that waits for the
+        next server.
+        """
         with self._lock:
             run = self._runs.get(run_id)
             if run is None:
+                if by is not None:
+                    self._check_not_put_off(run_id)
                 return False
             if by is not None and by != run.owner and not by.cancels_all:
                 raise Forbidden(
                     f"run {run_id} is of {run.owner}, and only its owner and the role admin may cancel it"
                 )
-            waiting = self._queue(run.device.hardware_id).remove(run)
+            waiting = self._queues.of(run).remove(run)
             stop = reason if isinstance(reason, RunError) else Cancelled(reason.message)
             run.stop.set(stop)
         if waiting:
             document = run.recorder.finish(stop)
             if stop is not reason:
                 document = msgspec.structs.replace(document, error=ErrorInfo.of(reason))
-            self._conclude(run, document)
+            (conclude or self._conclude)(run, document)
         return True
 
     def abandon(self, ticket: Ticket) -> None:
@@ -182,64 +240,27 @@ class Scheduler:
         for run in left:
             self.cancel(run.id, Cancelled("the client that requested this run is gone"))
 
-    # State.
-
-    def queues(self) -> list[QueueStatus]:
-        """One for each device; devices that are the same hardware show the same runs."""
-        with self._lock:
-            found = []
-            for device in self._registry.known.devices:
-                queue = self._queues.get(device.hardware_id)
-                running = queue.running.id if queue and queue.running else None
-                found.append(
-                    QueueStatus(device.id, running, [run.id for run in queue.waiting] if queue else [])
-                )
-            return found
-
-    def latest(self, limit: int, device: str | None = None) -> list[RunState]:
-        """The newest runs, newest first."""
-        waiting = self.waiting()
-        runs = self._store.latest(limit, device)
-        return [msgspec.structs.replace(r, state="queued") if r.run_id in waiting else r for r in runs]
-
-    def progress(self, run_id: str) -> Progress | None:
-        """The last progress of a live run."""
-        run = self._runs.get(run_id)
-        return run.latest if run else None
-
-    def is_live(self, run_id: str) -> bool:
-        return run_id in self._runs
-
-    def waiting(self) -> set[str]:
-        """The ids of the runs that have not started."""
-        with self._lock:
-            return {run.id for queue in self._queues.values() for run in queue.waiting}
-
-    @property
-    def draining(self) -> bool:
-        return self._draining
-
-    def stuck(self, lock_seconds: float, overdue_seconds: float) -> str | None:
-        """Why no run may ever end again: nobody gives the lock back, or a run outlasted every limit."""
-        if not self._lock.acquire(timeout=lock_seconds):
-            return f"the scheduler has been busy for {lock_seconds:g} s"
-        try:
-            latest_start = time.monotonic() - self._limits.max_run_seconds - overdue_seconds
-            started = [run.started_at for run in self._runs.values() if run.started_at is not None]
-        finally:
-            self._lock.release()
-        if min(started, default=latest_start) < latest_start:
-            return f"a run has not ended {overdue_seconds:g} s after its limit"
-        return None
-
     # The end.
 
     def drain(self) -> None:
-        """Accept no new runs and cancel those that wait; the running ones go on."""
+        """Accept no new runs, and put those that wait off or cancel them; the running ones go on."""
         with self._lock:
             self._draining = True
         for run_id in self.waiting():
-            self.cancel(run_id, _draining())
+            self._end_waiting(run_id)
+
+    def _end_waiting(self, run_id: str) -> None:
+        """A detached run stays in the store for the next server; the client of any other can ask again."""
+        with self._lock:
+            run = self._runs.get(run_id)
+            if run is not None and run.detached:
+                if self._queues.of(run).remove(run):  # else it has started meanwhile
+                    self._put_off.add(run_id)
+                    del self._runs[run_id]
+                    run.respond(lambda ticket: error_line(ticket.request_id, _put_off(run_id)))
+                    self._changed.notify_all()
+                return
+        self.cancel(run_id, _draining())
 
     def cancel_all(self, reason: RunError) -> None:
         with self._lock:
@@ -254,58 +275,14 @@ class Scheduler:
 
     def end(self, timeout_seconds: float) -> None:
         """End the device queues and their workers; call ``drain`` first."""
-        threads = [
-            threading.Thread(target=queue.end, args=(timeout_seconds,)) for queue in self._queues.values()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout_seconds)
+        self._queues.end(timeout_seconds)
 
     # Inside.
 
-    def _queue(self, hardware_id: str) -> DeviceQueue:
-        if hardware_id not in self._queues:
-            queue = DeviceQueue(
-                self._changed,
-                self._limits,
-                self._registry,
-                self._threads,
-                may_start=self._may_start,
-                on_start=self._started,
-                on_change=self._measured,
-                on_end=self._conclude,
-            )
-            queue.start()  # before it is kept: the next run must not find a queue that failed to start
-            self._queues[hardware_id] = queue
-        return self._queues[hardware_id]
-
-    def _may_start(self, run: LiveRun) -> bool:
-        """Whether the run's hardware is free, and no run at the head of a queue has waited for it longer."""
-        devices = self._registry.known.devices
-        hardware = run.hardware(devices)
-        for queue in self._queues.values():
-            earlier = [other for other in list(queue.waiting)[:1] if other.queued_at < run.queued_at]
-            if queue.running is not None:
-                earlier.append(queue.running)
-            if any(hardware & other.hardware(devices) for other in earlier):
-                return False
-        return True
-
     def _started(self, run: LiveRun) -> None:
-        run.measured_at = time.monotonic()
-        self._metrics.run_started(run.measured_at - run.queued_at)
+        self._records.started(run)
         with self._lock:
             self._changed.notify_all()  # the time limit of a run counts from its start
-
-    def _measured(self, run: LiveRun, document: RunDocument) -> None:
-        now, benchmark = time.monotonic(), document.measurements[-1].benchmark
-        run.benchmark_seconds[benchmark] += now - run.measured_at
-        run.measured_at = now
-        try:
-            self._store.checkpoint(document)
-        except StoreError:
-            log.exception("run %s: the finished measurements could not be stored", run.id)
 
     def _conclude(self, run: LiveRun, document: RunDocument) -> None:
         """Store the document, then respond to the requests that wait for it, whatever goes wrong here."""
@@ -315,9 +292,9 @@ class Scheduler:
 
         answer: Answer = apologise
         try:
-            answer = self._keep(document)
-            self._count(run, document)
-            log.info("run %s: %s", run.id, document.outcome)
+            answer = self._records.ended(document)
+            self._records.count(run, document)
+            log.info("run %s: %s", run.id, document.outcome, extra=run.log_fields())
         except Exception:
             log.exception("run %s: its end was not processed completely", run.id)
             self._store.keep(document)
@@ -326,34 +303,14 @@ class Scheduler:
             run.respond(answer)
             self._changed.notify_all()
 
-    def _keep(self, document: RunDocument) -> Answer:
-        """Store a document; returns what answers the requests that wait for it."""
-        unstored: StoreError | None = None
-        try:
-            data = self._store.finish(document, self._metrics.series_of(document))
-        except StoreError as error:
-            log.exception("run %s: the document could not be stored", document.run_id)
-            unstored = error
-            data = encode_document(document)
-        return lambda ticket: run_line(ticket.request_id, data, fetches=ticket.fetches, unstored=unstored)
-
-    def _count(self, run: LiveRun, document: RunDocument) -> None:
-        for benchmark, seconds in run.benchmark_seconds.items():
-            self._metrics.measured(benchmark, seconds)
-        self._metrics.run_ended(document, [each.name for each in run.work.benchmarks])
-
-    def _watch_deadlines(self) -> None:
-        while True:
-            with self._changed:
-                now = time.monotonic()
-                due = {run: at for run in self._runs.values() for at in [run.ends_at()] if at}
-                late = [run for run, at in due.items() if at <= now]
-                if not late:
-                    self._changed.wait(min(due.values()) - now if due else None)
-                    continue
-            for run in late:
-                self.cancel(run.id, run.out_of_time())
-
 
 def _draining() -> Draining:
     return Draining("this server is shutting down and accepts no new runs; try again after its restart")
+
+
+def _put_off(run_id: str) -> Draining:
+    return Draining(
+        f"this server is shutting down; run {run_id} waits, and is executed after the restart: ask for its "
+        "result then, or again with its key",
+        run_id=run_id,
+    )

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tls-cert",
         type=Path,
         metavar="FILE",
-        help="the certificate for tls:// addresses, PEM, followed by its chain; read again on SIGHUP; "
-        "TCP sockets that systemd passes then speak TLS too",
+        help="the certificate for tls:// and https:// addresses, PEM, followed by its chain; read again on "
+        "SIGHUP; TCP sockets that systemd passes then speak TLS too",
     )
     parser.add_argument(
         "--tls-key",
@@ -61,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokens",
         type=Path,
         metavar="FILE",
-        help="ask clients on tcp:// and tls:// for a token of this file, made by `gpubench-server token add`",
+        help="ask clients on tcp://, tls:// and the HTTP port for a token of this file, made by "
+        "`gpubench-server token add`",
     )
     parser.add_argument(
         "--insecure",
@@ -81,9 +82,12 @@ def with_tls(passed: Sequence[Endpoint]) -> list[Endpoint]:
     ]
 
 
-def security(options: argparse.Namespace, endpoints: Sequence[Endpoint]) -> Security:
-    """Raises ``InvalidParameters`` for options that do not fit together or to the addresses."""
-    encrypted = [str(each) for each in endpoints if each.scheme == "tls"]
+def security(
+    options: argparse.Namespace, endpoints: Sequence[Endpoint], https: Sequence[str] = ()
+) -> Security:
+    """Raises ``InvalidParameters`` for options that do not fit together or to the addresses, of which
+    ``https`` are those of HTTP over TLS."""
+    encrypted = [*(str(each) for each in endpoints if each.scheme == "tls"), *https]
     if options.tls_cert is None:
         if encrypted:
             raise InvalidParameters(
@@ -92,7 +96,9 @@ def security(options: argparse.Namespace, endpoints: Sequence[Endpoint]) -> Secu
         if options.tls_key is not None or options.tls_client_ca is not None:
             raise InvalidParameters("--tls-key and --tls-client-ca need --tls-cert FILE too")
     elif not encrypted:
-        raise InvalidParameters("--tls-cert is for tls:// addresses; add --listen tls://HOST:PORT")
+        raise InvalidParameters(
+            "--tls-cert is for tls:// addresses; add --listen tls://HOST:PORT, or --http https://HOST:PORT"
+        )
     return Security(
         tls=None
         if options.tls_cert is None

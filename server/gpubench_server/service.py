@@ -11,12 +11,14 @@ import msgspec
 
 import gpubench
 from gpubench.benchmarks.description import describe
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import (
     Cancelled,
     GpubenchError,
     InternalError,
     InvalidParameters,
     InvalidRequest,
+    ProtocolError,
     UnknownMethod,
 )
 from gpubench.executor.prepare import canonical_request, prepare_run
@@ -105,10 +107,8 @@ class Service:
                 response = result_line(request.id, answer)
         except GpubenchError as error:
             return self._refuse(session, request, line, error)
-        except Exception:
-            log.exception("a request failed")
-            internal = InternalError("internal error in the server; its log has the details")
-            return self._refuse(session, request, line, internal)
+        except Exception as error:
+            return self._refuse(session, request, line, _reported(error))
         self._metrics.request(request.method, "ok")
         return response
 
@@ -135,6 +135,7 @@ class Service:
         self._metrics.request(method, str(error.code))
         self._refusals.note(session, method, error)
         session.refused |= not session.known
+        session.bad_lines += isinstance(error, ProtocolError)
         if request is None:
             return error_line(id_of(line), error)
         if request.id is msgspec.UNSET and request.method != "run":
@@ -265,3 +266,14 @@ _METHODS: dict[str, Callable[[Service, Any, _Call], msgspec.Raw | None]] = {
     "drain": Service._drain,
 }
 """Every method of ``PARAMETERS``; a result of None comes later, through the outbox."""
+
+
+def _reported(error: Exception) -> GpubenchError:
+    """What a client is told of an error that is not its own; the log has the rest."""
+    # Of no memory the log has more: a mistake of ours may have asked for it.
+    limit = None if isinstance(error, MemoryError) else limit_reached(error)
+    if limit is not None:
+        log.error("a request was refused: %s", limit.message)
+        return limit
+    log.exception("a request failed")
+    return InternalError("internal error in the server; its log has the details")

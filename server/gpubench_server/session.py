@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gpubench.errors import NotAuthenticated
 from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.principals import METHODS, Principal
@@ -11,8 +13,20 @@ from gpubench_server.tokens import StoredToken
 class Session:
     """Used by the connection's own thread."""
 
-    def __init__(self, authenticator: Authenticator, origin: Origin, principal: Principal | None) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        origin: Origin,
+        principal: Principal | None,
+        keep_place: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``keep_place`` says that the connection is used; it is false if its place was given to another."""
         self.origin = origin
+        self.settled = False
+        """The connection keeps its place."""
+        self.bad_lines = 0
+        """Lines that were not valid requests, since the connection last looked."""
+        self._keep_place = keep_place
         self.refused = False
         """It showed a token that is not valid, or asked for something before it showed one."""
         self._authenticator = authenticator
@@ -22,12 +36,25 @@ class Session:
         if principal is not None:
             self._become(principal)
 
+    def settle(self) -> bool:
+        """The client asks for something; false if its connection has lost its place to another.
+
+        A client that is not known yet does not settle: all it may ask for is to be known.
+        """
+        self.settled = self.known
+        return not self.settled or self._keep_place()
+
     @property
     def known(self) -> bool:
         return self._principal is not None
 
     def __str__(self) -> str:
         return f"{self._principal or 'a client'} at {self.origin.host}"
+
+    def log_fields(self) -> dict[str, str]:
+        """Who and where it is, as far as that is known by now."""
+        known = {} if self._principal is None else {"principal": str(self._principal)}
+        return {**self.origin.log_fields, **known}
 
     @property
     def label(self) -> str:
@@ -39,7 +66,7 @@ class Session:
         """Raises ``NotAuthenticated`` if it is not known, or its token is not valid any more."""
         try:
             if self._token is not None:
-                self._take(self._authenticator.current(self._token))
+                self.take(self._authenticator.current(self._token))
             if self._principal is None:
                 raise NotAuthenticated(
                     "this server requires authentication: send `hello` with a token first (--token-file "
@@ -66,9 +93,11 @@ class Session:
             self.refused = True
             raise
         if found is not None:
-            self._take(found)
+            self.take(found)
+            self.settle()
 
-    def _take(self, token: StoredToken) -> None:
+    def take(self, token: StoredToken) -> None:
+        """The client is whoever holds this token, which was checked."""
         if token is not self._token:
             self._token = token
             self._become(token.principal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from gpubench.results.database import BUSY_SECONDS
 from gpubench.results.store import Store
 from gpubench_server.vital import VitalThreads
 
@@ -12,6 +13,9 @@ log = logging.getLogger(__name__)
 
 _PERIOD_SECONDS = 5.0
 _END_SECONDS = 2.0
+
+_FIRST_SECONDS = 0.5
+"""For a database that another program has locked: a server that starts does not wait longer to be there."""
 
 
 class StorageWatch:
@@ -29,7 +33,7 @@ class StorageWatch:
         return self._problem
 
     def start(self, threads: VitalThreads) -> None:
-        self.look()
+        self.look(_FIRST_SECONDS)
         self._thread = threads.start("storage watch", self._watch)
 
     def end(self) -> None:
@@ -37,8 +41,8 @@ class StorageWatch:
         if self._thread is not None:
             self._thread.join(_END_SECONDS)
 
-    def look(self) -> None:
-        before, self._problem = self._problem, self._store.problem()
+    def look(self, wait_seconds: float = BUSY_SECONDS) -> None:
+        before, self._problem = self._problem, self._store.problem(wait_seconds)
         if self._problem is not None and self._problem != before:
             log.error("no runs are accepted: %s", self._problem)
         elif before is not None and self._problem is None:

@@ -53,6 +53,11 @@ class Tls:
         self._files = files
         self._context = _context(files)
 
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For one new connection: it is another one after ``reload``."""
+        return self._context
+
     def reload(self) -> None:
         """Use the files as they are now, for new connections.
 
@@ -75,7 +80,7 @@ def shake_hands(connection: ssl.SSLSocket, deadline_seconds: float, url: str) ->
     connection.do_handshake()
 
 
-def subject_of(connection: ssl.SSLSocket) -> str | None:
+def subject_of(connection: ssl.SSLSocket | ssl.SSLObject) -> str | None:
     """The common name in the client's verified certificate, or another name in it; None without one."""
     certificate = connection.getpeercert()
     if not certificate:

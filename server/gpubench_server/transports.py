@@ -11,15 +11,18 @@ import logging
 import math
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import CannotListen
 from gpubench_server.addresses import Address, InternetEndpoint, UnixEndpoint
 from gpubench_server.metrics_state import MetricsState
+from gpubench_server.places import Places
 from gpubench_server.unix_sockets import SocketFile, UnixAccess
 
 log = logging.getLogger(__name__)
@@ -84,7 +87,13 @@ class AcceptingMixIn:
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # The default writes a traceback to stderr instead of the log.
-        log.exception("the thread of a connection failed")
+        error = sys.exception()
+        limit = limit_reached(error) if isinstance(error, OSError) else None
+        if limit is None:
+            log.exception("the thread of a connection failed")
+        else:
+            log.warning("a connection was closed: %s", limit.message)
+            self._count_rejected("resources")
 
     def stop_listening(self) -> None:
         """Give the address back; those who are connected stay so."""
@@ -111,7 +120,8 @@ class AcceptingMixIn:
 class BoundedMixIn(AcceptingMixIn, socketserver.ThreadingMixIn):
     """One thread for each connection, at most ``max_connections`` of them.
 
-    A further connection gets ``refusal`` and is closed, without a thread.
+    A further connection takes the place of the oldest one that has not asked for anything yet; if there is
+    none, it is closed without a thread. Whichever of the two is closed gets ``refusal`` first.
     """
 
     daemon_threads = True
@@ -122,54 +132,42 @@ class BoundedMixIn(AcceptingMixIn, socketserver.ThreadingMixIn):
     ) -> None:
         """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
         self.accept_at_most(max_connections, linger_seconds, refusal, metrics)
-        self._free = threading.BoundedSemaphore(max_connections)
         # `ThreadingMixIn._threads` would not do: it only grows, and has no sockets.
-        self._live: set[socket.socket] = set()
-        self._live_changed = threading.Condition()
+        self.places = Places(max_connections, self._dismiss)
 
     @property
     def open_connections(self) -> int:
-        return len(self._live)
+        return self.places.taken
 
     def wait_until_idle(self, timeout_seconds: float) -> bool:
         """Whether all connections ended within the time."""
-        with self._live_changed:
-            return self._live_changed.wait_for(lambda: not self._live, timeout_seconds)
+        return self.places.wait_until_empty(timeout_seconds)
 
     def end_input(self) -> None:
         """As if every client had ended its requests: the responses that they wait for are still sent."""
-        self._shut_down(socket.SHUT_RD)
+        self.places.shut_down(socket.SHUT_RD)
 
     def cut_connections(self) -> None:
         """Disconnect all clients, which ends their threads."""
-        self._shut_down(socket.SHUT_RDWR)
-
-    def _shut_down(self, how: int) -> None:
-        with self._live_changed:
-            for connection in self._live:
-                with contextlib.suppress(OSError):
-                    # Not the method of SSLSocket, which would end the encryption under its thread.
-                    socket.socket.shutdown(connection, how)
+        self.places.shut_down(socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self._count_rejected("too_many")
-            self._refuse(request, self.refusal)
-            return
         try:
-            with self._live_changed:
-                self._live.add(request)
+            if not self.places.take(request):
+                self._count_rejected("too_many")
+                self._refuse(request, self.refusal)
+                return
             threading.Thread(
                 target=self._serve_and_release, args=(request, client_address), daemon=True, name="connection"
             ).start()
         except RuntimeError:  # no more threads; the base class would keep one that never started
-            self._release(request)
+            self.places.release(request)
             log.warning("cannot start a thread for a connection")
             self._count_rejected("resources")
             self._refuse(request, self.refusal)
             return
         except BaseException:  # socketserver closes the connection and goes on
-            self._release(request)
+            self.places.release(request)
             raise
         if self._metrics is not None:
             self._metrics.connection_accepted()
@@ -178,13 +176,18 @@ class BoundedMixIn(AcceptingMixIn, socketserver.ThreadingMixIn):
         try:
             self.process_request_thread(request, client_address)
         finally:
-            self._release(request)
+            self.places.release(request)
 
-    def _release(self, request: socket.socket) -> None:
-        with self._live_changed:
-            self._live.discard(request)
-            self._live_changed.notify_all()
-        self._free.release()
+    def shutdown_request(self, request: Any) -> None:
+        self.places.detach(request)
+        super().shutdown_request(request)  # type: ignore[misc]
+
+    def _dismiss(self, request: socket.socket) -> None:
+        """End a connection whose place goes to another; its thread notices and closes it."""
+        self._count_rejected("replaced")
+        with contextlib.suppress(OSError):
+            socket.socket.send(request, self.refusal, socket.MSG_DONTWAIT)
+            socket.socket.shutdown(request, socket.SHUT_RDWR)
 
 
 class UnixMixIn(socketserver.TCPServer):

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class VitalThreads:
     """Starts threads; ``failed`` is called with the reason if an exception ends one of them.
 
-    One that returns was asked to: nothing that runs in these threads returns by itself.
+    One that returns was asked to, or has done its work: nothing that serves clients returns by itself.
     """
 
     def __init__(self, failed: Callable[[InternalError], object]) -> None:

@@ -1,7 +1,7 @@
 """Whether the service still serves: judged by what every client needs, for systemd to restart it if not.
 
-A worker that hangs is no reason to restart: its run is ended at the run's limit, and the next run gets a new
-worker. A run that has outlasted that limit is one: then the server has failed to end it.
+A worker that hangs is no reason to restart: it is given up, at the run's limit at the latest, and the next
+run gets a new one. A run that has outlasted that limit is one: then the server has failed to end it.
 """
 
 from __future__ import annotations

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.running import PATIENCE_SECONDS, RunningServer, within
+from tests.running import MIB, PATIENCE_SECONDS, RunningServer, address_bytes, limited, quick, within
+from tests.server.test_exposure import own_address
 
-GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,17 @@ def test_of_very_many_too_many_few_are_kept_open(small: RunningServer) -> None:
     assert within(PATIENCE_SECONDS, lambda: small.get("/healthz")[0] == 200)
 
 
+def test_one_address_leaves_room_for_others(tmp_path: Path) -> None:
+    host = own_address()
+    options = ("--http", "0.0.0.0:0", "--insecure")
+    limits = {"http_connections": 4, "http_deadline_seconds": 60}
+    with RunningServer(tmp_path, *options, **limits) as server, contextlib.ExitStack() as stack:
+        address = host, server.http[1]
+        clients = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(3)]
+        assert said(clients[2]).startswith(b"HTTP/1.1 503 ")
+        assert server.get("/healthz") == (200, "alive\n")  # from this machine
+
+
 def test_a_connection_carries_one_request(small: RunningServer) -> None:
     with opened(small) as client:
         client.sendall(GET + GET)
@@ -85,3 +98,42 @@ def test_what_is_no_request_gets_400(small: RunningServer, head: bytes) -> None:
     with opened(small) as client:
         client.sendall(head)
         assert said(client).startswith(b"HTTP/1.1 400 ")
+
+
+def test_without_a_thread_the_limit_is_the_answer(tmp_path: Path) -> None:
+    """Of a page, which is made in one, and of the first run for a device, whose queue is one."""
+    with RunningServer(tmp_path) as server, contextlib.ExitStack() as stack:
+        client = stack.enter_context(server.connect())
+        client.ask("devices")
+        process = server.process.pid
+
+        def takes_threads() -> bool:
+            """Until the stacks of those that have ended are in use again."""
+            stack.enter_context(server.connect())
+            return any("cannot start a thread" in line for line in server.log)
+
+        with limited(process, resource.RLIMIT_AS, address_bytes(process) + 6 * MIB):
+            assert within(PATIENCE_SECONDS, takes_threads)
+            status, body = server.get("/readyz")
+            assert (status, "no further process or thread may be started" in body) == (503, True)
+            refused = client.refused("run", {"benchmarks": [quick()]})
+            assert refused["data"]["kind"] == "limit_reached"
+        assert client.ask("run", {"benchmarks": [quick()]})["outcome"] == "ok"
+        assert server.get("/readyz") == (200, "ready\n")
+        assert not any("Traceback" in line for line in server.log)
+
+
+def test_without_files_the_port_says_so_now_and_then(tmp_path: Path) -> None:
+    """asyncio would log hundreds of tracebacks a second."""
+    said_once = "on the HTTP port: a process may not open more than"
+    with RunningServer(tmp_path) as server:
+        server.ask("devices")
+        process = server.process.pid
+        files = len(list(Path(f"/proc/{process}/fd").iterdir()))
+        with contextlib.ExitStack() as stack, limited(process, resource.RLIMIT_NOFILE, files):
+            for _ in range(5):
+                stack.enter_context(opened(server)).sendall(GET)
+            assert within(PATIENCE_SECONDS, lambda: any(said_once in line for line in server.log))
+        assert server.get("/readyz") == (200, "ready\n")
+        assert not any("Traceback" in line for line in server.log)
+        assert sum(said_once in line for line in server.log) < 20

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,7 +20,8 @@ from gpubench.results.machine import DeviceInfo
 from gpubench.results.store import FILE_NAME, Store
 from tests.abuse.test_faults import failed_start, let_files_grow_to
 from tests.documents import document, measurement
-from tests.results.edit import replace_document
+from tests.results.edit import cut_pages, replace_document
+from tests.results.test_integrity import fill
 from tests.running import PATIENCE_SECONDS, RunningServer, quick, within
 
 
@@ -223,3 +226,55 @@ def test_a_read_only_database_is_said_at_once(tmp_path: Path) -> None:
     with RunningServer(tmp_path) as server:
         status, body = server.get("/readyz")
         assert (status, "readonly" in body) == (503, True)
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[None]:
+    """A file system of its own, which only root can make; a container's root may not be allowed to."""
+    path.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def test_a_disk_that_takes_no_more_refuses_runs(tmp_path: Path) -> None:
+    """A real one: what was stored is served, and a start on a read-only one says why it fails."""
+    disk = tmp_path / "disk"
+    with small_disk(disk):
+        data = disk / "data"
+        with RunningServer(data) as server, server.connect() as client:
+            before = server.run_ok()
+            assert server.metric("gpubench_store_intact") == 1
+            with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while True:
+                    filler.write(bytes(1 << 12))
+            assert within(PATIENCE_SECONDS, lambda: says_why(server, "No space left"))
+            assert client.refused("run", {"benchmarks": [quick()]})["data"]["kind"] == "store_error"
+            assert client.ask("result", {"run_id": before["run_id"]}) == before
+            (disk / "filler").unlink()
+            assert within(PATIENCE_SECONDS, lambda: works_again(server))
+            server.run_ok()
+        options = ("--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", str(data))
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert "Read-only file system; pass another one with --data-dir" in failed_start(*options)
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        with Store(data) as store:
+            assert store.document(before["run_id"]) is not None
+
+
+def test_a_damaged_database_is_said_and_served(tmp_path: Path) -> None:
+    fill(tmp_path)
+    damaged = cut_pages(tmp_path / FILE_NAME, "a")
+    with RunningServer(tmp_path) as server, server.connect() as client:
+        assert server.metric("gpubench_store_intact") == 0
+        assert any("is damaged: " in line and "a copy as it was found is" in line for line in server.log)
+        assert (tmp_path / f"{FILE_NAME}.damaged").read_bytes() == damaged
+        assert client.ask("result", {"run_id": "b"})["outcome"] == "ok"
+        assert client.refused("result", {"run_id": "a"})["data"]["kind"] == "invalid_document"
+        server.run_ok()

@@ -1,4 +1,4 @@
-"""The page as people use it: `make browser`."""
+"""The page as people use it, in a real browser: the end of `make test`."""
 
 from __future__ import annotations
 

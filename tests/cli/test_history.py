@@ -78,6 +78,26 @@ def test_plot(data: str) -> None:
     assert "fell by" in ran.stdout.splitlines()[-1]
 
 
+def test_plot_as_a_picture_and_as_a_page(data: str, tmp_path: Path) -> None:
+    where = ["--benchmark=triad", "--data-dir", data]
+    picture, page = tmp_path / "triad.svg", tmp_path / "triad.html"
+    ran = gpubench("history", "plot", *where, "-o", str(picture), "--width=640")
+    assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
+    assert "fell by" in picture.read_text()
+    rows = list(csv.DictReader((tmp_path / "triad.svg.csv").read_text().splitlines()))
+    assert [row["run_id"] for row in rows] == [f"run{day}" for day in range(100)]
+    assert gpubench("history", "plot", *where, "-o", str(page)).returncode == 0
+    assert "<figure " in page.read_text()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["triad.html", "triad.svg", "triad.svg.csv"]
+
+
+def test_a_picture_of_nothing_is_an_error(tmp_path: Path) -> None:
+    ran = gpubench("history", "plot", "-o", str(tmp_path / "x.svg"), "--data-dir", str(tmp_path / "none"))
+    assert ran.returncode == 2
+    assert "no figures to draw" in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_exported_can_be_imported_again(data: str, documents: Path, tmp_path: Path) -> None:
     folder, other = tmp_path / "runs" / "new", tmp_path / "data"
     arguments = ["history", "export", str(folder), "--since=2026-03-01", "--data-dir", data]
@@ -130,6 +150,11 @@ def test_nothing_yet(tmp_path: Path) -> None:
         (["import", "/nowhere.json"], "/nowhere.json cannot be read"),
         (["--server=tcp://127.0.0.1:1", "--data-dir=x"], "leave out --server, or --data-dir"),
         (["import", "x", "--server=tcp://127.0.0.1:1"], "imported into the runs of this machine alone"),
+        (["trend", "-o", "x.svg"], "--out is for `gpubench history plot`"),
+        (["plot", "-o", "x.svg", "--json"], "excludes --json"),
+        (["plot", "-o", "-"], "--out: name a file"),
+        (["plot", "-o", "x.gif"], "x.gif ends in .gif"),
+        (["plot", "-o", "x.svg", "--width=9"], "--width"),
         (["--keep-time=0"], "--keep-time: '0' is 0 s; allowed: more than 0"),
     ],
 )

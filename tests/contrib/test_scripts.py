@@ -17,7 +17,7 @@ import pytest
 import yaml
 from gpubench_client.cli.parser import parse
 from gpubench_server.addresses import parse_endpoint
-from gpubench_server.cli import command_parser as server_parser
+from gpubench_server.configuration import configure
 from gpubench_server.gateway import command_parser as gateway_parser
 from gpubench_server.limits import Limits
 
@@ -180,7 +180,9 @@ def test_the_servers_unit_starts_it_with_options_that_there_are() -> None:
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(SERVER_UNIT)
     service = unit["Service"]
-    options = server_parser().parse(shlex.split(service["ExecStart"])[1:])
+    words = shlex.split(service["ExecStart"])[1:]
+    assert words == ["--config", "/etc/gpubench/server.toml"]
+    options = configure(["--config", str(SERVER_UNIT.with_suffix(".toml"))], {}).options
     assert [str(parse_endpoint(url)) for url in options.listen] == options.listen
     assert f"/run/{service['RuntimeDirectory']}/" in options.listen[1]
     assert str(options.data_dir) == f"/var/lib/{service['StateDirectory']}"
@@ -220,7 +222,7 @@ def test_the_gateways_unit_fits_the_gateway_and_the_server() -> None:
     # And the drop-in that its comment gives the server.
     (drop_in,) = re.findall(r"^# +ExecStart=(\S+ --.*)$", GATEWAY_UNIT.read_text(), re.M)
     words = [word if word != service["User"] else str(os.geteuid()) for word in shlex.split(drop_in)[1:]]
-    server = server_parser().parse(words)
+    server = configure(words, {}).options
     assert server.listen == [options.core]
     assert server.gateway_user == [os.geteuid()] and server.unix_mode == 0o666
 

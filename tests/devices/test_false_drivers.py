@@ -77,7 +77,7 @@ def test_an_error_is_the_reason_why_a_driver_is_not_ready(falsify: Falsify, stag
     [
         ({"platform_name": hexadecimal(b"\xc3(")}, "not UTF-8"),
         ({"platform_version": hexadecimal(b"\xff")}, "not UTF-8"),
-        ({"extensions": "0"}, "loader does not take"),
+        ({"extensions": "0"}, "loader does not list"),
     ],
 )
 def test_nonsense_is_the_reason_why_a_driver_is_not_ready(

@@ -32,28 +32,25 @@ KERNEL(list_numbers)(GLOBAL u64 *numbers, u64 count, u64 blocks, u64 salt) {
 }
 """
 
-ONE = "(AT(u) == 321)"
+ONE = "(AT(group * GROUP_PLACES + u) == 321)"
 FAULTS = {
-    "gather leaves out a vector": ("gather", "sum += x[u];", f"if (!{ONE}) sum += x[u];"),
-    "gather reads a vector twice": ("gather", "sum += x[u];", f"{{ sum += x[u]; if {ONE} sum += x[u]; }}"),
-    "gather reads a neighbour": (
-        "gather",
-        "x[u] = a[PLACE(u)];\n        EACH_UNROLLED sum",
-        f"x[u] = a[PLACE(u) ^ {ONE}];\n        EACH_UNROLLED sum",
-    ),
-    "scatter leaves out a vector": ("scatter", "STORE(a + PLACE(u)", f"if (!{ONE}) STORE(a + PLACE(u)"),
-    "scatter writes a neighbour": ("scatter", "STORE(a + PLACE(u)", f"STORE(a + (PLACE(u) ^ {ONE})"),
+    "gather leaves out a vector": ("gather", "sum += x;", f"if (!{ONE}) sum += x;"),
+    "gather reads a vector twice": ("gather", "sum += x;", f"{{ sum += x; if {ONE} sum += x; }}"),
+    "gather reads a neighbour": ("gather", "x = a[place];", f"x = a[(place) ^ {ONE}];"),
+    "gather stays in its first chunk": ("gather", "FIND_GROUP(group, i + CHUNK_VECTORS)", ""),
+    "scatter leaves out a vector": ("scatter", "STORE(a + (place)", f"if (!{ONE}) STORE(a + (place)"),
+    "scatter writes a neighbour": ("scatter", "STORE(a + (place)", f"STORE(a + ((place) ^ {ONE})"),
     "scatter goes where it went before": (
         "scatter",
-        "EACH_UNROLLED STORE",
-        f"EACH_UNROLLED if {ONE} ((u64 *)places)[u] = PLACE(0); EACH_UNROLLED STORE",
+        "    STORE(a + (place)",
+        f"    if {ONE} ((u64 *)places)[group * GROUP_PLACES + u] = PLACE(0); STORE(a + (place)",
     ),
-    "update leaves out a vector": ("update", "a[PLACE(u)] = x[u]", f"if (!{ONE}) a[PLACE(u)] = x[u]"),
-    "update writes without reading": ("update", "= x[u] + SPLAT", "= SPLAT"),
+    "update leaves out a vector": ("update", "a[place] = x", f"if (!{ONE}) a[place] = x"),
+    "update writes without reading": ("update", "= x + SPLAT", "= SPLAT"),
     "update does it twice": (
         "update",
-        "x[u] + SPLAT(WORD, ADDED(PLACE(u)))",
-        f"x[u] + SPLAT(WORD, (1 + {ONE}) * ADDED(PLACE(u)))",
+        "x + SPLAT(WORD, ADDED(place))",
+        f"x + SPLAT(WORD, (1 + {ONE}) * ADDED(place))",
     ),
     "update does nothing": ("update", "sums[0] += 1", "sums[0] += 0"),
 }

@@ -15,7 +15,7 @@ from gpubench.comparison.acceptance import CheckReport, judge
 from gpubench.report.dialects import DIALECTS
 from gpubench.report.dialects import FORMATS as FILE_FORMATS
 from gpubench.report.dialects.files import check_schema
-from tests.comparison.acceptance.fleet import board, integrity, run
+from tests.comparison.acceptance.fleet import board, integrity, latencies, run, run_of, windows
 from tests.documents import document, measurement
 
 FORMATS = {
@@ -32,6 +32,10 @@ MIXED = judge(
     [run(1650, 1), run(1000, 2, host="b"), run(1650, 3, "contended"), run(1650, 4, findings=[integrity(1)])]
 )
 NOTHING = judge([])
+SLOW_TO_ANSWER = judge(
+    [run_of([*latencies(600 if number else 800), *windows(*[1600] * 10)], number) for number in range(8)]
+)
+SAGGING = judge([run_of([measurement(1600), *windows(*range(1600, 1400, -20))])])
 BAD_NAMES = judge([document(measurement(1600), device=board(name=HOSTILE, id=HOSTILE, hardware_id=HOSTILE))])
 LONG_NAMES = judge([document(measurement(1000), device=board(name="x" * 10_000, id="é" * 10_000))])
 ALL = {
@@ -41,6 +45,8 @@ ALL = {
     "unknown": UNKNOWN,
     "mixed": MIXED,
     "nothing": NOTHING,
+    "latency": SLOW_TO_ANSWER,
+    "sustained": SAGGING,
     "hostile": BAD_NAMES,
     "long": LONG_NAMES,
 }
@@ -102,6 +108,20 @@ def test_nagios_warns_below_the_floor() -> None:
     assert found is not None
     assert (found["quoted"], float(found["value"])) == ("triad_GBps", 1300.0)
     assert 1300 < float(found["warn"].removesuffix(":")) < 1600
+
+
+def test_nagios_warns_above_the_ceiling_of_a_latency() -> None:
+    data = DIALECTS["nagios"](SLOW_TO_ANSWER).text.partition(" | ")[2]
+    found = next(each for each in PERFDATA.finditer(data) if "cuda:0_latency" in each["quoted"])
+    assert (float(found["value"]), found["unit"]) == (0.8, "us")
+    assert 0.6 < float(found["warn"]) < 0.8
+
+
+def test_nagios_has_the_end_of_sustained_in_percent() -> None:
+    data = DIALECTS["nagios"](SAGGING).text.partition(" | ")[2]
+    found = next(each for each in PERFDATA.finditer(data) if each["unit"] == "%")
+    assert found["quoted"] == "end_of_sustained_against_its_beginning"
+    assert float(found["value"]) < float(found["warn"].removesuffix(":")) < 100
 
 
 @EVERY
@@ -197,6 +217,20 @@ def test_prometheus_has_the_figures() -> None:
     assert floor.value > figure.value
     (ended,) = families["gpubench_check_run_end_time_seconds"].samples
     assert ended.value == 1767322865
+
+
+def test_prometheus_has_latencies_and_sustained() -> None:
+    families = {each.name: each for each in text_string_to_metric_families(FORMATS[".prom"](SLOW_TO_ANSWER))}
+
+    def of(name: str) -> dict[str, float]:
+        return {each.labels["device"]: each.value for each in families[f"gpubench_check_{name}"].samples}
+
+    assert of("latency_seconds")["cuda:0"] == pytest.approx(800e-9)
+    assert of("latency_expected_seconds")["cuda:0"] == pytest.approx(600e-9)
+    ceilings = of("latency_ceiling_seconds")
+    assert 600e-9 < ceilings["cuda:0"] < 800e-9
+    assert of("sustained_ratio")["cuda:7"] == 1.0
+    assert of("sustained_floor_ratio")["cuda:7"] == pytest.approx(0.98)
 
 
 @EVERY

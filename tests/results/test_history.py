@@ -130,7 +130,7 @@ def test_the_figures_of_an_older_store_are_read_once(
         before = store.history(HistoryQuery())
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         database.execute("DROP INDEX runs_by_end")
-        tables = "".join(f"DROP TABLE {name};" for name in ("subjects", "series", "figures"))
+        tables = "".join(f"DROP TABLE {name};" for name in ("subjects", "series", "figures", "waiting"))
         database.executescript(f"{tables} PRAGMA user_version = 2;")
         database.execute(
             "INSERT INTO runs SELECT 9, 'bad', NULL, '', 1, '', '', '[]', '', '', x'00' FROM runs LIMIT 1"

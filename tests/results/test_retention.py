@@ -107,8 +107,8 @@ def test_series_without_figures_are_removed(tmp_path: Path) -> None:
         keep(store, ended(2, "a", kernels="old"))
         keep(store, ended(1, "b", kernels="new"))
         store.prune(Retention(runs=1))
-        database = store._database
-        assert database.execute("SELECT COUNT(*) FROM series").fetchone() == (1,)
+        with store._reading() as database:
+            assert database.execute("SELECT COUNT(*) FROM series").fetchone() == (1,)
         keep(store, ended(1, "c", kernels="old"))
         assert kept(store) == ["c", "b"]
 

@@ -159,6 +159,18 @@ def test_a_newer_database(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
+def test_a_newer_database_is_left_as_it_is(tmp_path: Path) -> None:
+    """Also if a newer program keeps it in another way."""
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        database.execute("CREATE TABLE newer (something)")
+        database.execute("PRAGMA user_version = 99")
+    before = (tmp_path / FILE_NAME).read_bytes()
+    for check in (False, True):
+        with pytest.raises(StoreError, match="newer gpubench"):
+            Store(tmp_path, check=check)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
 def test_a_damaged_database(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"this is no database, whatever its name says" * 100)
     with pytest.raises(StoreError, match="move it away"):
@@ -259,7 +271,7 @@ def test_a_store_of_an_older_program_gives_its_newest_runs(tmp_path: Path) -> No
             finished(store, run_id)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         database.execute("DROP INDEX runs_by_end")
-        tables = ("last_runs", "subjects", "series", "figures")
+        tables = ("last_runs", "subjects", "series", "figures", "waiting")
         database.executescript("".join(f"DROP TABLE {name};" for name in tables) + "PRAGMA user_version = 1;")
     with Store(tmp_path) as store:
         assert [run.run_id for run in store.last_documents(2)] == ["b", "c"]
@@ -282,6 +294,10 @@ def log_removed(directory: Path) -> None:
     (directory / f"{FILE_NAME}-wal").unlink()
 
 
+def index_removed(directory: Path) -> None:
+    (directory / f"{FILE_NAME}-shm").unlink()
+
+
 @pytest.mark.parametrize(
     ("lose", "lost"),
     [
@@ -290,6 +306,7 @@ def log_removed(directory: Path) -> None:
         (replaced, "the data directory .*data was removed, renamed"),
         (file_removed, f"{FILE_NAME} was removed"),
         (log_removed, f"{FILE_NAME}-wal was removed"),
+        (index_removed, f"{FILE_NAME}-shm was removed"),
     ],
 )
 def test_nothing_is_acknowledged_once_the_directory_is_lost(tmp_path: Path, lose: Any, lost: str) -> None:

@@ -21,7 +21,13 @@ from gpubench.protocol.messages import MAX_REQUEST_BYTES
 
 DOCUMENT = b"x" * (6 * PIECE_BYTES) + b"\n"
 PAGE = b"x" * (PIECE_BYTES - 1) + b"\n"
-ANSWERS = {b"one": DOCUMENT, b"page": PAGE, b"slow": PAGE, b"short": b"short\n"}
+ANSWERS = {
+    b"one": DOCUMENT,
+    b"page": PAGE,
+    b"slow": PAGE,
+    b"short": b"short\n",
+    b"bad": b"error\n",
+}
 LIMITS = Limits(send_deadline_seconds=0.6)
 
 
@@ -41,9 +47,15 @@ def served(limits: Limits = LIMITS) -> Iterator[socket.socket]:
         Authenticator(None, None, limits, MetricsState()), Origin("127.0.0.1", True), THIS_MACHINE
     )
 
+    def respond_or_complain(line: bytes, outbox: Outbox) -> bytes:
+        session.bad_lines += line.startswith(b"bad")
+        return respond(line, outbox)
+
     def serve() -> None:
         with theirs:
-            ClientConnection(theirs, respond, lambda ticket: None, limits, "http://here", session).serve()
+            ClientConnection(
+                theirs, respond_or_complain, lambda ticket: None, limits, "http://here", session
+            ).serve()
 
     ours, theirs = socket.socketpair()
     for each in (ours, theirs):
@@ -87,6 +99,34 @@ def test_the_send_deadline_starts_when_there_is_data_to_read(requests: bytes) ->
     with served() as client:
         client.sendall(requests)
         assert read(client, len(expected)) == expected
+
+
+@pytest.mark.timing
+def test_a_flood_of_bad_lines_is_read_slowly() -> None:
+    """Those that were saved up at once, the others at the rate; all are answered, after the end too."""
+    limits = Limits(max_bad_lines_per_second=100)
+    sent = b"bad\n" * 540 + b"short\n" * 3 + b"bad\n" * 40
+    begun = time.monotonic()
+    with served(limits) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        answers = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answers == b"error\n" * 540 + b"short\n" * 3 + b"error\n" * 40
+    assert time.monotonic() - begun > 0.7
+
+
+@pytest.mark.timing
+def test_some_bad_lines_slow_nobody_down() -> None:
+    begun = time.monotonic()
+    with served(Limits(max_bad_lines_per_second=0.2, line_deadline_seconds=60)) as client:
+        client.sendall(b"bad\nshort\nbad\n")
+        assert read(client, 12) == b"error\nshort\n"
+        assert time.monotonic() - begun < 4  # the second one would have to wait for 5 s
+        client.sendall(b"short\n")
+        assert read(client, 6) == b"error\n"
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
 
 
 def test_a_refused_client_that_keeps_sending_is_disconnected() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 from gpubench_server import device_registry
@@ -118,3 +119,34 @@ def test_a_runtime_that_never_answered_is_probed_again(
     with pytest.raises(DeviceLost, match="ended by SIGKILL"):
         found.resolve("cuda:0")
     assert found.resolve("cuda:0").name == rtx_5090().name
+
+
+def test_a_probe_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one: there are no devices yet. A later one: those that are known are listed."""
+    begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
+    outlasted: list[str] = []
+
+    def probe(runtimes: object, leave_out: object) -> Probed:
+        begun.release()
+        if not go_on.acquire(timeout=PATIENCE_SECONDS):
+            outlasted.append("a request waited for this probe")
+        return SEEN
+
+    monkeypatch.setattr(device_registry, "probe", probe)
+    monkeypatch.setattr(device_registry, "FIRST_PROBE_SECONDS", 0.05)
+    found = DeviceRegistry(["opencl"], max_age_seconds=-1.0)
+    failures: list[InternalError] = []
+    found.start(VitalThreads(failures.append))
+    assert begun.acquire(timeout=PATIENCE_SECONDS)
+    assert found.fresh().devices == []
+    with pytest.raises(NoSuchDevice, match="longer than") as caught:
+        found.resolve(None)
+    assert caught.value.retryable
+    go_on.release()
+    assert within(PATIENCE_SECONDS, lambda: found.known.usable == SEEN.devices)
+    found.doubt()
+    assert begun.acquire(timeout=PATIENCE_SECONDS)
+    assert found.fresh().devices == SEEN.devices
+    assert found.resolve(None).name == processor().name
+    go_on.release()
+    assert (outlasted, failures) == ([], [])

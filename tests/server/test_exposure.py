@@ -12,6 +12,7 @@ from tests.certificates import Authority
 from tests.running import Lines, RunningServer
 from tests.server.test_roles import add_token
 
+HTTP_ENCRYPTION = "lacks encryption (--http https://HOST:PORT, with --tls-cert FILE)"
 ENCRYPTION, AUTHENTICATION = "lacks encryption (listen on tls://", "authentication (--tokens FILE"
 
 
@@ -39,7 +40,9 @@ TLS = ("--listen", "tls://0.0.0.0:0", "--tls-cert", "{cert}", "--tls-key", "{key
         (("--listen", "tcp://0.0.0.0:0", "--tokens", "{tokens}"), [ENCRYPTION]),
         (TLS, [AUTHENTICATION]),
         (("--listen", "udp://0.0.0.0:0", "--listen", "tcp://127.0.0.1:0"), ["which UDP here does not have"]),
-        (("--http", "0.0.0.0:0", "--listen", "tcp://127.0.0.1:0"), ["which HTTP here does not have"]),
+        (("--http", "0.0.0.0:0", "--listen", "tcp://127.0.0.1:0"), [HTTP_ENCRYPTION, AUTHENTICATION]),
+        (("--http", "0.0.0.0:0", "--tokens", "{tokens}"), [HTTP_ENCRYPTION]),
+        (("--http", "https://0.0.0.0:0", "--tls-cert", "{cert}", "--tls-key", "{key}"), [AUTHENTICATION]),
         ((*TLS, "--tokens", "{tokens}", "--listen", "tcp://0.0.0.0:0"), [ENCRYPTION]),
     ],
 )
@@ -62,9 +65,10 @@ def test_a_server_that_lacks_something_does_not_start(
 
 @pytest.mark.parametrize("who", [("--tokens", "{tokens}"), ("--tls-client-ca", "{ca}")])
 def test_with_both_it_starts(tmp_path: Path, files: dict[str, str], who: tuple[str, ...]) -> None:
-    words = [word.format(**files) for word in (*TLS, *who)]
+    words = [word.format(**files) for word in (*TLS, *who, "--http", "https://0.0.0.0:0")]
     with RunningServer(tmp_path / "data", *words) as server:
         assert server.urls[0].startswith("tls://0.0.0.0:")
+        assert server.urls[-1].startswith("https://0.0.0.0:")
         assert "insecure" not in " ".join(server.log)
 
 

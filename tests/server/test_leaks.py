@@ -24,6 +24,8 @@ from gpubench_server.limits import Limits
 from gpubench_server.line_servers import LineServer, UnixLineServer
 from gpubench_server.live_run import LiveRun
 from gpubench_server.outbox import Outbox
+from gpubench_server.places import Places
+from gpubench_server.run_records import RunRecords
 from gpubench_server.scheduler import Scheduler
 from gpubench_server.service import Service
 from gpubench_server.signals import ServerSignals
@@ -34,7 +36,8 @@ from gpubench import atomic_files
 from gpubench.executor.probe import workers_for
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.executor.worker_slot import WorkerSlot
-from gpubench.results import database
+from gpubench.results import database, unfinished
+from gpubench.results.connections import Connections
 from gpubench.results.data_directory import HeldDirectory
 from gpubench.results.store import Store
 from tests.running import Lines, long, quick, within
@@ -58,6 +61,8 @@ def descriptors() -> int:
 CONNECTING: list[tuple[Function, type[Exception]]] = [
     (BoundedMixIn.get_request, OSError),  # socketserver goes on after an OSError; any other ends the server
     (BoundedMixIn.process_request, MemoryError),
+    (Places.take, MemoryError),
+    (Places.keep, MemoryError),
     (Server._serve, MemoryError),
     (ClientConnection.__init__, MemoryError),
     (ClientConnection.serve, MemoryError),
@@ -76,8 +81,9 @@ ACCEPTING = (
 FETCHING = (Service._result, Scheduler.replay, Scheduler.fetch, Outbox.open)
 EXECUTING = (
     Scheduler._started,
-    Scheduler._keep,
-    Scheduler._count,
+    RunRecords.started,
+    RunRecords.ended,
+    RunRecords.count,
     DeviceQueue._supervise,
     WorkerSlot.worker_for,
 )
@@ -94,11 +100,11 @@ class Watched:
         parts = self.server.server
         scheduler: Scheduler = parts._scheduler
         (tcp,) = parts._lines
-        with parts._store._transaction() as store:
+        with parts._store._reading() as store:
             (unfinished,) = store.execute("SELECT count(*) FROM runs WHERE finished = 0").fetchone()
         return {
             "connections": tcp.open_connections,
-            "free slots": tcp._free._value,
+            "places": [tcp.places._new, tcp.places._replaced, tcp.places._reachable],
             "runs": list(scheduler._runs),
             "running": [each.running for each in scheduler._queues.values() if each.running],
             "waiting": [run for each in scheduler._queues.values() for run in each.waiting],
@@ -109,7 +115,7 @@ class Watched:
 
 NOTHING = {
     "connections": 0,
-    "free slots": Limits().max_connections,
+    "places": [{}, set(), set()],
     "runs": [],
     "running": [],
     "waiting": [],
@@ -252,7 +258,9 @@ OPENING: list[tuple[Function, Callable[[Path], None]]] = [
     (HeldDirectory.__init__, open_store),
     (database.open_database, open_store),
     (Store.__init__, open_store),
-    (Store._end_interrupted, open_store),
+    (database.open_reader, open_store),
+    (Connections.__init__, open_store),
+    (unfinished.end_interrupted, open_store),
     (Server.__init__, open_server),
     (transports.listen, open_server),
     (UnixLineServer.__init__, open_server),

@@ -42,8 +42,11 @@ def test_a_log_line_has_time_level_and_logger(server: RunningServer) -> None:
     run_id = server.run_ok(quick())["run_id"]
     assert within(PATIENCE_SECONDS, lambda: any(f"{run_id}: ok" in line for line in server.log))
     lines = [line for line in server.log if f"run {run_id}:" in line]
-    for line, end in zip(lines, ("accepted from anonymous this machine", "ok"), strict=True):
-        assert re.fullmatch(rf"[\d-]+ [\d:,]+ INFO gpubench_server.scheduler: run {run_id}: {end}", line)
+    owner = r' \[principal="anonymous this machine"\]'
+    ends = {"accepted from anonymous this machine": "", "ok": owner}  # not where the message has it
+    for line, (end, fields) in zip(lines, ends.items(), strict=True):
+        logger = f"gpubench_server.scheduler{fields}"
+        assert re.fullmatch(rf"[\d-]+ [\d:,]+ INFO {logger}: run {run_id}: {end}", line)
 
 
 def test_it_takes_less_than_80_mb(server: RunningServer) -> None:

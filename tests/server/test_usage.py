@@ -14,6 +14,9 @@ from gpubench_server.cli import main
         (["--log-level", "loud"], "--log-level: 'loud' is not allowed; allowed: debug, info"),
         (["--limit"], "--limit: expected one argument"),
         (["start"], "unexpected argument 'start'"),
+        (["chek-config"], "unexpected argument 'chek-config'; did you mean check-config? commands: token, "),
+        (["--limit", "idle_second=1"], "unknown limit 'idle_second'; did you mean idle_seconds? allowed: "),
+        (["--log-format", "xml"], "--log-format: 'xml' is not allowed; allowed: text, json"),
     ],
 )
 def test_a_usage_error_is_one_line(

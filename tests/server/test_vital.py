@@ -86,9 +86,9 @@ def test_the_process_ends_with_an_exit_code_and_a_line(tmp_path: Path) -> None:
 
 
 def test_no_other_thread_is_started_without_being_watched() -> None:
-    """Those of connections serve one client each, the log keeps its own errors, an end's are joined."""
+    """Those of connections serve one client each, and the log keeps its own errors."""
     started = {each.name for each in SOURCES.rglob("*.py") if "threading.Thread(" in each.read_text()}
-    assert started == {"vital.py", "transports.py", "logs.py", "scheduler.py"}
+    assert started == {"vital.py", "transports.py", "logs.py"}
 
 
 def test_a_record_that_cannot_be_written_does_not_end_the_log(tmp_path: Path) -> None:

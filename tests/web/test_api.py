@@ -99,7 +99,7 @@ def test_clients_that_do_not_read_are_cut_off(tmp_path: Path) -> None:
             greedy = stack.enter_context(socket.socket())
             greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             greedy.connect(server.http)
-            greedy.sendall(f"GET {ROOT}/runs/{LONG} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            greedy.sendall(f"GET {ROOT}/runs/{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert within(PATIENCE_SECONDS, lambda: server.get("/healthz")[0] == 200)
         assert server.stop() == 0
         assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]

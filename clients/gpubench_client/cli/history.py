@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpubench.command_line import file_name, one_of
@@ -10,15 +11,20 @@ from gpubench_client.cli.arguments import (
     SERVERS,
     add_data_dir,
     add_json,
+    add_out,
     add_retention,
     add_server,
     count_up_to,
+    width,
 )
 from gpubench_client.cli.command import Command
 from gpubench_client.cli.output import Output
 
 if TYPE_CHECKING:
+    from gpubench.comparison.history import Trend
+    from gpubench.report.history_files import Drawn
     from gpubench.results.history import History
+    from gpubench_client.cli.out_file import OutFile
 
 ACTIONS = ("list", "trend", "plot", "import", "export")
 
@@ -60,6 +66,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how many figures, or with export how many runs, the newest ones (1 to {_MOST}; default: "
         f"{_LISTED} to list, else {_MOST})",
     )
+    add_out(
+        parser,
+        "with plot: draw them as .svg, .png or .pdf, the data in FILE.csv beside it; as .html, one page; "
+        "or as .csv, the data alone",
+    )
+    parser.add_argument(
+        "--width",
+        metavar="PIXELS",
+        type=width,
+        default=800,
+        help="of the picture (320 to 2400; default: 800)",
+    )
     parser.add_argument("--csv", action="store_true", help="list as CSV, oldest first: a row for each figure")
     add_data_dir(parser)
     add_retention(parser)
@@ -72,6 +90,8 @@ def execute(args: argparse.Namespace, output: Output) -> None:
 
     if args.csv and (output.json or args.action != "list"):
         raise InvalidParameters("--csv is for `gpubench history list`, and excludes --json")
+    if args.out is not None and (output.json or args.action != "plot"):
+        raise InvalidParameters("--out is for `gpubench history plot`, and excludes --json")
     if args.server and args.data_dir is not None:
         raise InvalidParameters(
             "--data-dir is for the runs of this machine; leave out --server, or --data-dir"
@@ -111,6 +131,7 @@ def _trends(args: argparse.Namespace, output: Output) -> None:
     from gpubench.comparison.history import trend_of
     from gpubench.report import history as report
 
+    files = _files(args)
     found = _history(args, output, args.limit or _MOST)
     trends = [trend_of(series) for series in found.series]
     if found.truncated:
@@ -121,20 +142,51 @@ def _trends(args: argparse.Namespace, output: Output) -> None:
     if output.json:
         output.data({"trends": trends, "truncated": found.truncated})
         return
-    if not trends:
+    if not trends and not files:
         _none(args, output)
         return
     if args.action == "plot":
-        for trend in trends[:_MOST_CHARTS]:
-            output.text("\n".join([report.chart_title(trend), *report.chart(trend), ""]))
         if len(trends) > _MOST_CHARTS:
             output.note(f"{len(trends) - _MOST_CHARTS} more series: name a --device and a --benchmark")
+        if files:
+            _draw(args, files, trends[:_MOST_CHARTS], output)
+            return
+        for trend in trends[:_MOST_CHARTS]:
+            output.text("\n".join([report.chart_title(trend), *report.chart(trend), ""]))
     else:
         from gpubench.report.terminal import table
 
         output.show(table(report.trend_table(trends)))
     for line in report.shift_lines(trends):
         output.text(line)
+
+
+def _files(args: argparse.Namespace) -> list[OutFile[Drawn]]:
+    """Those of ``--out``: a picture has its data beside it."""
+    if args.out is None:
+        return []
+    from gpubench.errors import InvalidParameters
+    from gpubench.report.history_files import history_formats
+    from gpubench_client.cli.files import STREAM
+    from gpubench_client.cli.out_file import OutFile
+
+    if args.out == STREAM:
+        raise InvalidParameters("--out: name a file; without --out the charts go to standard output, as text")
+    alone = args.out.lower().endswith((".csv", ".html", ".htm"))
+    names = [args.out] if alone else [args.out, f"{args.out}.csv"]
+    return [OutFile(name, history_formats(args.width)) for name in names]
+
+
+def _draw(
+    args: argparse.Namespace, files: Sequence[OutFile[Drawn]], trends: Sequence[Trend], output: Output
+) -> None:
+    from gpubench.report.history_files import Drawn
+
+    source = "the stored runs of a machine" if _is_local(args) else "the stored runs of a server"
+    drawn = Drawn(trends, source)
+    for file in files:
+        file.write(drawn, output.raw)
+        output.note(f"wrote {file}")
 
 
 def _history(args: argparse.Namespace, output: Output, limit: int) -> History:

@@ -14,7 +14,8 @@ from msgspec import Meta
 
 from gpubench import __version__
 from gpubench.comparison.acceptance.bands import band_for
-from gpubench.comparison.acceptance.figures import DeviceRuns, Model, Setting, by_device
+from gpubench.comparison.acceptance.figures import DeviceRuns, Model, by_device
+from gpubench.comparison.acceptance.run_figures import Setting
 from gpubench.comparison.acceptance.spread import (
     MAX_MARGIN_RATIO,
     margin_of,
@@ -37,20 +38,41 @@ Ratio = Annotated[float, Meta(ge=0, lt=1)]
 
 
 class BaselineFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one benchmark reached on one model of board: the median of its boards' medians, in byte/s.
+    """What one benchmark reached on one model of board: the median of its boards' medians.
 
-    ``parameters`` is JSON. ``margin_ratio`` may be edited; the spreads and numbers say where it came from.
+    In byte/s, or in seconds for a latency: exactly one of the two is there. ``parameters`` is JSON.
+    ``margin_ratio`` may be edited; the spreads and numbers say where it came from.
     """
 
     benchmark: str
     parameters: str
-    median_bytes_per_second: Annotated[float, Meta(gt=0)]
+    median_bytes_per_second: Annotated[float, Meta(gt=0)] | None = None
+    median_seconds: Annotated[float, Meta(gt=0)] | None = None
     margin_ratio: Ratio
     margin_why: str = "as stated in the baseline"
     spread_between_boards_ratio: float = 0.0
     spread_between_runs_ratio: float = 0.0
     boards: int = 1
     runs: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which msgspec turns into its own."""
+        wanted, other = "median_bytes_per_second", "median_seconds"
+        if self._setting.unit == "s":
+            wanted, other = other, wanted
+        if getattr(self, wanted) is None or getattr(self, other) is not None:
+            raise ValueError(f"{self.benchmark} needs {wanted}, and no {other}")
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.benchmark, self.parameters)
+
+    @property
+    def median(self) -> float:
+        """In the unit of its setting."""
+        found = self.median_seconds if self._setting.unit == "s" else self.median_bytes_per_second
+        assert found is not None  # noqa: S101  (__post_init__ checked it)
+        return found
 
 
 class BaselineBoard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,7 +142,7 @@ def learn(documents: Sequence[RunDocument]) -> Learned:
                 BaselineBoard(name=model.name, runtime=model.runtime, kernels=model.kernels, figure=figures)
             )
     if not boards:
-        why = "; ".join(warnings) or "the documents hold no bandwidth of the whole memory"
+        why = "; ".join(warnings) or "the documents hold nothing that a check judges"
         raise InvalidParameters(
             f"nothing can be learned: {why}; give at least {MINIMUM_RUNS} runs of `gpubench run check` "
             "on healthy, idle devices"
@@ -131,15 +153,17 @@ def learn(documents: Sequence[RunDocument]) -> Learned:
 
 def _figure(setting: Setting, runs: list[list[float]]) -> BaselineFigure:
     medians = [median(each) for each in runs]
-    margin = margin_of(runs)
+    speeds = [setting.speeds(each) for each in runs]
+    margin, expected = margin_of(speeds), median(medians)
     return BaselineFigure(
         benchmark=setting.benchmark,
         parameters=setting.parameters,
-        median_bytes_per_second=median(medians),
+        median_bytes_per_second=expected if setting.unit == "byte/s" else None,
+        median_seconds=expected if setting.unit == "s" else None,
         margin_ratio=min(round(margin.ratio, 6), 0.999999),
         margin_why=margin.why,
-        spread_between_boards_ratio=round(spread_above(medians)[0], 6),
-        spread_between_runs_ratio=round(spread_of_runs(runs)[0], 6),
+        spread_between_boards_ratio=round(spread_above([median(each) for each in speeds])[0], 6),
+        spread_between_runs_ratio=round(spread_of_runs(speeds)[0], 6),
         boards=len(runs),
         runs=sum(map(len, runs)),
     )
@@ -148,7 +172,7 @@ def _figure(setting: Setting, runs: list[list[float]]) -> BaselineFigure:
 def _warnings(
     model: Model, setting: Setting, figure: BaselineFigure, runs: dict[DeviceRuns, list[float]]
 ) -> list[str]:
-    expected, found = figure.median_bytes_per_second, []
+    expected, found = figure.median, []
     what = f"{model.name}: {setting.benchmark}"
     if figure.margin_ratio > MAX_MARGIN_RATIO:
         found.append(
@@ -157,12 +181,14 @@ def _warnings(
         )
     for device, values in runs.items():
         own = median(values)
-        if own < expected * (1 - figure.margin_ratio):
+        if setting.is_worse(own, setting.limit(expected, figure.margin_ratio)):
             place = " ".join(filter(None, (device.host, device.info.hardware_id)))
             found.append(
-                f"{what} on {place} is {format_bandwidth(own)}, {format_percent(1 - own / expected)} below "
-                f"the median of {figure.boards} boards: check it before you use this baseline"
+                f"{what} on {place} is {setting.format(own)}, {format_percent(abs(own / expected - 1))} "
+                f"{setting.worse} the median of {figure.boards} boards: check it before you use this baseline"
             )
+    if not setting.published:
+        return found
     theories = [device.newest.theory for device in runs if device.newest.theory]
     theory = next(filter(sound, theories), None)
     band = band_for(theory, setting.benchmark)
@@ -204,7 +230,7 @@ def render_baseline(baseline: Baseline) -> str:
             lines += [
                 "",
                 "[[board.figure]]",
-                *(f"{name} = {_value(value)}" for name, value in figure.items()),
+                *(f"{name} = {_value(value)}" for name, value in figure.items() if value is not None),
             ]
     return "\n".join(lines) + "\n"
 

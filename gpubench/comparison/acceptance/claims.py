@@ -1,29 +1,24 @@
-"""The claims on a device's runs: bandwidth, right data, evenly fast memory, and runs that ended well."""
+"""The claims on a device's runs: bandwidth and latency, right data, evenly fast memory, and a good end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import structs
 
 from gpubench.comparison.acceptance.attempts import AttemptRule, decide, figure_of, worst_reason
 from gpubench.comparison.acceptance.expectation import Question, expectation
-from gpubench.comparison.acceptance.figures import (
-    DeviceRuns,
-    Setting,
-    labels,
-    measurements_of,
-    middle,
-    usable,
-)
-from gpubench.comparison.acceptance.verdict import Attempt, Claim, Expected, fault
-from gpubench.comparison.compare import flags_of
+from gpubench.comparison.acceptance.figures import DeviceRuns, labels, middle
+from gpubench.comparison.acceptance.limits import limits
+from gpubench.comparison.acceptance.run_figures import SUSTAINED, RunFigure, Setting, by_setting, run_figures
+from gpubench.comparison.acceptance.steadiness import steadiness
+from gpubench.comparison.acceptance.verdict import ITSELF, Attempt, Claim, Expected, fault
 from gpubench.comparison.verdicts import SAME_WITHIN
 from gpubench.flags import Flag
-from gpubench.results.document import Finding, Measurement, RunDocument
-from gpubench.units import format_bandwidth, format_percent
+from gpubench.results.document import Finding, RunDocument
+from gpubench.units import format_percent
 
 _CAUSES: dict[Flag, str] = {
     "thermal_limited": "GB-HEAT-LIMITED",
@@ -33,38 +28,69 @@ _CAUSES: dict[Flag, str] = {
 """Flags that explain a low bandwidth; the first that an attempt below the floor has is named."""
 
 
-def claims_of(question: Question, rule: AttemptRule | None) -> list[Claim]:
+@dataclass(frozen=True)
+class Claims:
+    """``counting`` are those of ``found`` that decide the device's status."""
+
+    found: list[Claim]
+    counting: list[Claim]
+
+
+def claims_of(question: Question, rule: AttemptRule | None) -> Claims:
     """All claims on the device of ``question``, whose setting is replaced by each of the device's own."""
     device = question.device
     runs = device.alone[-rule.total :] if rule else device.alone
     named = labels(device.runs)
-    found = [
-        _bandwidth(replace(question, setting=setting), runs, named[setting], rule)
+    figures = {
+        setting: _figure(replace(question, setting=setting), runs, named[setting], rule)
         for setting in device.settings()
+    }
+    found = list(figures.values())
+    found += [
+        steadiness(setting, runs, named[setting], rule)
+        for setting in figures
+        if setting.benchmark == SUSTAINED
     ]
     found += _together(device, named)
     for claim in (_memory(device.runs), _ecc(device.newest), _map(runs, rule), _ended(device.runs)):
         if claim is not None:
             found.append(claim)
     if not found:
-        text = "the runs hold nothing that a check judges: no bandwidth of the whole memory and no integrity"
+        text = "the runs hold nothing that a check judges: no figure of the memory, no integrity and no map"
         found.append(fault("run", "GB-NOT-MEASURED", text))
-    return found
+    return Claims(found, _counting(found, figures))
 
 
-def _bandwidth(
-    question: Question, runs: Sequence[RunDocument], label: str, rule: AttemptRule | None
-) -> Claim:
-    name, theory = f"bandwidth of {label}", question.theory
-    peak = theory.peak_bytes_per_second if theory else None
-    measured = [(run, each) for run in runs for each in measurements_of(run, question.setting)]
-    flags = frozenset(flag for _, each in measured for flag in each.flags)
-    answer = expectation(replace(question, flags=flags))
-    attempts = [_attempt(run, each, answer.expected, peak) for run, each in measured]
+def _counting(found: Sequence[Claim], figures: dict[Setting, Claim]) -> list[Claim]:
+    """All claims, less figures of which nothing is known.
+
+    They are left out if something is known of another bandwidth, from elsewhere than the device itself. Of
+    latencies and sustained bandwidths nothing is published: they are left out if anything else was judged.
+    """
+    others = [claim for claim in found if claim.expected is None or claim.expected.link not in ITSELF]
+    known = any(claim.unit == "byte/s" and claim.expected is not None for claim in others)
+    judged = any(claim.attempts and claim.code != "GB-NO-EXPECTATION" for claim in others)
+    unpublished = [claim for setting, claim in figures.items() if not setting.published]
+    return [
+        claim
+        for claim in found
+        if claim.code != "GB-NO-EXPECTATION" or not (known or (judged and claim in unpublished))
+    ]
+
+
+def _figure(question: Question, runs: Sequence[RunDocument], label: str, rule: AttemptRule | None) -> Claim:
+    setting, theory = question.setting, question.theory
+    name = label if setting.unit == "s" else f"bandwidth of {label}"
+    peak = theory.peak_bytes_per_second if theory and setting.unit == "byte/s" else None
+    measured = [
+        figure for run in runs for figure in run_figures(run, setting, by_setting(run).get(setting, []), peak)
+    ]
+    answer = expectation(replace(question, flags=frozenset(flag for each in measured for flag in each.flags)))
+    attempts = [_attempt(each, answer.expected) for each in measured]
     figure = figure_of(attempts)
     common: dict[str, Any] = {
         "figure": figure,
-        "unit": "byte/s",
+        "unit": setting.unit,
         "theory_ratio": figure / peak if figure is not None and peak else None,
         "attempts": attempts,
         "not_used": answer.not_used,
@@ -78,59 +104,50 @@ def _bandwidth(
         return fault(name, code, f"{label}: {worst_reason(attempts, code)}", **common)
     if figure is None or answer.expected is None:
         if figure is None:
-            why = f"no figure so far; {attempts[-1].reason or 'no attempt counts'}"
+            why = f"no figure so far; {(attempts[-1].reason if attempts else None) or 'no attempt counts'}"
             return fault(name, "GB-UNDECIDED", f"{label}: {why}", **common)
-        text = f"{label}: {format_bandwidth(figure)}, but nothing says what it should be"
+        text = f"{label}: {setting.format(figure)}, but nothing says what it should be"
         return fault(name, "GB-NO-EXPECTATION", f"{text}: {'; '.join(answer.not_used)}", **common)
-    text = f"{label}: {_held_against(figure, answer.expected)}"
+    text = f"{label}: {_held_against(setting, figure, answer.expected)}"
     if decision.word == "pass":
         return Claim(name=name, status="OK", text=text, **common)
-    count = f" ({_counted(attempts)})" if len(attempts) > 1 else ""
-    code = decision.code or _cause(attempts)
-    return fault(name, code, f"{text}{count}", **common)
+    count = f" ({_counted(attempts, answer.expected)})" if len(attempts) > 1 else ""
+    if setting.unit == "s":
+        bad = [
+            run for run in runs if run.run_id in {each.run_id for each in attempts if each.result == "fail"}
+        ]
+        return fault(name, decision.code or "GB-LAT-HIGH", f"{text}{count}{limits(setting, bad)}", **common)
+    return fault(name, decision.code or _cause(attempts), f"{text}{count}", **common)
 
 
-def _held_against(figure: float, expected: Expected) -> str:
-    floor = format_bandwidth(expected.floor)
-    share = f"{format_bandwidth(figure)}, {format_percent(figure / expected.value)} of what is expected"
-    return f"{share}, {'below its floor of' if figure < expected.floor else 'floor'} {floor}"
+def _held_against(setting: Setting, figure: float, expected: Expected) -> str:
+    kind = "floor" if expected.ceiling is None else "ceiling"
+    limit = setting.format(expected.limit)
+    share = f"{setting.format(figure)}, {format_percent(figure / expected.value)} of what is expected"
+    return f"{share}, {kind if expected.allows(figure) else f'{setting.worse} its {kind} of'} {limit}"
 
 
-def _counted(attempts: Sequence[Attempt]) -> str:
+def _counted(attempts: Sequence[Attempt], expected: Expected) -> str:
     passed = sum(each.result == "pass" for each in attempts)
-    return f"{passed} of {len(attempts)} attempts reached the floor"
+    where = "reached the floor" if expected.ceiling is None else "were within the ceiling"
+    return f"{passed} of {len(attempts)} attempts {where}"
 
 
-def _attempt(
-    run: RunDocument,
-    measurement: Measurement,
-    expected: Expected | None,
-    peak: float | None = None,
-    *,
-    together: bool = False,
-) -> Attempt:
+def _attempt(figure: RunFigure, expected: Expected | None) -> Attempt:
     """Without an expectation a usable figure passes nothing and fails nothing, but is shown."""
-    summary = measurement.bandwidth_bytes_per_second
     found = Attempt(
-        run_id=run.run_id,
+        run_id=figure.run.run_id,
         result="unknown",
-        figure=summary.median if summary else None,
-        low=summary.low if summary else None,
-        high=summary.high if summary else None,
-        flags=list(
-            flags_of(
-                measurement,
-                summary.median / peak if summary and peak else None,
-                measurement.efficiency_ratio.live_clock,
-            )
-        ),
+        figure=figure.value,
+        low=figure.low,
+        high=figure.high,
+        flags=list(figure.flags),
     )
-    why = usable(measurement, flags=found.flags, together=together)
-    if why.code is not None:
-        return structs.replace(found, code=why.code, reason=why.reason)
-    if expected is None or summary is None:
+    if figure.unusable.code is not None:
+        return structs.replace(found, code=figure.unusable.code, reason=figure.unusable.reason)
+    if expected is None or figure.value is None:
         return structs.replace(found, result="pass")
-    return structs.replace(found, result="pass" if summary.median >= expected.floor else "fail")
+    return structs.replace(found, result="pass" if expected.allows(figure.value) else "fail")
 
 
 def _cause(attempts: Sequence[Attempt]) -> str:
@@ -139,21 +156,28 @@ def _cause(attempts: Sequence[Attempt]) -> str:
 
 
 def _together(device: DeviceRuns, named: dict[Setting, str]) -> Iterator[Claim]:
-    """Each figure while all devices worked, against the same alone."""
+    """Each bandwidth while all devices worked, against the same alone."""
+    alone, beside = ([(run, by_setting(run)) for run in runs] for runs in (device.alone, device.together))
     for setting, label in named.items():
-        beside = [(run, each) for run in device.together for each in measurements_of(run, setting)]
-        alone = [each for run in device.alone for each in measurements_of(run, setting)]
-        usual = middle(device.figures(setting))
-        if not beside:
+        if setting.unit != "byte/s":
+            continue
+        there = [
+            figure
+            for run, found in beside
+            for figure in run_figures(run, setting, found.get(setting, []), together=True)
+        ]
+        if not there:
             continue
         name = f"bandwidth of {label} with all devices at work"
+        usual = middle(device.figures(setting))
         if usual is None:
             yield fault(name, "GB-NOT-MEASURED", f"{label}: there is no figure of the device alone")
             continue
         lowest = min(
-            each.bandwidth_bytes_per_second.low
-            for each in alone
-            if each.bandwidth_bytes_per_second and usable(each).code is None
+            figure.low
+            for run, found in alone
+            for figure in run_figures(run, setting, found.get(setting, []))
+            if figure.low is not None and figure.unusable.code is None
         )
         margin = max(SAME_WITHIN, 1 - lowest / usual)
         expected = Expected(
@@ -164,9 +188,9 @@ def _together(device: DeviceRuns, named: dict[Setting, str]) -> Iterator[Claim]:
             why="the device alone",
             margin_why="the lowest end of its intervals alone, 2 % at least",
         )
-        attempts = [_attempt(run, each, expected, together=True) for run, each in beside]
+        attempts = [_attempt(each, expected) for each in there]
         figure, decision = figure_of(attempts), decide(attempts, None)
-        shown = _held_against(figure, expected) if figure is not None else "no figure"
+        shown = _held_against(setting, figure, expected) if figure is not None else "no figure"
         text = f"{label} with all devices at work: {shown}"
         fields: dict[str, Any] = {
             "figure": figure,

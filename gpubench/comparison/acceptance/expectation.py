@@ -10,7 +10,8 @@ from gpubench.catalog.load import Board
 from gpubench.catalog.theory import theory_of_board
 from gpubench.comparison.acceptance.bands import band_for
 from gpubench.comparison.acceptance.baselines import Baseline
-from gpubench.comparison.acceptance.figures import DeviceRuns, Setting
+from gpubench.comparison.acceptance.figures import DeviceRuns
+from gpubench.comparison.acceptance.run_figures import Setting
 from gpubench.comparison.acceptance.spread import MAX_MARGIN_RATIO, Margin, margin_of
 from gpubench.comparison.acceptance.verdict import Expected, Link
 from gpubench.comparison.compare import sound
@@ -60,7 +61,10 @@ class Answer:
 
 def expectation(question: Question) -> Answer:
     """The first of: stated efficiency, baseline, twins, published band. Warns if the second or third of them
-    is below the published band: then all boards of this site may be slow."""
+    is below the published band: then all boards of this site may be slow.
+
+    Nothing is stated or published of a latency, and nothing published of a sustained bandwidth.
+    """
     not_used: list[str] = []
     for source in (_given, _baseline, _twins, _band):
         found = source(question)
@@ -76,12 +80,13 @@ _Source = Callable[[Question], Expected | str | None]
 
 def _given(question: Question) -> Expected | str | None:
     ratio, theory = question.sources.min_efficiency, question.theory
-    if ratio is None:
+    if ratio is None or question.setting.unit != "byte/s":
         return None
     if theory is None:
         return "--min-efficiency: the theory of this memory is not known; add --like BOARD"
     share = f"{format_percent(ratio)} of the theoretical {format_bandwidth(theory.peak_bytes_per_second)}"
-    return _expected("given", ratio * theory.peak_bytes_per_second, f"{share}, as asked for", _NO_MARGIN)
+    value = ratio * theory.peak_bytes_per_second
+    return _expected(question, "given", value, f"{share}, as asked for", _NO_MARGIN)
 
 
 _NO_MARGIN = Margin(0.0, "none: it is a floor")
@@ -100,22 +105,24 @@ def _baseline(question: Question) -> Expected | str | None:
             f"{sources.baseline_name}: its margin of {format_percent(margin.ratio)} is too wide to judge by"
         )
     why = f"{sources.baseline_name}: median of {found.boards} boards, {found.runs} runs"
-    return _expected("baseline", found.median_bytes_per_second, why, margin)
+    return _expected(question, "baseline", found.median, why, margin)
 
 
 def _twins(question: Question) -> Expected | str | None:
     figures = [found for twin in question.twins if (found := twin.figures(question.setting))]
     if not figures:
         return f"no other {question.device.info.name} was measured with it"
-    margin = _stated(question.sources) or margin_of(figures)
+    margin = _stated(question.sources) or margin_of([question.setting.speeds(each) for each in figures])
     if margin.ratio > MAX_MARGIN_RATIO and question.sources.tolerance_ratio is None:
         return f"its twins differ too much to judge by: a margin of {format_percent(margin.ratio)}"
     twins = f"{len(figures)} twins" if len(figures) > 1 else "its only twin"
     why = f"the median of {twins} in these runs"
-    return _expected("twins", median(median(each) for each in figures), why, margin)
+    return _expected(question, "twins", median(median(each) for each in figures), why, margin)
 
 
 def _band(question: Question) -> Expected | str | None:
+    if not question.setting.published:
+        return None
     if "cache_unknown" in question.flags:
         return "the size of the cache is not known, so the figure is not held against the theory"
     theory = question.theory
@@ -125,7 +132,7 @@ def _band(question: Question) -> Expected | str | None:
     value = band.median_ratio * theory.peak_bytes_per_second
     why = f"{format_percent(band.median_ratio)} of theory, the median of {band.why}"
     margin = Margin(band.margin_ratio, "from how far published figures lie apart")
-    return _expected(band.link, value, why, margin)
+    return _expected(question, band.link, value, why, margin)
 
 
 def _stated(sources: Sources) -> Margin | None:
@@ -133,11 +140,14 @@ def _stated(sources: Sources) -> Margin | None:
     return Margin(ratio, "as given with --tolerance") if ratio is not None else None
 
 
-def _expected(link: Link, value: float, why: str, margin: Margin) -> Expected:
+def _expected(question: Question, link: Link, value: float, why: str, margin: Margin) -> Expected:
+    limit = question.setting.limit(value, margin.ratio)
+    is_latency = question.setting.unit == "s"
     return Expected(
         link=link,
         value=value,
-        floor=value * (1 - margin.ratio),
+        floor=None if is_latency else limit,
+        ceiling=limit if is_latency else None,
         margin_ratio=margin.ratio,
         why=why,
         margin_why=margin.why,
@@ -148,7 +158,7 @@ def _too_low(question: Question, found: Expected) -> list[str]:
     if found.link not in ("baseline", "twins"):
         return []
     band = _band(question)
-    if not isinstance(band, Expected) or found.value >= band.floor:
+    if not isinstance(band, Expected) or band.floor is None or found.value >= band.floor:
         return []
     return [
         f"{found.why} is {format_bandwidth(found.value)}, below the floor of {format_bandwidth(band.floor)} "

@@ -66,6 +66,18 @@ FAULTS: dict[str, Fault] = {
         "The bandwidth is below its floor, and the driver lowered clocks because the device was hot.",
         "Check fans, dust, airflow and the temperature of the room, and check again.",
     ),
+    "GB-LAT-HIGH": Fault(
+        "DEGRADED",
+        "The latency of the memory is above its ceiling.",
+        "Compare clocks, ECC mode and driver with a twin (of a processor: huge pages and NUMA node); if all "
+        "are equal, replace the board.",
+    ),
+    "GB-SUSTAINED-LOW": Fault(
+        "DEGRADED",
+        "The bandwidth fell while the memory worked without a pause.",
+        "Look at the limits beside it, fans, airflow, power limit and power supply, and repeat with "
+        "`gpubench run sustained`.",
+    ),
     "GB-MAP-SLOW": Fault(
         "DEGRADED",
         "Part of the memory is slower than the rest.",

@@ -11,24 +11,23 @@ from typing import NamedTuple
 
 import msgspec
 
-from gpubench.benchmarks.registry import STREAM
+from gpubench.comparison.acceptance.run_figures import (
+    LATENCY,
+    Setting,
+    by_setting,
+    is_judged,
+    judged,
+    run_figures,
+    setting_of,
+)
 from gpubench.comparison.curves import told_apart
-from gpubench.comparison.verdicts import why_unusable
-from gpubench.flags import Flag, flags_with
 from gpubench.requests import PlannedBenchmark
-from gpubench.results.document import Measurement, RunDocument
+from gpubench.results.document import RunDocument
 from gpubench.results.figures import meant, settings_text
 from gpubench.results.machine import DeviceInfo
 
 TOGETHER_KEY = "gpubench-check-together-"
 """What the ``key`` of a run begins with that was made while the host's other devices were measured too."""
-
-
-class Setting(NamedTuple):
-    """What must be equal for two figures to be of the same thing; ``parameters`` as JSON."""
-
-    benchmark: str
-    parameters: str
 
 
 class Model(NamedTuple):
@@ -37,14 +36,6 @@ class Model(NamedTuple):
     name: str
     runtime: str
     kernels: str
-
-
-@dataclass(frozen=True)
-class Usable:
-    """Why a measurement does not count: a fault code and a sentence; both null if it does."""
-
-    code: str | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,17 +67,19 @@ class DeviceRuns:
         return list(self._figures)
 
     def figures(self, setting: Setting) -> list[float]:
-        """Of every run that counts, in byte/s."""
+        """Of every run that counts, in the unit of the setting."""
         return self._figures.get(setting, [])
 
     @cached_property
     def _figures(self) -> dict[Setting, list[float]]:
         found: dict[Setting, list[float]] = {}
         for run in self.alone:
-            for each in judged(run):
-                figures = found.setdefault(setting_of(each), [])
-                if usable(each).code is None and each.bandwidth_bytes_per_second:
-                    figures.append(each.bandwidth_bytes_per_second.median)
+            for setting, measured in by_setting(run).items():
+                found.setdefault(setting, []).extend(
+                    each.value
+                    for each in run_figures(run, setting, measured)
+                    if each.unusable.code is None and each.value is not None
+                )
         return found
 
 
@@ -118,34 +111,21 @@ def _host(document: RunDocument) -> str | None:
     return document.environment.host.name if document.environment else None
 
 
-def judged(document: RunDocument) -> list[Measurement]:
-    """The measurements whose bandwidth is that of the whole memory."""
-    return [each for each in document.measurements if each.benchmark in STREAM and not each.axes]
-
-
-def setting_of(measurement: Measurement) -> Setting:
-    return Setting(measurement.benchmark, settings_text(meant(measurement.parameters)))
-
-
-def measurements_of(document: RunDocument, setting: Setting) -> list[Measurement]:
-    return [each for each in judged(document) if setting_of(each) == setting]
-
-
 def answering(document: RunDocument, planned: Iterable[PlannedBenchmark]) -> RunDocument | None:
     """The part of a run that these benchmarks would measure again; null if it lacks one of them.
 
-    A bandwidth of the whole memory needs the same parameters, apart from those that only say for how long and
-    with which data it is measured.
+    A figure that is judged needs the same parameters, apart from those that only say for how long and with
+    which data it is measured.
     """
     wanted = list(planned)
     names = {each.name for each in wanted}
-    settings = {setting_of_plan(each) for each in wanted if each.name in STREAM}
+    settings = {setting_of_plan(each) for each in wanted if is_judged(each.name)}
     measurements = [
         each
         for each in document.measurements
-        if each.benchmark in names and (each.benchmark not in STREAM or setting_of(each) in settings)
+        if each.benchmark in names and (not is_judged(each.benchmark) or setting_of(each) in settings)
     ]
-    found = {setting_of(each) for each in measurements if each.benchmark in STREAM}
+    found = {setting_of(each) for each in measurements if is_judged(each.benchmark)}
     if {each.benchmark for each in measurements} != names or found != settings:
         return None
     findings = [each for each in document.findings if each.benchmark in names]
@@ -157,7 +137,8 @@ def setting_of_plan(planned: PlannedBenchmark) -> Setting:
 
 
 def labels(runs: Sequence[RunDocument]) -> dict[Setting, str]:
-    """The benchmark's name, with the parameters that tell its settings apart."""
+    """What each setting measures: the benchmark's name, or ``latency of memory``, with the parameters that
+    tell its settings apart."""
     all_of_them = [each for run in runs for each in judged(run)]
     apart = told_apart(all_of_them)
     last_of = {setting_of(each): each for each in all_of_them}
@@ -166,28 +147,9 @@ def labels(runs: Sequence[RunDocument]) -> dict[Setting, str]:
     for setting, each in last_of.items():
         words = " ".join(f"{name}={each.parameters.get(name)}" for name in apart[each.benchmark])
         differs = settings[each.benchmark] > 1 and words.isprintable()
-        found[setting] = f"{each.benchmark} {words}" if differs and words else each.benchmark
+        what = "latency of memory" if each.benchmark == LATENCY else each.benchmark
+        found[setting] = f"{what} {words}" if differs and words else what
     return found
-
-
-def usable(
-    measurement: Measurement, *, flags: Sequence[Flag] | None = None, together: bool = False
-) -> Usable:
-    """Whether the figure may be judged; ``flags`` are the measurement's own unless given.
-
-    A run beside the host's other devices is contended by them, which is its purpose.
-    """
-    flags = measurement.flags if flags is None else flags
-    if measurement.status == "unverified" and measurement.mismatches:
-        return Usable("GB-MEM-ERROR", measurement.reason or f"{measurement.mismatches} wrong values")
-    if why := why_unusable(measurement):
-        code = "GB-UNVERIFIED" if why.code == "not_verified" else "GB-NOT-MEASURED"
-        return Usable(code, why.text)
-    if found := flags_with("not_comparable", flags):
-        return Usable("GB-NOT-OF-MEMORY", f"flagged {', '.join(found)}")
-    if (found := flags_with("no_verdict", flags)) and not together:
-        return Usable("GB-CONTENDED", f"flagged {', '.join(found)}")
-    return Usable()
 
 
 def middle(values: Sequence[float]) -> float | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gpubench import __version__
 from gpubench.comparison.acceptance.attempts import AttemptRule
-from gpubench.comparison.acceptance.claims import claims_of, unfinished
+from gpubench.comparison.acceptance.claims import Claims, claims_of, unfinished
 from gpubench.comparison.acceptance.expectation import Question, Sources
 from gpubench.comparison.acceptance.faults import SEVERITY, worst
-from gpubench.comparison.acceptance.figures import DeviceRuns, Setting, by_device
+from gpubench.comparison.acceptance.figures import DeviceRuns, by_device
+from gpubench.comparison.acceptance.run_figures import Setting
 from gpubench.comparison.acceptance.verdict import CheckReport, Claim, DeviceVerdict, fault
 from gpubench.results.document import RunDocument
 from gpubench.results.timestamps import milliseconds, now
@@ -52,7 +53,7 @@ def report_of(verdicts: Sequence[DeviceVerdict]) -> CheckReport:
 
 def without_device(claims: Sequence[Claim]) -> DeviceVerdict:
     """For what is known without any device, such as that there is none."""
-    return DeviceVerdict(**_summary(claims), claims=list(claims))  # type: ignore[arg-type]
+    return DeviceVerdict(**_summary(Claims(list(claims), list(claims))))  # type: ignore[arg-type]
 
 
 def _verdict(device: DeviceRuns, all_of_them: Sequence[DeviceRuns], rules: Rules) -> DeviceVerdict:
@@ -63,7 +64,6 @@ def _verdict(device: DeviceRuns, all_of_them: Sequence[DeviceRuns], rules: Rules
     newest = device.newest
     return DeviceVerdict(
         **_summary(claims),  # type: ignore[arg-type]
-        claims=claims,
         id=device.info.id,
         name=device.info.name,
         hardware_id=device.info.hardware_id,
@@ -76,8 +76,8 @@ def _verdict(device: DeviceRuns, all_of_them: Sequence[DeviceRuns], rules: Rules
     )
 
 
-def _summary(claims: Sequence[Claim]) -> dict[str, object]:
-    counted = counting(claims)
+def _summary(claims: Claims) -> dict[str, object]:
+    counted = claims.counting
     status = worst([claim.status for claim in counted])
     bad = sorted(
         (claim for claim in counted if claim.status != "OK"), key=lambda claim: -SEVERITY.index(claim.status)
@@ -86,14 +86,8 @@ def _summary(claims: Sequence[Claim]) -> dict[str, object]:
         "status": status,
         "codes": list(dict.fromkeys(claim.code for claim in bad if claim.code)),
         "text": bad[0].text if bad else "; ".join(claim.text for claim in counted),
+        "claims": claims.found,
     }
-
-
-def counting(claims: Iterable[Claim]) -> list[Claim]:
-    """Without figures that nothing is known about, if something is known of another bandwidth."""
-    found = list(claims)
-    known = any(claim.expected is not None for claim in found)
-    return [claim for claim in found if not (known and claim.code == "GB-NO-EXPECTATION")]
 
 
 def _seconds(runs: Sequence[RunDocument]) -> float | None:

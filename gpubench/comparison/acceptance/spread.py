@@ -107,8 +107,8 @@ def margin_of(boards: Sequence[Sequence[float]]) -> Margin:
     else:
         own = BETWEEN_HOSTS_RATIO
         why = (
-            f"{format_percent(own)}, as published between hosts, since {len(boards)} board"
-            f"{'s are' if len(boards) > 1 else ' is'} too few for a spread of their own"
+            f"{format_percent(own)}, by which published bandwidths differ between hosts, since "
+            f"{len(boards)} board{'s are' if len(boards) > 1 else ' is'} too few for a spread of their own"
         )
     runs = t_one_in_1000(degrees) * within if degrees >= FEWEST_ABOVE else 0.0
     if runs:

@@ -12,9 +12,13 @@ from gpubench.flags import Flag
 
 SCHEMA = 1
 
-Link = Literal["given", "baseline", "twins", "board", "class", "alone"]
+Link = Literal["given", "baseline", "twins", "board", "class", "alone", "beginning"]
 """Where an expectation comes from: stated with an option; the site's baseline; the median of other boards of
-the same model; published figures of the board, or of its class of memory; or the device working alone."""
+the same model; published figures of the board, or of its class of memory; the device working alone; or the
+beginning of the same run."""
+
+ITSELF: tuple[Link, ...] = ("alone", "beginning")
+"""Links that hold a device against itself, which does not show what it should do."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,23 +26,36 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Expected(_Part, frozen=True, kw_only=True):
-    """What a figure is held against. ``floor`` = ``value`` x (1 - ``margin_ratio``), in the claim's unit.
+    """What a figure is held against, in the claim's unit.
 
-    ``why`` names the source of ``value``, and ``margin_why`` that of the margin.
+    A bandwidth or a ratio has a ``floor`` = ``value`` x (1 - ``margin_ratio``), a latency a ``ceiling`` =
+    ``value`` x (1 + ``margin_ratio``); the other one is null. ``why`` names the source of ``value``, and
+    ``margin_why`` that of the margin.
     """
 
     link: Link
     value: float
-    floor: float
+    floor: float | None = None
+    ceiling: float | None = None
     margin_ratio: float
     why: str
     margin_why: str
+
+    @property
+    def limit(self) -> float:
+        """The floor, or the ceiling."""
+        limit = self.floor if self.ceiling is None else self.ceiling
+        return self.value if limit is None else limit
+
+    def allows(self, figure: float) -> bool:
+        """Whether a figure is not worse than the limit."""
+        return figure <= self.limit if self.ceiling is not None else figure >= self.limit
 
 
 class Attempt(_Part, frozen=True, kw_only=True):
     """One run's part in a claim; ``figure`` is null if the run gave none, for ``reason``.
 
-    ``result``: whether the figure reached the floor; ``unknown`` if it does not count.
+    ``result``: whether the figure is within the limit; ``unknown`` if it does not count.
     """
 
     run_id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -131,10 +131,6 @@ def _families(report: CheckReport) -> list[tuple[str, str, _Rows]]:
     claims = [
         (claim, {**labels, "claim": claim.name}) for device, labels in devices for claim in device.claims
     ]
-    figures = [
-        (claim, labels) for claim, labels in claims if claim.unit == "byte/s" and claim.figure is not None
-    ]
-    held = [(claim.expected, labels) for claim, labels in figures if claim.expected is not None]
     took: _Rows = [({}, report.check_seconds)] if report.check_seconds is not None else []
     prefix = "gpubench_check"
     return [
@@ -152,21 +148,7 @@ def _families(report: CheckReport) -> list[tuple[str, str, _Rows]]:
             "1 for each fault code of a claim.",
             [({**labels, "code": claim.code}, 1.0) for claim, labels in claims if claim.code],
         ),
-        (
-            f"{prefix}_bandwidth_bytes_per_second",
-            "Median of the attempts that count.",
-            [(labels, claim.figure) for claim, labels in figures if claim.figure is not None],
-        ),
-        (
-            f"{prefix}_floor_bytes_per_second",
-            "Below it a bandwidth is a fault.",
-            [(labels, expected.floor) for expected, labels in held],
-        ),
-        (
-            f"{prefix}_expected_bytes_per_second",
-            "What the bandwidth is expected to be.",
-            [(labels, expected.value) for expected, labels in held],
-        ),
+        *(family for unit in _MEASURED for family in _figures(claims, unit)),
         (
             f"{prefix}_run_end_time_seconds",
             "When the newest run of the device ended, as Unix time.",
@@ -179,6 +161,42 @@ def _families(report: CheckReport) -> list[tuple[str, str, _Rows]]:
         ),
         (f"{prefix}_duration_seconds", "How long the check took.", took),
     ]
+
+
+_MEASURED = {
+    "byte/s": ("bandwidth", "bytes_per_second"),
+    "s": ("latency", "seconds"),
+    "ratio": ("sustained", "ratio"),
+}
+"""By the unit of a claim: what its figure is, and the unit in the names of metrics."""
+
+
+def _figures(claims: Sequence[tuple[Claim, dict[str, str]]], unit: str) -> Iterator[tuple[str, str, _Rows]]:
+    """The figures in this unit, what is expected, and the limit; nothing if there are none."""
+    what, suffix = _MEASURED[unit]
+    figures = [(claim, labels) for claim, labels in claims if claim.unit == unit and claim.figure is not None]
+    if not figures and unit != "byte/s":
+        return
+    held = [(claim.expected, labels) for claim, labels in figures if claim.expected is not None]
+    # Those of bandwidth, the first there were, have no word for it.
+    own = "" if unit == "byte/s" else f"{what}_"
+    limit, side = ("ceiling", "Above") if unit == "s" else ("floor", "Below")
+    prefix = "gpubench_check"
+    yield (
+        f"{prefix}_{what}_{suffix}",
+        "Median of the attempts that count.",
+        [(labels, claim.figure) for claim, labels in figures if claim.figure is not None],
+    )
+    yield (
+        f"{prefix}_{own}{limit}_{suffix}",
+        f"{side} it the figure is a fault.",
+        [(labels, expected.limit) for expected, labels in held],
+    )
+    yield (
+        f"{prefix}_{own}expected_{suffix}",
+        f"What the {what} is expected to be.",
+        [(labels, expected.value) for expected, labels in held],
+    )
 
 
 def _device_labels(device: DeviceVerdict) -> dict[str, str]:

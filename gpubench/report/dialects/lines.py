@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gpubench.comparison.acceptance.faults import SEVERITY, Status
 from gpubench.comparison.acceptance.verdict import CheckReport, DeviceVerdict
 from gpubench.report.text_table import clean, cut
-from gpubench.units import to_gb_per_second
+from gpubench.units import GB
 
 NPD_CHARACTERS = 80
 TERMINATION_BYTES = 4096
@@ -27,7 +27,8 @@ class Line:
 def nagios(report: CheckReport) -> Line:
     """Monitoring Plugins Development Guidelines: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, and perfdata.
 
-    The warning threshold of each figure is its floor: an alert is raised below it.
+    The warning threshold of each figure is its floor, so that an alert is raised below it, or its ceiling
+    if it is a latency.
     """
     words: dict[Status, tuple[int, str]] = {
         "OK": (0, "OK"),
@@ -47,16 +48,25 @@ def _performance(report: CheckReport) -> list[str]:
     found = []
     for device in report.devices:
         for claim in device.claims:
-            if claim.figure is None or claim.unit != "byte/s":
+            if claim.figure is None or claim.unit not in _MEASURES:
                 continue
+            name, unit, factor = _MEASURES[claim.unit]
             place = f"{device.host or ''} {device.id or ''} " if several else ""
             label = re.sub(r"[^A-Za-z0-9 _.:=-]", "_", f"{place}{claim.name.removeprefix('bandwidth of ')}")
             label = label.strip().replace("=", ":").replace(" ", "_")
-            floor = f"{to_gb_per_second(claim.expected.floor):.3f}:" if claim.expected else ""
-            found.append(f"'{label}_GBps'={to_gb_per_second(claim.figure):.3f};{floor};;0")
+            limit = ""
+            if claim.expected:
+                end = ":" if claim.expected.ceiling is None else ""  # "9:" warns below 9, "9" above it
+                limit = f"{claim.expected.limit * factor:.3f}{end}"
+            found.append(f"'{label}{name}'={claim.figure * factor:.3f}{unit};{limit};;0")
     if report.check_seconds is not None:
         found.append(f"'check_seconds'={report.check_seconds:.3f}s;;;0")
     return found
+
+
+_MEASURES = {"byte/s": ("_GBps", "", 1 / GB), "s": ("", "us", 1e6), "ratio": ("", "%", 100.0)}
+"""By the unit of a claim: the end of the label, the unit there, and how many of those one of the claim's is.
+The guidelines know no unit for bandwidth."""
 
 
 def nhc(report: CheckReport) -> Line:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gpubench.comparison.acceptance.faults import SEVERITY
 from gpubench.comparison.acceptance.verdict import CheckReport, Claim, DeviceVerdict
 from gpubench.report.text_table import UNKNOWN, Table, clean
 from gpubench.units import format_bandwidth, format_percent, format_seconds
 
-_COLUMNS = ("status", "code", "claim", "figure", "of theory", "expected", "floor", "margin", "attempts")
+_COLUMNS = ("status", "code", "claim", "figure", "of theory", "expected", "limit", "margin", "attempts")
 
 
 def heading(device: DeviceVerdict) -> str:
@@ -32,7 +32,7 @@ def _row(claim: Claim) -> tuple[str, ...]:
         shown(claim, claim.figure),
         format_percent(claim.theory_ratio) if claim.theory_ratio is not None else UNKNOWN,
         shown(claim, expected.value if expected else None),
-        shown(claim, expected.floor if expected else None),
+        shown(claim, expected.limit if expected else None),
         format_percent(expected.margin_ratio) if expected else UNKNOWN,
         passed(claim),
     )
@@ -42,7 +42,16 @@ def shown(claim: Claim, value: float | None) -> str:
     """A value of the claim in its unit."""
     if value is None:
         return UNKNOWN
-    return format_bandwidth(value) if claim.unit == "byte/s" else f"{value:g} {claim.unit or ''}".strip()
+    if claim.unit in _UNITS:
+        return _UNITS[claim.unit](value)
+    return f"{value:g} {claim.unit or ''}".strip()
+
+
+_UNITS: dict[str, Callable[[float], str]] = {
+    "byte/s": format_bandwidth,
+    "s": format_seconds,
+    "ratio": format_percent,
+}
 
 
 def passed(claim: Claim) -> str:

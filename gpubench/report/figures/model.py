@@ -59,9 +59,9 @@ def first_groups(rows: Sequence[Row], column: str) -> list[Row]:
     return [row for row in rows if row[column] in kept]
 
 
-def thinned(rows: Sequence[Row]) -> list[Row]:
-    """At most ``MAX_ROWS`` of them, evenly."""
-    step = -(-len(rows) // MAX_ROWS)
+def thinned(rows: Sequence[Row], most: int = MAX_ROWS) -> list[Row]:
+    """At most so many of them, evenly."""
+    step = -(-len(rows) // most)
     return list(rows[::step]) if step > 1 else list(rows)
 
 

@@ -68,23 +68,16 @@ def render_html(subject: Subject) -> str:
 
     Raises ``MissingDependency`` without the extra ``report``, and ``CatalogError`` for an unknown board.
     """
-    with needs_report_extra():
-        import jinja2
-        from markupsafe import Markup
-
-        from gpubench.report.templates import environment
-    template = environment(jinja2.FileSystemLoader(_FOLDER)).get_template("page.html")
-    charts = [_chart(each, Markup) for each in figures(subject)]
-    page: str = template.render(
+    return fill_in(
+        "page.html",
         title=_title(subject),
-        style=Markup(_style()),  # noqa: S704 - our own
         verdict=verdict_lines(subject),
         subject=subject,
         hardware=_hardware(subject),
         overview=overview([each.comparison for each in subject.entries])
         if len(subject.entries) > 1 and not subject.is_fleet
         else None,
-        charts=charts,
+        figures=figures(subject),
         against_first=_against_first(subject),
         details=[_details(each) for each in subject.drawn] if not subject.is_fleet else [],
         fleet_notes=_fleet_notes(subject) if subject.is_fleet else [],
@@ -96,7 +89,25 @@ def render_html(subject: Subject) -> str:
         documents=_carried(subject),
         how_to_read=_plain(HOW_TO_READ),
         glossary=_glossary(),
-        version=__version__,
+    )
+
+
+def fill_in(name: str, *, figures: Sequence[Figure], **values: Any) -> str:
+    """A page of this folder, with its style, its figures as ``charts``; raises ``MissingDependency``."""
+    with needs_report_extra():
+        import jinja2
+        from markupsafe import Markup
+
+        from gpubench.report.templates import environment
+    page: str = (
+        environment(jinja2.FileSystemLoader(_FOLDER))
+        .get_template(name)
+        .render(
+            style=Markup(_style()),  # noqa: S704 - our own
+            charts=[_chart(each, Markup) for each in figures],
+            version=__version__,
+            **values,
+        )
     )
     return page
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gpubench.errors import GpubenchError, InvalidParameters
+from gpubench.errors import InvalidParameters
 from gpubench.report.sides import sides_json
 from gpubench_server.web.openapi import ROOT, description
 from gpubench_server.web.pages import compare_stored
@@ -22,9 +22,10 @@ from gpubench_server.web.views import ErrorView
 class Api:
     """One method for each address."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, asks: bool) -> None:
+        """``asks``: whether clients must show a token."""
         self._source = source
-        self._description = msgspec.json.encode(description())
+        self._description = msgspec.json.encode(description(asks))
 
     @property
     def routes(self) -> list[Route]:
@@ -61,7 +62,3 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 def json_bytes(data: bytes, status: int = 200) -> Response:
     return Response(data, status, media_type="application/json")
-
-
-def error_response(error: GpubenchError, status: int) -> Response:
-    return json_response(ErrorView(kind=error.kind, message=error.message), status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from starlette.applications import Starlette
@@ -14,35 +15,26 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gpubench.errors import (
-    DocumentError,
-    GpubenchError,
-    InvalidParameters,
-    LimitExceeded,
-    MissingDependency,
-    NoSuchRun,
-)
+from gpubench.devices.process_limits import limit_reached
+from gpubench.errors import GpubenchError
 from gpubench_server.limits import Limits
-from gpubench_server.web.api import Api, error_response
+from gpubench_server.web.admission import Admission, AdmissionMiddleware
+from gpubench_server.web.answers import error_answer
+from gpubench_server.web.api import Api
 from gpubench_server.web.live import LiveFeed
 from gpubench_server.web.metrics_page import metrics_page
 from gpubench_server.web.pages import Pages
-from gpubench_server.web.rendering import render
+from gpubench_server.web.sign_in import SignIn
 from gpubench_server.web.source import Source
+
+log = logging.getLogger(__name__)
 
 PLACES = ("/", "/runs", "/compare", "/api/v1/openapi.json", "/healthz", "/readyz", "/metrics")
 
-_STATUS: dict[type[GpubenchError], tuple[int, str]] = {
-    NoSuchRun: (404, "No such run"),
-    InvalidParameters: (400, "Not a valid request"),
-    LimitExceeded: (503, "Not now"),
-    MissingDependency: (501, "Not installed"),
-    DocumentError: (500, "Damaged run"),
-}
-"""The status of an answer, and the title of its page, by the first class that the error is of."""
 
-
-def make_application(source: Source, limits: Limits, ending: threading.Event) -> Starlette:
+def make_application(
+    source: Source, limits: Limits, ending: threading.Event, admission: Admission
+) -> Starlette:
     """The pages, the API and what monitoring asks for; ``ending`` is set when the server shuts down."""
 
     async def healthz(request: Request) -> Response:
@@ -52,7 +44,9 @@ def make_application(source: Source, limits: Limits, ending: threading.Event) ->
         reasons = source.why_not_ready
         if reasons is None:
             return PlainTextResponse("ready\n")
-        return PlainTextResponse(f"{reasons}\n", 503)
+        known = not admission.asks or request.state.visitor.known is not None
+        text = reasons if known else "not ready; whoever shows a token is told why"
+        return PlainTextResponse(f"{text}\n", 503)
 
     # Half of the connections stay free for scrapers and probes.
     feed = LiveFeed(source, max(1, limits.http_connections // 2), ending)
@@ -62,29 +56,45 @@ def make_application(source: Source, limits: Limits, ending: threading.Event) ->
             Route("/readyz", readyz),
             Route("/metrics", metrics_page(source.snapshot)),
             Route("/live", feed.page),
+            *SignIn(admission).routes,
             *Pages(source).routes,
-            *Api(source).routes,
+            *Api(source, admission.asks).routes,
         ],
-        middleware=[Middleware(_SafeHeaders), Middleware(GZipMiddleware, compresslevel=5)],
-        exception_handlers={404: _not_found, 405: _not_allowed, GpubenchError: _refused},
+        middleware=[
+            Middleware(_SafeHeaders, private=admission.asks),
+            Middleware(AdmissionMiddleware, admission=admission),
+            Middleware(GZipMiddleware, compresslevel=5),
+        ],
+        exception_handlers={
+            404: _not_found,
+            405: _not_allowed,
+            GpubenchError: error_answer,
+            RuntimeError: _without_thread,
+        },
     )
     application.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     return application
 
 
 class _SafeHeaders:
-    """Adds headers to every response: no guessed types, no referrer, and no outdated copy from a cache."""
+    """Adds headers to every response: no guessed types, nothing told to or used by other sites, no outdated
+    copy from a cache, and no copy at all of what is not for everybody."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, private: bool) -> None:
         self._app = app
+        self._private = private
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                headers["Cache-Control"] = "no-cache"
+                headers["Referrer-Policy"] = (
+                    "same-origin"  # without any, browsers hide where a form comes from
+                )
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                private = self._private and not scope["path"].startswith("/static/")
+                headers["Cache-Control"] = "no-store" if private else "no-cache"
             await send(message)
 
         await self._app(scope, receive, add)
@@ -96,17 +106,14 @@ def _not_found(request: Request, error: Exception) -> Response:
 
 def _not_allowed(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
-    return PlainTextResponse("allowed methods: GET, HEAD\n", 405, headers)
+    allowed = sorted((headers or {}).get("Allow", "GET, HEAD").split(", "))
+    return PlainTextResponse(f"allowed methods: {', '.join(allowed)}\n", 405, headers)
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, GpubenchError)  # noqa: S101 - registered for no other
-    known = (found for kind, found in _STATUS.items() if isinstance(error, kind))
-    status, title = next(known, (500, "Something went wrong"))
-    if request.url.path.startswith("/api/"):
-        response = error_response(error, status)
-    else:
-        response = render("error.html", status, title=title, message=error.message)
-    if error.details.get("retry_after_seconds"):
-        response.headers["Retry-After"] = f"{error.details['retry_after_seconds']:.0f}"
-    return response
+async def _without_thread(request: Request, error: Exception) -> Response:
+    """Pages are made in threads, and so are errors, by functions that are no coroutines."""
+    limit = limit_reached(error)
+    if limit is None:
+        raise error
+    log.warning("a request for %s was refused: %s", request.url.path, limit.message)
+    return PlainTextResponse(f"{limit.message}\n", 503)

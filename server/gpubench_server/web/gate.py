@@ -1,8 +1,8 @@
 """What stands before uvicorn on each connection: bounds that it does not have.
 
 A connection carries one request. Its head has one deadline, because a time-out per read would restart with
-each byte, and so has each response, from its first byte that the client does not take. Bodies are not read:
-no page takes one.
+each byte, and so has each response, from its first byte that the client does not take. Bodies are passed on,
+and the one page that takes one (``sign_in.py``) has bounds of its own.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from gpubench_server.authentication import is_loopback
 from gpubench_server.limits import Limits
 from gpubench_server.transports import tune
 from gpubench_server.wrong_protocol import answer_on_http_port, http_response
@@ -22,6 +23,9 @@ MAX_HEAD_BYTES = 16 * 1024
 
 _SLOWEST_BYTES_PER_SECOND = 256 * 1024
 """What a long response adds to its deadline: a report is some megabytes, perhaps through ``ssh -L``."""
+
+NOBODY = "::"
+"""In place of the address of a client that has gone already."""
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _BUSY = http_response("503 Service Unavailable", "this port has reached its maximum of connections")
@@ -35,6 +39,16 @@ class Gates:
     benchmark_urls: str
     admitted: set[Gate] = field(default_factory=set)
     refused: set[Gate] = field(default_factory=set)
+
+    def has_place(self, host: str, others: Iterable[str] = ()) -> bool:
+        """Whether one more client from this address may come in, beside those of ``others``.
+
+        An address of another machine may have half of the places.
+        """
+        hosts = [*(gate.host for gate in self.admitted), *others]
+        most = self.limits.http_connections
+        own = sum(each == host for each in hosts)
+        return len(hosts) < most and (is_loopback(host) or own < max(1, most // 2))
 
     def abort_all(self) -> None:
         for gate in [*self.admitted, *self.refused]:
@@ -58,6 +72,8 @@ class Gate(asyncio.Protocol):
         self._head = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
+        self.host = ""
+        """Where the client is."""
 
     @property
     def serving(self) -> bool:
@@ -69,15 +85,17 @@ class Gate(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP has no other
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP and TLS have no other
         self._transport = transport
         with contextlib.suppress(OSError):  # some systems refuse options of a connection that was reset
             tune(transport.get_extra_info("socket"))
-        if len(self._gates.admitted) >= self._gates.limits.http_connections:
+        self.host = host_of(transport)
+        if not self._gates.has_place(self.host):
             self._refuse(_BUSY)
             return
         self._gates.admitted.add(self)
-        transport.set_write_buffer_limits(high=0)  # so that we hear of every byte that is not taken at once
+        # So that we hear of every byte that is not taken at once. asyncio's TLS takes 0 for always full.
+        transport.set_write_buffer_limits(high=0 if transport.can_write_eof() else 1, low=0)
         self._wait(self._gates.limits.http_deadline_seconds, self._late)
 
     def data_received(self, data: bytes) -> None:
@@ -89,8 +107,9 @@ class Gate(asyncio.Protocol):
             self._judge(searched)
 
     def eof_received(self) -> bool:
-        """Whether to keep the connection: who ends the input after a request still gets the response."""
-        return self._served is not None
+        """Whether to keep the connection: who ends the input after a request still gets the response, but not
+        with asyncio's TLS, which knows no half of a connection."""
+        return self._served is not None and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         if self._served is not None:
@@ -147,7 +166,10 @@ class Gate(asyncio.Protocol):
         self._answered = True
         self._head = b""
         self._transport.write(answer)
-        self._transport.write_eof()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:  # of TLS, which reads on by itself until the client has said goodbye
+            self._transport.close()
         self._wait(self._gates.limits.linger_seconds, self.abort)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
@@ -158,3 +180,9 @@ class Gate(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def host_of(transport: asyncio.BaseTransport) -> str:
+    """The address of the client; of one that has gone already, that of nobody."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else NOBODY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import threading
 import time
@@ -13,10 +14,19 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from gpubench_server.addresses import Address
+from gpubench.devices.process_limits import limit_reached
+from gpubench_server.addresses import Address, bound_host_port
 from gpubench_server.limits import Limits
-from gpubench_server.transports import listening_socket
+from gpubench_server.metrics_state import MetricsState
+from gpubench_server.tls import Tls, subject_of
+from gpubench_server.transports import BoundedMixIn, listening_socket
 from gpubench_server.web.gate import MAX_HEAD_BYTES, Gate, Gates
+from gpubench_server.web.tls_port import TlsPort
+
+log = logging.getLogger(__name__)
+
+_WARN_SECONDS = 1.0
+"""Between two lines on the same trouble."""
 
 _END_SECONDS = 1
 """For responses that are under way at the end."""
@@ -31,10 +41,21 @@ class _Turning(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+class _Http(H11Protocol):
+    """Tells the application whose certificate the client has shown."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.app_state = {**self.app_state, "certificate": subject_of(tls)}
+
+
 class WebServer:
     """Serves an ASGI application on one address; it listens once constructed. Raises ``CannotListen``.
 
-    ``ending`` is set when it shuts down: responses without an end of their own watch it.
+    ``ending`` is set when it shuts down: responses without an end of their own watch it. With ``tls`` it
+    speaks HTTPS.
     """
 
     def __init__(
@@ -44,13 +65,19 @@ class WebServer:
         limits: Limits,
         benchmark_urls: str,
         ending: threading.Event,
+        metrics: MetricsState,
+        tls: Tls | None = None,
     ) -> None:
         self._ending = ending
+        self._metrics = metrics
+        self._tls = tls
         self._gates = Gates(limits, benchmark_urls)
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._warned_at = -math.inf
         config = uvicorn.Config(
             application,
+            backlog=BoundedMixIn.request_queue_size,
             http=self._gate,  # type: ignore[arg-type]  # called as the class of a protocol is
             loop="asyncio",
             ws="none",
@@ -66,6 +93,10 @@ class WebServer:
         )
         self._server = _Turning(config)
         self.socket = listening_socket(address)
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{bound_host_port(self.socket)}"
 
     @property
     def turned_at(self) -> float:
@@ -92,11 +123,50 @@ class WebServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._report)
         try:
-            await self._server.serve([self.socket])
+            if self._tls is None:
+                await self._server.serve([self.socket])
+            else:
+                await self._serve_tls(self._tls)
         finally:
             self._gates.abort_all()
             await asyncio.sleep(0)  # for the sockets to be closed
 
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What the loop can tell nobody else.
+
+        Without a file for a connection it tries again as often as its queue is long, some hundred times,
+        and would log a traceback each time.
+        """
+        error = context.get("exception")
+        limit = limit_reached(error) if isinstance(error, OSError) else None
+        if limit is None:
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._warned_at >= _WARN_SECONDS:
+            self._warned_at = time.monotonic()
+            log.warning("cannot accept a connection on the HTTP port: %s; trying again", limit.message)
+
+    async def _serve_tls(self, tls: Tls) -> None:
+        """uvicorn serves what is accepted here."""
+
+        def make_gate() -> Gate:
+            return self._gate(config=server.config, server_state=server.server_state, app_state={})
+
+        def stop(_: asyncio.Task[None]) -> None:
+            server.should_exit = True
+
+        server = self._server
+        port = TlsPort(self.socket, self.url, tls, self._gates, self._metrics, make_gate)
+        accepting = asyncio.create_task(port.accept_forever())
+        accepting.add_done_callback(stop)
+        try:
+            await server.serve([])
+        finally:
+            accepting.cancel()
+            port.abort()
+            with contextlib.suppress(asyncio.CancelledError):
+                await accepting  # raises what made it fail
+
     def _gate(self, **parts: Any) -> Gate:
-        return Gate(self._gates, lambda: H11Protocol(**parts))
+        return Gate(self._gates, lambda: _Http(**parts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 from starlette.requests import Request
@@ -36,15 +36,15 @@ class LiveFeed:
             text = f"{self._most} clients are watching already, which is the maximum; try again in a moment\n"
             return PlainTextResponse(text, 503, {"Retry-After": "10"})
         self._watching += 1
-        return _Watched(self._changes(), self._left)
+        return _Watched(self._changes(request.state.visitor.still_admitted), self._left)
 
     def _left(self) -> None:
         self._watching -= 1
 
-    async def _changes(self) -> AsyncIterator[bytes]:
+    async def _changes(self, still_admitted: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         last, quiet_seconds = b"", 0.0
         yield b"retry: 2000\n\n"
-        while not self._ending.is_set():
+        while not self._ending.is_set() and await still_admitted():
             now = msgspec.json.encode(self._source.status())  # without a line break
             if now != last:
                 yield b"event: status\ndata: " + now + b"\n\n"

@@ -52,9 +52,20 @@ _COMPARE_QUERY: list[Schema] = [
 
 _ANYTHING: Schema = {"type": "object"}
 
+_ALWAYS = (401, 403, 421, 429)
+"""Answers that every address can give."""
 
-def description() -> Schema:
-    """The whole document."""
+_SECURITY: Schema = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "a token of `gpubench-server token add`; the role read is enough",
+    }
+}
+
+
+def description(asks: bool) -> Schema:
+    """The whole document of a server that ``asks`` for tokens, or does not."""
     types = (StatusView, DeviceView, RunView, CheckReport, RunDocument, Trend, ErrorView)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     status, device, run, report, document, trend, error = schemas
@@ -66,14 +77,18 @@ def description() -> Schema:
         answers = {
             200: ("As asked for", answer),
             400: ("A parameter is wrong", error),
+            401: ("No token, or one that is not valid", error),
+            403: ("The token's role does not allow it, or a page of another site asked", error),
             404: ("No such run", error),
             409: ("The run has not finished", error),
+            421: ("The name in the header Host is not this server's", error),
+            429: ("Too many requests, or too many wrong tokens", error),
             500: ("The run's document is damaged", error),
         }
         responses = {
             str(code): {"description": text, "content": {"application/json": {"schema": schema}}}
             for code, (text, schema) in answers.items()
-            if code in (200, *errors)
+            if code in (200, *_ALWAYS, *errors)
         }
         return {"get": {"summary": summary, "parameters": parameters or [], "responses": responses}}
 
@@ -96,7 +111,8 @@ def description() -> Schema:
                 "Finished runs against the first of them", _ANYTHING, _COMPARE_QUERY, 400, 404, 500
             ),
         },
-        "components": {"schemas": components},
+        "security": [{"token": []}] if asks else [],
+        "components": {"schemas": components, "securitySchemes": _SECURITY},
     }
 
 

@@ -51,6 +51,7 @@ class Pages:
     def _index(self, request: Request) -> Response:
         status = self._source.status()
         return render(
+            request,
             "index.html",
             status=status,
             running=" ".join(each.running or "" for each in status.queues).strip(),
@@ -66,6 +67,7 @@ class Pages:
         # Of the memory as a whole: the points of curves would be hundreds of rows.
         trends = [trend for trend in self._source.trends(device) if not trend.series.axes]
         return render(
+            request,
             "runs.html",
             runs=self._source.runs(limit, device),
             device=device,
@@ -78,10 +80,11 @@ class Pages:
         run_id = request.path_params["run_id"]
         stored = self._source.stored(run_id)
         if stored is None:
-            return self._live(run_id)
+            return self._live(request, run_id)
         document = stored.document
         comparison = compare(document)
         return render(
+            request,
             "run.html",
             run_id=run_id,
             lines=run_lines(comparison),
@@ -97,12 +100,13 @@ class Pages:
             ],
         )
 
-    def _live(self, run_id: str) -> Response:
+    def _live(self, request: Request, run_id: str) -> Response:
         status = self._source.status()
         for queue in status.queues:
             if run_id in (queue.running, *queue.queued):
                 place = queue.queued.index(run_id) + 1 if run_id in queue.queued else 0
                 return render(
+                    request,
                     "live.html",
                     run_id=run_id,
                     newest=status.newest,
@@ -116,7 +120,7 @@ class Pages:
         run_id = request.path_params["run_id"]
         stored = self._source.stored(run_id)
         if stored is None:
-            return self._live(run_id)
+            return self._live(request, run_id)
         with self._rendering:  # one at a time: each takes a processor for seconds
             page = self._reports.get(run_id)
             if page is None:
@@ -151,11 +155,13 @@ class Pages:
                 differences_table(comparison),
             )
         query = urlencode([("run", each) for each in run_ids])
-        return render("compare.html", tables=shown, pooled=pooled, query=query)
+        return render(request, "compare.html", tables=shown, pooled=pooled, query=query)
 
     def _static(self, request: Request) -> Response:
         found = static_file(request.path_params["name"])
-        return found or render("error.html", 404, title="Not found", message="There is no such file.")
+        return found or render(
+            request, "error.html", 404, title="Not found", message="There is no such file."
+        )
 
     def _names(self) -> dict[str, str]:
         return {device.id: device.name for device in self._source.known_devices}

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 import gpubench
@@ -54,8 +55,10 @@ def _environment() -> jinja2.Environment:
     return made
 
 
-def render(template: str, code: int = 200, /, **values: Any) -> Response:
-    page = _environment().get_template(template).render(**values)
+def render(request: Request, template: str, code: int = 200, /, **values: Any) -> Response:
+    """The page, which says who is signed in."""
+    visitor = getattr(request.state, "visitor", None)
+    page = _environment().get_template(template).render(visitor=visitor, **values)
     return HTMLResponse(page, code, {"Content-Security-Policy": POLICY})
 
 

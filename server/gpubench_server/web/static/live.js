@@ -33,4 +33,6 @@ events.addEventListener("status", (event) => {
   }
   status.queues.forEach(show);
 });
-events.addEventListener("error", () => say("The server does not answer. This is its last known state."));
+events.addEventListener("error", () => say(events.readyState === EventSource.CLOSED
+  ? "The server sends no more news: load this page again."  // such as after the end of a session
+  : "The server does not answer. This is its last known state."));

@@ -1,0 +1,155 @@
+"""The command ``gpubench-server check-config``: what the server would do, and whether it could start.
+
+Nothing is started, made or changed. Files are tried as the user who asks, so ask as the server's user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpubench.command_line import Parser
+from gpubench.errors import GpubenchError, InvalidParameters
+from gpubench_server import options, serve
+from gpubench_server.addresses import UnixEndpoint
+from gpubench_server.configuration import Configuration, from_flags, given
+from gpubench_server.configuration_file import usual_places
+from gpubench_server.http_options import http_port, https_urls
+from gpubench_server.security import Security, check_reach, security
+from gpubench_server.tls import Tls
+from gpubench_server.tokens import read_tokens
+
+
+def run(words: Sequence[str]) -> int:
+    """Perform it; returns the exit code. Raises ``InvalidParameters`` for a value that is not allowed."""
+    flags = given(parser(), words)
+    configuration = from_flags(flags, os.environ)
+    problems = list(dict.fromkeys(_problems(configuration.options)))
+    sys.stdout.write(_as_json(configuration, problems) if flags.json else _as_text(configuration))
+    for problem in problems:
+        serve.say(problem)
+    return 2 if problems else 0
+
+
+def parser() -> Parser:
+    made = options.command_parser(
+        "gpubench-server check-config",
+        "Show the options that gpubench-server with the same arguments would have, and where each comes "
+        "from; check the files that they name.",
+    )
+    made.add_argument("--json", action="store_true", help="print the answer as JSON")
+    return made
+
+
+def _as_json(configuration: Configuration, problems: Sequence[str]) -> str:
+    settings = [
+        {
+            "key": key,
+            "value": setting.shown,
+            "source": setting.origin.kind,
+            "where": setting.origin.where or None,
+        }
+        for key, setting in configuration.settings.items()
+    ]
+    file = None if configuration.file is None else str(configuration.file)
+    answer = {"file": file, "settings": settings, "problems": list(problems)}
+    return json.dumps(answer, indent=2) + "\n"
+
+
+def _as_text(configuration: Configuration) -> str:
+    rows = [("OPTION", "VALUE", "FROM")]
+    for key, setting in configuration.settings.items():
+        rows.append((key, _cell(setting.shown), str(setting.origin)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    read = configuration.file or f"none; looked for {' and '.join(map(str, usual_places()))}"
+    return "\n".join((f"configuration file: {read}", "", *lines, ""))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# What would keep the server from starting.
+
+
+def _problems(found: argparse.Namespace) -> Iterator[str]:
+    """One message for each check that fails."""
+    for check in _CHECKS:
+        try:
+            check(found)
+        except GpubenchError as error:
+            yield error.message
+
+
+def _security(found: argparse.Namespace) -> Security:
+    return security(found, serve.endpoints_of(found.listen, []), https_urls(found))
+
+
+def _check_addresses(found: argparse.Namespace) -> None:
+    endpoints = serve.endpoints_of(found.listen, [])
+    chosen = _security(found)
+    check_reach(endpoints, chosen, found.insecure)
+    serve.check_gateway(found, chosen)
+    for endpoint in endpoints:
+        if isinstance(endpoint, UnixEndpoint):
+            _check_folder(f"the socket {endpoint.path}", endpoint.path.parent)
+
+
+def _check_http(found: argparse.Namespace) -> None:
+    http_port(found, _security(found))
+
+
+def _check_certificate(found: argparse.Namespace) -> None:
+    files = _security(found).tls
+    if files is not None:
+        Tls(files)
+
+
+def _check_tokens(found: argparse.Namespace) -> None:
+    if found.tokens is not None:
+        read_tokens(found.tokens)
+
+
+def _check_data_directory(found: argparse.Namespace) -> None:
+    path = found.data_dir.absolute()
+    there = next(each for each in (path, *path.parents) if os.path.exists(each))  # noqa: PTH110  # no error
+    _check_folder(f"the data directory {path}", there)
+
+
+def _check_address_file(found: argparse.Namespace) -> None:
+    if found.address_file is not None and str(found.address_file) != "-":
+        serve.check_replaceable(found.address_file)
+        _check_folder(f"the address file {found.address_file}", found.address_file.absolute().parent)
+
+
+def _check_folder(what: str, folder: Path) -> None:
+    """Raises ``InvalidParameters`` if nothing can be made in a folder."""
+    if not folder.is_dir():
+        reason = "is not a directory" if folder.exists() else "does not exist"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        reason = "cannot be written by this user"
+    else:
+        return
+    raise InvalidParameters(f"{what} cannot be used: {folder} {reason}")
+
+
+_CHECKS: tuple[Callable[[argparse.Namespace], None], ...] = (
+    _check_addresses,
+    _check_http,
+    _check_certificate,
+    _check_tokens,
+    _check_data_directory,
+    _check_address_file,
+)

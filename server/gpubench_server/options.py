@@ -1,0 +1,230 @@
+"""The server's options: one table for flags, environment variables, configuration file and documentation.
+
+A row is an argument of the parser, or one limit: the parser knows types, choices, defaults and help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import pwd
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+import gpubench
+from gpubench.command_line import Parser, choice
+from gpubench.command_line import text as encodable_word
+from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
+from gpubench_server import http_options, security
+from gpubench_server.addresses import ALLOWED, internet_address, parse_endpoint
+from gpubench_server.device_registry import Runtime
+from gpubench_server.limits import Limits, changed, ranges
+from gpubench_server.log_formats import FORMATS
+
+RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
+
+DEFAULT_LISTEN = f"tcp://127.0.0.1:{DEFAULT_PORT}"
+
+VARIABLE_PREFIX = "GPUBENCH_SERVER_"
+
+LIMITS = "limits"
+"""The table of the configuration file that has the limits."""
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_NOT_IN_A_FILE = ("help", "version", "config")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, under all its names."""
+
+    key: str
+    """In the configuration file; a limit's begins with ``limits.``."""
+    action: argparse.Action
+
+    @property
+    def flag(self) -> str:
+        return self.action.option_strings[0]
+
+    @property
+    def limit(self) -> str | None:
+        """The name of the limit that it is, if it is one."""
+        table, _, name = self.key.rpartition(".")
+        return name if table == LIMITS else None
+
+    @property
+    def variable(self) -> str:
+        name = f"limit_{self.limit}" if self.limit else self.key
+        return f"{VARIABLE_PREFIX}{name.upper()}"
+
+    @property
+    def is_switch(self) -> bool:
+        return self.action.nargs == 0
+
+    @property
+    def is_list(self) -> bool:
+        return not self.limit and isinstance(self.action.default, list)
+
+    @property
+    def default(self) -> Any:
+        """Without a number, a name or a list of its own."""
+        return getattr(Limits(), self.limit) if self.limit else self.action.default
+
+    def word(self, text: str) -> str:
+        """The word of a command line that gives it the value ``text``."""
+        return f"{self.flag}={self.limit}={text}" if self.limit else f"{self.flag}={text}"
+
+
+@functools.cache
+def options() -> Mapping[str, Option]:
+    """Every option by its key, in the order of the help."""
+    rows: dict[str, Option] = {}
+    for action in command_parser()._actions:
+        if action.dest == "limit":
+            rows |= {f"{LIMITS}.{name}": Option(f"{LIMITS}.{name}", action) for name in ranges()}
+        elif action.dest not in _NOT_IN_A_FILE:
+            rows[action.dest] = Option(action.dest, action)
+    return rows
+
+
+def command_parser(
+    prog: str = "gpubench-server",
+    description: str = "Benchmark server: measures the memory of this machine's devices on request.",
+    epilog: str | None = None,
+) -> Parser:
+    """The parser of every option of the server."""
+    parser = Parser(prog=prog, description=description, epilog=epilog)
+    parser.add_argument("--version", action="version", version=f"gpubench {gpubench.__version__}")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="read options from this TOML file (default: gpubench/server.toml in the user's configuration "
+        "directory, else in the system's, if it is there); flags and environment variables come first",
+    )
+    _add_addresses(parser)
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(platformdirs.user_data_dir("gpubench")),
+        help="directory in which runs are stored (default: gpubench in $XDG_DATA_HOME or ~/.local/share)",
+    )
+    parser.add_argument(
+        "--address-file",
+        type=Path,
+        metavar="FILE",
+        help="once the server listens, write its addresses to this JSON file (- is stdout); removed when the "
+        "server stops",
+    )
+    parser.add_argument(
+        "--runtime",
+        **choice(RUNTIMES),
+        default="auto",
+        help="whose devices to offer (default: auto, those of every runtime that is installed)",
+    )
+    security.add_arguments(parser)
+    http_options.add_arguments(parser)
+    parser.add_argument(
+        "--limit",
+        action="append",
+        type=_limit,
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"set a limit; may be repeated; names: {', '.join(ranges())}",
+    )
+    parser.add_argument(
+        "--log-level",
+        **choice(_LOG_LEVELS),
+        default="info",
+        help="the least severe messages to log (default: info)",
+    )
+    parser.add_argument(
+        "--log-format",
+        **choice(FORMATS),
+        default="text",
+        help="write the log as text, or as JSON, one object per line (default: text)",
+    )
+    return parser
+
+
+def _add_addresses(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--listen",
+        action="append",
+        type=_url,
+        default=[],
+        metavar="URL",
+        help=f"address for benchmark requests: {ALLOWED}; may be repeated; port 0 means any free port "
+        f"(default: {DEFAULT_LISTEN})",
+    )
+    parser.add_argument(
+        "--unix-mode",
+        type=_mode,
+        default=0o600,
+        metavar="MODE",
+        help="permissions of Unix sockets, in octal; 660 lets the group in (default: 600, the server's user "
+        "and root)",
+    )
+    parser.add_argument(
+        "--unix-user",
+        action="append",
+        type=_uid,
+        default=[],
+        metavar="USER",
+        help="of those whom --unix-mode lets in, serve only this user, root and the server's own; may be "
+        "repeated",
+    )
+    parser.add_argument(
+        "--gateway-user",
+        action="append",
+        type=_uid,
+        default=[],
+        metavar="USER",
+        help="as --unix-user, for the user of `gpubench-server gateway`: who connects as this user must "
+        "show a token of --tokens, as on TCP; may be repeated",
+    )
+    parser.add_argument(
+        "--http",
+        type=_http_address,
+        default=f"127.0.0.1:{DEFAULT_HTTP_PORT}",
+        metavar="HOST:PORT",
+        help="address for the page, the API and metrics; https://HOST:PORT for TLS, with the certificate of "
+        "--tls-cert (default: %(default)s)",
+    )
+
+
+def _url(text: str) -> str:
+    """What ``parse_endpoint`` takes: what is wrong with it is said with the place that it stands in."""
+    parse_endpoint(encodable_word(text))
+    return text
+
+
+def _http_address(text: str) -> str:
+    internet_address(http_options.url_of(encodable_word(text)))
+    return text
+
+
+def _limit(text: str) -> str:
+    changed(Limits(), [encodable_word(text)])
+    return text
+
+
+def _mode(text: str) -> int:
+    """Permissions in octal."""
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: three octal digits, such as 660")
+    return int(text, 8)
+
+
+def _uid(text: str) -> int:
+    """The number of a user of this machine, by name or number."""
+    try:
+        return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"this machine has no user {text!r}") from None

@@ -1,0 +1,87 @@
+"""The places of a server: how many connections it serves at once, and who gets a place when all are taken.
+
+A connection is new until a client that the server knows has asked for something on it. When all places are
+taken, a further connection gets the place of the oldest new one. So clients that connect and stay silent, in
+the handshake of TLS or after it, keep out nobody who asks for something, and who was served keeps his place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+
+
+class Places:
+    """``maximum`` connections, and for a moment as many more whose place was given to another. Any thread."""
+
+    def __init__(self, maximum: int, dismiss: Callable[[socket.socket], None]) -> None:
+        """``dismiss`` must make the thread of a connection end, whose place is given to another; it must not
+        wait."""
+        self._maximum = maximum
+        self._dismiss = dismiss
+        self._changed = threading.Condition()
+        self._taken: set[socket.socket] = set()
+        self._new: dict[socket.socket, None] = {}  # of those, the oldest first
+        self._replaced: set[socket.socket] = set()
+        self._reachable: set[socket.socket] = set()
+
+    @property
+    def taken(self) -> int:
+        return len(self._taken)
+
+    def take(self, connection: socket.socket) -> bool:
+        """Whether there is a place for it, if need be that of another connection, which ends."""
+        with self._changed:
+            if len(self._taken) >= self._maximum and not self._replace_oldest():
+                return False
+            self._taken.add(connection)
+            self._new[connection] = None
+            self._reachable.add(connection)
+            return True
+
+    def keep(self, connection: socket.socket) -> bool:
+        """The connection is no longer new; false if its place was given to another before."""
+        with self._changed:
+            self._new.pop(connection, None)
+            return connection not in self._replaced
+
+    def detach(self, connection: socket.socket) -> None:
+        """It is about to be closed: its descriptor may be another connection's from now on."""
+        with self._changed:
+            self._new.pop(connection, None)
+            self._reachable.discard(connection)
+
+    def release(self, connection: socket.socket) -> None:
+        """Its thread ends, or never started."""
+        with self._changed:
+            self._new.pop(connection, None)
+            for each in (self._taken, self._replaced, self._reachable):
+                each.discard(connection)
+            self._changed.notify_all()
+
+    def wait_until_empty(self, timeout_seconds: float) -> bool:
+        """Whether all connections ended within the time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._taken and not self._replaced, timeout_seconds)
+
+    def shut_down(self, how: int) -> None:
+        """Every connection, as ``socket.shutdown`` does."""
+        with self._changed:
+            for connection in self._reachable:
+                with contextlib.suppress(OSError):
+                    # Not the method of SSLSocket, which would end the encryption under its thread.
+                    socket.socket.shutdown(connection, how)
+
+    def _replace_oldest(self) -> bool:
+        """Under the lock: give up the place of the oldest new connection."""
+        # A replaced connection has its thread until that notices, as after a delay for a wrong token.
+        if not self._new or len(self._replaced) >= self._maximum:
+            return False
+        oldest = next(iter(self._new))
+        self._replaced.add(oldest)
+        self._taken.discard(oldest)
+        del self._new[oldest]
+        self._dismiss(oldest)
+        return True

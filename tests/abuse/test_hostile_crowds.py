@@ -1,0 +1,52 @@
+"""Hundreds of hostile clients at once: an honest one hardly notices."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.abuse.among import ROOM, crowd, honest
+from tests.abuse.crowd import ALL
+from tests.certificates import Authority
+from tests.running import PATIENCE_SECONDS, RunningServer, quick, within
+
+P99_SECONDS = 0.05
+"""What is promised; a ping usually takes a thousandth of that."""
+
+ATTEMPTS = 3
+"""A machine with busy neighbours may stop for longer than that by itself."""
+
+LISTEN = ("--listen", "tcp://127.0.0.1:0", "--listen", "tls://127.0.0.1:0")
+
+
+@pytest.mark.timing
+def test_an_honest_client_among_all_hostile_ones(tmp_path: Path) -> None:
+    """Its pings, its new connections and its run."""
+    options = (*LISTEN, *Authority(tmp_path / "authority").issue("server").server_options)
+    with RunningServer(tmp_path / "data", *options, **ROOM) as server:
+        with server.connect() as first:
+            first.ask("run", {"benchmarks": [quick()]})  # compiled, and a worker is there
+        threads = _threads(server)
+        with crowd(server, ALL) as done:
+            assert within(PATIENCE_SECONDS, lambda: server.ask("status")["open_connections"] > 800)
+            found = [honest(server, seconds=3)]
+            while found[-1].p99_seconds >= P99_SECONDS and len(found) < ATTEMPTS:
+                found.append(honest(server, seconds=3))
+            documents: list[dict[str, object]] = []
+            running = threading.Thread(target=lambda: documents.append(server.run_ok()))
+            running.start()
+            running.join(PATIENCE_SECONDS)
+        assert found[-1].p99_seconds < P99_SECONDS, found
+        assert found[-1].new_p99_seconds < 20 * P99_SECONDS, found
+        assert [each["outcome"] for each in documents] == ["ok"]
+        assert all(done["connections"][kind] >= count for kind, count in ALL.items())
+        assert within(PATIENCE_SECONDS, lambda: server.ask("status")["open_connections"] == 1)
+        assert within(PATIENCE_SECONDS, lambda: _threads(server) <= threads)
+        assert not [line for line in server.log if "ERROR" in line or "Traceback" in line]
+
+
+def _threads(server: RunningServer) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("Threads:")[2].split()[0])

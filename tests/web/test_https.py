@@ -1,0 +1,192 @@
+"""The HTTP port over TLS."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+from gpubench_server.cli import main
+from gpubench_server.principals import Quota
+from gpubench_server.tokens import add_token
+from gpubench_server.wrong_protocol import TLS_REFUSAL
+
+from gpubench.results.store import Store
+from tests.certificates import Authority
+from tests.documents import document, measurement
+from tests.running import PATIENCE_SECONDS, RunningServer, within
+from tests.server.test_exposure import own_address
+from tests.web.browsing import Browsing
+
+LONG = "long"
+"""A run whose document is larger than what the system takes for a client that does not read."""
+
+HTTPS = ("--http", "https://127.0.0.1:0")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """It asks for the token in ``alice``, or for a certificate, and has a long run."""
+    data = tmp_path_factory.mktemp("data")
+    samples = [0.001 + number / 1e9 for number in range(100_000)]
+    with Store(data) as store:
+        store.accept(
+            run := document(measurement(1600, samples_seconds=samples), run_id=LONG), "", "cuda:0", ["triad"]
+        )
+        store.finish(run)
+    token, _ = add_token(data / "tokens.json", "alice", "read", Quota(), None)
+    (data / "alice").write_text(token)
+    options = [*HTTPS, *authority.issue("server").server_options, "--tokens", str(data / "tokens.json")]
+    options += ["--tls-client-ca", str(authority.certificate), "--metrics-access", "open"]
+    limits = {"handshake_seconds": 1, "http_connections": 4, "http_deadline_seconds": 1}
+    with RunningServer(data, *options, **limits) as running:
+        yield running
+
+
+@pytest.fixture
+def browser(server: RunningServer, authority: Authority) -> Browsing:
+    return Browsing(server.http, authority.context)
+
+
+def test_a_browser_signs_in(server: RunningServer, browser: Browsing) -> None:
+    assert server.urls[-1].startswith("https://127.0.0.1:")
+    token = (server.data_directory / "alice").read_text()
+    assert browser.get("/").status == 303
+    told = browser.sign_in(token).headers["set-cookie"]
+    assert told.startswith(f"__Host-gpubench-{server.http[1]}=")
+    flags = {each.strip().lower() for each in told.split(";")[1:]}
+    assert flags == {"httponly", "samesite=strict", "path=/", "secure"}
+    assert "alice, role read" in browser.get("/").text
+    assert (
+        browser.get("/", host="any.name.of.the.certificate").status == 303
+    )  # that name's cookies are others
+
+
+def test_a_certificate_takes_the_place_of_a_token(server: RunningServer, authority: Authority) -> None:
+    context = authority.context_with(authority.issue("node7"))
+    page = Browsing(server.http, context).get("/")
+    assert page.status == 200
+    assert "Sign out" not in page.text
+
+
+def test_a_client_without_tls_is_told_so(server: RunningServer, browser: Browsing) -> None:
+    with (
+        closing(socket.create_connection(server.http, PATIENCE_SECONDS)) as client,
+        client.makefile("rb") as reader,
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert re.match(rb"HTTP/1.1 400 [^$]*this port speaks TLS: connect to https://127", reader.read())
+    assert browser.get("/healthz").status == 200
+
+
+def test_silent_clients_keep_nobody_out_for_long(server: RunningServer, browser: Browsing) -> None:
+    """Twice as many as there are places; some in the middle of a handshake."""
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(server.http, PATIENCE_SECONDS)) for _ in range(8)
+        ]
+        silent[0].sendall(b"\x16\x03\x01")
+        silent[0].settimeout(20)  # long before asyncio itself would end the handshake
+        assert within(PATIENCE_SECONDS, lambda: reachable(browser))
+        assert all(len(each.recv(100)) < 100 for each in silent)  # an alert, or nothing
+        assert [each.recv(1) for each in silent] == [b""] * 8
+    log = " ".join(server.log)
+    assert "no TLS with an HTTP client at 127.0.0.1" in log
+    assert "ERROR" not in log
+
+
+def test_one_address_leaves_room_for_others(authority: Authority, tmp_path: Path) -> None:
+    host = own_address()
+    options = ("--http", "https://0.0.0.0:0", "--insecure", *authority.issue("exposed").server_options)
+    limits = {"http_connections": 4, "handshake_seconds": 60}
+    with RunningServer(tmp_path, *options, **limits) as server, ExitStack() as stack:
+        address = host, server.http[1]
+        silent = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(3)]
+        assert silent[2].recv(100) == TLS_REFUSAL
+        browser = Browsing(("127.0.0.1", server.http[1]), authority.context)
+        assert browser.get("/healthz").status == 200
+        assert server.stop() == 0
+        assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
+
+
+def reachable(browser: Browsing) -> bool:
+    try:
+        return browser.get("/healthz").status == 200
+    except OSError:
+        return False
+
+
+def test_clients_that_do_not_read_are_cut_off(
+    server: RunningServer, browser: Browsing, authority: Authority
+) -> None:
+    """All places are taken by clients that ask for a megabyte and take nothing."""
+    context = authority.context_with(authority.issue("greedy"))
+    with ExitStack() as stack:
+        greedy: list[ssl.SSLSocket] = []
+
+        def all_are_in() -> bool:
+            plain = stack.enter_context(socket.socket())
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            plain.connect(server.http)
+            with suppress(ssl.SSLError):  # a client of the test before has not left yet
+                greedy.append(stack.enter_context(context.wrap_socket(plain, server_hostname="localhost")))
+                greedy[-1].sendall(f"GET /api/v1/runs/{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            return len(greedy) == 4
+
+        assert within(PATIENCE_SECONDS, all_are_in)
+        assert within(PATIENCE_SECONDS, lambda: reachable(browser))
+
+
+def test_a_request_that_is_not_completed(server: RunningServer, authority: Authority) -> None:
+    with (
+        closing(socket.create_connection(server.http, PATIENCE_SECONDS)) as plain,
+        authority.context.wrap_socket(plain, server_hostname="localhost") as client,
+        client.makefile("rb") as reader,
+    ):
+        client.sendall(b"GET / HT")
+        assert reader.read().startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_new_certificate_is_used_after_sighup(authority: Authority, tmp_path: Path) -> None:
+    used = authority.issue("used")
+    with RunningServer(tmp_path, *HTTPS, *used.server_options) as server:
+        assert served_name(server, authority) == "used"
+        renewed = authority.issue("renewed")
+        used.certificate.write_bytes(renewed.certificate.read_bytes())
+        used.key.write_bytes(renewed.key.read_bytes())
+        server.process.send_signal(signal.SIGHUP)
+        assert within(PATIENCE_SECONDS, lambda: served_name(server, authority) == "renewed")
+        assert server.stop() == 0
+        assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
+
+
+def served_name(server: RunningServer, authority: Authority) -> str:
+    with (
+        closing(socket.create_connection(server.http, PATIENCE_SECONDS)) as plain,
+        authority.context.wrap_socket(plain, server_hostname="localhost") as client,
+    ):
+        subject = client.getpeercert()["subject"]  # type: ignore[index]
+        return str(subject[0][0][1])  # type: ignore[index]
+
+
+def test_no_old_protocol(server: RunningServer, authority: Authority) -> None:
+    context = ssl.create_default_context(cafile=authority.certificate)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("AES256-SHA256:@SECLEVEL=0")  # without forward secrecy
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        Browsing(server.http, context).get("/healthz")
+
+
+def test_https_needs_a_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data-dir", str(tmp_path / "data"), *HTTPS]) == 2
+    assert "https://127.0.0.1:0 needs a certificate: add --tls-cert FILE" in capsys.readouterr().err

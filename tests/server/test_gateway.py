@@ -514,12 +514,16 @@ def test_draining_has_an_end(place: Place, core: RunningServer, token: str, how:
 
 
 def test_children_end_with_a_parent_that_is_killed(place: Place, core: RunningServer, token: str) -> None:
-    with place.gateway() as gateway:
+    with place.gateway(drain_seconds=0.5) as gateway:
         client, child = gateway.child_of(lambda: gateway.connect(token))
+        run_id = client.begin_measuring(long())
         gateway.process.kill()
         assert client.ended()
         client.close()
         assert within(PATIENCE_SECONDS, lambda: not Path(f"/proc/{child}").exists())
+    with place.gateway() as gateway, gateway.connect(token) as client:
+        document = client.ask("result", {"run_id": run_id})
+        assert document["error"]["kind"] == "cancelled"  # it did not end by itself
 
 
 def test_sighup_replaces_certificate_and_tokens(own_place: Place) -> None:

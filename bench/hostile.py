@@ -54,8 +54,8 @@ def among(kinds: dict[str, int], seconds: float) -> dict[str, Any]:
         with RunningServer(Path(scratch, "data"), *LISTEN, *certificate.server_options, **ROOM) as server:
             server.run_ok()
             with crowd(server, kinds) as done:
-                open_connections = server.ask("status")["open_connections"] - 1
                 latencies = honest(server, seconds)
+                open_connections = server.ask("status")["open_connections"] - 1
                 outcome = server.ask("run", {"benchmarks": [quick()]})["outcome"]
                 resident_bytes = _resident_bytes(server.process.pid)
     print(f"{kinds or 'nobody'}: 99th percentile {latencies.p99_seconds * 1e3:.2f} ms", file=sys.stderr)

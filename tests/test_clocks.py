@@ -22,6 +22,7 @@ DATES = {
     "gpubench/results/store.py": "runs that ended years ago are removed",
     "gpubench/devices/telemetry.py": "NVML dates its own samples, and is asked for those since a date",
     "server/gpubench_server/tokens.py": "the day on which a token expires",
+    "server/gpubench_server/waiting_runs.py": "how long a run had waited when the server was started again",
     "clients/gpubench_client/local_runs.py": "stored runs that are younger than some days",
     "clients/gpubench_client/cli/history.py": "`--since 7d`",
     "clients/gpubench_client/cli/repeat.py": "names of files",

@@ -16,7 +16,10 @@ _LEAKS = ("leaked_processes", "leaked_threads", "leaked_descriptors")
 
 def soak_table() -> str:
     """What was counted, with the machine and the date."""
-    path = max(RESULTS.glob("soak-*.json"), key=lambda each: each.stem[-10:])
+    recorded = sorted(RESULTS.glob("soak-*.json"), key=lambda each: each.stem[-10:])
+    if not recorded:
+        return "No run of `make soak` is recorded in [results](../results/README.md)."
+    path = recorded[-1]
     kept = json.loads(path.read_text(encoding="utf-8"))
     rows: dict[str, dict[str, Any]] = kept["rounds"]
     whole = {name: sum(row[name] for row in rows.values()) for name in ("faults", *_SUMMED, *_LEAKS)}

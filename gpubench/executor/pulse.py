@@ -52,9 +52,8 @@ class Pulse:
     """
 
     def __init__(
-        self, process: int, stopped_seconds: float = STOPPED_SECONDS, stuck_seconds: float = STUCK_SECONDS
+        self, stopped_seconds: float = STOPPED_SECONDS, stuck_seconds: float = STUCK_SECONDS
     ) -> None:
-        self._process = process
         self._stopped_seconds = stopped_seconds
         self._stuck_seconds = stuck_seconds
         self._ticks = 0
@@ -64,12 +63,12 @@ class Pulse:
         """The process said something, or was asked for something."""
         self._silent = RunningTime()
 
-    def lost(self) -> DeviceLost | None:
+    def lost(self, process: int) -> DeviceLost | None:
         """Why the process is to be given up; None while there is hope."""
         silent_seconds = self._silent.seconds
         if silent_seconds < min(_SILENT_SECONDS, self._stopped_seconds):
             return None
-        look = look_at(self._process)
+        look = look_at(process)
         # One that has ended closes its connection, which says more; one in a debugger is somebody's work.
         if look is None or look.ticks != self._ticks or look.state in "ZXt":
             self._ticks = 0 if look is None else look.ticks

@@ -56,6 +56,7 @@ class WorkerProcess:
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
         self._send_lock = threading.Lock()
         self._decoder = msgspec.json.Decoder(Event | Alive)
+        self._pulse = Pulse()
         self._before = Counters.now()
         self.cache = open_folder(empty=empty_cache)
         self._remove_cache = weakref.finalize(self, self.cache.remove)
@@ -77,7 +78,6 @@ class WorkerProcess:
                     # A session of its own: ^C at a terminal reaches only the owner, which cancels in order.
                     start_new_session=True,
                 )
-            self._pulse = Pulse(self._process.pid)
         except BaseException:
             ours.close()
             theirs.close()
@@ -127,7 +127,7 @@ class WorkerProcess:
                         raise self._lost()
                     self._lines.feed(chunk)
                     self._pulse.beat()
-                elif hopeless := self._pulse.lost():
+                elif hopeless := self._pulse.lost(self._process.pid):
                     raise hopeless
                 elif left_seconds <= 0:
                     return None

@@ -80,7 +80,7 @@ def column(
 ) -> str:
     """Figures one below the other as one SVG, ``width`` pixels wide; what cannot be drawn is left out."""
     drawn = [each for figure in figures if (each := _titled(figure, width - 2 * _MARGIN))]
-    return _sheet(title, [shortened(line, 200) for line in lines], drawn, footer, width, columns=1)
+    return _sheet(title, [shortened(line, 400) for line in lines], drawn, footer, width, columns=1)
 
 
 def _titled(figure: Figure, width: int) -> str | None:

@@ -17,6 +17,7 @@ from gpubench.command_line import Parser
 from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench_server import options, serve
 from gpubench_server.addresses import UnixEndpoint
+from gpubench_server.announcements import say
 from gpubench_server.configuration import Configuration, from_flags, given
 from gpubench_server.configuration_file import usual_places
 from gpubench_server.http_options import http_port, https_urls
@@ -32,7 +33,7 @@ def run(words: Sequence[str]) -> int:
     problems = list(dict.fromkeys(_problems(configuration.options)))
     sys.stdout.write(_as_json(configuration, problems) if flags.json else _as_text(configuration))
     for problem in problems:
-        serve.say(problem)
+        say(problem)
     return 2 if problems else 0
 
 

@@ -12,6 +12,7 @@ from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench.standard_streams import with_standard_streams
 from gpubench.suggestions import did_you_mean
 from gpubench_server import check_config, gateway, options, serve, token_cli
+from gpubench_server.announcements import say
 from gpubench_server.configuration import from_flags, given
 
 
@@ -40,7 +41,7 @@ def _command(words: Sequence[str]) -> int:
             return _named(words[0]).run(words[1:])
         configuration = from_flags(given(command_parser(), words), os.environ)
     except GpubenchError as error:
-        serve.say(error.message)
+        say(error.message)
         return 2 if isinstance(error, InvalidParameters) else 1
     return serve.run(configuration.options)
 

@@ -31,6 +31,11 @@ class LogLine(logging.LogRecord):
         self.fields = fields
         self.traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
 
+    def shorten(self, most: int) -> None:
+        """Keep the beginning of the message and the end of the traceback: so many characters of each."""
+        self.msg = self.msg[:most]
+        self.traceback = self.traceback[-most:]
+
 
 class TextFormatter(logging.Formatter):
     """``TIME LEVEL LOGGER [FIELDS]: MESSAGE``; the lines of a traceback follow, indented."""

@@ -12,9 +12,12 @@ import socket
 import threading
 from collections.abc import Callable
 
+MAX_ENDING = 64
+"""Connections whose place was given to another and whose thread has not ended; then no more are replaced."""
+
 
 class Places:
-    """``maximum`` connections, and for a moment as many more whose place was given to another. Any thread."""
+    """``maximum`` connections, and for a moment ``MAX_ENDING`` more. Any thread."""
 
     def __init__(self, maximum: int, dismiss: Callable[[socket.socket], None]) -> None:
         """``dismiss`` must make the thread of a connection end, whose place is given to another; it must not
@@ -76,8 +79,8 @@ class Places:
 
     def _replace_oldest(self) -> bool:
         """Under the lock: give up the place of the oldest new connection."""
-        # A replaced connection has its thread until that notices, as after a delay for a wrong token.
-        if not self._new or len(self._replaced) >= self._maximum:
+        # One may take its time to end, as in the delay before a wrong token is answered.
+        if not self._new or len(self._replaced) >= MAX_ENDING:
             return False
         oldest = next(iter(self._new))
         self._replaced.add(oldest)

@@ -8,13 +8,14 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gpubench.atomic_files import write_file
 from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError, InvalidParameters, MissingDependency
 from gpubench_server.addresses import Endpoint, parse_endpoint
+from gpubench_server.announcements import ANNOUNCE, Announce
 from gpubench_server.http_options import http_port, https_urls
 from gpubench_server.limits import Limits, changed
 from gpubench_server.logs import Log
@@ -24,8 +25,6 @@ from gpubench_server.signals import ServerSignals
 from gpubench_server.systemd import Systemd
 from gpubench_server.unix_sockets import UnixAccess
 
-log = logging.getLogger("gpubench_server")
-
 _ADDRESS_KEYS = {"tcp", "tls", "unix", "udp", "unixgram", "http"}
 """What an address file can have."""
 
@@ -34,14 +33,11 @@ _LOG_SECONDS = 2.0
 _EXTRA = ("prometheus_client", "starlette", "uvicorn", "h11", "jinja2")
 """What the extra ``server`` installs."""
 
-Say = Callable[[str, int], None]
-"""Takes a line for whoever started the server, and its level in the log."""
-
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal; returns the exit code."""
     writer = Log(sys.stderr, options.log_level.upper(), options.log_format)
-    say: Say = _log if options.log_format == "json" else _print
+    say = ANNOUNCE[options.log_format]
     code = 1
     try:
         code = _serve(options, say)
@@ -59,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _serve(options: argparse.Namespace, say: Say) -> int:
+def _serve(options: argparse.Namespace, say: Announce) -> int:
     try:
         from gpubench_server.app import Server, Settings
     except ModuleNotFoundError as error:
@@ -171,19 +167,3 @@ def _addresses_in(path: Path | None, addresses: dict[str, str]) -> Iterator[None
         # Not ours to remove: a pipe, a device, or what a link leads to.
         if path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
-
-
-def _print(line: str, level: int) -> None:
-    say(line)
-
-
-def _log(line: str, level: int) -> None:
-    """Where every line of stderr is JSON."""
-    log.log(level, "%s", line)
-
-
-def say(line: str) -> None:
-    """A line on stderr."""
-    with contextlib.suppress(OSError):  # the service goes on if the disk of its stderr is full
-        sys.stderr.write(f"gpubench-server: {line}\n")
-        sys.stderr.flush()

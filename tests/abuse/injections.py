@@ -132,7 +132,9 @@ def leave(subject: Subject, chance: Random) -> None:
 def kill_server(subject: Subject, chance: Random) -> None:
     """SIGKILL while clients send runs and receive results; then a new server on the same data."""
     clients = [_Client(subject) for _ in range(2)]
-    time.sleep(chance.uniform(0, 1.5))
+    wanted = chance.randrange(5)
+    wait_for(lambda: sum(len(client.answers) for client in clients) >= wanted, f"{wanted} results")
+    time.sleep(chance.uniform(0, 0.5))
     subject.server.process.kill()
     for client in clients:
         client.join()

@@ -74,6 +74,8 @@ class Subject:
         self._environment = {_MARK: self._mark, **kernels, **(environment or {})}
         self._kept: dict[str, str] = {}
         self._lines_read = 0
+        self.said = ""
+        """The message of the last answer to a run, if that was an error."""
         self.server = self._start()
         self.run()
         self.run()  # what only the first one opens is no leak
@@ -127,6 +129,7 @@ class Subject:
         error = answer.get("error", {"data": {}})
         document = answer.get("result") or error["data"].get("document")
         outcome = str(error["data"].get("kind", "ok"))
+        self.said = str(error.get("message", ""))
         self.counts.outcomes[outcome] += 1
         if document is not None:
             self.counts.acknowledged += 1
@@ -174,7 +177,7 @@ class Subject:
         outcome = self.run()
         self.counts.longest_seconds = max(self.counts.longest_seconds, time.monotonic() - began_at)
         if outcome != "ok":
-            self.problem(f"the run after the fault ended as {outcome}")
+            self.problem(f"the run after the fault ended as {outcome}: {self.said}")
         self.check_kept(newest=2)
         self._check_leaks()
         self._check_log()

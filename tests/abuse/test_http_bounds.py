@@ -120,7 +120,7 @@ def test_without_a_thread_the_limit_is_the_answer(tmp_path: Path) -> None:
             assert refused["data"]["kind"] == "limit_reached"
         assert client.ask("run", {"benchmarks": [quick()]})["outcome"] == "ok"
         assert server.get("/readyz") == (200, "ready\n")
-        assert not any("Traceback" in line for line in server.log)
+        assert not any("Traceback" in line for line in server.log), "\n".join(server.log)
 
 
 def test_without_files_the_port_says_so_now_and_then(tmp_path: Path) -> None:
@@ -135,5 +135,5 @@ def test_without_files_the_port_says_so_now_and_then(tmp_path: Path) -> None:
                 stack.enter_context(opened(server)).sendall(GET)
             assert within(PATIENCE_SECONDS, lambda: any(said_once in line for line in server.log))
         assert server.get("/readyz") == (200, "ready\n")
-        assert not any("Traceback" in line for line in server.log)
+        assert not any("Traceback" in line for line in server.log), "\n".join(server.log)
         assert sum(said_once in line for line in server.log) < 20

@@ -51,12 +51,12 @@ def running(program: str) -> Iterator[subprocess.Popen[str]]:
 
 def lost_within(process: subprocess.Popen[str], seconds: float) -> DeviceLost | None:
     """What an owner that looks often finds out about a process that says nothing."""
-    pulse, pause = Pulse(process.pid, **LIMITS), threading.Event()
+    pulse, pause = Pulse(**LIMITS), threading.Event()
     found: list[DeviceLost] = []
 
     def look() -> bool:
         pause.wait(0.05)
-        lost = pulse.lost()
+        lost = pulse.lost(process.pid)
         found.extend([lost] if lost else [])
         return bool(found)
 
@@ -97,12 +97,12 @@ import subprocess, sys, time
 from gpubench.executor.pulse import Pulse
 
 child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-pulse = Pulse(child.pid, 1.6, 1.6)
+pulse = Pulse(1.6, 1.6)
 print(child.pid, flush=True)
 begin, found = time.monotonic(), []
 while time.monotonic() - begin < 3.0:
     time.sleep(0.05)
-    found.append(pulse.lost())
+    found.append(pulse.lost(child.pid))
 child.kill()
 print([each for each in found if each])
 """

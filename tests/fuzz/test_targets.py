@@ -46,11 +46,18 @@ def test_each_input_that_the_fuzzer_begins_with(targets: Targets, name: str) -> 
         targets.named[name](data)
 
 
-@pytest.mark.parametrize("name", ["framing", "client"])
+@unhurried
+@given(sizes=st.binary(min_size=2, max_size=2), stream=st.text("ab\n", max_size=80), short=st.booleans())
+def test_any_stream_in_any_pieces(targets: Targets, sizes: bytes, stream: str, short: bool) -> None:
+    """Lines of a few bytes, among them some that are just too long."""
+    sizes = bytes(size % 6 for size in sizes) if short else sizes
+    targets.named["framing"](sizes + stream.encode())
+
+
 @unhurried
 @given(data=st.binary(max_size=300))
-def test_any_bytes(targets: Targets, name: str, data: bytes) -> None:
-    targets.named[name](data)
+def test_any_bytes_to_a_client(targets: Targets, data: bytes) -> None:
+    targets.named["client"](data)
 
 
 @pytest.mark.parametrize("name", ["decoder", "service", "datagram"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gpubench_server.gateway.log import DirectHandler
 from gpubench_server.log_context import about
 from gpubench_server.logs import Log
 
@@ -88,6 +91,23 @@ def test_a_traceback_belongs_to_its_line(form: str) -> None:
         assert first.endswith(" ERROR a.logger: it failed")
         assert rest[0] == "  Traceback (most recent call last):"
         assert all(line.startswith("  ") for line in rest)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_of_the_gateway_fits_and_is_one(form: str) -> None:
+    """It is written at once, without a thread, so it must fit into a pipe whatever a client made it say."""
+    reading, writing = os.pipe()
+    handler = DirectHandler(writing, form)
+    for text in (*HOSTILE, "\u202e" * 20_000):
+        handler.emit(logging.LogRecord("a", logging.INFO, "", 1, "it said %s", (text,), None))
+        line = os.read(reading, 1 << 16).decode()
+        assert line.isascii() or form == "text"
+        assert len(line.splitlines()) == 1 == line.count("\n")
+        assert len(line.encode()) <= select.PIPE_BUF
+        if form == "json":
+            assert json.loads(line)["message"].startswith("it said ")
+    os.close(reading)
+    os.close(writing)
 
 
 def test_fields_end_with_what_they_are_about() -> None:

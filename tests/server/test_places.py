@@ -6,7 +6,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ from gpubench_server.connection import ClientConnection
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.outbox import Outbox
-from gpubench_server.places import Places
-from gpubench_server.principals import THIS_MACHINE
+from gpubench_server.places import MAX_ENDING, Places
+from gpubench_server.principals import THIS_MACHINE, Principal
 from gpubench_server.session import Session
 
 from tests.certificates import Authority
@@ -101,6 +101,21 @@ def test_a_token_keeps_the_place_and_a_wish_for_one_does_not(tmp_path: Path) -> 
         assert known.ask("ping") == {"pong": True}
 
 
+def session_of(principal: Principal | None, keep_place: Callable[[], bool]) -> Session:
+    authenticator = Authenticator(None, None, Limits(), MetricsState())
+    return Session(authenticator, Origin("127.0.0.1", confidential=True), principal, keep_place)
+
+
+def test_only_a_known_client_keeps_its_place() -> None:
+    """An empty line asks for nothing, and needs no token."""
+    kept: list[str] = []
+    for name, principal in (("unknown", None), ("known", THIS_MACHINE)):
+        session = session_of(principal, lambda name=name: not kept.append(name))  # type: ignore[misc]
+        assert session.settle()
+        assert session.settled == (principal is not None)
+    assert kept == ["known"]
+
+
 def test_nothing_is_done_for_who_was_told_to_try_again() -> None:
     """A request that arrives while its connection's place is given away."""
     limits = Limits()
@@ -110,12 +125,7 @@ def test_nothing_is_done_for_who_was_told_to_try_again() -> None:
         served.append(line)
         return b"done\n"
 
-    session = Session(
-        Authenticator(None, None, limits, MetricsState()),
-        Origin("127.0.0.1", confidential=True),
-        THIS_MACHINE,
-        lambda: False,
-    )
+    session = session_of(THIS_MACHINE, lambda: False)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(b"run\n")
@@ -131,13 +141,15 @@ def test_connections_whose_threads_do_not_end_are_bounded() -> None:
     dismissed: list[socket.socket] = []
     places = Places(2, dismissed.append)
     with contextlib.ExitStack() as stack:
-        made = [stack.enter_context(socket.socket()) for _ in range(6)]
-        assert [places.take(each) for each in made[:5]] == [True, True, True, True, False]
-        assert dismissed == made[:2]
+        made = [stack.enter_context(socket.socket()) for _ in range(2 + MAX_ENDING + 2)]
+        *fit, one_more, last = made
+        assert all(places.take(each) for each in fit)
+        assert not places.take(one_more)
+        assert dismissed == made[:MAX_ENDING]
         assert places.taken == 2
         places.release(made[0])
-        assert places.take(made[5])
-        assert dismissed == made[:3]
+        assert places.take(last)
+        assert dismissed == made[: MAX_ENDING + 1]
         for each in made:
             places.release(each)
         assert places.taken == 0

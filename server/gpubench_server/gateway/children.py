@@ -90,7 +90,8 @@ class Children:
             return
         self.counts["crashed"] += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        log.warning("the process %d of a client at %s %s; no other client notices", pid, child.host, how)
+        text = "the process %d of a client at %s %s; no other client notices"
+        log.warning(text, pid, child.host, how, extra={"peer": child.host})
 
     def drain(self) -> None:
         """Let each answer what it was asked for, and end."""
@@ -112,7 +113,7 @@ class Children:
         self.counts[kind] += 1
         if not self._lines.wait_seconds((host, kind), _LINES_PER_SECOND):
             level = logging.WARNING if kind in ("not_authenticated", "forbidden") else logging.INFO
-            log.log(level, "refused a client at %s: %s: %s", host, kind, message)
+            log.log(level, "refused a client at %s: %s: %s", host, kind, message, extra={"peer": host})
 
     def _hear(self, child: Child) -> bool:
         """Whether there was a message, and may be another."""
@@ -121,7 +122,8 @@ class Children:
         except OSError:
             return False
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            log.error("the process %d of a client at %s sent %s: it is killed", child.pid, child.host, error)
+            text = "the process %d of a client at %s sent %s: it is killed"
+            log.error(text, child.pid, child.host, error, extra={"peer": child.host})
             self._forget(child)
             self._kill(child)
             return False
@@ -134,14 +136,16 @@ class Children:
             case link.Refused():
                 self.refused(child.host, message.kind, message.message)
             case link.Failed():
-                log.error("the process %d of a client at %s: %s", child.pid, child.host, message.why)
+                text = "the process %d of a client at %s: %s"
+                log.error(text, child.pid, child.host, message.why, extra={"peer": child.host})
         return True
 
     def _verify(self, child: Child, token: str) -> None:
         try:
             found = self._authenticator.verify(token, Origin(child.host, confidential=True))
             verdict = link.Verdict(str(found.principal))
-            log.info("the client at %s is %s", child.host, found.principal)
+            about = {"peer": child.host, "principal": str(found.principal)}
+            log.info("the client at %s is %s", child.host, found.principal, extra=about)
         except NotAuthenticated as error:
             self.counts["not_authenticated"] += 1
             verdict = link.Verdict(error=_body(error))

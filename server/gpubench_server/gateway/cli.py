@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from gpubench.command_line import Parser, choice
 from gpubench.errors import GpubenchError, InvalidParameters, Unreachable
 from gpubench.protocol.messages import DEFAULT_PORT
 from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, parse_endpoint
+from gpubench_server.announcements import ANNOUNCE, Announce
 from gpubench_server.authentication import Authenticator
 from gpubench_server.gateway.child import Service
 from gpubench_server.gateway.core import Core
@@ -21,6 +20,7 @@ from gpubench_server.gateway.log import logging_to
 from gpubench_server.gateway.privileges import become, confine, user_for
 from gpubench_server.gateway.server import Gateway
 from gpubench_server.limits import Limits, changed
+from gpubench_server.log_formats import FORMATS
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.security import Security, security, with_tls
 from gpubench_server.systemd import Systemd
@@ -52,18 +52,19 @@ DEFAULT_LISTEN = f"tls://127.0.0.1:{DEFAULT_PORT}"
 def run(words: Sequence[str]) -> int:
     """Serve until a signal ends it; returns the exit code. Raises ``InvalidParameters``."""
     options = command_parser().parse(words)
-    with logging_to(_STDERR, options.log_level.upper()):
+    announce = ANNOUNCE[options.log_format]
+    with logging_to(_STDERR, options.log_level.upper(), options.log_format):
         try:
-            _serve(options)
+            _serve(options, announce)
         except InvalidParameters:
             raise
         except GpubenchError as error:
-            _say(error.message)
+            announce(error.message, logging.CRITICAL)
             return 1
     return 0
 
 
-def _serve(options: argparse.Namespace) -> None:
+def _serve(options: argparse.Namespace, announce: Announce) -> None:
     core = Core(_core_path(options.core))
     systemd = Systemd(os.environ)
     passed = with_tls(systemd.endpoints()) if options.tls_cert is not None else systemd.endpoints()
@@ -81,7 +82,7 @@ def _serve(options: argparse.Namespace) -> None:
             _warn_of_unreadable(chosen, authenticator, user.name)
         confine()
         _probe(core)
-        _say(f"gateway listening on {', '.join(gateway.urls)} for {options.core}")
+        announce(f"gateway listening on {', '.join(gateway.urls)} for {options.core}", logging.INFO)
         gateway.serve(systemd)
 
 
@@ -164,12 +165,6 @@ def _known(setting: str) -> str:
     return setting
 
 
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"gpubench-server: {line}\n")
-        sys.stderr.flush()
-
-
 def command_parser() -> Parser:
     """The parser of the command line."""
     parser = Parser(
@@ -232,5 +227,11 @@ def command_parser() -> Parser:
         **choice(_LOG_LEVELS),
         default="info",
         help="the least severe messages to log (default: info)",
+    )
+    parser.add_argument(
+        "--log-format",
+        **choice(FORMATS),
+        default="text",
+        help="write the log as text, or as JSON, one object per line (default: text)",
     )
     return parser

@@ -8,7 +8,11 @@ import os
 import select
 from collections.abc import Iterator
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+from gpubench_server.log_context import fields_of
+from gpubench_server.log_formats import FORMATS, LogLine
+
+_SHORT = 300
+"""Characters of a message and of a traceback: each takes at most six bytes in JSON, and a line must fit."""
 
 
 class DirectHandler(logging.Handler):
@@ -17,23 +21,28 @@ class DirectHandler(logging.Handler):
     Only the parent writes, so that what ``poll`` says stays true until the write.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, form: str = "text") -> None:
         super().__init__()
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
-        self.setFormatter(logging.Formatter(_FORMAT))
+        self.setFormatter(FORMATS[form]())
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record).encode(errors="backslashreplace")[: select.PIPE_BUF - 1] + b"\n"
+        made = LogLine(record, fields_of(record))
+        line = self.format(made).encode()
+        if len(line) >= select.PIPE_BUF:
+            made.shorten(_SHORT)
+            line = self.format(made).encode()
+        line = line[: select.PIPE_BUF - 1] + b"\n"
         with contextlib.suppress(OSError):
             if self._poll.poll(0):
                 os.write(self._descriptor, line)
 
 
 @contextlib.contextmanager
-def logging_to(descriptor: int, level: str) -> Iterator[None]:
-    root, handler = logging.getLogger(), DirectHandler(descriptor)
+def logging_to(descriptor: int, level: str, form: str = "text") -> Iterator[None]:
+    root, handler = logging.getLogger(), DirectHandler(descriptor, form)
     root.setLevel(level)
     root.addHandler(handler)
     try:

@@ -23,7 +23,7 @@ from gpubench_server.metrics_state import MetricsState
 from gpubench_server.principals import Principal
 from gpubench_server.refusals import Refusals
 from gpubench_server.session import Session
-from gpubench_server.web.answers import error_answer
+from gpubench_server.web.answers import at_a_limit, error_answer
 from gpubench_server.web.foreign_pages import Hosts, check_site, split_host
 from gpubench_server.web.gate import NOBODY
 from gpubench_server.web.sessions import WebSessions
@@ -149,6 +149,8 @@ class AdmissionMiddleware:
             answer = self._app
         except GpubenchError as error:
             answer = self._refusal(request, session, error)
+        except (RuntimeError, OSError) as error:  # before those that are handled by the application
+            answer = await at_a_limit(request, error)
         await answer(scope, receive, send)
 
     def _refusal(self, request: Request, session: Session, error: GpubenchError) -> Response:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
+from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import (
     DocumentError,
     Forbidden,
@@ -22,6 +24,8 @@ from gpubench.errors import (
 )
 from gpubench_server.web.rendering import render
 from gpubench_server.web.views import ErrorView
+
+log = logging.getLogger(__name__)
 
 _STATUS: dict[type[GpubenchError], tuple[int, str]] = {
     NoSuchRun: (404, "No such run"),
@@ -47,6 +51,18 @@ def error_answer(request: Request, error: Exception) -> Response:
     else:
         response = render(request, "error.html", status, title=title, message=error.message)
     return with_headers(response, error)
+
+
+async def at_a_limit(request: Request, error: Exception) -> Response:
+    """For a thread that cannot be started, or a file that cannot be opened; raises any other error again.
+
+    A coroutine, because for other functions a thread would be started.
+    """
+    limit = limit_reached(error)
+    if limit is None:
+        raise error
+    log.warning("a request for %s was refused: %s", request.url.path, limit.message)
+    return PlainTextResponse(f"{limit.message}\n", 503)
 
 
 def status_of(error: GpubenchError) -> tuple[int, str]:

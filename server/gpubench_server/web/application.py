@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
 from starlette.applications import Starlette
@@ -15,19 +14,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gpubench.devices.process_limits import limit_reached
 from gpubench.errors import GpubenchError
 from gpubench_server.limits import Limits
 from gpubench_server.web.admission import Admission, AdmissionMiddleware
-from gpubench_server.web.answers import error_answer
+from gpubench_server.web.answers import at_a_limit, error_answer
 from gpubench_server.web.api import Api
 from gpubench_server.web.live import LiveFeed
 from gpubench_server.web.metrics_page import metrics_page
 from gpubench_server.web.pages import Pages
 from gpubench_server.web.sign_in import SignIn
 from gpubench_server.web.source import Source
-
-log = logging.getLogger(__name__)
 
 PLACES = ("/", "/runs", "/compare", "/api/v1/openapi.json", "/healthz", "/readyz", "/metrics")
 
@@ -69,7 +65,8 @@ def make_application(
             404: _not_found,
             405: _not_allowed,
             GpubenchError: error_answer,
-            RuntimeError: _without_thread,
+            RuntimeError: at_a_limit,
+            OSError: at_a_limit,
         },
     )
     application.router.redirect_slashes = False  # it would redirect to whatever the Host header says
@@ -108,12 +105,3 @@ def _not_allowed(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
     allowed = sorted((headers or {}).get("Allow", "GET, HEAD").split(", "))
     return PlainTextResponse(f"allowed methods: {', '.join(allowed)}\n", 405, headers)
-
-
-async def _without_thread(request: Request, error: Exception) -> Response:
-    """Pages are made in threads, and so are errors, by functions that are no coroutines."""
-    limit = limit_reached(error)
-    if limit is None:
-        raise error
-    log.warning("a request for %s was refused: %s", request.url.path, limit.message)
-    return PlainTextResponse(f"{limit.message}\n", 503)

@@ -12,6 +12,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gpubench_server.authentication import is_loopback
 from gpubench_server.limits import Limits
@@ -69,6 +70,8 @@ class Gate(asyncio.Protocol):
         self._serve = serve
         self._served: asyncio.Protocol | None = None
         self._answered = False
+        self._ending = False
+        self._noticed: _Noticed | None = None
         self._head = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
@@ -114,20 +117,20 @@ class Gate(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self._served is not None:
             self._served.pause_writing()
-            left = self._transport.get_write_buffer_size() / _SLOWEST_BYTES_PER_SECOND
-            self._wait(self._gates.limits.http_deadline_seconds + left, self.abort)
+            self._wait_for_client()
 
     def resume_writing(self) -> None:
         if self._served is not None:
-            self._stop_waiting()
+            if not self._ending:
+                self._stop_waiting()
             self._served.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
         self._gates.admitted.discard(self)
         self._gates.refused.discard(self)
         if self._served is not None:
             self._served.connection_lost(exc)
+        self._stop_waiting()
 
     # Inside.
 
@@ -144,8 +147,22 @@ class Gate(asyncio.Protocol):
         self._stop_waiting()
         self._head = b""
         self._served = self._serve()
-        self._served.connection_made(self._transport)
+        if self._transport.can_write_eof():
+            self._served.connection_made(self._transport)
+        else:
+            self._noticed = _Noticed(self._transport, self._response_ended)
+            self._served.connection_made(self._noticed)  # type: ignore[arg-type]  # as good as one
         self._served.data_received(request)
+
+    def _response_ended(self) -> None:
+        """Of TLS: asyncio has one time for all sizes, in which the client must take the rest."""
+        self._ending = True
+        self._wait_for_client()
+
+    def _wait_for_client(self) -> None:
+        # Most of what is left of TLS is in a buffer that does not show: all that was written is counted.
+        left = self._noticed.written_bytes if self._noticed else self._transport.get_write_buffer_size()
+        self._wait(self._gates.limits.http_deadline_seconds + left / _SLOWEST_BYTES_PER_SECOND, self.abort)
 
     def _late(self) -> None:
         text = f"a request was not completed in {self._gates.limits.http_deadline_seconds:g} s"
@@ -155,7 +172,10 @@ class Gate(asyncio.Protocol):
         """Those refused hold no place, but a file each: of very many, the last are closed at once."""
         if len(self._gates.refused) >= self._gates.limits.http_connections:
             self._transport.write(answer)
-            self._transport.close()
+            if self._transport.can_write_eof():
+                self._transport.close()
+            else:
+                self._transport.abort()  # a goodbye would take time
             return
         self._gates.refused.add(self)
         self._answer(answer)
@@ -180,6 +200,27 @@ class Gate(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class _Noticed:
+    """A transport that counts what is written, and of which ``closed`` learns that it will end once all is
+    sent."""
+
+    def __init__(self, transport: asyncio.Transport, closed: Callable[[], None]) -> None:
+        self._transport = transport
+        self._closed = closed
+        self.written_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self.written_bytes += len(data)
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._closed()
+        self._transport.close()
 
 
 def host_of(transport: asyncio.BaseTransport) -> str:

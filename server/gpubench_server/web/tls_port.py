@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 _BACK_OFF_SECONDS = 0.1
 """When no connection can be accepted, such as for want of file descriptors."""
 
+_LAST_SECONDS = 86_400.0
+"""For the end of a connection, which ``gate.py`` bounds by how much the client still has to take."""
+
 
 class TlsPort:
     """Of one event loop."""
@@ -101,7 +104,7 @@ class TlsPort:
                 connection,
                 ssl=self._tls.context,
                 ssl_handshake_timeout=max(0.001, until - loop.time()),
-                ssl_shutdown_timeout=self._limits.http_deadline_seconds,
+                ssl_shutdown_timeout=_LAST_SECONDS,
             )
         except OSError as error:
             self._failed(host, reason(error) or "it left")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -70,8 +72,9 @@ def test_learning_names_a_board_with_a_high_latency() -> None:
     assert "above the median" in warning
 
 
-def test_a_latency_in_bytes_per_second_is_refused() -> None:
-    text = render_baseline(learn(EIGHT).baseline).replace("median_seconds", "median_bytes_per_second")
+@pytest.mark.parametrize("line", ["median_bytes_per_second = 6.045e-07", "# neither"])
+def test_a_latency_without_seconds_is_refused(line: str) -> None:
+    text = re.sub("median_seconds = .*", line, render_baseline(learn(EIGHT).baseline))
     with pytest.raises(InvalidParameters, match="latency needs median_seconds"):
         read_baseline(text)
 

@@ -158,3 +158,7 @@ def test_a_stored_run_of_other_windows_is_no_answer() -> None:
 
     assert answering(stored, asked(duration_seconds=None, time_limit_seconds=9.0)) is not None
     assert answering(stored, asked(duration_seconds=60.0)) is None
+    longer = [msgspec.structs.replace(each, parameters={"duration_seconds": 60.0}) for each in windows(1, 2)]
+    part = answering(run_of([*windows(*STEADY), *longer]), asked(duration_seconds=60.0))
+    assert part is not None
+    assert len(part.measurements) == 2

@@ -3,7 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# Before the tests, which reach no registry. 77: there is none for this kind of machine, and they are skipped.
+# Before the tests, which reach no registry. 77: there is none for this machine or from here; they are skipped, and
+# say why.
 FIND_CHROMIUM = $(BIN)/python tools/chromium.py >/dev/null || test $$? = 77
 
 .PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench load hostile fuzz soak browser fuzz-api units cuda gpu-check image-check docs clean
@@ -19,7 +20,7 @@ test: setup-test lint
 	tools/clean-env.sh $(BIN)/python -m pytest -m "not timing" -n 2 --dist worksteal --durations=15 --durations-min=5
 	tools/clean-env.sh $(BIN)/python -m pytest -m timing -n 0
 	@$(FIND_CHROMIUM)
-	tools/clean-env.sh $(BIN)/python -m pytest tests/browser
+	tools/clean-env.sh $(BIN)/python -m pytest -rs tests/browser
 
 lint: setup-test
 	$(BIN)/ruff format --check .
@@ -99,7 +100,7 @@ soak: setup
 # The end of `make test` alone: the page in a real browser, the system's chromium or one from npm's registry.
 browser: setup-test
 	@$(FIND_CHROMIUM)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest -rs tests/browser
 
 # The HTTP API under requests that schemathesis makes from its description, in an environment of its own.
 fuzz-api: setup

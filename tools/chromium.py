@@ -51,8 +51,9 @@ FONTS = """<?xml version="1.0"?>
 """
 
 
-UNSUPPORTED = 77
-"""The exit code on a kind of machine that none is made for; automake's for a test that is skipped."""
+SKIPPED = 77
+"""The exit code where there can be none: on a kind of machine that none is made for, or without a registry to
+fetch it from. Automake's for a test that is skipped."""
 
 
 class NoChromium(Exception):
@@ -61,8 +62,8 @@ class NoChromium(Exception):
     code = 1
 
 
-class Unsupported(NoChromium):
-    code = UNSUPPORTED
+class NotHere(NoChromium):
+    code = SKIPPED
 
 
 def chromium() -> Path:
@@ -73,7 +74,7 @@ def chromium() -> Path:
     start = FOLDER / VERSION / "chromium"
     if not start.exists():
         if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-            raise Unsupported(f"{PACKAGE} is for Linux on x86_64 alone")
+            raise NotHere(f"{PACKAGE} is for Linux on x86_64 alone")
         _fetch(start)
     return start
 
@@ -136,7 +137,7 @@ def _run(*command: str) -> None:
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
     )
     if ran.returncode:
-        raise NoChromium(f"{Path(command[0]).name} {command[1]} failed: {ran.stderr.strip()[-500:]}")
+        raise NotHere(f"{Path(command[0]).name} {command[1]} failed: {ran.stderr.strip()[-500:]}")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from tests.web.conftest import Filled, filled  # noqa: F401 - a fixture
 CHROMIUM = Path(__file__).parents[2] / "tools" / "chromium.py"
 """Finds one, or fetches one: `make test` has done that before."""
 
-UNSUPPORTED = 77
-"""Its exit code on a kind of machine that none is made for."""
+SKIPPED = 77
+"""Its exit code where there can be none."""
 
 OpenPage = Callable[..., Page]
 
@@ -26,7 +26,7 @@ OpenPage = Callable[..., Page]
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     found = subprocess.run([sys.executable, CHROMIUM], capture_output=True, text=True)
-    if found.returncode == UNSUPPORTED:
+    if found.returncode == SKIPPED:
         pytest.skip(found.stderr.strip())
     assert found.returncode == 0, found.stderr
     with sync_playwright() as playwright:

@@ -62,7 +62,7 @@ platforms: setup
 # The units in contrib/systemd by systemd's own check, which needs systemd; gpubench itself need not be installed.
 units:
 	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
-	    for unit in contrib/systemd/*; do sed 's|/usr/local/bin/gpubench|/bin/true|' "$$unit" >"$$folder/$${unit##*/}"; done && \
+	    for unit in contrib/systemd/*.service contrib/systemd/*.timer; do sed 's|/usr/local/bin/gpubench[a-z-]*|/bin/true|' "$$unit" >"$$folder/$${unit##*/}"; done && \
 	    systemd-analyze verify "$$folder"/*
 
 # Every kernel on a simulated GPU that reports data races and stray accesses: minutes, and oclgrind from the system.

@@ -74,7 +74,7 @@ def read_tokens(path: Path, gateway_uid: int | None = None) -> list[StoredToken]
     """Raises ``InvalidParameters`` for a file that is missing, damaged, or open to other users.
 
     With ``gateway_uid`` it may belong to that user too, and its group may read it, as a file that root shares
-    with a gateway.
+    with a gateway. So may that of a credential of systemd, whose folder keeps everybody else out.
     """
     try:
         with path.open("rb") as file:
@@ -84,7 +84,8 @@ def read_tokens(path: Path, gateway_uid: int | None = None) -> list[StoredToken]
         raise InvalidParameters(
             f"the token file {path} cannot be read: {error.strerror}; `gpubench-server token add` makes one"
         ) from None
-    allowed = 0o600 if gateway_uid is None else 0o640
+    of_systemd = str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY")
+    allowed = 0o640 if of_systemd or gateway_uid is not None else 0o600
     if stat.S_IMODE(status.st_mode) & 0o077 & ~allowed:
         raise InvalidParameters(
             f"the token file {path} has the mode {stat.S_IMODE(status.st_mode):o}, which lets other users "

@@ -18,7 +18,7 @@ from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.tokens import read_tokens
 
-from gpubench.errors import NotAuthenticated
+from gpubench.errors import InvalidParameters, NotAuthenticated
 from tests.running import PATIENCE_SECONDS, within
 
 HERE = Origin("127.0.0.1", confidential=True)
@@ -132,6 +132,21 @@ def test_a_server_does_not_start_with_a_file_that_is_not_right(
     options = ["--tokens", str(path), "--data-dir", str(path.parent / "data"), "--http", "127.0.0.1:0"]
     assert main([*options, "--listen", "tcp://127.0.0.1:0"]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_credential_of_systemd_has_the_mode_that_it_gives(
+    path: Path, token: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token("add", "alice")
+    path.chmod(0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent / "other"))
+    with pytest.raises(InvalidParameters, match="has the mode 440"):
+        read_tokens(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    assert [each.name for each in read_tokens(path)] == ["alice"]
+    path.chmod(0o444)
+    with pytest.raises(InvalidParameters, match="has the mode 444"):
+        read_tokens(path)
 
 
 # Who gets in.

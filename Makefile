@@ -63,7 +63,7 @@ platforms: setup
 units:
 	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
 	    for unit in contrib/systemd/*.service contrib/systemd/*.timer; do sed 's|/usr/local/bin/gpubench[a-z-]*|/bin/true|' "$$unit" >"$$folder/$${unit##*/}"; done && \
-	    systemd-analyze verify "$$folder"/*
+	    systemd-analyze verify --man=no "$$folder"/*
 
 # Every kernel on a simulated GPU that reports data races and stray accesses: minutes, and oclgrind from the system.
 races: setup

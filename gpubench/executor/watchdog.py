@@ -8,6 +8,8 @@ process watches, a fork of the worker from before it has threads.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -18,6 +20,9 @@ from gpubench.executor.pulse import look_at
 
 BLOCKED_SECONDS = 300.0
 """No driver call that is going to return blocks all of Python's threads for this long."""
+
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
 
 _TICKS = 30
 """The time is counted in so many ticks; a pause of the machine counts as one at most."""
@@ -35,6 +40,7 @@ def end_if_blocked(blocked_seconds: float = BLOCKED_SECONDS) -> None:
         try:
             os.closerange(0, reading)  # the owner waits until its socket is closed
             os.closerange(reading + 1, os.sysconf("SC_OPEN_MAX"))
+            continue_without_parent()
             _watch(watched, reading, tick_seconds)
         finally:
             os._exit(0)
@@ -52,6 +58,15 @@ def end_if_blocked(blocked_seconds: float = BLOCKED_SECONDS) -> None:
             time.sleep(tick_seconds / 2)
 
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+
+
+def continue_without_parent() -> None:
+    """Have the system continue this process when its parent ends: one that is stopped notices no closed pipe.
+
+    Linux only; elsewhere a process whose parent is killed while both are stopped stays.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT))
 
 
 def _watch(watched: int, heartbeats: int, tick_seconds: float) -> None:

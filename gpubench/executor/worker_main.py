@@ -7,8 +7,6 @@ process ends.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import queue
 import signal
@@ -25,16 +23,13 @@ from gpubench.devices.runtimes import RUNTIMES, open_device, survey
 from gpubench.errors import Cancelled, DeviceLost, GpubenchError, InternalError
 from gpubench.executor.messages import Alive, Cancel, Command, Event, Finished, Probe, Probed, Run
 from gpubench.executor.pulse import BEAT_SECONDS
-from gpubench.executor.watchdog import end_if_blocked
+from gpubench.executor.watchdog import continue_without_parent, end_if_blocked
 from gpubench.results.document import ErrorInfo
 from gpubench.results.machine import Clocks, Telemetry
 from gpubench.signals import IGNORED_BY_WORKER
 
 EXIT_GRACE_SECONDS = 2.0
 """A run notices that its owner is gone between samples; a driver call that hangs never does."""
-
-_PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
 
 
 class _Owner:
@@ -128,15 +123,6 @@ def serve(connection: socket.socket) -> None:
         device.close()
 
 
-def continue_without_owner() -> None:
-    """Have the system continue this process when its owner ends: one that is stopped notices no closed pipe.
-
-    Linux only; elsewhere a worker whose owner is killed while both are stopped stays.
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT))
-
-
 def _failed(error: GpubenchError) -> Finished:
     return Finished(Clocks(), Telemetry(), error=ErrorInfo.of(error))
 
@@ -147,7 +133,7 @@ def main(descriptor: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     # The owner started this process with them blocked.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKER)
-    continue_without_owner()
+    continue_without_parent()
     end_if_blocked()  # before there are threads
     with socket.socket(fileno=descriptor) as connection:
         serve(connection)

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,8 +60,19 @@ signal.pause()
 """
 
 
+def of_session(leader: int) -> list[int]:
+    """The processes of a session that are not dead."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] not in "ZX":
+                found.append(int(path.parent.name))
+    return found
+
+
 def test_a_stopped_worker_ends_with_its_owner() -> None:
-    """As after ^Z and `kill -9`: it must not keep the device's memory."""
+    """As after ^Z and `kill -9`: it must not keep the device's memory. Nor may its watchdog stay."""
     owner = subprocess.Popen([sys.executable, "-c", _OWNER], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     worker = int(owner.stdout.readline())
@@ -70,6 +82,7 @@ def test_a_stopped_worker_ends_with_its_owner() -> None:
     owner.communicate()
     try:
         assert select.select([watched], [], [], PATIENCE_SECONDS)[0]
+        assert within(PATIENCE_SECONDS, lambda: not of_session(worker))
     finally:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(watched, signal.SIGKILL)

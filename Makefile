@@ -3,8 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/bash
 
-# Before the tests, which reach no registry. 77: there is none for this machine or from here; they are skipped, and
-# say why.
+# Before the tests, because those reach no registry. Exit code 77: there is no Chromium for this machine, or no
+# registry to fetch it from; the tests in a browser are then skipped, and report why.
 FIND_CHROMIUM = $(BIN)/python tools/chromium.py >/dev/null || test $$? = 77
 
 .PHONY: demo setup setup-test test lint format peers agreement limits platforms races bench load hostile fuzz soak browser fuzz-api units cuda gpu-check image-check docs clean

@@ -59,8 +59,8 @@ def load_tables(kept: dict[str, Any]) -> str:
     intro = (
         f"{about(kept)}. Each server: pings per second, median and 99th percentile of the latency, each the "
         f"median of {count} rounds of {kept['seconds_a_round']:g} s. Ratios are within a round, with their "
-        "95 % interval, or the range, so called, where rounds are too correlated for one. On a busy machine "
-        "rates and 99th percentiles are mostly about the turns that other programs take; medians are not."
+        "95 % interval, or their range, marked as such, if rounds are too correlated for one. On a busy "
+        "machine all of them depend on when other programs run, rates and 99th percentiles most."
     )
     return f"{intro}\n\n{markdown_rows(columns, rows)}\n\n{_resources(kept)}"
 

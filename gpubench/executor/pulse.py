@@ -1,11 +1,11 @@
-"""Whether a worker process that says nothing is at work, stopped, or stuck in a call.
+"""Whether a worker process that is silent is at work, stopped, or stuck in a call.
 
 A thread in the worker says that it is alive for as long as a command is executed. A driver call that releases
 Python's lock, as waiting for the device does, does not stop that thread, however long it takes. One that
 holds the lock does: then processor time is the sign of life, as a driver that compiles or loads uses it.
-So found are: a process that is stopped, within seconds, and one that neither runs Python code nor uses the
-processor, within a minute. Not found is a call that releases the lock and never returns: no time is too long
-for every benchmark, so only a deadline, a cancel or the limit of the run ends it.
+So this finds a stopped process within seconds, and one that neither runs Python code nor uses the processor
+within a minute. It does not find a call that releases the lock and never returns, because a benchmark
+may wait for its device for any time: only a deadline, a cancel or the limit of the run ends that.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def end_interrupted(database: sqlite3.Connection) -> None:
             data = read_document(database, run_id, finished=False)
             document = decode_document(data or b"", f"run {run_id}")
         except DocumentError as unreadable:  # kept as it is; the others are still processed
-            log.warning("ended with its server, and kept as it is: %s", unreadable)
+            log.warning("interrupted by the end of its server, and kept unchanged: %s", unreadable)
             database.execute(
                 "UPDATE runs SET finished = 1, outcome = 'failed', key = NULL WHERE run_id = ?", (run_id,)
             )

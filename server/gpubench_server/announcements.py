@@ -1,4 +1,4 @@
-"""What a command tells whoever started it, on stderr: as a line, or where every line is JSON, in the log."""
+"""What a command reports on stderr: as a plain line, or in the log if every line of it must be JSON."""
 
 from __future__ import annotations
 

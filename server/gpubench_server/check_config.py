@@ -1,6 +1,6 @@
-"""The command ``gpubench-server check-config``: what the server would do, and whether it could start.
+"""The command ``gpubench-server check-config``: the options in effect, and whether the server could start.
 
-Nothing is started, made or changed. Files are tried as the user who asks, so ask as the server's user.
+Nothing is started, made or changed. Files are checked with the permissions of the user who runs it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def run(words: Sequence[str]) -> int:
 def parser() -> Parser:
     made = options.command_parser(
         "gpubench-server check-config",
-        "Show the options that gpubench-server with the same arguments would have, and where each comes "
-        "from; check the files that they name.",
+        "Show the options that gpubench-server would use with the same arguments, and where each comes from; "
+        "check the files that they name. Run it as the server's user.",
     )
     made.add_argument("--json", action="store_true", help="print the answer as JSON")
     return made

@@ -25,8 +25,8 @@ class Command(NamedTuple):
 
 COMMANDS: Mapping[str, Command] = {
     "token": Command("make, list and revoke tokens", token_cli.run),
-    "gateway": Command("let other machines in through a process without privileges", gateway.run),
-    "check-config": Command("say which options are in effect and why, without serving", check_config.run),
+    "gateway": Command("serve other machines through an unprivileged process", gateway.run),
+    "check-config": Command("show the options in effect and check them, without serving", check_config.run),
 }
 
 

@@ -1,7 +1,7 @@
 """What the server does, put together from flags, environment variables, a file and defaults, in that order.
 
-Every value is read by the option's own argument of the parser, whatever it comes from: so it is checked in
-the same way, and the error is the same, behind the place that has to be changed.
+Every value is read by the option's own argument of the parser, wherever it comes from: so it is checked in
+the same way, and gives the same error, preceded by the place that has to be changed.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def configure(words: Sequence[str], environment: Mapping[str, str]) -> Configura
 
 
 def given(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
-    """What stands in a command line, and None for what does not."""
+    """The values that a command line sets, and None for all others."""
     return parser.parse(words, argparse.Namespace(**{action.dest: None for action in parser._actions}))
 
 

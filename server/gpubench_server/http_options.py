@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-access",
         **choice(("open", "token")),
-        help="who may read /metrics if clients are asked for tokens: everybody who can connect, or whoever "
-        "shows one (default: open on loopback, token elsewhere)",
+        help="who may read /metrics if the server requires tokens: everybody who can connect (open), or only "
+        "clients that show one (token) (default: open on loopback, token elsewhere)",
     )
 
 

@@ -26,8 +26,8 @@ class Limits:
     """
 
     max_connections: Annotated[int, Range(1, 10_000, "connections")] = 64
-    """For each ``--listen`` address, so that others cannot shut out whoever uses the Unix socket. One thread
-    each; 64 people or programs are many for the memory of one machine."""
+    """For each ``--listen`` address, so that clients of one cannot shut out clients of another, such as the
+    Unix socket. One thread each; 64 people or programs are many for the memory of one machine."""
 
     max_queue_length: Annotated[int, Range(1, 10_000, "runs")] = 16
     """Runs that wait for one piece of hardware. At a minute each, later clients do better to retry."""
@@ -49,8 +49,8 @@ class Limits:
     machine without a token, and on Unix sockets, there is no such limit."""
 
     max_bad_lines_per_second: Annotated[float, Range(0.01, 1_000_000, "lines/s")] = 20.0
-    """On one connection, saved up for 5 s: of a client that sends more lines that are not valid requests, no
-    more is read. Answering a flood of them would keep the interpreter from everybody else."""
+    """On one connection, saved up for 5 s: lines that are not valid requests are read no faster than this.
+    Answering a flood of them would take processor time from all other clients."""
 
     max_connections_per_second: Annotated[float, Range(0.01, 1_000_000, "connections/s")] = 10.0
     """From one address of another machine, saved up for 10 s: a client needs one, and TLS costs 1 ms each."""
@@ -59,14 +59,14 @@ class Limits:
     """For the whole TLS handshake; over the slowest links it takes one."""
 
     authentication_seconds: Seconds = 10.0
-    """For a client to say who it is, where it must: until then it keeps a connection from others."""
+    """For a client to authenticate, if it must: until then it takes up a connection."""
 
     authentication_delay_seconds: Seconds = 1.0
     """Before a wrong token is answered: long for a program that guesses, and nothing for a person."""
 
     max_tokens_per_minute: Annotated[int, Range(1, 100_000, "tokens")] = 10
-    """That an address may try. Tokens that were right before are not counted, so guessing locks out
-    nobody who has been here."""
+    """That an address may try. Tokens that were right before are not counted, so guessing does not lock
+    out clients that have signed in before."""
 
     line_deadline_seconds: Seconds = 10.0
     """From the first byte of a line to its newline. A time-out per read would restart with each byte."""
@@ -102,7 +102,7 @@ class Limits:
     """For the current runs to end after SIGTERM; systemd kills after 90."""
 
     max_stored_runs: Annotated[int, Range(1, 10_000_000, "runs")] = 100_000
-    """Of finished runs, the newest so many are kept. A document takes from some kB to a MB."""
+    """The number of finished runs that are kept, the newest. A document takes from some kB to a MB."""
 
     stored_days: Annotated[float, Range(0.01, 36_500, "days")] = 3650.0
     """A run that ended longer ago is removed; ten years are longer than a board is used."""
@@ -118,10 +118,10 @@ class Limits:
     """For an HTTP request, and again for its response: half of a scraper's usual 10 s."""
 
     http_session_seconds: Seconds = 12 * 3600.0
-    """From signing in on the page to having to do so again: a working day. A token's own end comes first."""
+    """From signing in on the page until it is needed again: a working day, or less if the token expires."""
 
     http_sessions_per_token: Annotated[int, Range(1, 10_000, "sessions")] = 16
-    """Browsers in which one token is signed in; one more signs out the first of them."""
+    """Browsers that are signed in with the same token; one more signs out the oldest."""
 
     def __post_init__(self) -> None:
         for name, (_, allowed) in ranges().items():

@@ -1,4 +1,4 @@
-"""What a log line is about besides its message: the run, and whose it is and where they are."""
+"""The fields of a log line besides its message: the run, its owner, and the client's address."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A log record as one line of text, or as one JSON object.
 
-Messages quote what clients, drivers and files say. Whatever that is, it ends no line and adds no field: in
-text what cannot be printed is escaped, and the fields stand before the message.
+Messages quote text from clients, drivers and files. It can neither end a line nor add a field: in the text
+format, unprintable characters are escaped, and the fields come before the message.
 """
 
 from __future__ import annotations

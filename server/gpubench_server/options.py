@@ -73,11 +73,11 @@ class Option:
 
     @property
     def default(self) -> Any:
-        """Without a number, a name or a list of its own."""
+        """The value if the option is set nowhere."""
         return getattr(Limits(), self.limit) if self.limit else self.action.default
 
     def word(self, text: str) -> str:
-        """The word of a command line that gives it the value ``text``."""
+        """The command-line argument that sets it to ``text``."""
         return f"{self.flag}={self.limit}={text}" if self.limit else f"{self.flag}={text}"
 
 
@@ -106,7 +106,7 @@ def command_parser(
         type=Path,
         metavar="FILE",
         help="read options from this TOML file (default: gpubench/server.toml in the user's configuration "
-        "directory, else in the system's, if it is there); flags and environment variables come first",
+        "directory, else in the system's, if it exists); flags and environment variables override it",
     )
     _add_addresses(parser)
     parser.add_argument(
@@ -126,7 +126,7 @@ def command_parser(
         "--runtime",
         **choice(RUNTIMES),
         default="auto",
-        help="whose devices to offer (default: auto, those of every runtime that is installed)",
+        help="the runtime whose devices to offer (default: auto, every runtime that is installed)",
     )
     security.add_arguments(parser)
     http_options.add_arguments(parser)
@@ -177,8 +177,8 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
         type=_uid,
         default=[],
         metavar="USER",
-        help="of those whom --unix-mode lets in, serve only this user, root and the server's own; may be "
-        "repeated",
+        help="of the users that --unix-mode lets in, serve only this one, root and the server's own user; "
+        "may be repeated",
     )
     parser.add_argument(
         "--gateway-user",
@@ -186,8 +186,8 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
         type=_uid,
         default=[],
         metavar="USER",
-        help="as --unix-user, for the user of `gpubench-server gateway`: who connects as this user must "
-        "show a token of --tokens, as on TCP; may be repeated",
+        help="like --unix-user, for the user of `gpubench-server gateway`: its connections must show a token "
+        "of --tokens, as on TCP; may be repeated",
     )
     parser.add_argument(
         "--http",
@@ -200,7 +200,7 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
 
 
 def _url(text: str) -> str:
-    """What ``parse_endpoint`` takes: what is wrong with it is said with the place that it stands in."""
+    """Checked here, so that the error names the flag, the variable or the line that it comes from."""
     parse_endpoint(encodable_word(text))
     return text
 

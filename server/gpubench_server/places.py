@@ -2,7 +2,7 @@
 
 A connection is new until a client that the server knows has asked for something on it. When all places are
 taken, a further connection gets the place of the oldest new one. So clients that connect and stay silent, in
-the handshake of TLS or after it, keep out nobody who asks for something, and who was served keeps his place.
+the TLS handshake or after it, cannot shut out others, and a client that was served keeps its place.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ class Places:
     """``maximum`` connections, and for a moment ``MAX_ENDING`` more. Any thread."""
 
     def __init__(self, maximum: int, dismiss: Callable[[socket.socket], None]) -> None:
-        """``dismiss`` must make the thread of a connection end, whose place is given to another; it must not
-        wait."""
+        """``dismiss`` must make the thread of a replaced connection end, without waiting for it."""
         self._maximum = maximum
         self._dismiss = dismiss
         self._changed = threading.Condition()

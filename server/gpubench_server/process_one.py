@@ -1,8 +1,7 @@
 """The first process of a container, which has two duties that no other process has.
 
-It must reap the processes that others left behind, and signals without a handler do not reach it. So it
-starts the server as its child, passes signals on, and ends with the server's exit code: then the server
-waits for no processes but its own.
+It must reap orphans, and signals without a handler do not reach it. So it starts the server as its child,
+forwards signals, and exits with the server's exit code; the server then waits for its own processes only.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def _end_with(child: int) -> int:
 
 
 def _reap(child: int) -> int | None:
-    """Reap whoever has ended; the child's exit code if that is among them."""
+    """Reap all that have ended; the child's exit code if it is among them."""
     code = None
     while True:
         try:

@@ -310,7 +310,7 @@ def _draining() -> Draining:
 
 def _put_off(run_id: str) -> Draining:
     return Draining(
-        f"this server is shutting down; run {run_id} waits, and is executed after the restart: ask for its "
-        "result then, or again with its key",
+        f"this server is shutting down; run {run_id} is waiting and is executed after the restart: request "
+        "its result then, or send the run again with its key",
         run_id=run_id,
     )

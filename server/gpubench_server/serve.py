@@ -122,7 +122,7 @@ def check_gateway(options: argparse.Namespace, chosen: Security) -> None:
     """Raises ``InvalidParameters`` if nobody could tell one client of a gateway from another."""
     if options.gateway_user and chosen.token_file is None:
         raise InvalidParameters(
-            "--gateway-user needs --tokens FILE too: what comes from a gateway is known by its token"
+            "--gateway-user needs --tokens FILE too: a gateway's clients are identified by their tokens"
         )
 
 

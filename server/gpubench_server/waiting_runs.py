@@ -1,8 +1,8 @@
 """Detached runs that an earlier server accepted and did not start: this one takes them up.
 
 They keep their ids, keys, owners, deadlines and order, and no limit of this server refuses them, because
-they were acknowledged. Their benchmarks are planned again from the request, so that an update of the program
-finds what it needs. Their devices are looked for again: numbers of devices change.
+they were acknowledged. Their benchmarks are planned again from the request, because the program may have been
+updated, and their devices are looked up again, because device numbers change.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def _is_decided(
         lost(
             run,
             DeviceLost(
-                f"the device of this run, {run.device.id} ({run.device.name}), is not there after a restart "
-                f"of the server: {missing.message}"
+                f"the device of this run, {run.device.id} ({run.device.name}), was not found after the "
+                f"server was restarted: {missing.message}"
             ),
         )
     else:

@@ -257,7 +257,7 @@ FAULTS = (
     Fault(
         "clock stepped back",
         step_clock_back,
-        "runs, deadlines and the order of results are as ever: only time stamps show it",
+        "runs, deadlines and the order of results are unaffected: only time stamps show it",
         alone=True,
     ),
 )

@@ -450,7 +450,7 @@ def test_over_tls_one_too_many_gets_an_alert(place: Place, core: RunningServer, 
 def test_a_server_that_is_away_and_comes_back(own_place: Place) -> None:
     token = own_place.token("alice")
     with own_place.gateway() as gateway:
-        assert gateway.said("clients are told so until it does")
+        assert gateway.said("clients get the error unreachable until it does")
         with gateway.open() as client:
             error = client.refused("hello", {"token": token})
             assert (error["data"]["kind"], error["data"]["retryable"]) == ("unreachable", True)

@@ -72,7 +72,7 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], text: str, capsys: pytest
         (("--user", "4294967295999"), "--user: this machine has no user"),
         (
             ("--limit", "max_run_seconds=3"),
-            "unknown limit 'max_run_seconds'; a gateway has: max_connections, ",
+            "unknown limit 'max_run_seconds'; allowed for a gateway: max_connections, ",
         ),
         (("--limit", "linger_seconds=x"), "limit linger_seconds must be a number from 0.01"),
     ],

@@ -196,7 +196,7 @@ def test_a_run_whose_device_is_gone_says_so(tmp_path: Path) -> None:
         document = server.ask("result", {"run_id": run_id})
         assert (document["outcome"], document["error"]["code"]) == ("device_lost", -32021)
         said = document["error"]["message"]
-        assert f"the device of this run, {device['id']} ({device['name']}), is not there after a" in said
+        assert f"the device of this run, {device['id']} ({device['name']}), was not found after" in said
         assert server.ask("status")["queues"] == []
         with server.connect() as client:  # the key is free again
             again = client.refused("run", {"benchmarks": [SMALL], "key": "mine"})

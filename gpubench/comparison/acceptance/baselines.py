@@ -61,7 +61,7 @@ class BaselineFigure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if self._setting.unit == "s":
             wanted, other = other, wanted
         if getattr(self, wanted) is None or getattr(self, other) is not None:
-            raise ValueError(f"{self.benchmark} needs {wanted}, and no {other}")
+            raise ValueError(f"{self.benchmark} needs {wanted}, and must not have {other}")
 
     @property
     def _setting(self) -> Setting:
@@ -142,7 +142,7 @@ def learn(documents: Sequence[RunDocument]) -> Learned:
                 BaselineBoard(name=model.name, runtime=model.runtime, kernels=model.kernels, figure=figures)
             )
     if not boards:
-        why = "; ".join(warnings) or "the documents hold nothing that a check judges"
+        why = "; ".join(warnings) or "the documents have no figure that a check judges"
         raise InvalidParameters(
             f"nothing can be learned: {why}; give at least {MINIMUM_RUNS} runs of `gpubench run check` "
             "on healthy, idle devices"

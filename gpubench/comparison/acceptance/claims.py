@@ -56,7 +56,7 @@ def claims_of(question: Question, rule: AttemptRule | None) -> Claims:
         if claim is not None:
             found.append(claim)
     if not found:
-        text = "the runs hold nothing that a check judges: no figure of the memory, no integrity and no map"
+        text = "the runs have nothing to judge: no figure of the memory, no integrity and no map"
         found.append(fault("run", "GB-NOT-MEASURED", text))
     return Claims(found, _counting(found, figures))
 
@@ -106,7 +106,7 @@ def _figure(question: Question, runs: Sequence[RunDocument], label: str, rule: A
         if figure is None:
             why = f"no figure so far; {(attempts[-1].reason if attempts else None) or 'no attempt counts'}"
             return fault(name, "GB-UNDECIDED", f"{label}: {why}", **common)
-        text = f"{label}: {setting.format(figure)}, but nothing says what it should be"
+        text = f"{label}: {setting.format(figure)}, but there is no expectation for it"
         return fault(name, "GB-NO-EXPECTATION", f"{text}: {'; '.join(answer.not_used)}", **common)
     text = f"{label}: {_held_against(setting, figure, answer.expected)}"
     if decision.word == "pass":

@@ -75,7 +75,7 @@ FAULTS: dict[str, Fault] = {
     "GB-SUSTAINED-LOW": Fault(
         "DEGRADED",
         "The bandwidth fell while the memory worked without a pause.",
-        "Look at the limits beside it, fans, airflow, power limit and power supply, and repeat with "
+        "Check the limits that it names, fans, airflow, power limit and power supply, and repeat with "
         "`gpubench run sustained`.",
     ),
     "GB-MAP-SLOW": Fault(

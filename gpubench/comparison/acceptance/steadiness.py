@@ -73,7 +73,7 @@ def steadiness(setting: Setting, runs: Sequence[RunDocument], label: str, rule: 
 def _ends(run: RunDocument, windows: Sequence[Measurement]) -> _Ends:
     why = [usable(each) for each in windows]
     if len(windows) < MINIMUM_WINDOWS:
-        few = f"{len(windows)} windows have no end and no beginning; at least {MINIMUM_WINDOWS} are needed"
+        few = f"{len(windows)} windows are too few to compare; at least {MINIMUM_WINDOWS} are needed"
         wrong = next((each for each in why if each.code), Usable("GB-NOT-MEASURED", few))
         return _Ends(run, unusable=wrong)
     rates = [

@@ -1,4 +1,4 @@
-"""The children of the gateway: how many there are, what they tell, and how they end."""
+"""The children of the gateway: how many there are, what they report, and how they end."""
 
 from __future__ import annotations
 

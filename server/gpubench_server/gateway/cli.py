@@ -91,10 +91,14 @@ def _warn_of_unreadable(chosen: Security, authenticator: Authenticator, user: st
     if chosen.token_file is not None and not _is_readable(chosen.token_file):
         authenticator.keep()
         log.warning(
-            "user %s cannot read %s: tokens stay as they are now until a restart", user, chosen.token_file
+            "user %s cannot read %s: new and revoked tokens take effect only after a restart",
+            user,
+            chosen.token_file,
         )
     if chosen.tls is not None and not (_is_readable(chosen.tls.certificate) and _is_readable(chosen.tls.key)):
-        log.warning("user %s cannot read the TLS key: SIGHUP will not replace the certificate", user)
+        log.warning(
+            "user %s cannot read the TLS key: a new certificate takes effect only after a restart", user
+        )
 
 
 def _is_readable(path: Path) -> bool:
@@ -112,7 +116,9 @@ def _probe(core: Core) -> None:
     except InvalidParameters:
         raise
     except Unreachable as error:
-        log.warning("unix://%s: %s; clients are told so until it does", core.path, error.message)
+        log.warning(
+            "unix://%s: %s; clients get the error unreachable until it does", core.path, error.message
+        )
     except GpubenchError as error:
         log.warning("unix://%s answers: %s", core.path, error.message)
 
@@ -127,8 +133,8 @@ def _endpoints(found: Sequence[Endpoint]) -> list[InternetEndpoint]:
             )
         if endpoint.scheme == "tcp" and endpoint.exposed:
             raise InvalidParameters(
-                f"{endpoint} can be reached from other machines, and lacks encryption, without which nobody "
-                "may show a token; listen on tls://, with --tls-cert FILE"
+                f"{endpoint} can be reached from other machines, and lacks encryption, which tokens need; "
+                "use --listen tls://HOST:PORT with --tls-cert FILE"
             )
         chosen.append(endpoint)
     return chosen
@@ -143,8 +149,7 @@ def _security(options: argparse.Namespace, endpoints: Sequence[InternetEndpoint]
         )
     if options.tokens is None:
         raise InvalidParameters(
-            "the gateway needs --tokens FILE, the tokens of the server behind it: whoever connects must show "
-            "one"
+            "the gateway needs --tokens FILE, the tokens of the server behind it: every client must show one"
         )
     return security(options, endpoints)
 
@@ -161,7 +166,7 @@ def _core_path(url: str) -> Path:
 def _known(setting: str) -> str:
     name = setting.partition("=")[0]
     if name not in LIMITS:
-        raise InvalidParameters(f"unknown limit {name!r}; a gateway has: {', '.join(LIMITS)}")
+        raise InvalidParameters(f"unknown limit {name!r}; allowed for a gateway: {', '.join(LIMITS)}")
     return setting
 
 
@@ -169,8 +174,8 @@ def command_parser() -> Parser:
     """The parser of the command line."""
     parser = Parser(
         prog="gpubench-server gateway",
-        description="Let other machines reach a server through a process without privileges: it ends TLS, "
-        "checks tokens and every request, and passes them on to the server's Unix socket.",
+        description="Serve other machines through an unprivileged process: it terminates TLS, checks tokens "
+        "and every request, and relays valid requests to the server's Unix socket.",
     )
     parser.add_argument(
         "--listen",
@@ -184,8 +189,8 @@ def command_parser() -> Parser:
         "--core",
         required=True,
         metavar="URL",
-        help="the server's own address, unix:///PATH; it must run with --gateway-user and the user of the "
-        "gateway",
+        help="the server's Unix socket, unix:///PATH; the server must run with --gateway-user USER, the user "
+        "of the gateway",
     )
     parser.add_argument(
         "--tls-cert",
@@ -208,12 +213,13 @@ def command_parser() -> Parser:
         "--tokens",
         type=Path,
         metavar="FILE",
-        help="the server's token file, or a copy; of mode 600, or of 640 with the group of the gateway",
+        help="the server's token file, or a copy; its mode must be 600, or 640 with the gateway's group",
     )
     parser.add_argument(
         "--user",
         metavar="NAME",
-        help="become this user once the addresses are bound and the files are read; needed by root",
+        help="switch to this user once the addresses are bound and the files are read; required if started "
+        "as root",
     )
     parser.add_argument(
         "--limit",

@@ -15,10 +15,10 @@ from gpubench.framing import LineBuffer
 from gpubench.protocol.messages import ErrorBody, Hello, HelloParams, NoParams, Request
 
 _ANSWER_SECONDS = 10.0
-"""For the server to answer `hello`, which takes it milliseconds, or some tens for a token new to it."""
+"""For the server to answer `hello`: it needs milliseconds, or tens of them for a token that is new to it."""
 
 _MAX_ANSWER_BYTES = 1 << 20
-"""Of `hello`: limits and the ids of devices."""
+"""The longest answer to `hello`, which has the limits and the ids of devices."""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class NotForGateways(InternalError):
-    """The server takes the gateway for a client of its own, and would lend it rights that no token gives."""
+    """The server treats the gateway as an ordinary local client, with rights that no token gives."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Core:
             if known_as != principal:
                 raise NotForGateways(
                     f"the server at unix://{self.path} takes this connection for {known_as or 'nobody'}, not "
-                    f"for {principal}: start it with --gateway-user {os.geteuid()} and with --tokens FILE"
+                    f"for {principal}: start it with --gateway-user {os.geteuid()} and --tokens FILE"
                 )
         except BaseException:
             core.close()
@@ -66,9 +66,9 @@ class Core:
                     return
                 raise
         raise InvalidParameters(
-            f"the server at unix://{self.path} serves user {os.geteuid()} without a token, and so would "
-            f"everybody be who gets through this gateway; start it with --gateway-user {os.geteuid()} and "
-            "with --tokens FILE"
+            f"the server at unix://{self.path} serves user {os.geteuid()} without a token, so every "
+            "client of this gateway would have that user's rights; start the server with --gateway-user "
+            f"{os.geteuid()} and with --tokens FILE"
         )
 
     def _open(self) -> socket.socket:

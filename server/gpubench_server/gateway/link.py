@@ -1,7 +1,8 @@
-"""What a child and its parent say to each other, over a socket pair of their own.
+"""The messages between a child and its parent, over a socket pair of their own.
 
-The child shows its client's token and tells why it refused something; the parent answers about the token. The
-parent takes nothing on trust: messages are small and typed, and what host a child serves, it knows itself.
+The child sends its client's token, and reports why it refused something; the parent answers whose token it
+is. The parent does not trust the child: messages are small and typed, and which host a child serves, the
+parent knows by itself.
 """
 
 from __future__ import annotations

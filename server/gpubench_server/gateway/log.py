@@ -52,5 +52,5 @@ def logging_to(descriptor: int, level: str, form: str = "text") -> Iterator[None
 
 
 def log_nothing() -> None:
-    """In a child, whose parent logs what it tells."""
+    """In a child: its parent logs what it reports."""
     logging.getLogger().handlers.clear()

@@ -34,9 +34,9 @@ class User:
 
 
 def user_for(name: str | None) -> User | None:
-    """Whom the gateway is to become; None if it stays who it is.
+    """The user that the gateway switches to; None if it keeps its own.
 
-    Raises ``InvalidParameters`` for a name that does not exist, for root, and where only root could do it.
+    Raises ``InvalidParameters`` for a name that does not exist, for root, and if only root could switch.
     """
     own = os.geteuid()
     if name is None:

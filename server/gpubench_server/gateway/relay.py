@@ -1,4 +1,4 @@
-"""Relays between one client and the server: lines one way, each checked; whatever comes the other way.
+"""Relays between one client and the server: checked lines to the server, all bytes to the client.
 
 Neither side is read while the other has not taken what was read before, so a relay holds some 200 KiB at
 most, however long a run document is, and the server notices a client that does not read as if it were its

@@ -31,7 +31,7 @@ from gpubench_server.web.sessions import WebSessions
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 
 _METHOD = "results"
-"""What reading pages and the API amounts to on the benchmark port: whoever may do that may read here."""
+"""The method of the benchmark port that stands for reading the pages and the API: the same roles may."""
 
 _FORMS = (SIGN_IN, SIGN_OUT)
 _OPEN = ("/healthz", *_FORMS)
@@ -40,11 +40,11 @@ _FOR_PROGRAMS = ("/api/", "/metrics", "/readyz", "/live")
 
 @dataclass(frozen=True)
 class Visitor:
-    """Whoever sent a request."""
+    """The sender of a request."""
 
     known: Principal | None
     session_id: str | None
-    """If it signed in on the page."""
+    """Set if it signed in on the page."""
     still_admitted: Callable[[], Awaitable[bool]]
     """Whether it would be now: a long response asks again."""
 
@@ -68,7 +68,7 @@ class Admission:
 
     @property
     def asks(self) -> bool:
-        """Whether those who come must say who they are."""
+        """Whether clients must authenticate."""
         return self.authenticator.asks
 
     def session_id(self, request: Request) -> str | None:
@@ -100,8 +100,8 @@ class Admission:
             session.check(_METHOD)
         elif path != "/readyz" and not (path == "/metrics" and self._open_metrics):
             raise NotAuthenticated(
-                "this server asks who you are: send `Authorization: Bearer TOKEN`, or sign in at /sign-in in "
-                "a browser; its operator makes tokens with `gpubench-server token add`"
+                "this server requires authentication: send `Authorization: Bearer TOKEN`, or sign in at "
+                "/sign-in in a browser; the server's operator makes tokens with `gpubench-server token add`"
             )
         return Visitor(
             session.principal if session.known else None,

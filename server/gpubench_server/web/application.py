@@ -41,7 +41,7 @@ def make_application(
         if reasons is None:
             return PlainTextResponse("ready\n")
         known = not admission.asks or request.state.visitor.known is not None
-        text = reasons if known else "not ready; whoever shows a token is told why"
+        text = reasons if known else "not ready; requests with a token get the reasons"
         return PlainTextResponse(f"{text}\n", 503)
 
     # Half of the connections stay free for scrapers and probes.

@@ -1,9 +1,9 @@
-"""What a page of somebody else could make a browser ask this port for, and how such requests are recognised.
+"""Requests that a page of another site makes a browser send to this port, and how they are recognised.
 
-- By DNS rebinding its own name leads here, and then it may read the answers. So the name in ``Host`` must be
-  one of ours. An IP address needs no name that could be led here. Over TLS the certificate proves the name.
-- By a form or an image it can send requests, with the cookies of a page of ours. Browsers say where each
-  comes from. ``SameSite`` alone would not do: other ports of this host are the same site.
+- With DNS rebinding such a page points its own host name here, and can then read the answers. So the name in
+  ``Host`` must be one of ours, or an IP address, which cannot be rebound. Over TLS the certificate proves it.
+- With a form or an image it can send requests that carry our cookies. Browsers say where each comes from.
+  ``SameSite`` alone is not enough: other ports of this host are the same site.
 """
 
 from __future__ import annotations
@@ -71,15 +71,15 @@ def check_site(scope: Scope, takes_forms: bool) -> None:
         says = takes_forms or "origin" in headers
         if not reading and says and not _same_origin(headers):
             raise Forbidden(
-                "this must come from a page of this server, which its header Origin says: sign in at "
-                "/sign-in in a browser; programs send `Authorization: Bearer TOKEN` with what they ask for"
+                "this request must come from a page of this server, and its Origin header does not say so: "
+                "sign in at /sign-in in a browser; programs send `Authorization: Bearer TOKEN`"
             )
         return
     if site == "same-origin" or (reading and site == "none"):
         return
     mode, place = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
     if not (reading and mode == "navigate" and place == "document"):
-        raise Forbidden("a page of another site asked for this; open the page of this server itself")
+        raise Forbidden("a page of another site made this request; open this server's own page")
 
 
 def is_linked_from_elsewhere(scope: Scope) -> bool:

@@ -1,4 +1,4 @@
-"""What stands before uvicorn on each connection: bounds that it does not have.
+"""Bounds on each HTTP connection that uvicorn does not have; this code runs in front of it.
 
 A connection carries one request. Its head has one deadline, because a time-out per read would restart with
 each byte, and so has each response, from its first byte that the client does not take. Bodies are passed on,

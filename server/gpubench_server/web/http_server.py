@@ -42,7 +42,7 @@ class _Turning(uvicorn.Server):
 
 
 class _Http(H11Protocol):
-    """Tells the application whose certificate the client has shown."""
+    """Passes the client's certificate to the application."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -134,7 +134,7 @@ class WebServer:
             await asyncio.sleep(0)  # for the sockets to be closed
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What the loop can tell nobody else.
+        """Log an error that the event loop cannot raise anywhere.
 
         Without a file for a connection it tries again as often as its queue is long, some hundred times,
         and would log a traceback each time.

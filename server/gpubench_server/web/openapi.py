@@ -78,10 +78,10 @@ def description(asks: bool) -> Schema:
             200: ("As asked for", answer),
             400: ("A parameter is wrong", error),
             401: ("No token, or one that is not valid", error),
-            403: ("The token's role does not allow it, or a page of another site asked", error),
+            403: ("The token's role does not allow it, or a page of another site made the request", error),
             404: ("No such run", error),
             409: ("The run has not finished", error),
-            421: ("The name in the header Host is not this server's", error),
+            421: ("The name in the Host header is not this server's", error),
             429: ("Too many requests, or too many wrong tokens", error),
             500: ("The run's document is damaged", error),
         }

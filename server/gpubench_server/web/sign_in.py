@@ -62,7 +62,7 @@ class SignIn:
             )
             if token is None:
                 raise NotAuthenticated(
-                    "this server takes no tokens: its clients show certificates (--tls-client-ca)"
+                    "this server accepts no tokens, only client certificates (--tls-client-ca)"
                 )
         except NotAuthenticated as error:
             return self._form(request, page, error)
@@ -100,13 +100,13 @@ class SignIn:
                     body += part
                     if len(body) > _MAX_FORM_BYTES:
                         raise InvalidParameters(
-                            f"a form may have {_MAX_FORM_BYTES} bytes, and this one has more"
+                            f"the form is longer than {_MAX_FORM_BYTES} bytes; sign in at /sign-in"
                         )
             fields = parse_qs(body.decode("ascii"), max_num_fields=8)
         except TimeoutError:
             raise RequestTimeout("the form did not arrive in time; send it again") from None
         except (ValueError, ClientDisconnect):
-            raise InvalidParameters("this is not a form as browsers send it; sign in at /sign-in") from None
+            raise InvalidParameters("the request is not a valid form; sign in at /sign-in") from None
         return {name: values[-1] for name, values in fields.items()}
 
     def _end(self, request: Request) -> None:

@@ -89,7 +89,7 @@ def test_too_much_noise_decides_nothing() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_too_few_windows(count: int) -> None:
     found = claim(verdict([beside_triad(*STEADY[:count])]), END)
-    assert (found.code, f"{count} windows have no end" in found.text) == ("GB-NOT-MEASURED", True)
+    assert (found.code, f"{count} windows are too few" in found.text) == ("GB-NOT-MEASURED", True)
 
 
 def test_contended_windows_are_left_out() -> None:

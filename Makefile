@@ -84,7 +84,7 @@ load: setup
 hostile: setup-test
 	@$(BIN)/python bench/hostile.py $(ARGUMENTS)
 
-# The protocol under millions of inputs that atheris makes, in an environment of its own: half an hour. `make test`
+# The protocol under a million inputs and more that atheris makes, in an environment of its own: half an hour. `make test`
 # gives the same targets some inputs of hypothesis. ARGUMENTS are those of bench/fuzz.py.
 fuzz: setup
 	@test -x build/atheris/bin/pip || $(BIN)/python -m venv build/atheris

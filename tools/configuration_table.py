@@ -45,7 +45,7 @@ def _of_limit(option: Option, reasons: dict[str, str]) -> tuple[str, str]:
 
 
 def _reasons() -> dict[str, str]:
-    """What stands below each limit in the program: what it is for."""
+    """The docstring of each limit: what it is for."""
     (body,) = (node for node in ast.parse(inspect.getsource(Limits)).body if isinstance(node, ast.ClassDef))
     reasons = {}
     for field, text in zip(body.body, body.body[1:], strict=False):

@@ -59,7 +59,7 @@ class Build:
         return root
 
     def _base(self, image: str) -> Path:
-        """What stands for a Debian image: the packages of debootstrap's smallest variant."""
+        """The substitute for a Debian image: the packages of debootstrap's smallest variant."""
         found = re.fullmatch(r".*/debian:(\w+)-slim", image)
         if found is None:
             raise ValueError(f"{image}: only debian:SUITE-slim can be made by debootstrap")

@@ -20,7 +20,7 @@ BEAT_SECONDS = 0.5
 """Between two signs of life of a worker."""
 
 STOPPED_SECONDS = 3.0
-"""Nobody stops a worker for so long while its owner runs: job schedulers and closed laptops pause both."""
+"""A worker is not paused for so long while its owner runs: job schedulers and closed laptops pause both."""
 
 STUCK_SECONDS = 60.0
 """For drivers that take half a minute to load on large machines, and may sleep meanwhile."""

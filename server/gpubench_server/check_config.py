@@ -138,9 +138,9 @@ def _check_address_file(found: argparse.Namespace) -> None:
 def _check_folder(what: str, folder: Path) -> None:
     """Raises ``InvalidParameters`` if nothing can be made in a folder."""
     if not folder.is_dir():
-        reason = "is not a directory" if folder.exists() else "does not exist"
+        reason = "is not a directory; choose another path" if folder.exists() else "does not exist; make it"
     elif not os.access(folder, os.W_OK | os.X_OK):
-        reason = "cannot be written by this user"
+        reason = "cannot be written by this user; change its owner or mode, or choose another path"
     else:
         return
     raise InvalidParameters(f"{what} cannot be used: {folder} {reason}")

@@ -108,7 +108,7 @@ class ClientConnection:
                 say_goodbye(self._client)
 
     def _open_wake_pipe(self) -> None:
-        """Raises ``OSError`` once the client is told why, if the process may open no more files."""
+        """If the process may open no more files, send the client the reason, then raise ``OSError``."""
         try:
             self._wake_read, self._wake_write = os.pipe()
         except OSError as error:

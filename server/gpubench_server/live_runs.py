@@ -62,7 +62,7 @@ class LiveRuns:
             return {run.id for queue in self._queues.values() for run in queue.waiting}
 
     def stuck(self, lock_seconds: float, overdue_seconds: float) -> str | None:
-        """Why no run may ever end again: nobody gives the lock back, or a run outlasted every limit."""
+        """Why runs may be stuck for good: the lock is not released, or a run outlasted every limit."""
         if not self._lock.acquire(timeout=lock_seconds):
             return f"the scheduler has been busy for {lock_seconds:g} s"
         try:

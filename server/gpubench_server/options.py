@@ -227,4 +227,6 @@ def _uid(text: str) -> int:
     try:
         return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
     except KeyError:
-        raise argparse.ArgumentTypeError(f"this machine has no user {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"this machine has no user {text!r}; give an existing name, or a number"
+        ) from None

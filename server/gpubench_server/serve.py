@@ -119,7 +119,7 @@ def endpoints_of(urls: Sequence[str], passed: Sequence[Endpoint]) -> list[Endpoi
 
 
 def check_gateway(options: argparse.Namespace, chosen: Security) -> None:
-    """Raises ``InvalidParameters`` if nobody could tell one client of a gateway from another."""
+    """Raises ``InvalidParameters`` if clients of a gateway could not be told apart."""
     if options.gateway_user and chosen.token_file is None:
         raise InvalidParameters(
             "--gateway-user needs --tokens FILE too: a gateway's clients are identified by their tokens"

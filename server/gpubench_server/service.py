@@ -269,7 +269,7 @@ _METHODS: dict[str, Callable[[Service, Any, _Call], msgspec.Raw | None]] = {
 
 
 def _reported(error: Exception) -> GpubenchError:
-    """What a client is told of an error that is not its own; the log has the rest."""
+    """The error that a client gets for a fault of the server; the log has the details."""
     # Of no memory the log has more: a mistake of ours may have asked for it.
     limit = None if isinstance(error, MemoryError) else limit_reached(error)
     if limit is not None:

@@ -52,7 +52,7 @@ class Session:
         return f"{self._principal or 'a client'} at {self.origin.host}"
 
     def log_fields(self) -> dict[str, str]:
-        """Who and where it is, as far as that is known by now."""
+        """The client's principal and address, if they are known yet."""
         known = {} if self._principal is None else {"principal": str(self._principal)}
         return {**self.origin.log_fields, **known}
 
@@ -97,7 +97,7 @@ class Session:
             self.settle()
 
     def take(self, token: StoredToken) -> None:
-        """The client is whoever holds this token, which was checked."""
+        """Set the client's principal from a token that was checked."""
         if token is not self._token:
             self._token = token
             self._become(token.principal)

@@ -101,7 +101,7 @@ def end_output(connection: socket.socket) -> None:
 
 
 def explain_in_clear(connection: ssl.SSLSocket, answer: bytes, linger_seconds: float) -> None:
-    """The last words to a client that does not speak TLS, and the end of its connection."""
+    """Send the answer to a client that does not speak TLS, and end its connection."""
     with contextlib.suppress(OSError):
         socket.socket.send(connection, answer)
         socket.socket.shutdown(connection, socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""Another program holds the database's lock: who does not need the database does not wait for it."""
+"""Another program holds the database's lock: requests that do not need the database do not wait."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class OtherProgram:
 
 
 @pytest.mark.timing
-def test_a_foreign_lock_delays_only_who_stores(tmp_path: Path) -> None:
+def test_a_foreign_lock_delays_only_requests_that_store(tmp_path: Path) -> None:
     with (
         RunningServer(tmp_path) as server,
         OtherProgram(tmp_path) as other,

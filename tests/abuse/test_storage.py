@@ -268,7 +268,7 @@ def test_a_disk_that_takes_no_more_refuses_runs(tmp_path: Path) -> None:
             assert store.document(before["run_id"]) is not None
 
 
-def test_a_damaged_database_is_said_and_served(tmp_path: Path) -> None:
+def test_a_damaged_database_is_reported_and_served(tmp_path: Path) -> None:
     fill(tmp_path)
     damaged = cut_pages(tmp_path / FILE_NAME, "a")
     with RunningServer(tmp_path) as server, server.connect() as client:

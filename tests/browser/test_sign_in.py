@@ -13,7 +13,7 @@ from tests.web.test_sign_in import start
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_by_keyboard_in_and_out(opened: OpenPage, tmp_path: Path, scheme: str) -> None:
+def test_signing_in_and_out_by_keyboard(opened: OpenPage, tmp_path: Path, scheme: str) -> None:
     guarded = start(tmp_path)
     with guarded.server as server:
         root = f"http://{server.http[0]}:{server.http[1]}"

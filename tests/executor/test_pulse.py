@@ -86,7 +86,7 @@ def test_a_process_that_computes_is_at_work() -> None:
         assert process.poll() is None
 
 
-def test_of_a_process_that_has_ended_others_report() -> None:
+def test_a_process_that_has_ended_is_not_given_up() -> None:
     with running("print()") as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert lost_within(process, 1.5) is None
@@ -108,7 +108,7 @@ print([each for each in found if each])
 """
 
 
-def test_a_pause_of_both_is_no_silence() -> None:
+def test_a_pause_of_worker_and_owner_is_not_silence() -> None:
     """As by a job scheduler, or a laptop that is closed: longer than the time after which one is given up."""
     with subprocess.Popen([sys.executable, "-c", _OWNER], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None

@@ -94,7 +94,7 @@ def test_its_health_check_asks_its_server(image: Stage) -> None:
     assert (command.name, args.server) == ("status", options().listen[1])
 
 
-def test_the_driver_is_told_what_is_needed(image: Stage) -> None:
+def test_nvidia_devices_and_capabilities_are_requested(image: Stage) -> None:
     assert image.environment["NVIDIA_VISIBLE_DEVICES"] == "all"
     assert image.environment["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
     assert image.last("ENTRYPOINT").words == ["gpubench-server"]

@@ -99,7 +99,7 @@ def test_nothing_is_made_by_a_check(
         ({"listen": "udp://127.0.0.1:0", "tls_cert": "", "tls_key": ""}, "only ping and status"),
     ],
 )
-def test_what_would_stop_a_start_is_said(
+def test_what_would_stop_a_start_is_reported(
     tmp_path: Path,
     files: dict[str, str],
     changes: dict[str, str],
@@ -124,7 +124,7 @@ def flags(values: dict[str, str]) -> list[str]:
     return [f"{options()[key].flag}={each}" for key, text in values.items() if text for each in text.split()]
 
 
-def test_every_problem_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_problem_is_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--listen=tls://127.0.0.1:0", f"--tokens={tmp_path}/none", f"--address-file={tmp_path}/no/a"]
     code, _, lines = checked(*words, f"--data-dir={tmp_path}", capsys=capsys)
     assert (code, len(lines)) == (2, 3)

@@ -199,7 +199,7 @@ def test_a_wrong_variable_names_the_nearest_one() -> None:
         configure(NO_FILE, {"GPUBENCH_SERVER_LISEN": "x"})
 
 
-def test_variables_that_kubernetes_sets_are_none_of_ours() -> None:
+def test_variables_that_kubernetes_sets_are_ignored() -> None:
     """For a Service called gpubench-server every pod gets these; GPUBENCH_SERVER is the client's."""
     names = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_7707_TCP_ADDR"]
     environment = {f"{VARIABLE_PREFIX}{name}": "10.0.0.1" for name in names} | {"GPUBENCH_SERVER": "x"}

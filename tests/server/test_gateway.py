@@ -208,7 +208,7 @@ def test_one_connection_has_one_token(gateway: RunningGateway, core: RunningServ
 
 
 def test_the_gateways_user_needs_a_token_at_the_server(core: RunningServer, place: Place) -> None:
-    """As a child would that somebody has taken over: it connects to the server as it likes."""
+    """Like a child that an attacker controls: it connects to the server directly."""
     program = (
         "import os, socket, sys\n"
         f"if os.geteuid() == 0: os.setgroups([]); os.setgid({GID}); os.setuid({UID})\n"
@@ -289,7 +289,7 @@ def test_a_line_that_is_too_long_ends_the_connection(
     ]
 
 
-def test_wrong_protocols_are_told_so(gateway: RunningGateway) -> None:
+def test_wrong_protocols_get_an_explanation(gateway: RunningGateway) -> None:
     with socket.create_connection(gateway.address, PATIENCE_SECONDS) as plain, plain.makefile("rb") as reader:
         plain.sendall(PING)
         assert b"this port speaks TLS: connect to tls://127.0.0.1" in reader.read()
@@ -369,7 +369,7 @@ def test_a_child_holds_its_own_connection_alone(gateway: RunningGateway, token: 
     assert len(held) == 6
 
 
-def test_nobody_of_the_same_user_may_look_into_it(gateway: RunningGateway, token: str) -> None:
+def test_no_process_of_the_same_user_may_read_its_memory(gateway: RunningGateway, token: str) -> None:
     program = (
         "import os, sys\n"
         f"if os.geteuid() == 0: os.setgroups([]); os.setgid({GID}); os.setuid({UID})\n"
@@ -472,7 +472,7 @@ def test_it_does_not_start_if_it_is_served_without_token(own_place: Place) -> No
 
 
 def test_a_server_that_stops_asking_gets_no_client(own_place: Place) -> None:
-    """Whoever got through would have the rights of the gateway's user, and not the token's."""
+    """Its clients would have the rights of the gateway's user, and not their tokens'."""
     token = own_place.token("reader", "read")
     with own_place.gateway() as gateway, own_place.bare_core() as core:
         with gateway.open() as client:
@@ -485,7 +485,7 @@ def test_a_server_that_stops_asking_gets_no_client(own_place: Place) -> None:
 # Signals.
 
 
-def test_sigterm_lets_what_was_asked_for_be_answered(place: Place, core: RunningServer, token: str) -> None:
+def test_sigterm_lets_outstanding_requests_be_answered(place: Place, core: RunningServer, token: str) -> None:
     with place.gateway() as gateway, gateway.connect(token) as idle:
         with gateway.connect(token) as client, gateway.open() as unknown:
             client.begin_measuring(quick(time_limit_seconds=1))

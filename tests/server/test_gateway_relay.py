@@ -144,7 +144,7 @@ def everything(end: socket.socket) -> bytes:
     return received
 
 
-def test_own_answers_stand_between_the_servers_lines(joined: Callable[..., Joined]) -> None:
+def test_own_answers_come_between_whole_lines_of_the_server(joined: Callable[..., Joined]) -> None:
     relay = joined()
     relay.core.sendall(b'{"half":')
     assert relay.client.recv(100) == b'{"half":'

@@ -1,4 +1,4 @@
-"""The log's two formats: what a line says, and that nobody else can say it."""
+"""The log's two formats: what a line has, and that text from outside cannot forge it."""
 
 from __future__ import annotations
 

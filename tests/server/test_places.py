@@ -1,4 +1,4 @@
-"""Who gets a place when all are taken: silent clients keep nobody out, and who was served is not put out."""
+"""Who gets a place when all are taken: silent clients cannot shut others out, and served ones keep theirs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_oldest_silent_one_makes_room(small: RunningServer) -> None:
     assert small.metric(REPLACED) == before + 2
 
 
-def test_who_was_served_once_keeps_the_place(small: RunningServer) -> None:
+def test_a_client_that_was_served_keeps_its_place(small: RunningServer) -> None:
     with contextlib.ExitStack() as stack:
         served = [stack.enter_context(small.connect()) for _ in range(2)]
         assert all(client.ask("ping") for client in served)
@@ -63,7 +63,7 @@ def test_who_was_served_once_keeps_the_place(small: RunningServer) -> None:
         assert all(client.ask("ping") for client in served)
         served.append(stack.enter_context(small.connect()))
         served[-1].ask("ping")
-        with small.connect() as late:  # nobody is left who could make room
+        with small.connect() as late:  # there is no silent client to replace
             assert said(late) == "too_many_connections"
         assert all(client.ask("ping") for client in served)
 
@@ -82,7 +82,7 @@ def test_silence_in_the_handshake_keeps_nobody_out(tmp_path: Path) -> None:
                 assert client.ask("ping") == {"pong": True}
 
 
-def test_a_token_keeps_the_place_and_a_wish_for_one_does_not(tmp_path: Path) -> None:
+def test_a_valid_token_keeps_the_place_and_anything_else_does_not(tmp_path: Path) -> None:
     add_token(tmp_path, "alice", "run")
     token = (tmp_path / "alice").read_text().strip()
     options = ("--tokens", str(tmp_path / "tokens.json"))
@@ -116,7 +116,7 @@ def test_only_a_known_client_keeps_its_place() -> None:
     assert kept == ["known"]
 
 
-def test_nothing_is_done_for_who_was_told_to_try_again() -> None:
+def test_a_request_on_a_replaced_connection_is_not_executed() -> None:
     """A request that arrives while its connection's place is given away."""
     limits = Limits()
     served: list[bytes] = []

@@ -1,4 +1,4 @@
-"""The server as the first process of a container: signals reach it, and nobody stays unreaped."""
+"""The server as the first process of a container: signals reach it, and orphans are reaped."""
 
 from __future__ import annotations
 

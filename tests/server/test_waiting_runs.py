@@ -112,7 +112,7 @@ def test_owner_key_and_quota_outlive_a_kill(tmp_path: Path) -> None:
         assert (answer["result"]["run_id"], answer["result"]["outcome"]) == (second, "ok")
 
 
-def test_what_was_asked_last_holds_after_a_kill(tmp_path: Path) -> None:
+def test_the_last_request_holds_after_a_kill(tmp_path: Path) -> None:
     """A run that was cancelled is not taken up; one that was detached after it was accepted is."""
     asked = {"benchmarks": [SMALL], "key": "mine"}
     with RunningServer(tmp_path) as server, server.connect() as first, server.connect() as again:
@@ -128,8 +128,8 @@ def test_what_was_asked_last_holds_after_a_kill(tmp_path: Path) -> None:
         assert outcome(server, detached) == ("ok", None)
 
 
-def test_a_drain_puts_detached_runs_off(tmp_path: Path) -> None:
-    """Whoever asks for one is told so, and the next server executes it."""
+def test_a_drain_leaves_detached_runs_for_the_next_server(tmp_path: Path) -> None:
+    """A client that asks for one gets the error `draining`, and the next server executes it."""
     asked = {"benchmarks": [SMALL], "key": "mine", "detach": True}
     with RunningServer(tmp_path) as server:
         with server.connect() as late, server.connect() as client, server.connect() as watching:

@@ -80,7 +80,7 @@ def test_a_certificate_takes_the_place_of_a_token(server: RunningServer, authori
     assert "Sign out" not in page.text
 
 
-def test_a_client_without_tls_is_told_so(server: RunningServer, browser: Browsing) -> None:
+def test_a_client_without_tls_gets_an_explanation(server: RunningServer, browser: Browsing) -> None:
     with (
         closing(socket.create_connection(server.http, PATIENCE_SECONDS)) as client,
         client.makefile("rb") as reader,

@@ -53,7 +53,7 @@ SLOW = Quota(max_requests_per_second=0.01)
 
 
 def start(directory: Path, *options: str, **limits: float) -> Guarded:
-    """Whoever calls this must leave ``server`` as a context."""
+    """The caller must leave ``server`` as a context."""
     file = directory / "tokens.json"
     wanted: list[tuple[str, Role, Quota, timedelta | None]] = [
         ("reader", "read", Quota(), None),
@@ -193,7 +193,7 @@ def test_a_wrong_token_is_answered_late(tmp_path: Path) -> None:
             assert guessing.recv(12) == b"HTTP/1.1 401"
 
 
-def test_guessing_is_refused_and_disturbs_nobody_who_is_in(tmp_path: Path) -> None:
+def test_guessing_is_refused_and_sessions_go_on(tmp_path: Path) -> None:
     guarded = start(tmp_path, max_tokens_per_minute=2)
     with guarded.server:
         browser = guarded.signed_in()
@@ -300,7 +300,7 @@ def test_a_token_that_expires_ends_its_sessions(guarded: Guarded) -> None:
     assert within(PATIENCE_SECONDS, lambda: not is_signed_in(browser))
 
 
-def test_sessions_are_few_and_end(tmp_path: Path) -> None:
+def test_sessions_are_limited_and_expire(tmp_path: Path) -> None:
     guarded = start(tmp_path, http_session_seconds=3, http_sessions_per_token=2)
     with guarded.server:
         browsers = [guarded.signed_in("other"), *(guarded.signed_in() for _ in range(3))]
@@ -449,14 +449,14 @@ def test_requests_are_counted_as_on_the_benchmark_port(guarded: Guarded) -> None
 @pytest.mark.parametrize(
     "path", ["/healthz", "/readyz", "/static/page.css", "/static/icon.svg", "/sign-in", "/metrics"]
 )
-def test_what_is_open(guarded: Guarded, path: str) -> None:
+def test_addresses_that_need_no_token(guarded: Guarded, path: str) -> None:
     assert within(PATIENCE_SECONDS, lambda: guarded.browser().get(path).status == 200)
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/runs", "/runs/none", "/runs/none/report", "/compare", "/nothing", "/api/v1", "/live"]
 )
-def test_what_is_not_open(guarded: Guarded, path: str) -> None:
+def test_addresses_that_need_a_token(guarded: Guarded, path: str) -> None:
     answer = guarded.browser().request("GET", path)
     assert (answer.status, answer.headers.get("location", "").startswith("/sign-in")) in (
         (303, True),

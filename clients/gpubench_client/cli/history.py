@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         type=width,
         default=800,
-        help="of the picture (320 to 2400; default: 800)",
+        help="with --out: width of the picture in pixels (320 to 2400; default: 800)",
     )
     parser.add_argument("--csv", action="store_true", help="list as CSV, oldest first: a row for each figure")
     add_data_dir(parser)

@@ -47,7 +47,7 @@ Message = Shown | Refused | Failed
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Whose token it is, or why nobody's."""
+    """Whose token it is, or why it is not valid."""
 
     principal: str = ""
     error: ErrorBody | None = None

@@ -201,7 +201,7 @@ class Relay:
         self._to_core = self._to_core[sent:]
 
     def _end_requests(self) -> None:
-        """Once all is sent of a client that sends no more, the server is told: its answers still come."""
+        """Once all of the client's input is passed on, end it at the server too: answers still come."""
         if self._core_open and not (self._reads_client or self._to_core or self._told_core):
             if self._lines.waiting:  # they wait for room
                 return

@@ -126,7 +126,7 @@ def test_the_limit_that_was_seen_is_named() -> None:
     assert "thermal_limited: the driver lowered clocks because the device was hot" in found.text
 
 
-def test_attempts_decide_as_of_a_bandwidth() -> None:
+def test_attempts_decide_as_for_a_bandwidth() -> None:
     runs = [chase(605), chase(900, attempt=2), chase(606, attempt=3), *EIGHT[1:]]
     found = claim(verdict(runs, Rules(attempts=AttemptRule(2, 3))), NAME)
     assert (found.status, [each.result for each in found.attempts]) == ("OK", ["pass", "fail", "pass"])

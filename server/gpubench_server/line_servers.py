@@ -162,7 +162,8 @@ class UnixLineServer(UnixMixIn, LineServer, socketserver.UnixStreamServer):
             return
         self._count_rejected("forbidden")
         refusal = Forbidden(
-            f"user {uid} may not use this server; its operator can allow it with --unix-user {uid}"
+            f"user {uid} may not use this server; its operator can allow it with --unix-user {uid}, or for "
+            f"the user of a gateway with --gateway-user {uid}"
         )
         self._refuse(request, error_line(None, refusal))
 

@@ -167,6 +167,22 @@ def test_a_wrong_token_never_reaches_the_server(
     assert counters(core) != before[0]
 
 
+@pytest.mark.parametrize("transport", ["tls", "tcp"])
+def test_log_lines_about_clients_name_their_transport(
+    place: Place, core: RunningServer, token: str, transport: str
+) -> None:
+    options = ("--listen", "tcp://127.0.0.1:0") if transport == "tcp" else ()
+    with place.gateway("--log-format", "json", *options, authentication_delay_seconds=0.01) as gateway:
+        gateway.connect(token).close()
+        with gateway.open() as client:
+            client.refused("hello", {"token": token[:-1]})
+        with gateway.open() as client:
+            client.refused("ping")
+    about = [line for line in map(json.loads, gateway.log) if "client at 127.0.0.1" in line["message"]]
+    assert len(about) == 3
+    assert {(line["peer"], line["transport"]) for line in about} == {("127.0.0.1", transport)}
+
+
 def test_an_address_that_guesses_is_refused_for_a_while(
     place: Place, core: RunningServer, token: str
 ) -> None:
@@ -365,8 +381,10 @@ def test_a_child_holds_its_own_connection_alone(gateway: RunningGateway, token: 
         client, child = gateway.child_of(lambda: gateway.connect(token))
         with client:
             held = [str(each.readlink()) for each in Path(f"/proc/{child}/fd").iterdir()]
+            standard = [str(Path(f"/proc/{child}/fd/{number}").readlink()) for number in range(3)]
     assert len([name for name in held if name.startswith("socket:")]) == 3  # client, server, parent
     assert len(held) == 6
+    assert standard == [os.devnull] * 3  # it cannot write into the log
 
 
 def test_no_process_of_the_same_user_may_read_its_memory(gateway: RunningGateway, token: str) -> None:
@@ -471,15 +489,33 @@ def test_it_does_not_start_if_it_is_served_without_token(own_place: Place) -> No
     assert f"start it with --gateway-user {UID} and with --tokens FILE" in str(caught.value)
 
 
-def test_a_server_that_stops_asking_gets_no_client(own_place: Place) -> None:
-    """Its clients would have the rights of the gateway's user, and not their tokens'."""
+@pytest.mark.parametrize("reads_tokens", [False, True], ids=["no tokens", "tokens"])
+def test_a_server_that_stops_asking_gets_no_client(own_place: Place, reads_tokens: bool) -> None:
+    """Its clients would have the rights of the gateway's user, and not their tokens'; or, if it reads tokens,
+    whoever takes a child over would."""
     token = own_place.token("reader", "read")
-    with own_place.gateway() as gateway, own_place.bare_core() as core:
+    options = ("--tokens", str(own_place.tokens)) if reads_tokens else ()
+    with own_place.gateway() as gateway, own_place.bare_core(*options) as core:
         with gateway.open() as client:
             assert client.refused("hello", {"token": token})["data"]["kind"] == "internal_error"
             assert client.ended()
         assert core.metric('gpubench_requests_total{method="run",code="ok"}') in (None, 0)
         assert within(PATIENCE_SECONDS, lambda: gateway.said("takes this connection for unix user"))
+
+
+def test_no_connection_looks_like_an_attempt_to_get_in(
+    gateway: RunningGateway, core: RunningServer, token: str
+) -> None:
+    """Though the gateway finds out each time whether the server asks for a token."""
+
+    def attempts() -> tuple[list[str], list[str]]:
+        counted = [line for line in counters(core) if "failures" in line or "refusals" in line]
+        return counted, [line for line in core.log if "refused" in line or "WARNING" in line]
+
+    before = attempts()
+    for _ in range(2):
+        gateway.connect(token).close()
+    assert attempts() == before
 
 
 # Signals.

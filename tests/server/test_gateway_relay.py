@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import selectors
 import signal
@@ -10,15 +11,18 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from gpubench_server.authentication import Authenticator
+from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.gateway import link
 from gpubench_server.gateway.children import Child, Children
 from gpubench_server.gateway.relay import ClientGone, Relay
 from gpubench_server.gateway.requests import BadRequest, check
+from gpubench_server.gateway.server import call_ready
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.principals import Quota
@@ -207,7 +211,43 @@ def test_the_end_of_the_link_ends_the_requests(joined: Callable[..., Joined]) ->
     assert everything(relay.client) == b"last\n"
 
 
+@pytest.mark.timing
+def test_a_flood_of_bad_lines_is_relayed_slowly(joined: Callable[..., Joined]) -> None:
+    """Those that were saved up at once, the others at the rate; all are answered, after the end too."""
+    relay = joined(max_bad_lines_per_second=100)
+    passed_on = []
+
+    def serve() -> None:
+        passed_on.append(everything(relay.core))
+        relay.core.close()
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    begun = time.monotonic()
+    relay.client.sendall(b"bad\n" * 540 + PING + b"bad\n" * 40)
+    relay.client.shutdown(socket.SHUT_WR)
+    assert everything(relay.client).count(b"parse_error") == 580
+    assert time.monotonic() - begun > 0.7
+    serving.join()
+    assert len(passed_on) == 1 and passed_on[0].count(b"\n") == 1
+
+
+@pytest.mark.timing
+def test_some_bad_lines_slow_no_relay_down(joined: Callable[..., Joined]) -> None:
+    relay = joined(max_bad_lines_per_second=0.2, line_deadline_seconds=0.3)
+    relay.client.sendall(b"bad\n" + PING)
+    assert b"ping" in relay.core.recv(1000)  # the next would have to wait for 5 s after a second bad one
+    relay.client.sendall(b"bad\n" + PING + b"half")
+    relay.core.settimeout(0.5)
+    with pytest.raises(TimeoutError):  # nor is it the client that is late
+        relay.core.recv(1)
+    relay.parent.shutdown(socket.SHUT_WR)
+    assert relay.core.recv(1) == b""
+
+
 # The link.
+
+CLIENT = Origin.internet("192.0.2.1", encrypted=True)
 
 
 @pytest.fixture
@@ -226,25 +266,68 @@ def children(tmp_path: Path) -> Iterator[Children]:
 def test_a_child_that_sends_garbage_is_killed(children: Children, garbage: bytes) -> None:
     parents, childs = link.pair()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process, childs, parents:
-        children.add(Child(process.pid, "192.0.2.1", parents))
+        children.add(Child(process.pid, CLIENT, parents))
         childs.send(garbage)
-        for key, _ in children._selector.select(PATIENCE_SECONDS):
-            key.data()
+        call_ready(children._selector, PATIENCE_SECONDS)
         assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
         assert not children._selector.get_map()
+
+
+def test_a_child_that_shows_a_second_token_is_killed(children: Children) -> None:
+    parents, childs = link.pair()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process, childs, parents:
+        children.add(Child(process.pid, CLIENT, parents))
+        for _ in range(2):
+            childs.send(msgspec.json.encode(link.Shown("wrong")))
+            call_ready(children._selector, PATIENCE_SECONDS)
+        assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+    assert children.counts["not_authenticated"] == 1
+
+
+def test_reasons_that_a_child_makes_up_are_counted_as_one(children: Children) -> None:
+    parents, childs = link.pair()
+    with parents, childs:
+        child = Child(1, CLIENT, parents)
+        for index in range(50):
+            childs.send(msgspec.json.encode(link.Refused(f"reason {index}", "because")))
+            assert children._hear(child)
+        childs.send(msgspec.json.encode(link.Refused("line_too_long", "because")))
+        assert children._hear(child)
+    assert children.counts == {"other": 50, "line_too_long": 1}
+
+
+def test_a_file_that_was_closed_meanwhile_is_left_out() -> None:
+    """As when a child is reaped whose last words were ready."""
+    one, two = socket.socketpair()
+    called = []
+    with selectors.PollSelector() as selector, one, two:
+
+        def close_both() -> None:
+            called.append(True)
+            for end in (one, two):
+                selector.unregister(end)
+                end.close()
+
+        for end in (one, two):
+            selector.register(end, selectors.EVENT_WRITE, close_both)
+        call_ready(selector, PATIENCE_SECONDS)
+    assert called == [True]
 
 
 def test_a_child_is_told_whose_token_it_is(children: Children, tmp_path: Path) -> None:
     token, _ = add_token(tmp_path / "tokens.json", "bob", "read", Quota(), None)
     children._authenticator.reload()
-    parents, childs = link.pair()
-    with parents, childs:
-        child = Child(1, "192.0.2.1", parents)
-        children._selector.register(parents, selectors.EVENT_READ, lambda: children._hear(child))
+    with contextlib.ExitStack() as stack:
+        asked: list[tuple[str, socket.socket]] = []
+        for shown in (token, token[:-1]):
+            parents, childs = (stack.enter_context(end) for end in link.pair())
+            hear = functools.partial(children._hear, Child(1, CLIENT, parents))
+            children._selector.register(parents, selectors.EVENT_READ, hear)
+            asked.append((shown, childs))
         results: list[object] = []
 
         def ask() -> None:
-            for shown in (token, token[:-1]):
+            for shown, childs in asked:
                 try:
                     results.append(link.Link(childs).verify(shown))
                 except NotAuthenticated as error:
@@ -260,6 +343,5 @@ def test_a_child_is_told_whose_token_it_is(children: Children, tmp_path: Path) -
 
 
 def _turn(children: Children) -> bool:
-    for key, _ in children._selector.select(0.1):
-        key.data()
+    call_ready(children._selector, 0.1)
     return True

@@ -195,6 +195,7 @@ def test_only_users_whom_mode_and_uid_admit_are_served(open_path: Path) -> None:
         refused = json.loads(as_nobody(open_path, "ping"))["error"]
         assert (refused["code"], refused["data"]["kind"]) == (-32004, "forbidden")
         assert f"--unix-user {NOBODY}" in refused["message"]
+        assert f"--gateway-user {NOBODY}" in refused["message"]
         assert server.metric('gpubench_connections_rejected_total{reason="forbidden"}') == 1
         with Lines(open_path) as client:  # root is always served
             client.ask("ping")

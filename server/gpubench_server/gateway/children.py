@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gpubench.errors import GpubenchError, LimitExceeded, NotAuthenticated, TooManyConnections
+from gpubench.errors import BY_KIND, GpubenchError, LimitExceeded, NotAuthenticated, TooManyConnections
 from gpubench.protocol.messages import ErrorBody
 from gpubench_server.authentication import Authenticator, Origin, is_loopback
 from gpubench_server.gateway import link
 from gpubench_server.limits import Limits
 from gpubench_server.line_servers import CONNECTION_BURST_SECONDS
+from gpubench_server.log_context import about
 from gpubench_server.rates import Rates
 
 log = logging.getLogger(__name__)
@@ -28,12 +29,20 @@ _LINES_PER_SECOND, _BURST_SECONDS = 0.5, 10.0
 """Of the log, for each client address and reason; how many there were is logged at the end."""
 
 
-@dataclass(frozen=True)
+_KINDS = {*BY_KIND, "connection_rate", "request_rate", "handshake"}
+_OTHER = "other"
+"""The kinds of refusals. A child that an attacker controls could make up others without end."""
+
+
+@dataclass
 class Child:
     pid: int
-    host: str
+    origin: Origin
+    """Of its client."""
     end: socket.socket
     """The parent's end of their link."""
+    has_shown: bool = False
+    """Its client's token, of which it has one."""
 
 
 class Children:
@@ -91,7 +100,7 @@ class Children:
         self.counts["crashed"] += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         text = "the process %d of a client at %s %s; no other client notices"
-        log.warning(text, pid, child.host, how, extra={"peer": child.host})
+        log.warning(text, pid, child.origin.host, how, extra=child.origin.log_fields)
 
     def drain(self) -> None:
         """Let each answer what it was asked for, and end."""
@@ -108,12 +117,14 @@ class Children:
         for child in self._living.values():
             child.end.close()
 
-    def refused(self, host: str, kind: str, message: str) -> None:
+    def refused(self, origin: Origin, kind: str, message: str) -> None:
         """Count and log a refusal."""
+        kind = kind if kind in _KINDS else _OTHER
         self.counts[kind] += 1
-        if not self._lines.wait_seconds((host, kind), _LINES_PER_SECOND):
+        if not self._lines.wait_seconds((origin.host, kind), _LINES_PER_SECOND):
             level = logging.WARNING if kind in ("not_authenticated", "forbidden") else logging.INFO
-            log.log(level, "refused a client at %s: %s: %s", host, kind, message, extra={"peer": host})
+            text = "refused a client at %s: %s: %s"
+            log.log(level, text, origin.host, kind, message, extra=origin.log_fields)
 
     def _hear(self, child: Child) -> bool:
         """Whether there was a message, and may be another."""
@@ -122,30 +133,47 @@ class Children:
         except OSError:
             return False
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            text = "the process %d of a client at %s sent %s: it is killed"
-            log.error(text, child.pid, child.host, error, extra={"peer": child.host})
-            self._forget(child)
-            self._kill(child)
+            self._end_taken_over(child, str(error))
             return False
         match message:
             case None:
                 self._forget(child)
                 return False
+            case link.Shown() if child.has_shown:  # so it guesses, or has learnt another client's
+                self._end_taken_over(child, "a second token")
+                return False
             case link.Shown():
+                child.has_shown = True
                 self._verify(child, message.token)
             case link.Refused():
-                self.refused(child.host, message.kind, message.message)
+                self.refused(child.origin, message.kind, message.message)
             case link.Failed():
-                text = "the process %d of a client at %s: %s"
-                log.error(text, child.pid, child.host, message.why, extra={"peer": child.host})
+                self._failed(child, message.why)
         return True
 
+    def _failed(self, child: Child, why: str) -> None:
+        self.counts["failed"] += 1
+        if not self._lines.wait_seconds((child.origin.host, "failed"), _LINES_PER_SECOND):
+            text = "the process %d of a client at %s: %s"
+            log.error(text, child.pid, child.origin.host, why, extra=child.origin.log_fields)
+
+    def _end_taken_over(self, child: Child, sent: str) -> None:
+        """It sent what no honest child does."""
+        text = "the process %d of a client at %s sent %s: it is killed"
+        log.error(text, child.pid, child.origin.host, sent, extra=child.origin.log_fields)
+        self._forget(child)
+        self._kill(child)
+
     def _verify(self, child: Child, token: str) -> None:
+        with about(lambda: child.origin.log_fields):
+            self._answer(child, token)
+
+    def _answer(self, child: Child, token: str) -> None:
         try:
-            found = self._authenticator.verify(token, Origin(child.host, confidential=True))
+            found = self._authenticator.verify(token, child.origin)
             verdict = link.Verdict(str(found.principal))
-            about = {"peer": child.host, "principal": str(found.principal)}
-            log.info("the client at %s is %s", child.host, found.principal, extra=about)
+            fields = {"principal": str(found.principal)}
+            log.info("the client at %s is %s", child.origin.host, found.principal, extra=fields)
         except NotAuthenticated as error:
             self.counts["not_authenticated"] += 1
             verdict = link.Verdict(error=_body(error))

@@ -35,6 +35,7 @@ LIMITS = (
     "authentication_seconds",
     "authentication_delay_seconds",
     "max_tokens_per_minute",
+    "max_bad_lines_per_second",
     "line_deadline_seconds",
     "send_deadline_seconds",
     "linger_seconds",

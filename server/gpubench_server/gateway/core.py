@@ -10,12 +10,21 @@ from pathlib import Path
 
 import msgspec
 
-from gpubench.errors import GpubenchError, InternalError, InvalidParameters, Unreachable, from_wire
+from gpubench.errors import (
+    InternalError,
+    InvalidParameters,
+    NotAuthenticated,
+    UnknownMethod,
+    Unreachable,
+    from_wire,
+)
 from gpubench.framing import LineBuffer
 from gpubench.protocol.messages import ErrorBody, Hello, HelloParams, NoParams, Request
 
 _ANSWER_SECONDS = 10.0
 """For the server to answer `hello`: it needs milliseconds, or tens of them for a token that is new to it."""
+
+_NO_METHOD = "gateway-probe"
 
 _MAX_ANSWER_BYTES = 1 << 20
 """The longest answer to `hello`, which has the limits and the ids of devices."""
@@ -30,6 +39,10 @@ class NotForGateways(InternalError):
     """The server treats the gateway as an ordinary local client, with rights that no token gives."""
 
 
+class _Ended(Unreachable):
+    """The server closed the connection instead of answering."""
+
+
 @dataclass(frozen=True)
 class Core:
     """``path`` is its Unix socket."""
@@ -41,15 +54,18 @@ class Core:
 
         Raises what the server answers otherwise, ``Unreachable``, and ``NotForGateways``.
         """
+        # Each time: the server may have been started, or started again with other options, after the gateway.
+        # What it answers to `hello` does not show it, because a token makes its owner of every client.
+        try:
+            self.probe()
+        except InvalidParameters as error:
+            raise NotForGateways(error.message) from None
         core = self._open()
         try:
             found = _ask(core, "hello", HelloParams(client="gpubench-gateway", token=token))
             known_as = msgspec.json.decode(found, type=Hello).principal
             if known_as != principal:
-                raise NotForGateways(
-                    f"the server at unix://{self.path} takes this connection for {known_as or 'nobody'}, not "
-                    f"for {principal}: start it with --gateway-user {os.geteuid()} and --tokens FILE"
-                )
+                raise NotForGateways(self._mistaken(f"{known_as or 'nobody'}, and not for {principal}"))
         except BaseException:
             core.close()
             raise
@@ -59,16 +75,23 @@ class Core:
         """Raises ``InvalidParameters`` if the server does not ask this user for a token, and the
         ``GpubenchError`` with which it answers, or ``Unreachable``."""
         with contextlib.closing(self._open()) as core:
+            # The server disconnects a client that it does not know at its first error, whatever that is. It
+            # logs and counts requests without a token as attempts to get in, but not unknown methods.
+            with contextlib.suppress(UnknownMethod):
+                _ask(core, _NO_METHOD, NoParams())
             try:
-                _ask(core, "ping", NoParams())
-            except GpubenchError as error:
-                if error.kind == "not_authenticated":
-                    return
-                raise
+                found = _ask(core, "hello", HelloParams(client="gpubench-gateway"))
+            except (_Ended, NotAuthenticated):
+                return
+        known_as = msgspec.json.decode(found, type=Hello).principal
         raise InvalidParameters(
-            f"the server at unix://{self.path} serves user {os.geteuid()} without a token, so every "
-            "client of this gateway would have that user's rights; start the server with --gateway-user "
-            f"{os.geteuid()} and with --tokens FILE"
+            self._mistaken(f"{known_as}, so every client of this gateway would have the rights of that user")
+        )
+
+    def _mistaken(self, whom: str) -> str:
+        return (
+            f"the server at unix://{self.path} takes this connection for {whom}; start it with "
+            f"--gateway-user {os.geteuid()} and with --tokens FILE"
         )
 
     def _open(self) -> socket.socket:
@@ -87,7 +110,7 @@ class Core:
 
 
 def _ask(core: socket.socket, method: str, params: msgspec.Struct) -> msgspec.Raw:
-    """The result of the first request on a connection."""
+    """The result of a request on a connection on which no other waits for its answer."""
     request = Request(method=method, jsonrpc="2.0", id=0, params=msgspec.Raw(msgspec.json.encode(params)))
     lines = LineBuffer(_MAX_ANSWER_BYTES)
     line: bytes | None = None
@@ -100,7 +123,8 @@ def _ask(core: socket.socket, method: str, params: msgspec.Struct) -> msgspec.Ra
             lines.feed(chunk)
             line = lines.next_line()
     except OSError as error:
-        raise Unreachable(
+        kind = _Ended if isinstance(error, ConnectionError) else Unreachable
+        raise kind(
             f"the server behind this gateway did not answer ({error}); try again in a moment",
             retry_after_seconds=1,
         ) from None

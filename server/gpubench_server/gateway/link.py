@@ -112,8 +112,11 @@ class Link:
         self._tell(Failed(why[:_MAX_TEXT]))
 
     def _tell(self, message: Message) -> None:
+        # Not MSG_DONTWAIT: with a time-out, Python itself waits for room.
+        self._end.setblocking(False)
         with contextlib.suppress(OSError):
-            self._end.send(msgspec.json.encode(message), socket.MSG_DONTWAIT)
+            self._end.send(msgspec.json.encode(message))
+        self._end.settimeout(_ANSWER_SECONDS)
 
 
 def draining() -> Draining:

@@ -21,7 +21,7 @@ from typing import Any
 from gpubench.errors import GpubenchError, InvalidParameters, LimitReached
 from gpubench.signals import HANDLED, IGNORED_BY_WORKER, SIGNALS, Reaction, handle, has_terminal
 from gpubench_server.addresses import InternetEndpoint, bound_host_port
-from gpubench_server.authentication import Authenticator
+from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.encode import error_line
 from gpubench_server.gateway import link
 from gpubench_server.gateway.child import Child as ServedClient
@@ -71,7 +71,8 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
             self._children.check_room(host)
             self._fork(request, client_address)
         except GpubenchError as refusal:
-            self._children.refused(host, refusal.details.get("limit", refusal.kind), refusal.message)
+            origin = self._origin(client_address)
+            self._children.refused(origin, refusal.details.get("limit", refusal.kind), refusal.message)
             self._refuse(request, TLS_REFUSAL if self._encrypted else error_line(None, refusal))
 
     def _fork(self, request: Any, client_address: Any) -> None:
@@ -91,7 +92,10 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
         finally:
             self._pair = None
         (pid,) = set(self.active_children or ()) - before
-        self._children.add(Child(pid, client_address[0], parents))
+        self._children.add(Child(pid, self._origin(client_address), parents))
+
+    def _origin(self, client_address: Any) -> Origin:
+        return Origin.internet(client_address[0], self._encrypted)
 
     def collect_children(self, *, blocking: bool = False) -> None:
         """Reap those that have ended. The base class would wait for any process, and forget how it ended."""
@@ -121,6 +125,19 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
         self.socket.close()
         while self._refused:
             self._refused.popleft()[1].close()
+
+
+def call_ready(selector: selectors.BaseSelector, seconds: float) -> None:
+    """Wait for files, and call what was registered with those that are ready. A call may close files whose
+    turn is still to come, which are left out then."""
+    for key, _ in selector.select(seconds):
+        if _is_open(key.fileobj) and key.fileobj in selector.get_map():
+            key.data()
+
+
+def _is_open(file: Any) -> bool:
+    """The map of a selector raises ``ValueError`` for a closed one that it does not have."""
+    return bool(file.fileno() >= 0)
 
 
 def _tell_failure(to_parent: link.Link) -> None:
@@ -193,9 +210,7 @@ class Gateway:
         self._drain(systemd)
 
     def _turn(self, seconds: float) -> None:
-        for key, _ in self._selector.select(seconds):
-            if key.fileobj in self._selector.get_map():  # else another call has just taken it out
-                key.data()
+        call_ready(self._selector, seconds)
         for listener in self._listeners:
             listener.service_actions()
 
@@ -231,10 +246,10 @@ class Gateway:
 
     def _serve_in_child(self, connection: socket.socket, to_parent: link.Link, url: str) -> None:
         self._signals.leave_to_parent()
-        log_nothing()
         for listener in self._listeners:
             listener.close_in_child()
         self._children.close_in_child()
+        log_nothing()
         cap_resources()
         ServedClient(self._service, connection, to_parent, url).serve()
 

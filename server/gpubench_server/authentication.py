@@ -148,7 +148,12 @@ class Authenticator:
             return self._check(token, origin)
         except _Failure as failure:
             self._metrics.authentication_failed(failure.reason)
-            log.warning("a client at %s is not authenticated: %s", origin.host, failure.reason)
+            log.warning(
+                "a client at %s is not authenticated: %s",
+                origin.host,
+                failure.reason,
+                extra=origin.log_fields,
+            )
             raise failure.error from None
 
     def current(self, token: StoredToken) -> StoredToken:

@@ -228,7 +228,7 @@ def test_the_gateways_user_needs_a_token_at_the_server(core: RunningServer, plac
 
 # Hostile lines.
 
-DEEP = b"[" * 10_000 + b"]" * 10_000
+DEEP = b"[" * 30_000 + b"]" * 30_000
 BAD_LINES = {
     "no JSON": (b"nonsense", "parse_error"),
     "not UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"\xff\xfe"}', "parse_error"),

@@ -34,8 +34,8 @@ BENCHMARKS = (
     "update",
 )
 
-CACHE_PART = 16
-"""The footprint in a cache is this part of the last-level cache: on a processor, what its cores' own hold."""
+CACHE_PART = 4
+"""The footprint in a cache is this part of the last-level cache: smaller passes would mostly be launches."""
 
 MIN_FOOTPRINT_BYTES = 1 << 20
 

@@ -36,7 +36,7 @@ class Measured(msgspec.Struct):
     """What all versions of the run document have."""
 
     benchmark: str
-    axes: dict[str, float | str] = {}
+    axes: dict[str, int | float | str] = {}
     bandwidth_bytes_per_second: Bandwidth | None = None
 
 

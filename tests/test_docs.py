@@ -20,5 +20,5 @@ def test_a_generated_file_is_up_to_date(path: Path) -> None:
 
 def test_every_generated_file_is_listed() -> None:
     pages = {"README.md", "benchmarks.md", "flags.md", "run-document.md", "run-document.schema.json"}
-    pages |= {"check.md", "check.schema.json", "configuration.md", "faults.md", "load.md"}
+    pages |= {"check.md", "check.schema.json", "configuration.md", "faults.md", "limits.md", "load.md"}
     assert {path.name for path in MADE} == pages | {"what-happens.md", "gpubench.1", "gpubench-server.1"}

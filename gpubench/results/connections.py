@@ -8,6 +8,7 @@ nobody who reads.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ class Lock(Protocol):
 
     def release(self) -> None: ...
 
+
+_FILES = 3
+"""A database, its log, and the memory that its users share."""
 
 DAMAGED = "; if it is damaged, move it away, or pass another --data-dir"
 
@@ -89,7 +93,16 @@ def explained(path: Path, remedy: str = "") -> Iterator[None]:
                 "and try again",
                 retryable=True,
             ) from error
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_CANTOPEN" and remedy:
+            _open_files()
         raise StoreError(f"the store {path} cannot be used: {error}{remedy}") from error
+
+
+def _open_files() -> None:
+    """Raises ``OSError`` if this process may not open as many as a database needs: SQLite does not say so."""
+    with contextlib.ExitStack() as opened:
+        for _ in range(_FILES):
+            opened.enter_context(Path(os.devnull).open("rb"))
 
 
 def _is_locked(error: Exception) -> bool:

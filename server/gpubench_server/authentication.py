@@ -27,7 +27,7 @@ from gpubench_server.tokens import StoredToken, read_tokens, split_token
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
-"""How soon a change of the token file is noticed: it is looked at once in this time, and only if used."""
+"""How soon a change of the token file is noticed, if it is used; for an unknown token it is read at once."""
 
 _MINUTE = 60.0
 
@@ -148,7 +148,12 @@ class Authenticator:
             return self._check(token, origin)
         except _Failure as failure:
             self._metrics.authentication_failed(failure.reason)
-            log.warning("a client at %s is not authenticated: %s", origin.host, failure.reason)
+            log.warning(
+                "a client at %s is not authenticated: %s",
+                origin.host,
+                failure.reason,
+                extra=origin.log_fields,
+            )
             raise failure.error from None
 
     def current(self, token: StoredToken) -> StoredToken:
@@ -200,6 +205,9 @@ class Authenticator:
         self._look()
         parts = split_token(token)
         stored = self._tokens.get(parts[0]) if parts else None
+        if parts is not None and stored is None:
+            self._look(at_once=True)  # it may be new
+            stored = self._tokens.get(parts[0])
         if parts is not None and stored is not None and self._is_verified(stored, parts[1]):
             if stored.expired:
                 raise _expired(stored)
@@ -243,10 +251,11 @@ class Authenticator:
             and hmac.compare_digest(known[1], self._digest(secret))
         )
 
-    def _look(self) -> None:
-        """Read the token file again if it has changed."""
+    def _look(self, at_once: bool = False) -> None:
+        """Read the token file again if it has changed, and was not looked at a moment ago."""
         now = time.monotonic()
-        if self._path is None or self._kept or now < self._looked_at + _LOOK_SECONDS:
+        early = now < self._looked_at + _LOOK_SECONDS and not at_once
+        if self._path is None or self._kept or early:
             return
         with self._lock:
             self._looked_at = now

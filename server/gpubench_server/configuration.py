@@ -30,8 +30,8 @@ _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 _OCTAL = frozenset({"unix_mode"})
 """TOML reads 660 and 0o660 as other numbers than chmod does: these are written as text."""
 
-_OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?")
-"""Behind the prefix: what a pod gets for a Service that is called ``gpubench-server``."""
+_OF_KUBERNETES = re.compile(r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
+"""Behind the prefix: what a pod gets for a Service whose name begins with ``gpubench-server``."""
 
 
 @dataclass(frozen=True)

@@ -149,8 +149,11 @@ class DeviceRegistry:
         known = self._searched()
         same = [each for each in known.devices if _looks(each) == _looks(before)]
         device = next((each for each in same if each.id == before.id), same[0] if same else None)
+        if device is not None and device.unavailable:
+            self._probe_if_older_than(RETRY_SECONDS, FIRST_PROBE_SECONDS)
+            raise DeviceLost(f"{device.id} cannot be opened: {device.unavailable}")
         if device is not None:
-            return choose(known.devices, device.id, known.runtimes)
+            return device
         if known.at is None or known.incomplete:
             raise DeviceLost(f"the search for devices is incomplete: {_reasons(known) or 'it goes on'}")
         raise NoSuchDevice(f"the devices are now: {_summary(known)}")

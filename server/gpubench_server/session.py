@@ -41,8 +41,10 @@ class Session:
 
         A client that is not known yet does not settle: all it may ask for is to be known.
         """
-        self.settled = self.known
-        return not self.settled or self._keep_place()
+        if not self.known:
+            return True
+        self.settled = self._keep_place()
+        return self.settled
 
     @property
     def known(self) -> bool:

@@ -202,6 +202,7 @@ def test_a_wrong_variable_names_the_nearest_one() -> None:
 def test_variables_that_kubernetes_sets_are_ignored() -> None:
     """For a Service called gpubench-server every pod gets these; GPUBENCH_SERVER is the client's."""
     names = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_7707_TCP_ADDR"]
+    names += [f"METRICS_{name}" for name in names]
     environment = {f"{VARIABLE_PREFIX}{name}": "10.0.0.1" for name in names} | {"GPUBENCH_SERVER": "x"}
     assert {each.origin.kind for each in configure(NO_FILE, environment).settings.values()} == {"default"}
 

@@ -116,6 +116,13 @@ def test_only_a_known_client_keeps_its_place() -> None:
     assert kept == ["known"]
 
 
+def test_a_client_that_is_known_too_late_has_no_place() -> None:
+    """Its place went to another while its token was checked."""
+    session = session_of(THIS_MACHINE, lambda: False)
+    assert not session.settle()
+    assert not session.settled
+
+
 def test_a_request_on_a_replaced_connection_is_not_executed() -> None:
     """A request that arrives while its connection's place is given away."""
     limits = Limits()

@@ -190,6 +190,15 @@ def test_a_token_is_not_accepted_where_others_can_read_it(path: Path, token: Com
         assert Origin.internet(host, encrypted=False).confidential
 
 
+def test_a_new_token_is_known_at_once(path: Path, token: Command) -> None:
+    """Also in the second in which the file was looked at."""
+    first = token("add", "alice")
+    checked, metrics = authenticator(path)
+    assert checked.by_token(first, HERE)
+    assert checked.by_token(token("add", "bob"), HERE)
+    assert not metrics.snapshot().authentication_failures
+
+
 def test_guessing_is_refused_early_and_locks_out_nobody(
     path: Path, token: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

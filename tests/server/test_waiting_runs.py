@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -152,6 +154,12 @@ def test_a_drain_leaves_detached_runs_for_the_next_server(tmp_path: Path) -> Non
                 assert late.refused(method, params)["data"]["run_id"] == run_id
             states = {run["run_id"]: run["state"] for run in late.ask("results")["runs"]}
             assert states == {running: "running", run_id: "queued"}
+            for page in (f"/runs/{run_id}", f"/runs/{run_id}/report"):  # not a redirection to itself
+                with closing(http.client.HTTPConnection(*server.http, timeout=PATIENCE_SECONDS)) as browser:
+                    browser.request("GET", page)
+                    answer = browser.getresponse()
+                    assert (answer.status, answer.getheader("Retry-After")) == (503, "5")
+                    assert b"waits for its device" in answer.read()
             server.process.send_signal(signal.SIGTERM)  # ends the run in progress, and not the one that waits
         assert server.wait() == 0
     with RunningServer(tmp_path) as server:

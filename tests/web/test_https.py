@@ -120,6 +120,20 @@ def test_one_address_leaves_room_for_others(authority: Authority, tmp_path: Path
         assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
 
 
+def test_one_address_may_not_connect_too_often(authority: Authority, tmp_path: Path) -> None:
+    host = own_address()
+    options = ("--http", "https://0.0.0.0:0", "--insecure", *authority.issue("exposed").server_options)
+    with RunningServer(tmp_path, *options, max_connections_per_second=0.01) as server:
+        browser = Browsing(("127.0.0.1", server.http[1]), authority.context)
+        for _ in range(2):
+            with socket.create_connection((host, server.http[1]), PATIENCE_SECONDS) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                last = connection.recv(100)
+        assert last == TLS_REFUSAL
+        assert browser.get("/healthz").status == 200
+        assert 'reason="rate"' in browser.get("/metrics").text
+
+
 def reachable(browser: Browsing) -> bool:
     try:
         return browser.get("/healthz").status == 200

@@ -409,7 +409,7 @@ def test_a_name_of_another_server_is_refused(guarded: Guarded, reader: str, host
 
 def test_a_client_of_http_1_0_needs_no_name(guarded: Guarded) -> None:
     with closing(socket.create_connection(guarded.server.http, PATIENCE_SECONDS)) as probe:
-        probe.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        probe.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert probe.recv(100).startswith(b"HTTP/1.1 200 ")
 
 

@@ -21,6 +21,7 @@ from gpubench.errors import (
     NoSuchRun,
     NotAuthenticated,
     RequestTimeout,
+    StoreError,
 )
 from gpubench_server.web.rendering import render
 from gpubench_server.web.views import ErrorView
@@ -69,6 +70,8 @@ def status_of(error: GpubenchError) -> tuple[int, str]:
     """The status of the answer, and the title of its page."""
     if "limit" in error.details or (isinstance(error, NotAuthenticated) and error.retryable):
         return 429, "Too often"
+    if isinstance(error, StoreError) and error.retryable:
+        return 503, "Not now"
     known = (found for kind, found in _STATUS.items() if isinstance(error, kind))
     return next(known, (500, "Something went wrong"))
 

@@ -52,7 +52,7 @@ _COMPARE_QUERY: list[Schema] = [
 
 _ANYTHING: Schema = {"type": "object"}
 
-_ALWAYS = (401, 403, 421, 429)
+_ALWAYS = (401, 403, 421, 429, 503)
 """Answers that every address can give."""
 
 _SECURITY: Schema = {
@@ -83,6 +83,7 @@ def description(asks: bool) -> Schema:
             409: ("The run has not finished", error),
             421: ("The name in the Host header is not this server's", error),
             429: ("Too many requests, or too many wrong tokens", error),
+            503: ("Not now: the message says what has to end first", error),
             500: ("The run's document is damaged", error),
         }
         responses = {

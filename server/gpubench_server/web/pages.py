@@ -114,7 +114,12 @@ class Pages:
                     place=place,
                     names=self._names(),
                 )
-        return RedirectResponse(f"/runs/{run_id}", 303)  # it has just ended
+        if self._source.stored(run_id) is not None:  # it has just ended
+            return RedirectResponse(f"/runs/{run_id}", 303)
+        raise LimitExceeded(
+            f"run {run_id} waits for its device to be found, for the server's next start, or to be stored",
+            retry_after_seconds=5,
+        )
 
     def _report(self, request: Request) -> Response:
         run_id = request.path_params["run_id"]

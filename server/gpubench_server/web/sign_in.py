@@ -55,10 +55,11 @@ class SignIn:
                     return RedirectResponse(page, 303)
             return self._form(request, page)
         form = await self._fields(request)
+        origin = origin_of(request.scope)
         page = _page(form.get("next", ""))
         try:
             token = await self._admission.authenticator.by_token_in_loop(
-                form.get("token", "").strip(), origin_of(request.scope)
+                form.get("token", "").strip(), origin
             )
             if token is None:
                 raise NotAuthenticated(
@@ -69,7 +70,8 @@ class SignIn:
         self._end(request)
         response = RedirectResponse(page, 303)
         session_id = await asyncio.to_thread(self._admission.sessions.open, token)
-        log.info("%s at %s signed in on the page", token.principal, origin_of(request.scope).host)
+        fields = {**origin.log_fields, "principal": str(token.principal)}
+        log.info("%s at %s signed in on the page", token.principal, origin.host, extra=fields)
         self._set_cookie(request, response, session_id)
         return response
 

@@ -13,7 +13,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gpubench.protocol.tls import reason
+from gpubench_server.authentication import is_loopback
+from gpubench_server.line_servers import CONNECTION_BURST_SECONDS
 from gpubench_server.metrics_state import MetricsState
+from gpubench_server.rates import Rates
 from gpubench_server.tls import Tls
 from gpubench_server.web.gate import Gate, Gates
 from gpubench_server.wrong_protocol import TLS_HANDSHAKE, TLS_REFUSAL, answer_on_tls_port
@@ -47,6 +50,7 @@ class TlsPort:
         self._limits = gates.limits
         self._metrics = metrics
         self._make_gate = make_gate
+        self._connections = Rates(CONNECTION_BURST_SECONDS)
         self._shaking: dict[asyncio.Task[None], str] = {}
         self._refused: dict[asyncio.Task[None], str] = {}
 
@@ -62,12 +66,20 @@ class TlsPort:
                 await asyncio.sleep(_BACK_OFF_SECONDS)
                 continue
             host = address[0]
-            if self._gates.has_place(host, self._shaking.values()):
+            if not self._too_often(host) and self._gates.has_place(host, self._shaking.values()):
                 self._keep(self._shaking, host, self._shake_hands(connection, host))
             elif len(self._refused) < self._limits.http_connections:
                 self._keep(self._refused, host, self._say(connection, TLS_REFUSAL))
             else:
                 connection.close()
+
+    def _too_often(self, host: str) -> bool:
+        """Whether an address of another machine connects too often, which is counted."""
+        per_second = self._limits.max_connections_per_second
+        if is_loopback(host) or not self._connections.wait_seconds(host, per_second):
+            return False
+        self._metrics.connection_rejected("rate")
+        return True
 
     def abort(self) -> None:
         """End all handshakes."""
@@ -121,7 +133,7 @@ class TlsPort:
 
     def _failed(self, host: str, why: str) -> None:
         self._metrics.connection_rejected("handshake")
-        log.info("no TLS with an HTTP client at %s: %s", host, why)
+        log.info("no TLS with an HTTP client at %s: %s", host, why, extra={"peer": host, "transport": "tls"})
 
 
 async def _beginning(connection: socket.socket) -> bytes:

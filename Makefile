@@ -37,11 +37,10 @@ format: setup-test
 docs: setup
 	@$(BIN)/python tools/write_docs.py
 
-# gpubench beside likwid-bench, STREAM-style loops, a pointer chase and random reads in C, and numpy, in turns.
+# gpubench beside likwid-bench, STREAM-style loops, a pointer chase in C, and numpy, in turns.
 peers: setup
 	@$(BIN)/python bench/peers.py
 	@$(BIN)/python bench/latency.py
-	@$(BIN)/python bench/gather.py
 	@$(BIN)/python bench/transfer.py
 
 # What limits each benchmark: the memory, or its own arithmetic.

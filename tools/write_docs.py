@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from configuration_table import configuration_table
+from limit_tables import limit_tables
 from load_tables import recorded_tables
 from man_pages import man_pages
 from soak_table import soak_table
@@ -34,6 +35,7 @@ def made() -> dict[Path, str]:
         DOCS / "check.md": _with_tables(DOCS / "check.md", fault_table()),
         DOCS / "faults.md": _with_tables(DOCS / "faults.md", soak_table()),
         DOCS / "configuration.md": _with_tables(DOCS / "configuration.md", configuration_table()),
+        DOCS / "limits.md": _with_tables(DOCS / "limits.md", limit_tables(ROOT / "results")),
         DOCS / "load.md": _with_tables(DOCS / "load.md", recorded_tables(ROOT / "results")),
         DOCS / "what-happens.md": _with_tables(DOCS / "what-happens.md", signal_table()),
         **{DOCS / "man" / name: text for name, text in man_pages().items()},

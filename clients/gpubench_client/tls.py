@@ -40,7 +40,7 @@ def failure(error: ssl.SSLError, connect: Connect) -> GpubenchError:
             f"{where} does not speak TLS as this client does; use tcp:// if the server listens without TLS",
             retryable=False,
         )
-    if "ALERT_INTERNAL_ERROR" in name or isinstance(error, ssl.SSLEOFError):
+    if "ALERT_INTERNAL_ERROR" in name or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Unreachable(f"{where} refuses new connections: it has too many, or is shutting down")
     if "ALERT" in name and ("CERTIFICATE" in name or "CA" in name.split("_")):
         return NotTrusted(f"{where} does not accept this client's certificate: {reason(error)}")

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gpubench_client import steps
 from gpubench_client.access import Access, token_from
 from gpubench_client.cli.main import UNAVAILABLE, USAGE, main
+from gpubench_client.tls import failure
 from gpubench_client.urls import parse_url
 
 from gpubench.errors import Cancelled, InvalidParameters, NotAuthenticated, NotTrusted, Unreachable
@@ -196,6 +198,13 @@ def test_a_server_that_ends_the_handshake(connect: Connect, authority: Authority
         ):
             client.ping()
         thread.join()
+
+
+@pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
+def test_both_kinds_of_an_end_mean_the_same(kind: type[ssl.SSLError]) -> None:
+    """Python raises one or the other for a server that closes, depending on the moment."""
+    error = failure(kind(6, "closed"), steps.Connect(parse_url("tls://localhost:1"), 1.0))
+    assert "refuses new connections" in error.message
 
 
 def test_a_server_that_says_nothing(connect: Connect, authority: Authority) -> None:

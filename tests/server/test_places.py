@@ -82,7 +82,7 @@ def test_silence_in_the_handshake_keeps_nobody_out(tmp_path: Path) -> None:
                 assert client.ask("ping") == {"pong": True}
 
 
-def test_a_valid_token_keeps_the_place_and_anything_else_does_not(tmp_path: Path) -> None:
+def test_nothing_but_a_valid_token_keeps_the_place(tmp_path: Path) -> None:
     add_token(tmp_path, "alice", "run")
     token = (tmp_path / "alice").read_text().strip()
     options = ("--tokens", str(tmp_path / "tokens.json"))

@@ -39,7 +39,9 @@ class AcceptingMixIn:
 
     allow_reuse_address = True  # else a restart has to wait for the TIME_WAIT of old connections
     allow_reuse_port = False  # else two servers can share a port without an error
-    request_queue_size = 128  # the default of 5 refuses a burst of clients
+    request_queue_size = 1024
+    """Connections that wait to be accepted. The default of 5 refuses a burst of clients; when the queue is full, Linux
+    completes handshakes by cookies and may forget a client that then waits in silence, which believes to be connected."""
 
     max_connections: int
     linger_seconds: float

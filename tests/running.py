@@ -16,9 +16,9 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 MIB = 1 << 20
@@ -79,13 +79,13 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def children_of(parent: int) -> list[int]:
-    """The ids of a process's child processes that are alive."""
+def children_of(parent: int, ended: bool = False) -> list[int]:
+    """The ids of a process's child processes that are alive, or that have ended and nobody has waited for."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == parent and fields[0] != "Z":
+            if int(fields[1]) == parent and (fields[0] == "Z") is ended:
                 found.append(int(stat.parent.name))
     return found
 
@@ -207,28 +207,13 @@ class Lines:
         return True
 
 
-class RunningServer:
-    """``gpubench-server`` on free ports, or where a ``--listen`` says; its log is kept."""
+class Running:
+    """``gpubench-server`` with these words, once it listens; its log is kept."""
 
-    def __init__(
-        self,
-        data_directory: Path,
-        *options: str,
-        environment: dict[str, str] | None = None,
-        prepare: Callable[[], None] = default_signals,
-        **limits: float,
-    ) -> None:
-        self.data_directory = data_directory
+    def __init__(self, *words: str, environment: dict[str, str] | None, prepare: Callable[[], None]) -> None:
         self.log: list[str] = []
-        settings = [f"--limit={name}={value}" for name, value in limits.items()]
         self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "gpubench_server"),
-                *(() if "--listen" in options else ("--listen", "tcp://127.0.0.1:0")),
-                *("--http", "127.0.0.1:0", "--data-dir", str(data_directory), "--runtime", "opencl"),
-                *settings,
-                *options,
-            ],
+            [sys.executable, "-m", "gpubench_server", *words],
             stderr=subprocess.PIPE,
             text=True,
             # Not the tester's own configuration.
@@ -240,21 +225,82 @@ class RunningServer:
         self._logger.start()
         if not listening.wait(PATIENCE_SECONDS) or not any("listening on" in line for line in self.log):
             self.kill()
-            raise RuntimeError(f"the server did not start: {self.log}")
-        words = next(line for line in self.log if "listening on" in line).split()
-        self.urls = [word.strip(',"}') for word in words if "://" in word]  # also in a line of JSON
-        """What it listens on, the HTTP port last."""
-        self.tcp = next((_address(url) for url in self.urls if url.startswith("tcp://")), ("", 0))
-        self.tls = next((_address(url) for url in self.urls if url.startswith("tls://")), ("", 0))
-        self.http = _address(self.urls[-1])
+            raise RuntimeError(f"gpubench-server did not start: {self.log}")
+        line = next(line for line in self.log if "listening on" in line).partition(" for ")[0]
+        self.urls = [word.strip(',"}') for word in line.split() if "://" in word]  # also in a line of JSON
+        """What it listens on; of a server, the HTTP port last."""
 
-    def __enter__(self) -> RunningServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.stop()
         self._close_log()
+
+    def said(self, text: str) -> bool:
+        return any(text in line for line in self.log)
+
+    def children(self) -> list[int]:
+        """The ids of the processes that it started."""
+        return children_of(self.process.pid)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code once it drained."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self._close_log()
+
+    def kill(self) -> None:
+        """As the power fails: SIGKILL."""
+        self.process.kill()
+        self.wait()
+
+    def _keep_log(self, listening: threading.Event) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line.rstrip())
+            if "listening on" in line:
+                listening.set()
+        listening.set()
+
+    def _close_log(self) -> None:
+        self._logger.join(PATIENCE_SECONDS)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+
+class RunningServer(Running):
+    """The server on free ports, or where a ``--listen`` says."""
+
+    def __init__(
+        self,
+        data_directory: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        prepare: Callable[[], None] = default_signals,
+        **limits: float,
+    ) -> None:
+        self.data_directory = data_directory
+        super().__init__(
+            *(() if "--listen" in options else ("--listen", "tcp://127.0.0.1:0")),
+            *("--http", "127.0.0.1:0", "--data-dir", str(data_directory), "--runtime", "opencl"),
+            *settings_of(limits),
+            *options,
+            environment=environment,
+            prepare=prepare,
+        )
+        self.tcp = next((address_of(url) for url in self.urls if url.startswith("tcp://")), ("", 0))
+        self.tls = next((address_of(url) for url in self.urls if url.startswith("tls://")), ("", 0))
+        self.http = address_of(self.urls[-1])
 
     def connect(self) -> Lines:
         return Lines(self.tcp)
@@ -292,41 +338,17 @@ class RunningServer:
         assert document["outcome"] == "ok", document
         return document
 
-    def children(self) -> list[int]:
-        """The ids of the processes that the server started."""
-        return children_of(self.process.pid)
 
-    def stop(self) -> int:
-        """SIGTERM, and the exit code once it drained."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.wait()
+def settings_of(limits: Mapping[str, float]) -> list[str]:
+    """The words that set these limits."""
+    return [f"--limit={name}={value}" for name, value in limits.items()]
 
-    def wait(self) -> int:
-        try:
-            return self.process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        finally:
-            self._close_log()
 
-    def kill(self) -> None:
-        """As the power fails: SIGKILL."""
-        self.process.kill()
-        self.wait()
-
-    def _keep_log(self, listening: threading.Event) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line.rstrip())
-            if "listening on" in line:
-                listening.set()
-        listening.set()
-
-    def _close_log(self) -> None:
-        self._logger.join(PATIENCE_SECONDS)
-        if self.process.stderr is not None:
-            self.process.stderr.close()
+def loaded(program: str, *modules: str) -> list[str]:
+    """Those of these modules that are loaded after a program, in an interpreter of its own."""
+    program += f"\nimport sys\nprint(*(name for name in {modules} if name in sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return ended.stdout.split()
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
@@ -338,7 +360,7 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
     return True
 
 
-def _address(url: str) -> tuple[str, int]:
+def address_of(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from gpubench.errors import InvalidRequest, ParseError
-from gpubench.protocol.messages import Request
+from gpubench.errors import InvalidRequest, ParseError, UnknownMethod
+from gpubench.protocol.messages import PARAMETERS, Request
 from gpubench.validation import Struct, convert, split_error
 
 
@@ -40,6 +40,12 @@ def decode_params(raw: msgspec.Raw | msgspec.UnsetType, struct: type[Struct]) ->
     """
     params = None if raw is msgspec.UNSET else _parse(raw)
     return convert({} if params is None or params == [] else params, struct, "$.params")
+
+
+def unknown_method(method: str) -> UnknownMethod:
+    return UnknownMethod(
+        f"unknown method {method[:60]!r}; allowed: {', '.join(PARAMETERS)}", allowed=list(PARAMETERS)
+    )
 
 
 def _parse(text: bytes | msgspec.Raw) -> Any:

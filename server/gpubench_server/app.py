@@ -17,21 +17,16 @@ from gpubench.results.store import Store
 from gpubench_server.addresses import Address, Endpoint
 from gpubench_server.authentication import Authenticator
 from gpubench_server.connection import ClientConnection
+from gpubench_server.connection_rates import ConnectionRates
 from gpubench_server.datagrams import DatagramService, UDPServer, datagram_server
 from gpubench_server.device_registry import DeviceRegistry, Runtime
 from gpubench_server.encode import error_line
 from gpubench_server.http_options import HttpSettings
 from gpubench_server.limits import Limits
-from gpubench_server.line_servers import (
-    CONNECTION_BURST_SECONDS,
-    LineServer,
-    LineService,
-    line_server,
-)
+from gpubench_server.line_servers import LineServer, LineService, line_server
 from gpubench_server.log_context import about
 from gpubench_server.metrics import ServiceSnapshot
 from gpubench_server.metrics_state import MetricsState
-from gpubench_server.rates import Rates
 from gpubench_server.readiness import Readiness
 from gpubench_server.retention_watch import RetentionWatch
 from gpubench_server.scheduler import Scheduler
@@ -126,7 +121,7 @@ class Server:
                 error_line(None, full),
                 self._metrics,
                 self._authenticator,
-                Rates(CONNECTION_BURST_SECONDS),
+                ConnectionRates(limits.max_connections_per_second),
                 settings.unix,
                 self._tls,
             )

@@ -11,14 +11,14 @@ import contextlib
 import os
 import select
 import socket
-import ssl
 import time
 from collections.abc import Callable, Sequence
 
 from gpubench.devices.process_limits import limit_reached
-from gpubench.errors import LineTooLong, RequestTimeout, TooManyConnections
+from gpubench.errors import LineTooLong, TooManyConnections
 from gpubench.framing import LineBuffer
 from gpubench.protocol.messages import MAX_REQUEST_BYTES
+from gpubench_server.bad_lines import Pace, incomplete
 from gpubench_server.connection_state import (
     DISCARDING,
     FINISHING,
@@ -34,18 +34,13 @@ from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.outbox import PIECE_BYTES, Outbox, Ticket
 from gpubench_server.session import Session
-from gpubench_server.tls import end_output, say_goodbye
+from gpubench_server.tls import NOT_NOW, end_output, say_goodbye
 from gpubench_server.wrong_protocol import RECOGNISED_BYTES, answer_on_line_port
 
 _READ_BYTES = 64 * 1024
 _LINE_COMPLETE = Event.LINE_COMPLETE  # looked up once: Python 3.11 takes 0.1 us for it
 _READABLE = select.POLLIN
 _LOST = select.POLLERR | select.POLLHUP | select.POLLNVAL
-_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""The socket, or TLS on it, has nothing to read or no room."""
-
-_BURST_SECONDS = 5.0
-"""For how long a client may save up lines that are not valid, as a script with a mistake sends them."""
 
 
 class _ClientGone(Exception):
@@ -89,7 +84,7 @@ class ClientConnection:
         self._lines = LineBuffer(MAX_REQUEST_BYTES)
         self._sending = b""
         self._send_began = 0.0
-        self._reads_at = 0.0  # not before; on the monotonic clock
+        self._pace = Pace(limits.max_bad_lines_per_second)
         self._state = State.OPENING
         self._began_at = self._entered_at = self._active_at = time.monotonic()
 
@@ -194,16 +189,16 @@ class ClientConnection:
             self._mask = mask
 
     def _next_deadline(self) -> float:
-        slowed = self._slowed()
+        slowed = self._pace.slowed()
         if self._sending:
             deadline = self._send_began + self._limits.send_deadline_seconds
         elif self._outbox.empty:
-            deadline = self._reads_at if slowed else self._ends_at()
+            deadline = self._pace.reads_at if slowed else self._ends_at()
         else:
             due = self._outbox.next_due()
             deadline = time.monotonic() + self._limits.idle_seconds if due is None else due
         if slowed:
-            deadline = min(deadline, self._reads_at)
+            deadline = min(deadline, self._pace.reads_at)
         if self._state in IN_A_LINE and not self._congested():
             deadline = min(deadline, self._entered_at + self._limits.line_deadline_seconds)
         return deadline
@@ -225,21 +220,12 @@ class ClientConnection:
 
     def _congested(self) -> bool:
         """Whether nothing is to be read for now."""
-        return self._outbox.pending_bytes > self._limits.max_outbox_bytes or self._slowed()
-
-    def _slowed(self) -> bool:
-        return self._reads_at > 0.0 and self._reads_at > time.monotonic()
-
-    def _slow_down(self) -> None:
-        """After a line that is not valid: a flood of them would keep the interpreter from everybody else."""
-        self._session.bad_lines = 0
-        earliest = max(self._reads_at, time.monotonic() - _BURST_SECONDS)
-        self._reads_at = earliest + 1 / self._limits.max_bad_lines_per_second
+        return self._outbox.pending_bytes > self._limits.max_outbox_bytes or self._pace.slowed()
 
     def _read(self) -> None:
         try:
             chunk = self._client.recv(_READ_BYTES)  # all of what TLS has ready: its records are shorter
-        except _NOT_NOW:
+        except NOT_NOW:
             if self._state in LISTENING:  # records of TLS that carry nothing keep no connection open
                 self._check_time()
             return
@@ -276,8 +262,7 @@ class ClientConnection:
         self._on(Event.LINE_INCOMPLETE)
         limit = self._limits.line_deadline_seconds
         if time.monotonic() >= self._entered_at + limit:
-            late = RequestTimeout(f"a line was not completed in {limit:g} s; end each request with a newline")
-            self._refuse(error_line(None, late))
+            self._refuse(error_line(None, incomplete(limit)))
 
     def _serve_line(self, line: bytes) -> None:
         self._active_at = time.monotonic()
@@ -288,7 +273,8 @@ class ClientConnection:
             self._refuse(answer or b"")
             return
         if self._session.bad_lines:
-            self._slow_down()
+            self._session.bad_lines = 0
+            self._pace.slow_down()
         if answer is None:
             return
         alone = self._outbox.empty and not self._lines.waiting and not self._sending
@@ -318,7 +304,7 @@ class ClientConnection:
                     return
             try:
                 sent = self._client.send(self._sending)
-            except _NOT_NOW:
+            except NOT_NOW:
                 if now >= self._send_began + self._limits.send_deadline_seconds:
                     raise _ClientGone from None
                 return

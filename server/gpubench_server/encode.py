@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gpubench.errors import GpubenchError, StoreError
-from gpubench.protocol.messages import ErrorBody, Notification, Response
+from gpubench.protocol.messages import ErrorBody, Notification, Request, Response
 from gpubench.results.document import ErrorInfo
 
 RequestId = int | str | None
@@ -25,11 +25,25 @@ def result_line(request_id: RequestId, result: msgspec.Raw) -> bytes:
 
 
 def error_line(request_id: RequestId, error: GpubenchError) -> bytes:
-    data = {"kind": error.kind, "retryable": error.retryable}
+    body = error_body(error)
     try:
-        return raw_error_line(request_id, ErrorBody(error.code, error.message, {**data, **error.details}))
+        return raw_error_line(request_id, body)
     except (TypeError, UnicodeEncodeError):  # details that have no place in JSON: the rest is an answer too
+        data = {"kind": error.kind, "retryable": error.retryable}
         return raw_error_line(request_id, ErrorBody(error.code, error.message, data))
+
+
+def error_body(error: GpubenchError) -> ErrorBody:
+    return ErrorBody(
+        error.code, error.message, {"kind": error.kind, "retryable": error.retryable, **error.details}
+    )
+
+
+def refusal(request: Request, error: GpubenchError) -> bytes | None:
+    """The response; notifications get none, except those that forgot the id of a run."""
+    if request.id is msgspec.UNSET:
+        return error_line(None, error) if request.method == "run" else None
+    return error_line(request.id, error)
 
 
 def raw_error_line(request_id: RequestId, body: ErrorBody) -> bytes:

@@ -11,24 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpubench.errors import Forbidden, InvalidParameters, LimitExceeded
-from gpubench.protocol.tls import reason
 from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, bound_host_port
-from gpubench_server.authentication import Authenticator, Origin, is_loopback
+from gpubench_server.authentication import Authenticator, Origin
+from gpubench_server.connection_rates import ConnectionRates
 from gpubench_server.encode import error_line
 from gpubench_server.limits import Limits
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.principals import Principal, unix_principal
-from gpubench_server.rates import Rates
 from gpubench_server.session import Session
-from gpubench_server.tls import NotTls, Tls, explain_in_clear, shake_hands, subject_of
+from gpubench_server.tls import Tls, shake_hands, subject_of
 from gpubench_server.transports import BoundedMixIn, UnixMixIn, listen
 from gpubench_server.unix_sockets import UnixAccess, peer_uid
 from gpubench_server.wrong_protocol import TLS_REFUSAL
 
 log = logging.getLogger(__name__)
-
-CONNECTION_BURST_SECONDS = 10.0
-"""How long an address that was quiet may save up its connections for."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,8 @@ class LineService:
     """What a connection above ``max_connections`` gets."""
     metrics: MetricsState
     authenticator: Authenticator
-    connections: Rates
-    """Of addresses of other machines, for all servers together."""
+    connections: ConnectionRates
+    """For all servers together."""
     access: UnixAccess
     tls: Tls | None
 
@@ -78,19 +74,13 @@ class LineServer(BoundedMixIn, socketserver.TCPServer):
         self.bound(limits.max_connections, limits.linger_seconds, service.refusal, service.metrics)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        host = client_address[0]
-        per_second = self._service.limits.max_connections_per_second
-        if is_loopback(host) or not self._service.connections.wait_seconds(host, per_second):
+        try:
+            self._service.connections.check(client_address[0])
+        except LimitExceeded as refusal:
+            self._count_rejected("rate")
+            self._refuse(request, error_line(None, refusal))
+        else:
             super().process_request(request, client_address)
-            return
-        self._count_rejected("rate")
-        refusal = LimitExceeded(
-            f"too many connections from {host}, allowed: {per_second:g} per second; try again in a moment",
-            retryable=True,
-            limit="connection_rate",
-            retry_after_seconds=round(1 / per_second, 3),
-        )
-        self._refuse(request, error_line(None, refusal))
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         self._serve(request, Origin.internet(client_address[0], encrypted=False), None)
@@ -128,14 +118,8 @@ class TlsLineServer(LineServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         origin = Origin.internet(client_address[0], encrypted=True)
-        try:
-            shake_hands(request, self._service.limits.handshake_seconds, self.url)
-        except NotTls as other:
-            self._handshake_failed(origin, "it does not speak TLS")
-            explain_in_clear(request, other.answer, self.linger_seconds)
-        except OSError as error:
-            self._handshake_failed(origin, reason(error))
-        else:
+        failed = functools.partial(self._handshake_failed, origin)
+        if shake_hands(request, self._service.limits, self.url, failed):
             self._serve(request, origin, subject_of(request))
 
     def _handshake_failed(self, origin: Origin, why: str) -> None:

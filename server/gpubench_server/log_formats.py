@@ -6,12 +6,14 @@ format, unprintable characters are escaped, and the fields come before the messa
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from gpubench.command_line import choice
 from gpubench.text import encodable
 
 _IN_TEXT = ("run_id", "principal")
@@ -69,6 +71,23 @@ class JsonFormatter(logging.Formatter):
 
 
 FORMATS: Mapping[str, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log-level",
+        **choice(_LEVELS),
+        default="info",
+        help="the least severe messages to log (default: info)",
+    )
+    parser.add_argument(
+        "--log-format",
+        **choice(FORMATS),
+        default="text",
+        help="write the log as text, or as JSON, one object per line (default: text)",
+    )
 
 
 def one_line(text: str) -> str:

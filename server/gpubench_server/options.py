@@ -20,11 +20,10 @@ import gpubench
 from gpubench.command_line import Parser, choice
 from gpubench.command_line import text as encodable_word
 from gpubench.protocol.messages import DEFAULT_HTTP_PORT, DEFAULT_PORT
-from gpubench_server import http_options, security
+from gpubench_server import http_options, log_formats, security
 from gpubench_server.addresses import ALLOWED, internet_address, parse_endpoint
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed, ranges
-from gpubench_server.log_formats import FORMATS
 
 RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
 
@@ -34,8 +33,6 @@ VARIABLE_PREFIX = "GPUBENCH_SERVER_"
 
 LIMITS = "limits"
 """The table of the configuration file that has the limits."""
-
-_LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _NOT_IN_A_FILE = ("help", "version", "config")
 
@@ -138,18 +135,7 @@ def command_parser(
         metavar="NAME=VALUE",
         help=f"set a limit; may be repeated; names: {', '.join(ranges())}",
     )
-    parser.add_argument(
-        "--log-level",
-        **choice(_LOG_LEVELS),
-        default="info",
-        help="the least severe messages to log (default: info)",
-    )
-    parser.add_argument(
-        "--log-format",
-        **choice(FORMATS),
-        default="text",
-        help="write the log as text, or as JSON, one object per line (default: text)",
-    )
+    log_formats.add_arguments(parser)
     return parser
 
 

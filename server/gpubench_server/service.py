@@ -19,7 +19,6 @@ from gpubench.errors import (
     InvalidParameters,
     InvalidRequest,
     ProtocolError,
-    UnknownMethod,
 )
 from gpubench.executor.prepare import canonical_request, prepare_run
 from gpubench.protocol.messages import (
@@ -40,12 +39,12 @@ from gpubench.protocol.messages import (
     RunParams,
     Status,
 )
-from gpubench.protocol.validation import decode_params, decode_request
+from gpubench.protocol.validation import decode_params, decode_request, unknown_method
 from gpubench.results.history import HistoryQuery
 from gpubench.results.store import Store
 from gpubench.results.timestamps import milliseconds
 from gpubench_server.device_registry import DeviceRegistry
-from gpubench_server.encode import error_line, id_of, raw, result_line
+from gpubench_server.encode import error_line, id_of, raw, refusal, result_line
 from gpubench_server.fair_use import max_memory_share_ratio, max_run_seconds, own_limits
 from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun, check_runs_of_client, no_such_run
@@ -115,10 +114,7 @@ class Service:
     def _call(self, session: Session, request: Request, outbox: Outbox) -> msgspec.Raw | None:
         method = _METHODS.get(request.method)
         if method is None:
-            raise UnknownMethod(
-                f"unknown method {request.method[:60]!r}; allowed: {', '.join(_METHODS)}",
-                allowed=list(_METHODS),
-            )
+            raise unknown_method(request.method)
         if request.method != "hello":
             session.check(request.method)
         params = decode_params(request.params, PARAMETERS[request.method])
@@ -138,9 +134,7 @@ class Service:
         session.bad_lines += isinstance(error, ProtocolError)
         if request is None:
             return error_line(id_of(line), error)
-        if request.id is msgspec.UNSET and request.method != "run":
-            return None  # a notification gets no response, not even an error
-        return error_line(None if request.id is msgspec.UNSET else request.id, error)
+        return refusal(request, error)
 
     # The methods.
 

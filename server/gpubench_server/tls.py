@@ -12,11 +12,13 @@ import socket
 import ssl
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpubench.protocol.tls import LOWEST_VERSION, load_authorities, load_certificate
+from gpubench.protocol.tls import LOWEST_VERSION, load_authorities, load_certificate, reason
+from gpubench_server.limits import Limits
 from gpubench_server.wrong_protocol import TLS_HANDSHAKE, answer_on_tls_port
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,9 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption only, as every cipher of TLS 1.3 has."""
 
 _UNTITLED = "unnamed"
+
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""A socket that does not block, or TLS on it, has nothing to read or no room."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,6 @@ class TlsFiles:
     certificate: Path
     key: Path
     client_authorities: Path | None = None
-
-
-class NotTls(Exception):
-    """The client speaks something else; ``answer`` says so in its language, as far as it is known."""
-
-    def __init__(self, answer: bytes) -> None:
-        super().__init__()
-        self.answer = answer
 
 
 class Tls:
@@ -70,14 +67,24 @@ class Tls:
         return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
 
-def shake_hands(connection: ssl.SSLSocket, deadline_seconds: float, url: str) -> None:
-    """Raises ``NotTls``, and ``OSError`` if the client fails or is late."""
-    connection.settimeout(deadline_seconds)
-    beginning = socket.socket.recv(connection, 8, socket.MSG_PEEK)
-    if beginning and not beginning.startswith(TLS_HANDSHAKE):
-        raise NotTls(answer_on_tls_port(beginning, url))
-    # One deadline for all of the handshake, however many reads it takes.
-    connection.do_handshake()
+def shake_hands(connection: ssl.SSLSocket, limits: Limits, url: str, failed: Callable[[str], object]) -> bool:
+    """Whether the client speaks TLS from now on; otherwise ``failed`` gets the reason.
+
+    A client that speaks something else is told so in its language, as far as it is known.
+    """
+    try:
+        connection.settimeout(limits.handshake_seconds)
+        beginning = socket.socket.recv(connection, 8, socket.MSG_PEEK)
+        if not beginning or beginning.startswith(TLS_HANDSHAKE):
+            # One deadline for all of the handshake, however many reads it takes.
+            connection.do_handshake()
+            return True
+    except OSError as error:
+        failed(reason(error))
+        return False
+    failed("it does not speak TLS")
+    _explain_in_clear(connection, answer_on_tls_port(beginning, url), limits.linger_seconds)
+    return False
 
 
 def subject_of(connection: ssl.SSLSocket | ssl.SSLObject) -> str | None:
@@ -100,7 +107,7 @@ def end_output(connection: socket.socket) -> None:
     socket.socket.shutdown(connection, socket.SHUT_WR)
 
 
-def explain_in_clear(connection: ssl.SSLSocket, answer: bytes, linger_seconds: float) -> None:
+def _explain_in_clear(connection: ssl.SSLSocket, answer: bytes, linger_seconds: float) -> None:
     """Send the answer to a client that does not speak TLS, and end its connection."""
     with contextlib.suppress(OSError):
         socket.socket.send(connection, answer)

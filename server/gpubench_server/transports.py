@@ -45,17 +45,15 @@ class AcceptingMixIn:
 
     max_connections: int
     linger_seconds: float
-    refusal: bytes
     turned_at = math.inf
     """When the accept loop last came round, on the monotonic clock."""
 
     def accept_at_most(
-        self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
+        self, max_connections: int, linger_seconds: float, metrics: MetricsState | None = None
     ) -> None:
         """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
         self.max_connections = max_connections
         self.linger_seconds = linger_seconds
-        self.refusal = refusal
         self._metrics = metrics
         self._refused: deque[tuple[float, socket.socket]] = deque()
 
@@ -130,10 +128,11 @@ class BoundedMixIn(AcceptingMixIn, socketserver.ThreadingMixIn):
     block_on_close = False  # else `server_close` waits for every idle client, without a time-out
 
     def bound(
-        self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState | None = None
+        self, max_connections: int, linger_seconds: float, refusal: bytes, metrics: MetricsState
     ) -> None:
         """Set the bounds and the metrics to count in; must precede the constructor of socketserver."""
-        self.accept_at_most(max_connections, linger_seconds, refusal, metrics)
+        self.accept_at_most(max_connections, linger_seconds, metrics)
+        self.refusal = refusal
         # `ThreadingMixIn._threads` would not do: it only grows, and has no sockets.
         self.places = Places(max_connections, self._dismiss)
 

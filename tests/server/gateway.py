@@ -6,12 +6,8 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
 import ssl
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +16,7 @@ from gpubench_server.principals import Quota, Role
 from gpubench_server.tokens import add_token
 
 from tests.certificates import Authority, Certificate
-from tests.running import PATIENCE_SECONDS, Lines, RunningServer, children_of, default_signals
+from tests.running import Lines, Running, RunningServer, address_of, children_of, default_signals, settings_of
 
 ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -79,8 +75,8 @@ def reachable() -> Iterator[Path]:
         yield directory
 
 
-class RunningGateway:
-    """``gpubench-server gateway`` on free ports with TLS, or where a ``--listen`` says; its log is kept."""
+class RunningGateway(Running):
+    """The gateway on free ports with TLS, or where a ``--listen`` says."""
 
     def __init__(
         self,
@@ -91,39 +87,13 @@ class RunningGateway:
         **limits: float,
     ) -> None:
         self.place = place
-        self.log: list[str] = []
         words = ["gateway", "--core", place.core_url, "--tokens", str(place.tokens)]
         if "--listen" not in options:
             words += ["--listen", "tls://127.0.0.1:0", *place.certificate.server_options]
         if ROOT:
             words += ["--user", USER]
-        words += [f"--limit={name}={value}" for name, value in limits.items()]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gpubench_server", *words, *options],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(environment or {})},
-            preexec_fn=prepare,
-        )
-        listening = threading.Event()
-        self._logger = threading.Thread(target=self._keep_log, args=(listening,), daemon=True)
-        self._logger.start()
-        found = listening.wait(PATIENCE_SECONDS) and [line for line in self.log if "listening on" in line]
-        if not found:
-            self.process.kill()
-            self.wait()
-            raise RuntimeError(f"the gateway did not start: {self.log}")
-        self.urls = [word.strip(",") for word in found[0].partition(" for ")[0].split() if "://" in word]
-        host, _, port = self.urls[0].partition("://")[2].rpartition(":")
-        self.address = (host, int(port))
-
-    def __enter__(self) -> RunningGateway:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.stop()
-        self._close_log()
+        super().__init__(*words, *settings_of(limits), *options, environment=environment, prepare=prepare)
+        self.address = address_of(self.urls[0])
 
     def open(self) -> Lines:
         """A client that has said nothing."""
@@ -143,47 +113,9 @@ class RunningGateway:
         (pid,) = set(self.children()) - before
         return client, pid
 
-    def children(self) -> list[int]:
-        return children_of(self.process.pid)
-
     def zombies(self) -> int:
         """Children that have ended, and that nobody has waited for."""
-        count = 0
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                state, parent = path.read_text().rpartition(")")[2].split()[:2]
-                count += state == "Z" and int(parent) == self.process.pid
-        return count
-
-    def said(self, text: str) -> bool:
-        return any(text in line for line in self.log)
-
-    def stop(self) -> int:
-        """SIGTERM, and the exit code once it drained."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.wait()
-
-    def wait(self) -> int:
-        try:
-            return self.process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        finally:
-            self._close_log()
-
-    def _keep_log(self, listening: threading.Event) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line.rstrip())
-            if "listening on" in line:
-                listening.set()
-        listening.set()
-
-    def _close_log(self) -> None:
-        self._logger.join(PATIENCE_SECONDS)
-        if self.process.stderr is not None:
-            self.process.stderr.close()
+        return len(children_of(self.process.pid, ended=True))
 
 
 def certificate_name(gateway: RunningGateway) -> str:

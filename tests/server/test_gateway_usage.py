@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from gpubench_server.principals import Quota
 from gpubench_server.tokens import add_token, read_tokens
 
 from gpubench.errors import InvalidParameters
+from tests.running import loaded
 from tests.server.gateway import ROOT, USER
 
 CORE = ("--core", "unix:///run/gpubench/gateway.sock")
@@ -111,11 +110,7 @@ def test_the_group_may_read_the_gateways_tokens_alone(tokens: Path) -> None:
 
 def test_no_runtime_and_no_server_is_loaded() -> None:
     """Forked processes must not hold a CUDA context, and nothing is loaded that could make one."""
-    program = (
-        "import sys, gpubench_server.__main__, gpubench_server.gateway\n"
-        "names = ('numpy', 'pyopencl', 'pycuda', 'pynvml', 'starlette', 'multiprocessing',\n"
-        "         'gpubench_server.app', 'gpubench.results.store', 'gpubench.executor.worker')\n"
-        "print([name for name in names if name in sys.modules])"
-    )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "[]"
+    runtimes = ("numpy", "pyopencl", "pycuda", "pynvml")
+    parts = ("gpubench_server.app", "gpubench.results.store", "gpubench.executor.worker")
+    program = "import gpubench_server.__main__, gpubench_server.gateway"
+    assert loaded(program, *runtimes, "starlette", "multiprocessing", *parts) == []

@@ -10,17 +10,17 @@ import socket
 import time
 from dataclasses import dataclass
 
-from gpubench.errors import GpubenchError, InvalidParameters, LineTooLong, NotAuthenticated, RequestTimeout
+from gpubench.errors import GpubenchError, InvalidParameters, LineTooLong, NotAuthenticated
 from gpubench.framing import LineBuffer
 from gpubench.protocol.messages import MAX_REQUEST_BYTES
-from gpubench.protocol.tls import reason
-from gpubench_server.encode import error_line
+from gpubench_server.bad_lines import incomplete
+from gpubench_server.encode import error_line, refusal
 from gpubench_server.gateway.core import Core, NotForGateways
 from gpubench_server.gateway.link import Link, draining
-from gpubench_server.gateway.relay import NOT_NOW, PIECE_BYTES, ClientGone, Relay
-from gpubench_server.gateway.requests import BadRequest, CheckedRequest, check, refusal
+from gpubench_server.gateway.relay import PIECE_BYTES, ClientGone, Relay
+from gpubench_server.gateway.requests import BadRequest, CheckedRequest, check
 from gpubench_server.limits import Limits
-from gpubench_server.tls import NotTls, Tls, discard_input, end_output, explain_in_clear, shake_hands
+from gpubench_server.tls import NOT_NOW, Tls, discard_input, end_output, shake_hands
 from gpubench_server.wrong_protocol import RECOGNISED_BYTES, answer_on_line_port
 
 _HTTP = "the HTTP address of the server behind this gateway"
@@ -69,16 +69,9 @@ class Child:
         """Whether the client speaks TLS."""
         client = tls.wrap(self._client)
         self._client = client
-        try:
-            shake_hands(client, self._limits.handshake_seconds, self._url)
-        except NotTls as other:
-            self._link.note("handshake", "no TLS: it does not speak TLS")
-            explain_in_clear(client, other.answer, self._limits.linger_seconds)
-        except OSError as error:
-            self._link.note("handshake", f"no TLS: {reason(error)}")
-        else:
-            return True
-        return False
+        return shake_hands(
+            client, self._limits, self._url, lambda why: self._link.note("handshake", f"no TLS: {why}")
+        )
 
     def _serve_lines(self) -> None:
         try:
@@ -124,12 +117,7 @@ class Child:
             self._await_input(min(until, line_until))
             now = time.monotonic()
             if now >= line_until:
-                limit = self._limits.line_deadline_seconds
-                raise self._broken(
-                    RequestTimeout(
-                        f"a line was not completed in {limit:g} s; end each request with a newline"
-                    )
-                )
+                raise self._broken(incomplete(self._limits.line_deadline_seconds))
             if now >= until:
                 raise ClientGone
             self._read()

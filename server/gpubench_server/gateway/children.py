@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gpubench.errors import BY_KIND, GpubenchError, LimitExceeded, NotAuthenticated, TooManyConnections
-from gpubench.protocol.messages import ErrorBody
-from gpubench_server.authentication import Authenticator, Origin, is_loopback
+from gpubench.errors import BY_KIND, NotAuthenticated, TooManyConnections
+from gpubench_server.authentication import Authenticator, Origin
+from gpubench_server.connection_rates import ConnectionRates
+from gpubench_server.encode import error_body
 from gpubench_server.gateway import link
 from gpubench_server.limits import Limits
-from gpubench_server.line_servers import CONNECTION_BURST_SECONDS
 from gpubench_server.log_context import about
 from gpubench_server.rates import Rates
 
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 _LINES_PER_SECOND, _BURST_SECONDS = 0.5, 10.0
 """Of the log, for each client address and reason; how many there were is logged at the end."""
-
 
 _KINDS = {*BY_KIND, "connection_rate", "request_rate", "handshake"}
 _OTHER = "other"
@@ -53,9 +52,9 @@ class Children:
     ) -> None:
         self._selector = selector
         self._authenticator = authenticator
-        self._limits = limits
+        self._max_connections = limits.max_connections
         self._living: dict[int, Child] = {}
-        self._connections = Rates(CONNECTION_BURST_SECONDS)
+        self._connections = ConnectionRates(limits.max_connections_per_second)
         self._lines = Rates(_BURST_SECONDS)
         self.counts: Counter[str] = Counter()
         """Connections that were accepted, and by reason what was refused."""
@@ -65,22 +64,13 @@ class Children:
 
     def check_room(self, host: str) -> None:
         """Raises ``TooManyConnections``, and ``LimitExceeded`` for an address that connects too often."""
-        limits = self._limits
-        if len(self._living) >= limits.max_connections:
+        maximum = self._max_connections
+        if len(self._living) >= maximum:
             raise TooManyConnections(
-                f"this gateway has reached its maximum of {limits.max_connections} connections; try again in "
-                "a moment",
+                f"this gateway has reached its maximum of {maximum} connections; try again in a moment",
                 retry_after_seconds=1,
             )
-        per_second = limits.max_connections_per_second
-        if not is_loopback(host) and self._connections.wait_seconds(host, per_second):
-            raise LimitExceeded(
-                f"too many connections from {host}, allowed: {per_second:g} per second; try again in a "
-                "moment",
-                retryable=True,
-                limit="connection_rate",
-                retry_after_seconds=round(1 / per_second, 3),
-            )
+        self._connections.check(host)
 
     def add(self, child: Child) -> None:
         self._living[child.pid] = child
@@ -176,7 +166,7 @@ class Children:
             log.info("the client at %s is %s", child.origin.host, found.principal, extra=fields)
         except NotAuthenticated as error:
             self.counts["not_authenticated"] += 1
-            verdict = link.Verdict(error=_body(error))
+            verdict = link.Verdict(error=error_body(error))
         with contextlib.suppress(OSError):
             link.answer(child.end, verdict)
 
@@ -187,9 +177,3 @@ class Children:
     def _kill(self, child: Child) -> None:
         if child.pid in self._living:  # not reaped yet, so its number is not another's
             os.kill(child.pid, signal.SIGKILL)
-
-
-def _body(error: GpubenchError) -> ErrorBody:
-    return ErrorBody(
-        error.code, error.message, {"kind": error.kind, "retryable": error.retryable, **error.details}
-    )

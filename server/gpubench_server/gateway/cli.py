@@ -8,9 +8,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpubench.command_line import Parser, choice
+from gpubench.command_line import Parser
 from gpubench.errors import GpubenchError, InvalidParameters, Unreachable
 from gpubench.protocol.messages import DEFAULT_PORT
+from gpubench_server import log_formats
 from gpubench_server.addresses import Endpoint, InternetEndpoint, UnixEndpoint, parse_endpoint
 from gpubench_server.announcements import ANNOUNCE, Announce
 from gpubench_server.authentication import Authenticator
@@ -20,7 +21,6 @@ from gpubench_server.gateway.log import logging_to
 from gpubench_server.gateway.privileges import become, confine, user_for
 from gpubench_server.gateway.server import Gateway
 from gpubench_server.limits import Limits, changed
-from gpubench_server.log_formats import FORMATS
 from gpubench_server.metrics_state import MetricsState
 from gpubench_server.security import Security, security, with_tls
 from gpubench_server.systemd import Systemd
@@ -44,8 +44,6 @@ LIMITS = (
 """Those of the server that the gateway keeps; the rest is up to the server behind it."""
 
 _STDERR = 2
-
-_LOG_LEVELS = ("debug", "info", "warning", "error")
 
 DEFAULT_LISTEN = f"tls://127.0.0.1:{DEFAULT_PORT}"
 
@@ -229,16 +227,5 @@ def command_parser() -> Parser:
         metavar="NAME=VALUE",
         help=f"set a limit; may be repeated; names: {', '.join(LIMITS)}",
     )
-    parser.add_argument(
-        "--log-level",
-        **choice(_LOG_LEVELS),
-        default="info",
-        help="the least severe messages to log (default: info)",
-    )
-    parser.add_argument(
-        "--log-format",
-        **choice(FORMATS),
-        default="text",
-        help="write the log as text, or as JSON, one object per line (default: text)",
-    )
+    log_formats.add_arguments(parser)
     return parser

@@ -11,24 +11,19 @@ import contextlib
 import math
 import select
 import socket
-import ssl
 import time
 from collections.abc import Callable
 
-from gpubench.errors import GpubenchError, LineTooLong, RequestTimeout
+from gpubench.errors import GpubenchError, LineTooLong
 from gpubench.framing import LineBuffer
+from gpubench_server.bad_lines import Pace, incomplete
 from gpubench_server.encode import error_line
 from gpubench_server.gateway.link import Link
 from gpubench_server.gateway.requests import BadRequest
 from gpubench_server.limits import Limits
+from gpubench_server.tls import NOT_NOW
 
 PIECE_BYTES = 64 * 1024
-NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""The socket, or TLS on it, has nothing to read or no room."""
-
-_BURST_SECONDS = 5.0
-"""For how long a client may save up bad lines, as on the server's own ports."""
-
 _LOST = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -65,8 +60,7 @@ class Relay:
         self._in_line_of_core = False
         self._in_line_since: float | None = None
         self._reads_client = True
-        self._reads_at = 0.0
-        """Not before; on the monotonic clock."""
+        self._pace = Pace(limits.max_bad_lines_per_second)
         self._told_core = False
         self._core_open = True
         self._ends_at = math.inf
@@ -87,16 +81,7 @@ class Relay:
     @property
     def _congested(self) -> bool:
         full = bool(self._to_core) or len(self._to_client) + len(self._own) > PIECE_BYTES
-        return full or self._slowed
-
-    @property
-    def _slowed(self) -> bool:
-        return self._reads_at > 0.0 and self._reads_at > time.monotonic()
-
-    def _slow_down(self) -> None:
-        """After a bad line: a flood of them would take processor time from everybody else."""
-        earliest = max(self._reads_at, time.monotonic() - _BURST_SECONDS)
-        self._reads_at = earliest + 1 / self._limits.max_bad_lines_per_second
+        return full or self._pace.slowed()
 
     def _wait(self) -> None:
         reads = self._reads_client and not self._congested
@@ -132,8 +117,8 @@ class Relay:
 
     def _deadline(self, reads: bool) -> float:
         deadline = self._ends_at
-        if self._slowed:
-            deadline = min(deadline, self._reads_at)
+        if self._pace.slowed():
+            deadline = min(deadline, self._pace.reads_at)
         if self._to_client:
             deadline = min(deadline, self._sending_since + self._limits.send_deadline_seconds)
         if reads and self._in_line_since is not None:
@@ -148,9 +133,7 @@ class Relay:
             raise ClientGone
         limit = self._limits.line_deadline_seconds
         if reads and self._in_line_since is not None and now >= self._in_line_since + limit:
-            self._refuse(
-                RequestTimeout(f"a line was not completed in {limit:g} s; end each request with a newline")
-            )
+            self._refuse(incomplete(limit))
 
     def _drain(self) -> None:
         """The gateway ends: no more requests; what was asked for is still answered."""
@@ -200,7 +183,7 @@ class Relay:
         try:
             self._to_core += self._check(line)
         except BadRequest as bad:
-            self._slow_down()
+            self._pace.slow_down()
             self._link.refused(bad.error)
             if bad.answer is not None:
                 self._answer(bad.answer)

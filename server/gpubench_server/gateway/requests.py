@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gpubench.errors import GpubenchError, LineTooLong, UnknownMethod
+from gpubench.errors import GpubenchError, LineTooLong
 from gpubench.protocol.messages import MAX_REQUEST_BYTES, PARAMETERS, HelloParams, Request
-from gpubench.protocol.validation import decode_params, decode_request
-from gpubench_server.encode import error_line, id_of
+from gpubench.protocol.validation import decode_params, decode_request, unknown_method
+from gpubench_server.encode import error_line, id_of, refusal
 
 
 class BadRequest(Exception):
@@ -43,23 +43,13 @@ def check(line: bytes) -> CheckedRequest:
         request = decode_request(line)
         struct = PARAMETERS.get(request.method)
         if struct is None:
-            raise UnknownMethod(
-                f"unknown method {request.method[:60]!r}; allowed: {', '.join(PARAMETERS)}",
-                allowed=list(PARAMETERS),
-            )
+            raise unknown_method(request.method)
         params = decode_params(request.params, struct)
         return CheckedRequest(request, params, _line(request, params))
     except GpubenchError as error:
         if request is None:
             raise BadRequest(error, error_line(id_of(line), error)) from None
         raise BadRequest(error, refusal(request, error)) from None
-
-
-def refusal(request: Request, error: GpubenchError) -> bytes | None:
-    """The response; notifications get none, except those that forgot the id of a run."""
-    if request.id is msgspec.UNSET:
-        return error_line(None, error) if request.method == "run" else None
-    return error_line(request.id, error)
 
 
 def _line(request: Request, params: msgspec.Struct) -> bytes:

@@ -58,7 +58,7 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
         self._pair: tuple[socket.socket, socket.socket] | None = None
         """The parent's end of a link and the child's, while one is forked."""
         self._encrypted = endpoint.scheme == "tls"
-        self.accept_at_most(self.request_queue_size, linger_seconds, b"")
+        self.accept_at_most(self.request_queue_size, linger_seconds)
         self.address_family = endpoint.address.family
         super().__init__(endpoint.address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
         listen(self, endpoint)
@@ -276,8 +276,7 @@ class _Signals:
                 handle(number, self._take)
 
     def close(self) -> None:
-        if signal.set_wakeup_fd(-1) not in (-1, self._writing.fileno()):
-            log.debug("another wake-up descriptor was set")
+        signal.set_wakeup_fd(-1)
         self._reading.close()
         self._writing.close()
 

@@ -12,11 +12,10 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from gpubench.errors import LimitExceeded
 from gpubench.protocol.tls import reason
-from gpubench_server.authentication import is_loopback
-from gpubench_server.line_servers import CONNECTION_BURST_SECONDS
+from gpubench_server.connection_rates import ConnectionRates
 from gpubench_server.metrics_state import MetricsState
-from gpubench_server.rates import Rates
 from gpubench_server.tls import Tls
 from gpubench_server.web.gate import Gate, Gates
 from gpubench_server.wrong_protocol import TLS_HANDSHAKE, TLS_REFUSAL, answer_on_tls_port
@@ -50,7 +49,7 @@ class TlsPort:
         self._limits = gates.limits
         self._metrics = metrics
         self._make_gate = make_gate
-        self._connections = Rates(CONNECTION_BURST_SECONDS)
+        self._connections = ConnectionRates(self._limits.max_connections_per_second)
         self._shaking: dict[asyncio.Task[None], str] = {}
         self._refused: dict[asyncio.Task[None], str] = {}
 
@@ -75,11 +74,12 @@ class TlsPort:
 
     def _too_often(self, host: str) -> bool:
         """Whether an address of another machine connects too often, which is counted."""
-        per_second = self._limits.max_connections_per_second
-        if is_loopback(host) or not self._connections.wait_seconds(host, per_second):
-            return False
-        self._metrics.connection_rejected("rate")
-        return True
+        try:
+            self._connections.check(host)
+        except LimitExceeded:
+            self._metrics.connection_rejected("rate")
+            return True
+        return False
 
     def abort(self) -> None:
         """End all handshakes."""

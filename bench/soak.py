@@ -52,7 +52,7 @@ class Row:
         try:
             if self._subject is None:
                 self._subject = self._start()
-            one_round(self.fault, self._subject, self._chance)
+            self.fault.make(self._subject, self._chance)
         except Exception as error:  # whatever it is
             self.counts.problems.append(f"{type(error).__name__}: {error}")
             if self._subject is not None:
@@ -77,14 +77,6 @@ class Row:
         self._servers += 1
         folder.mkdir(parents=True)
         return Subject(folder, self.counts, environment=self.fault.environment(folder))
-
-
-def one_round(fault: Fault, subject: Subject, chance: random.Random) -> None:
-    """Make a fault once, and check what has to hold."""
-    began_at = time.monotonic()
-    subject.counts.faults += 1
-    fault.inject(subject, chance)
-    subject.check(began_at)
 
 
 def total(rows: Sequence[Counts]) -> Counts:

@@ -76,18 +76,31 @@ def dispositions(pid: int) -> dict[str, set[int]]:
 
 def state(pid: int) -> str:
     """The state of a process as one letter: ``T`` if it is stopped."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return _stat(pid)[0]
 
 
 def children_of(parent: int, ended: bool = False) -> list[int]:
     """The ids of a process's child processes that are alive, or that have ended and nobody has waited for."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    return [pid for pid, fields in _processes(ended).items() if int(fields[1]) == parent]
+
+
+def of_session(leader: int) -> list[int]:
+    """The ids of the processes of a session that are alive."""
+    return [pid for pid, fields in _processes().items() if int(fields[3]) == leader]
+
+
+def _processes(ended: bool = False) -> dict[int, list[str]]:
+    """The ``_stat`` of each process that is alive, or of each that has ended."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == parent and (fields[0] == "Z") is ended:
-                found.append(int(stat.parent.name))
-    return found
+            found[int(folder.name)] = _stat(int(folder.name))
+    return {pid: fields for pid, fields in found.items() if (fields[0] in "ZX") is ended}
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc_pid_stat(5) that follow the name of the program."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def address_bytes(pid: int) -> int:

@@ -27,7 +27,7 @@ BUSY_LIMIT_SECONDS = 0.5
 TICKS_PER_SAMPLE = 100
 """Of the device's clock: a sample is up to one tick too long or too short, which is 1 % of it."""
 TICKS_PER_LOOK = 10
-"""Of passes that only show how many of them make a sample."""
+"""Of the device's clock, for a look at how many passes make a sample."""
 _MAX_LOOK_PASSES = 4096
 MAX_TRIES = 3
 """Of a run that is timed and whose figure is not published: a slow host does not fail it."""

@@ -13,21 +13,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from gpubench.errors import StoreError
 from gpubench.results.database import BUSY_SECONDS, open_database, open_reader
-
-
-class Lock(Protocol):
-    """``threading.Lock`` or ``threading.RLock``."""
-
-    def acquire(self, *, timeout: float) -> bool: ...
-
-    def release(self) -> None: ...
-
 
 _FILES = 3
 """A database, its log, and the memory that its users share."""
@@ -67,7 +57,7 @@ class Connections:
 
 
 @contextlib.contextmanager
-def turn(lock: Lock, wait_seconds: float) -> Iterator[None]:
+def turn(lock: threading.Lock | threading.RLock, wait_seconds: float) -> Iterator[None]:
     """Hold a lock of those who wait for the store; raises ``StoreError`` if it takes longer."""
     if not lock.acquire(timeout=wait_seconds):
         raise StoreError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from gpubench.errors import DocumentError, StoreError
@@ -98,9 +100,7 @@ BUSY_SECONDS = 5.0
 def open_database(path: Path) -> sqlite3.Connection:
     """Raises ``StoreError`` if a newer program wrote it, and ``sqlite3.Error``."""
     # autocommit is off: every use is inside a `with connection`, which commits or rolls back.
-    database = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
-    try:
-        database.text_factory = _text
+    with _connected(path) as database:
         version = _version(database)
         if version > len(_MIGRATIONS):
             raise StoreError(
@@ -113,23 +113,27 @@ def open_database(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         _migrate(database, version)
-    except BaseException:
-        database.close()
-        raise
     return database
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """A second connection to a database that is open; raises ``sqlite3.Error``."""
+    with _connected(path) as database:
+        database.execute("PRAGMA query_only = ON")
+        _version(database)  # opens the files now: later, a path may lead to another one
+    return database
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that stays open, unless its preparation fails."""
     database = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
     try:
         database.text_factory = _text
-        database.execute("PRAGMA query_only = ON")
-        _version(database)  # opens the files now: later, a path may lead to another one
+        yield database
     except BaseException:
         database.close()
         raise
-    return database
 
 
 def _text(data: bytes) -> str:

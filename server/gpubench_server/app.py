@@ -143,10 +143,8 @@ class Server:
             admission = Admission(self._authenticator, self._metrics, limits, settings.http_settings)
             pages = make_application(source, limits, ending, admission)
             tls = self._tls if settings.http_settings.tls else None
-            listen = functools.partial(
-                WebServer, settings.http, pages, limits, benchmark_urls, ending, self._metrics, tls
-            )
-            self._web = undo.enter_context(contextlib.closing(listen()))
+            web = WebServer(settings.http, pages, limits, benchmark_urls, ending, self._metrics, tls)
+            self._web = undo.enter_context(contextlib.closing(web))
             self.http_url = self._web.url
             undo.pop_all()
 

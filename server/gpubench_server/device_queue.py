@@ -77,7 +77,7 @@ class DeviceQueue:
             self._changed.notify_all()
 
     def join(self, timeout_seconds: float) -> None:
-        """Wait for that."""
+        """Wait until its thread has ended."""
         if self._thread is not None:
             self._thread.join(timeout_seconds)
 

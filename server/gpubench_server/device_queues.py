@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection
 
 from gpubench.protocol.messages import QueueStatus
-from gpubench.results.document import RunDocument
 from gpubench_server.device_queue import DeviceQueue
 from gpubench_server.device_registry import DeviceRegistry
-from gpubench_server.limits import Limits
 from gpubench_server.live_run import LiveRun
-from gpubench_server.vital import VitalThreads
 
 
 class DeviceQueues:
-    """``changed`` is the scheduler's condition; everything but ``end`` must be used with its lock held.
+    """Everything but ``end`` must be used with the scheduler's lock held.
 
-    ``on_start``, ``on_change`` and ``on_end`` are those of each ``DeviceQueue``.
+    ``new_queue`` makes a queue from its ``may_start``.
     """
 
     def __init__(
-        self,
-        changed: threading.Condition,
-        limits: Limits,
-        registry: DeviceRegistry,
-        threads: VitalThreads,
-        *,
-        on_start: Callable[[LiveRun], None],
-        on_change: Callable[[LiveRun, RunDocument], None],
-        on_end: Callable[[LiveRun, RunDocument], None],
+        self, registry: DeviceRegistry, new_queue: Callable[[Callable[[LiveRun], bool]], DeviceQueue]
     ) -> None:
-        self._changed = changed
-        self._limits = limits
         self._registry = registry
-        self._threads = threads
-        self._on_start = on_start
-        self._on_change = on_change
-        self._on_end = on_end
+        self._new_queue = new_queue
         self._queues: dict[str, DeviceQueue] = {}
 
     def of(self, run: LiveRun) -> DeviceQueue:
         """The queue of the run's hardware; raises ``RuntimeError`` if the system has no more threads."""
         hardware_id = run.device.hardware_id
         if hardware_id not in self._queues:
-            queue = DeviceQueue(
-                self._changed,
-                self._limits,
-                self._registry,
-                self._threads,
-                may_start=self._may_start,
-                on_start=self._on_start,
-                on_change=self._on_change,
-                on_end=self._on_end,
-            )
+            queue = self._new_queue(self._may_start)
             queue.start()  # before it is kept: the next run must not find a queue that failed to start
             self._queues[hardware_id] = queue
         return self._queues[hardware_id]

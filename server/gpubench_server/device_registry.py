@@ -149,14 +149,14 @@ class DeviceRegistry:
         known = self._searched()
         same = [each for each in known.devices if _looks(each) == _looks(before)]
         device = next((each for each in same if each.id == before.id), same[0] if same else None)
-        if device is not None and device.unavailable:
+        if device is None:
+            if known.at is None or known.incomplete:
+                raise DeviceLost(f"the search for devices is incomplete: {_reasons(known) or 'it goes on'}")
+            raise NoSuchDevice(f"the devices are now: {_summary(known)}")
+        if device.unavailable:
             self._probe_if_older_than(RETRY_SECONDS, FIRST_PROBE_SECONDS)
             raise DeviceLost(f"{device.id} cannot be opened: {device.unavailable}")
-        if device is not None:
-            return device
-        if known.at is None or known.incomplete:
-            raise DeviceLost(f"the search for devices is incomplete: {_reasons(known) or 'it goes on'}")
-        raise NoSuchDevice(f"the devices are now: {_summary(known)}")
+        return device
 
     def _searched(self) -> KnownDevices:
         """After the first search, and another if a runtime did not answer and may now."""
@@ -183,7 +183,7 @@ class DeviceRegistry:
                 self._probe_if_older_than(self._max_age_seconds)
 
     def _probe_if_older_than(self, max_age_seconds: float, wait_seconds: float = -1.0) -> None:
-        """After ``wait_seconds`` (negative: for ever) in which another probe has not ended, nothing."""
+        """Does nothing if another probe has not ended after ``wait_seconds``; negative: waits for ever."""
         if not self._probing.acquire(timeout=wait_seconds):
             return
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from collections.abc import Callable
 
 import msgspec
 
@@ -63,16 +64,20 @@ class Scheduler(LiveRuns):
         self._threads = threads
         self._submitting = threading.RLock()
         changed = threading.Condition(threading.RLock())
-        queues = DeviceQueues(
-            changed,
-            limits,
-            registry,
-            threads,
-            on_start=self._started,
-            on_change=self._records.measured,
-            on_end=self._conclude,
-        )
-        super().__init__(store, limits, changed, queues)
+
+        def new_queue(may_start: Callable[[LiveRun], bool]) -> DeviceQueue:
+            return DeviceQueue(
+                changed,
+                limits,
+                registry,
+                threads,
+                may_start=may_start,
+                on_start=self._started,
+                on_change=self._records.measured,
+                on_end=self._conclude,
+            )
+
+        super().__init__(store, limits, changed, DeviceQueues(registry, new_queue))
 
     def start(self) -> None:
         """Take up the runs that waited for an earlier server; raises ``StoreError``."""
@@ -310,7 +315,7 @@ def _draining() -> Draining:
 
 def _put_off(run_id: str) -> Draining:
     return Draining(
-        f"this server is shutting down; run {run_id} is waiting and is executed after the restart: request "
-        "its result then, or send the run again with its key",
+        f"this server is shutting down; run {run_id} is waiting and will be executed after the restart: "
+        "request its result then, or send the run again with its key",
         run_id=run_id,
     )

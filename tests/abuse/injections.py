@@ -177,22 +177,35 @@ def step_clock_back(subject: Subject, chance: Random) -> None:
         assert client.response()["result"] == document
 
 
+def _with_clock(folder: Path) -> dict[str, str]:
+    (folder / "sitecustomize.py").write_text(CLOCK)
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    return {"PYTHONPATH": path, "SOAK_CLOCK": str(folder / "offset")}
+
+
+def _as_usual(folder: Path) -> dict[str, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Fault:
-    """One row. ``alone`` is set if its server starts with ``environment``, or is restarted."""
+    """One row. ``alone`` is set if its server needs an ``environment``, or is restarted.
+
+    ``environment`` makes what its server needs in a folder, and returns additional variables for it.
+    """
 
     name: str
     inject: Inject
     holds: str
     alone: bool = False
+    environment: Callable[[Path], dict[str, str]] = _as_usual
 
-    def environment(self, folder: Path) -> dict[str, str]:
-        """Additional variables of its server."""
-        if self.inject is not step_clock_back:
-            return {}
-        (folder / "sitecustomize.py").write_text(CLOCK)
-        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-        return {"PYTHONPATH": path, "SOAK_CLOCK": str(folder / "offset")}
+    def make(self, subject: Subject, chance: Random) -> None:
+        """Once, and check what has to hold."""
+        began_at = time.monotonic()
+        subject.counts.faults += 1
+        self.inject(subject, chance)
+        subject.check(began_at)
 
 
 FAULTS = (
@@ -259,6 +272,7 @@ FAULTS = (
         step_clock_back,
         "runs, deadlines and the order of results are unaffected: only time stamps show it",
         alone=True,
+        environment=_with_clock,
     ),
 )
 

@@ -24,9 +24,7 @@ _LOOK_SECONDS = 0.02
 SETTLE_SECONDS = 30.0
 """For processes that a fault left behind to end, on a machine that is busy."""
 
-
 _MARK = "GPUBENCH_SOAKED"
-
 
 STUCK_SECONDS = 120.0
 """A run that has not ended by then never would: none takes more than a second of a machine for itself."""
@@ -42,7 +40,7 @@ class Held(NamedTuple):
 
 @dataclass
 class Counts:
-    """What was done to a server, what it answered, and what was wrong with that: the last five must be 0."""
+    """What was done to a server and what it answered; from ``lost`` on, what was wrong, and must be none."""
 
     faults: int = 0
     requests: int = 0
@@ -185,9 +183,7 @@ class Subject:
     def check_kept(self, newest: int | None = None) -> None:
         """Whether the results that clients got are still what the server has, word for word."""
         for run_id in list(self._kept)[-newest if newest else None :]:
-            with self.connect() as client:
-                client.request("result", {"run_id": run_id})
-                answer = client.response()
+            answer = self._result(run_id)
             if "result" not in answer or _digest(answer["result"]) != self._kept[run_id]:
                 self.counts.lost += 1
                 self.problem(f"the result of run {run_id} is lost: {json.dumps(answer)[:500]}")
@@ -195,11 +191,15 @@ class Subject:
     def check_accepted(self, run_ids: list[str]) -> None:
         """Whether the server knows every run that it accepted."""
         for run_id in run_ids:
-            with self.connect() as client:
-                client.request("result", {"run_id": run_id})
-                if "result" not in client.response():
-                    self.counts.lost += 1
-                    self.problem(f"run {run_id} was accepted, and is unknown")
+            if "result" not in self._result(run_id):
+                self.counts.lost += 1
+                self.problem(f"run {run_id} was accepted, and is unknown")
+
+    def _result(self, run_id: str) -> dict[str, Any]:
+        """The answer to a request for it, which may be an error."""
+        with self.connect() as client:
+            client.request("result", {"run_id": run_id})
+            return client.response()
 
     def _check_leaks(self) -> None:
         with contextlib.suppress(AssertionError):

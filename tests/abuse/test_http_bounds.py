@@ -34,7 +34,7 @@ def said(client: socket.socket) -> bytes:
 
 
 def test_one_connection_too_many_is_refused_clearly(small: RunningServer) -> None:
-    """One connection too many is told so and room is found again."""
+    """And once another has ended, there is room again."""
     with opened(small) as first, opened(small) as second:
         first.sendall(b"G")
         second.sendall(b"G")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +38,5 @@ def test_a_fault_leaves_nothing_behind(
 
 def make(fault: Fault, subject: Subject) -> None:
     subject.counts.problems.clear()
-    began_at = time.monotonic()
-    fault.inject(subject, random.Random(fault.name))
-    subject.check(began_at)
+    fault.make(subject, random.Random(fault.name))
     assert subject.counts.problems == []

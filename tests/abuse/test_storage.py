@@ -74,7 +74,7 @@ def refuse_inserts(server: RunningServer) -> Callable[[], object]:
 def test_a_spoiled_store_refuses_runs_and_recovers(
     tmp_path: Path, spoil: Callable[[RunningServer], Callable[[], object]], reason: str
 ) -> None:
-    """A store that is spoiled refuses runs says why and recovers."""
+    """It says why, and accepts them again once it is put right."""
     with RunningServer(tmp_path / "data") as server:
         before = server.run_ok()
         assert works_again(server)
@@ -90,7 +90,7 @@ def test_a_spoiled_store_refuses_runs_and_recovers(
 
 
 def test_a_server_with_a_foreign_database_is_not_ready(tmp_path: Path) -> None:
-    """A server that starts with a foreign database is not ready."""
+    """Also if it has started with it."""
     Store(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         database.execute("ALTER TABLE runs RENAME COLUMN request TO asked")
@@ -100,7 +100,7 @@ def test_a_server_with_a_foreign_database_is_not_ready(tmp_path: Path) -> None:
 
 
 def test_a_run_that_ends_in_a_lost_directory_is_kept(tmp_path: Path) -> None:
-    """A run that ends in a lost directory is kept until it is back."""
+    """In memory, until the directory is back."""
     data = tmp_path / "data"
     with RunningServer(data) as server:
         with server.connect() as client:
@@ -145,7 +145,7 @@ def test_a_damaged_document_is_said_to_be_damaged(tmp_path: Path) -> None:
 
 
 def test_the_key_of_a_damaged_document_makes_a_new_run(tmp_path: Path) -> None:
-    """A replayed key whose document is damaged makes a new run at once."""
+    """At once, when the key is sent again."""
     work = {"benchmarks": [quick()], "key": "mine"}
     with RunningServer(tmp_path) as server:
         damaged = server.ask("run", work)
@@ -161,7 +161,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> DeviceInfo:
 
 
 def test_the_last_valid_gauges_survive_200_later_runs(tmp_path: Path, device: DeviceInfo) -> None:
-    """The last valid gauges survive 200 later runs and absurd ones."""
+    """And runs with absurd figures."""
     metrics = MetricsState()
     usual = {"device": device, "theory": None}
     valid = document(measurement(40), run_id="valid", finished_at="2026-01-02T03:04:05.000Z", **usual)

@@ -8,14 +8,13 @@ import select
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from gpubench.executor.messages import Probe
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.signals import IGNORED_BY_WORKER
-from tests.running import state, within
+from tests.running import of_session, state, within
 
 PATIENCE_SECONDS = 30.0
 
@@ -58,17 +57,6 @@ worker.signal(signal.SIGSTOP)
 print(worker.pid, flush=True)
 signal.pause()
 """
-
-
-def of_session(leader: int) -> list[int]:
-    """The processes of a session that are not dead."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == leader and fields[0] not in "ZX":
-                found.append(int(path.parent.name))
-    return found
 
 
 def test_a_stopped_worker_ends_with_its_owner() -> None:

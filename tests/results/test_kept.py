@@ -25,7 +25,7 @@ def page(address: str, sha256: str = "0" * 64) -> bytes:
 
 
 def test_the_sum_is_what_a_line_of_python_computes() -> None:
-    """The sum is what a line of python computes and no layout changes it."""
+    """And no layout of the same JSON changes it."""
     fields = json.loads(DATA, parse_float=lambda x: int(float(x)) if float(x).is_integer() else float(x))
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     expected = hashlib.sha256(text.encode()).hexdigest()
@@ -104,7 +104,7 @@ def test_few_bytes_are_not_unpacked_to_many(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_newer_document_in_a_page_is_not_called_damaged() -> None:
-    """A newer document in a page is told apart from a damaged one."""
+    """It is told apart from a damaged one."""
     newer = json.dumps({**json.loads(DATA), "schema": 999}).encode()
     address = kept_documents.EMBEDDED + base64.b64encode(gzip.compress(newer, mtime=0)).decode()
     with pytest.raises(UnsupportedDocument, match="page, document 1 has version 999"):

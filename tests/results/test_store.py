@@ -255,7 +255,7 @@ def test_a_damaged_run_releases_its_key(tmp_path: Path) -> None:
 
 
 def test_the_last_runs_of_each_series_are_found(tmp_path: Path) -> None:
-    """The last runs of each series are found after any number of others."""
+    """After any number of others."""
     series = LastOf("cuda:0", "triad", "double", True)
     with Store(tmp_path) as store:
         finished(store, "valid", last_of=(series, series._replace(valid=False)))

@@ -34,7 +34,7 @@ def read_kept_documents(name: str) -> list[KeptDocument]:
 
 def read_subject(names: Sequence[str], references: bool | None, boards: Sequence[str]) -> Subject:
     """What a report is about: the runs of these files and folders, and boards of the catalogue."""
-    kept = [each for name in names for file in document_files(name) for each in read_kept_documents(file)]
+    kept = _all_kept(names)
     try:
         return Subject.with_boards(kept, references, boards)
     except CatalogError as error:
@@ -43,9 +43,11 @@ def read_subject(names: Sequence[str], references: bool | None, boards: Sequence
 
 def read_documents(names: Sequence[str]) -> list[RunDocument]:
     """The run documents of these files and folders."""
-    return [
-        each.document for name in names for file in document_files(name) for each in read_kept_documents(file)
-    ]
+    return [each.document for each in _all_kept(names)]
+
+
+def _all_kept(names: Sequence[str]) -> list[KeptDocument]:
+    return [each for name in names for file in document_files(name) for each in read_kept_documents(file)]
 
 
 def document_files(name: str) -> list[str]:

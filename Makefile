@@ -83,8 +83,9 @@ load: setup
 hostile: setup-test
 	@$(BIN)/python bench/hostile.py $(ARGUMENTS)
 
-# The protocol under a million inputs and more that atheris makes, in an environment of its own: half an hour. `make test`
-# gives the same targets some inputs of hypothesis. ARGUMENTS are those of bench/fuzz.py.
+# The protocol under up to two million inputs that atheris makes, in an environment of its own: about 45 minutes, as
+# estimated from the run in docs/load.md. `make test` gives the same targets some inputs of hypothesis. ARGUMENTS are
+# those of bench/fuzz.py.
 fuzz: setup
 	@test -x build/atheris/bin/pip || $(BIN)/python -m venv build/atheris
 	@build/atheris/bin/pip install --quiet --editable ".[server]" "atheris>=3" || { \

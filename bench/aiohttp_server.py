@@ -1,4 +1,4 @@
-"""An endpoint of aiohttp that takes JSON and answers with JSON: what most services in Python are made of.
+"""An endpoint of aiohttp that takes JSON and answers with JSON: as many services in Python do.
 
     python bench/aiohttp_server.py FOLDER
 

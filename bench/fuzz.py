@@ -85,7 +85,7 @@ def fuzz(name: str, answer: Path, arguments: list[str]) -> int:
 
 
 def drive(name: str, options: argparse.Namespace) -> Report:
-    """One target, watched; what it says goes to ``build/fuzz/NAME.log``."""
+    """One target, watched; its output goes to ``build/fuzz/NAME.log``."""
     from tests.fuzz.targets import seeds, words
 
     corpus = BUILD / "corpus" / name

@@ -2,7 +2,7 @@
 
     python bench/hostile.py [--seconds 5]
 
-The server is given room for all of them, so that every silent client is held. Each crowd and the honest
+The server is given room for all of them, so that none is replaced by a later one. Each crowd and the honest
 client are processes of their own; on two cores they also compete with each other and with the server.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from record import BUILD, write
+from serving import resident_bytes
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
@@ -57,21 +58,16 @@ def among(kinds: dict[str, int], seconds: float) -> dict[str, Any]:
                 latencies = honest(server, seconds)
                 open_connections = server.ask("status")["open_connections"] - 1
                 outcome = server.ask("run", {"benchmarks": [quick()]})["outcome"]
-                resident_bytes = _resident_bytes(server.process.pid)
+                held_bytes = resident_bytes(server.process.pid)
     print(f"{kinds or 'nobody'}: 99th percentile {latencies.p99_seconds * 1e3:.2f} ms", file=sys.stderr)
     return {
         "kinds": kinds,
         **asdict(latencies),
         "open_connections": open_connections,
         "run": outcome,
-        "resident_bytes": resident_bytes,
+        "resident_bytes": held_bytes,
         **done,
     }
-
-
-def _resident_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":

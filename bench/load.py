@@ -3,9 +3,9 @@
     python bench/load.py [--aiohttp PYTHON] [--rounds 7] [--seconds 1] [--requests 1000000] [--idle 2000]
 
 For TCP, TLS and a Unix socket, at 1, 10, 64 and 500 connections: each server keeps its connections for all
-rounds, and the three take turns within each round, every round in another order. Who sends uses one core at
-most, as a server in Python does, so with many connections the figures are of both. Then come connections that
-do nothing, the memory over a million requests, and the start of the command. ``PYTHON`` is one with aiohttp.
+rounds, and the three take turns within each round, every round in another order. The client uses one core
+at most, as does a server in Python, so with many connections the figures are of both. Then come connections
+that do nothing, the memory over a million requests, and the start of the command. ``PYTHON`` is one with aiohttp.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 from load_client import Peer, Round, ask, connect, connect_all, drive
 from record import BUILD, write
-from serving import serving_at
+from serving import resident_bytes, serving_at
 
 from gpubench.measure.statistics import median
 
@@ -155,11 +155,6 @@ def _batch(client: Any, batch: bytes) -> None:
     missing = batch.count(b"\n")
     while missing:
         missing -= client.recv(1 << 20).count(b"\n")
-
-
-def resident_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 def help_seconds() -> float:

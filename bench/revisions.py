@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 from record import keep, ratio_of
 
+from gpubench.measure.statistics import median
 from gpubench.units import format_bandwidth
 
 HERE = Path(__file__).resolve().parents[1]
@@ -57,7 +58,7 @@ def main() -> int:
     keep("revisions", "byte/s", rounds, device=options.device, commit=options.commit)
     for label, each in rounds.items():
         was, now = each[options.commit], each["this checkout"]
-        medians = [format_bandwidth(sorted(rates)[len(rates) // 2]) for rates in (was, now)]
+        medians = [format_bandwidth(median(rates)) for rates in (was, now)]
         print(f"{label}: {' -> '.join(medians)}, ratio {ratio_of(now, was)}")
     return 0
 

@@ -20,6 +20,12 @@ def serving() -> Iterator[tuple[str, int]]:
         yield addresses["tcp"], pid
 
 
+def resident_bytes(pid: int) -> int:
+    """The physical memory that a process has."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
 @contextmanager
 def serving_at(*options: str) -> Iterator[tuple[dict[str, str], int]]:
     """The URL of each scheme that ``options`` listen on, and the process."""

@@ -83,7 +83,7 @@ def _fetch(start: Path) -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as work:
         npm, node = _npm()
-        print(f"chromium: fetching {PACKAGE} {VERSION} (70 MB)", file=sys.stderr)
+        print(f"chromium: fetching {PACKAGE} {VERSION} (about 70 MB)", file=sys.stderr)
         _run(npm, "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent", "--pack-destination", work)
         (archive,) = Path(work).glob("*.tgz")
         if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != SHA512:

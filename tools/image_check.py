@@ -155,9 +155,8 @@ class Checked:
         found = {}
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                state = (path / "stat").read_text().rpartition(")")[2].split()[0]
+                state, parent, *_ = (path / "stat").read_text().rpartition(")")[2].split()
                 # The namespace of a zombie cannot be read any more, but its parent's can.
-                parent = (path / "stat").read_text().rpartition(")")[2].split()[1]
                 of = path if state != "Z" else Path(f"/proc/{parent}")
                 if (of / "ns/pid").readlink() == inside:
                     found[int(path.name)] = state

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from recordings import Kept, sections
 
 from gpubench.measure.statistics import median
 from gpubench.report.benchmarks import markdown_rows
@@ -21,21 +22,19 @@ OWN_LIMIT_RATIO = 1.2
 
 def limit_tables(folder: Path) -> str:
     """A section for each kind of recording, from the newest one in ``folder``."""
-    sections = {
+    tables = {
         "limits": ("In a cache and in memory", _limits),
         "random-access": ("Random access before and after", _revisions),
     }
-    parts = []
-    for name, (heading, table) in sections.items():
-        path = max(folder.glob(f"{name}-*.json"))
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        about = f"{kept['host']['processor']}, {kept['host']['cores']} cores, {kept['at'][:10]}"
-        source = f"{about}: [{path.name}](../results/{path.name})."
-        parts.append(f"## {heading}\n\n{table(kept['rounds'])}\n\n{source}")
-    return "\n\n".join(parts)
+    return sections(folder, tables, _about)
 
 
-def _limits(rounds: Mapping[str, Sequence[float]]) -> str:
+def _about(kept: Kept) -> str:
+    return f"{kept['host']['processor']}, {kept['host']['cores']} cores, {kept['at'][:10]}"
+
+
+def _limits(kept: Kept) -> str:
+    rounds: Mapping[str, Sequence[float]] = kept["rounds"]
     families: dict[str, dict[str, float]] = {}
     for label, ratios in rounds.items():
         name, _, axes = label.partition(" ")
@@ -58,7 +57,8 @@ def _reach(values: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _revisions(rounds: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+def _revisions(kept: Kept) -> str:
+    rounds: Mapping[str, Mapping[str, Sequence[float]]] = kept["rounds"]
     rows = []
     for label, found in rounds.items():
         was, now = found.values()

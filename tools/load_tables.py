@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from recordings import Kept, sections
 
 from gpubench.measure.statistics import median
 from gpubench.report.benchmarks import markdown_rows
@@ -31,20 +32,15 @@ KINDS = {
 
 def recorded_tables(folder: Path) -> str:
     """A section for each kind of recording, from the newest one in ``folder``."""
-    sections = {
+    tables = {
         "load": ("Under load", load_tables),
         "hostile": ("Among hostile clients", hostile_table),
         "fuzz": ("Under a fuzzer", fuzz_table),
     }
-    parts = []
-    for name, (heading, table) in sections.items():
-        path = max(folder.glob(f"{name}-*.json"))
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        parts.append(f"## {heading}\n\n{table(kept)}\n\nEvery figure: [{path.name}](../results/{path.name}).")
-    return "\n\n".join(parts)
+    return sections(folder, tables, lambda kept: "Every figure")
 
 
-def load_tables(kept: dict[str, Any]) -> str:
+def load_tables(kept: Kept) -> str:
     """Pings under load, connections that do nothing, and memory over many requests."""
     rounds = kept["rounds"]
     names = [name for name in ("gpubench", "echo", "aiohttp") if name in _any(_any(rounds))]
@@ -81,7 +77,7 @@ def _ratios(found: dict[str, list[dict[str, float]]]) -> list[str]:
     return cells
 
 
-def _resources(kept: dict[str, Any]) -> str:
+def _resources(kept: Kept) -> str:
     """Memory, and connections that do nothing."""
     idle, memory = kept["idle"], kept["memory"]
     beside, sizes = idle["beside"], memory["resident_bytes"]
@@ -96,7 +92,7 @@ def _resources(kept: dict[str, Any]) -> str:
     )
 
 
-def hostile_table(kept: dict[str, Any]) -> str:
+def hostile_table(kept: Kept) -> str:
     """An honest client's pings among each crowd."""
     times = ("p50_seconds", "p99_seconds", "longest_seconds", "new_p99_seconds")
     rows = [
@@ -115,7 +111,7 @@ def hostile_table(kept: dict[str, Any]) -> str:
     return f"{about(kept)}.\n\n{markdown_rows(columns, rows)}"
 
 
-def fuzz_table(kept: dict[str, Any]) -> str:
+def fuzz_table(kept: Kept) -> str:
     """Inputs by target."""
     rows = [
         [
@@ -134,7 +130,7 @@ def fuzz_table(kept: dict[str, Any]) -> str:
     return f"{about(kept)}; {total:,} inputs in all.\n\n{markdown_rows(columns, rows)}"
 
 
-def about(kept: dict[str, Any]) -> str:
+def about(kept: Kept) -> str:
     """The machine, the date, and how busy the machine was."""
     host, load = kept["host"], kept["load_average"]
     return (

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from gpubench.report.benchmarks import markdown_rows
+from recordings import newest
 
-RESULTS = Path(__file__).parent.parent / "results"
+from gpubench.report.benchmarks import markdown_rows
 
 _COLUMNS = ("fault", "what happens", "times", "runs", "results", "longest", "lost", "wrong", "left over")
 _LEAKS = ("leaked_processes", "leaked_threads", "leaked_descriptors")
 
 
-def soak_table() -> str:
+def soak_table(folder: Path) -> str:
     """What was counted, with the machine and the date."""
-    recorded = sorted(RESULTS.glob("soak-*.json"), key=lambda each: each.stem[-10:])
-    if not recorded:
-        return "No run of `make soak` is recorded in [results](../results/README.md)."
-    path = recorded[-1]
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    link, kept = newest(folder, "soak")
     rows: dict[str, dict[str, Any]] = kept["rounds"]
     whole = {name: sum(row[name] for row in rows.values()) for name in ("faults", *_SUMMED, *_LEAKS)}
     host = kept["host"]
@@ -28,7 +23,7 @@ def soak_table() -> str:
         [
             markdown_rows(_COLUMNS, [_cells(name, row) for name, row in rows.items()]),
             "",
-            f"[{path.name}](../results/{path.name}): {host['processor']}, {kept['processors']} cores, "
+            f"{link}: {host['processor']}, {kept['processors']} cores, "
             f"{host['kernel']}, Python {kept['python']}, {kept['at'][:10]}, {kept['seconds']:.0f} s, at nice "
             f"{kept['nice']}. Together {whole['faults']} faults, {whole['requests']} requests, "
             f"{whole['sent_bytes'] / 1e6:.1f} MB sent and {whole['received_bytes'] / 1e6:.1f} MB received, "

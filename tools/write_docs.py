@@ -20,6 +20,7 @@ from gpubench.results.schema import document_schema, render_schema
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+RESULTS = ROOT / "results"
 
 
 def made() -> dict[Path, str]:
@@ -33,10 +34,10 @@ def made() -> dict[Path, str]:
         DOCS / "run-document.schema.json": render_schema(document_schema()),
         DOCS / "check.schema.json": render_schema(check_schema()),
         DOCS / "check.md": _with_tables(DOCS / "check.md", fault_table()),
-        DOCS / "faults.md": _with_tables(DOCS / "faults.md", soak_table()),
+        DOCS / "faults.md": _with_tables(DOCS / "faults.md", soak_table(RESULTS)),
         DOCS / "configuration.md": _with_tables(DOCS / "configuration.md", configuration_table()),
-        DOCS / "limits.md": _with_tables(DOCS / "limits.md", limit_tables(ROOT / "results")),
-        DOCS / "load.md": _with_tables(DOCS / "load.md", recorded_tables(ROOT / "results")),
+        DOCS / "limits.md": _with_tables(DOCS / "limits.md", limit_tables(RESULTS)),
+        DOCS / "load.md": _with_tables(DOCS / "load.md", recorded_tables(RESULTS)),
         DOCS / "what-happens.md": _with_tables(DOCS / "what-happens.md", signal_table()),
         **{DOCS / "man" / name: text for name, text in man_pages().items()},
     }

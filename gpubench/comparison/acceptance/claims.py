@@ -113,10 +113,8 @@ def _figure(question: Question, runs: Sequence[RunDocument], label: str, rule: A
         return Claim(name=name, status="OK", text=text, **common)
     count = f" ({_counted(attempts, answer.expected)})" if len(attempts) > 1 else ""
     if setting.unit == "s":
-        bad = [
-            run for run in runs if run.run_id in {each.run_id for each in attempts if each.result == "fail"}
-        ]
-        return fault(name, decision.code or "GB-LAT-HIGH", f"{text}{count}{limits(setting, bad)}", **common)
+        why = limits(setting, runs, attempts)
+        return fault(name, decision.code or "GB-LAT-HIGH", f"{text}{count}{why}", **common)
     return fault(name, decision.code or _cause(attempts), f"{text}{count}", **common)
 
 

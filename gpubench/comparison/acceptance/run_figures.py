@@ -22,9 +22,6 @@ _Each = TypeVar("_Each")
 
 LATENCY, SUSTAINED = "latency", "sustained"
 
-OF_MANY = (LATENCY, SUSTAINED)
-"""Benchmarks of which many measurements make one figure."""
-
 
 class Setting(NamedTuple):
     """What must be equal for two figures to be of the same thing; ``parameters`` as JSON."""
@@ -91,12 +88,12 @@ def judged(document: RunDocument) -> list[Measurement]:
     return [
         each
         for each in document.measurements
-        if each.benchmark in OF_MANY or (each.benchmark in STREAM and not each.axes)
+        if each.benchmark in _PICKED or (each.benchmark in STREAM and not each.axes)
     ]
 
 
 def is_judged(benchmark: str) -> bool:
-    return benchmark in STREAM or benchmark in OF_MANY
+    return benchmark in STREAM or benchmark in _PICKED
 
 
 def setting_of(measurement: Measurement) -> Setting:
@@ -195,7 +192,7 @@ _PICKED: dict[str, Callable[[RunDocument, Sequence[Measurement]], Sequence[Measu
     LATENCY: _in_memory,
     SUSTAINED: _at_the_end,
 }
-"""Which of many measurements make the figure, or why none does."""
+"""Benchmarks of which many measurements make one figure: which of them do, or why none does."""
 
 
 def usable(

@@ -65,9 +65,7 @@ def steadiness(setting: Setting, runs: Sequence[RunDocument], label: str, rule: 
         return Claim(name=name, status="OK", text=text, **common)
     if decision.word == "unknown":
         return fault(name, decision.code or "GB-UNDECIDED", text, **common)
-    bad = {each.run_id for each in attempts if each.result == "fail"}
-    why = limits(setting, [run for run in runs if run.run_id in bad])
-    return fault(name, "GB-SUSTAINED-LOW", f"{text}{why}", **common)
+    return fault(name, "GB-SUSTAINED-LOW", f"{text}{limits(setting, runs, attempts)}", **common)
 
 
 def _ends(run: RunDocument, windows: Sequence[Measurement]) -> _Ends:

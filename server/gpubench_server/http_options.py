@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from gpubench.command_line import choice
 from gpubench_server.addresses import Address, internet_address
-from gpubench_server.security import Security, refuse_or_warn
+from gpubench_server.security import Security, check_protection
 
 _HTTPS = "https://"
 
@@ -59,13 +59,8 @@ def http_port(options: argparse.Namespace, chosen: Security) -> tuple[Address, H
     tls = url.startswith(_HTTPS)
     address = internet_address(url)
     if not address.loopback:
-        missing = []
-        if not tls:
-            missing.append("encryption (--http https://HOST:PORT, with --tls-cert FILE)")
-        if not chosen.asks_who_clients_are:
-            missing.append("authentication (--tokens FILE, or --tls-client-ca FILE)")
-        if missing:
-            refuse_or_warn(url, " and ".join(missing), options.insecure)
+        remedy = None if tls else "--http https://HOST:PORT, with --tls-cert FILE"
+        check_protection(url, remedy, chosen, options.insecure)
     named = {urlsplit(url).hostname or "", *options.http_host} - {""}
     wanted = options.metrics_access or ("open" if address.loopback else "token")
     return address, HttpSettings(tls, frozenset(named), wanted == "open")

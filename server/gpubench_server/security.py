@@ -117,20 +117,29 @@ def check_reach(endpoints: Sequence[Endpoint], chosen: Security, insecure: bool)
         if not endpoint.exposed:
             continue
         if endpoint.scheme == "udp":
-            refuse_or_warn(
+            _refuse_or_warn(
                 str(endpoint), "encryption and authentication, which UDP here does not have", insecure
             )
-            continue
-        missing = []
-        if endpoint.scheme != "tls":
-            missing.append("encryption (listen on tls://, with --tls-cert FILE)")
-        if not chosen.asks_who_clients_are:
-            missing.append("authentication (--tokens FILE, or --tls-client-ca FILE)")
-        if missing:
-            refuse_or_warn(str(endpoint), " and ".join(missing), insecure)
+        else:
+            remedy = None if endpoint.scheme == "tls" else "listen on tls://, with --tls-cert FILE"
+            check_protection(str(endpoint), remedy, chosen, insecure)
 
 
-def refuse_or_warn(url: str, missing: str, insecure: bool) -> None:
+def check_protection(url: str, encrypt_by: str | None, chosen: Security, insecure: bool) -> None:
+    """For an address beyond loopback: it must have encryption and authentication.
+
+    ``encrypt_by`` is how to get encryption, or None if the address has it. Raises as ``check_reach``.
+    """
+    missing = []
+    if encrypt_by is not None:
+        missing.append(f"encryption ({encrypt_by})")
+    if not chosen.asks_who_clients_are:
+        missing.append("authentication (--tokens FILE, or --tls-client-ca FILE)")
+    if missing:
+        _refuse_or_warn(url, " and ".join(missing), insecure)
+
+
+def _refuse_or_warn(url: str, missing: str, insecure: bool) -> None:
     """Raises ``InvalidParameters`` unless ``insecure``."""
     if not insecure:
         raise InvalidParameters(

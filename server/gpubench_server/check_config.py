@@ -18,6 +18,7 @@ from gpubench.errors import GpubenchError, InvalidParameters
 from gpubench_server import options, serve
 from gpubench_server.addresses import UnixEndpoint
 from gpubench_server.announcements import say
+from gpubench_server.columns import aligned
 from gpubench_server.configuration import Configuration, from_flags, given
 from gpubench_server.configuration_file import usual_places
 from gpubench_server.http_options import http_port, https_urls
@@ -66,12 +67,8 @@ def _as_text(configuration: Configuration) -> str:
     rows = [("OPTION", "VALUE", "FROM")]
     for key, setting in configuration.settings.items():
         rows.append((key, _cell(setting.shown), str(setting.origin)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
     read = configuration.file or f"none; looked for {' and '.join(map(str, usual_places()))}"
-    return "\n".join((f"configuration file: {read}", "", *lines, ""))
+    return "\n".join((f"configuration file: {read}", "", *aligned(rows), ""))
 
 
 def _cell(value: Any) -> str:

@@ -14,6 +14,7 @@ from gpubench.command_line import Parser, choice
 from gpubench.errors import InvalidParameters
 from gpubench.units import parse_seconds
 from gpubench.validation import convert
+from gpubench_server.columns import aligned
 from gpubench_server.principals import ROLES, Quota
 from gpubench_server.tokens import StoredToken, add_token, read_tokens, revoke_token
 
@@ -113,10 +114,8 @@ def _list(options: argparse.Namespace) -> None:
     for each in tokens:
         quota = " ".join(f"{name}={value:g}" for name, value in msgspec.to_builtins(each.quota).items())
         rows.append((each.name, each.role, each.id, _validity(each), quota or "-"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write(f"{line.rstrip()}\n")
+    for line in aligned(rows):
+        sys.stdout.write(f"{line}\n")
 
 
 def _revoke(options: argparse.Namespace) -> None:

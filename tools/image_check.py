@@ -155,7 +155,7 @@ class Checked:
         found = {}
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                state, parent, *_ = (path / "stat").read_text().rpartition(")")[2].split()
+                state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
                 # The namespace of a zombie cannot be read any more, but its parent's can.
                 of = path if state != "Z" else Path(f"/proc/{parent}")
                 if (of / "ns/pid").readlink() == inside:

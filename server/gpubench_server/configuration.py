@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ _OCTAL = frozenset({"unix_mode"})
 """TOML reads 660 and 0o660 as other numbers than chmod does: these are written as text."""
 
 _OF_KUBERNETES = re.compile(r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
-"""Behind the prefix: what a pod gets for a Service whose name begins with ``gpubench-server``."""
+"""After the prefix: what a pod gets for a Service whose name begins with ``gpubench-server``."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,9 @@ def given(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
 def from_flags(flags: argparse.Namespace, environment: Mapping[str, str]) -> Configuration:
     """With the flags that ``given`` found; raises as ``configure`` does."""
     file = _file(flags, environment)
-    sources = (_of_flags(flags), _of_environment(environment), _of_file(file))
     found: dict[str, Setting] = {}
-    for source in sources:
-        for setting in list(source):
-            found.setdefault(setting.option.key, setting)
+    for setting in itertools.chain(_of_flags(flags), _of_environment(environment), _of_file(file)):
+        found.setdefault(setting.option.key, setting)
     rest = {key: Setting(option, option.default, _DEFAULT) for key, option in options().items()}
     return Configuration(file.path if file else None, {**rest, **found})
 
@@ -150,8 +149,10 @@ def _of_environment(environment: Mapping[str, str]) -> Iterator[Setting]:
 
 
 def _of_file(file: ConfigurationFile | None) -> Iterator[Setting]:
-    for key, value in file.values.items() if file else ():
-        where = file.where(key) if file else ""
+    if file is None:
+        return
+    for key, value in file.values.items():
+        where = file.where(key)
         option = options().get(key)
         if option is None:
             raise InvalidParameters(f"{where}: unknown key {key};{_meant(key)} {PAGE} lists all keys")
@@ -184,7 +185,7 @@ def _setting(option: Option, value: Any, origin: Origin, name: str) -> Setting:
 
 
 def _text(option: Option, value: Any, name: str) -> str:
-    """A value of TOML as it stands behind a flag."""
+    """A value of TOML as it would be written after a flag."""
     if isinstance(value, list | dict):
         raise InvalidParameters(f"{name} must be one value, not {value!r}")
     if option.key in _OCTAL and not isinstance(value, str):

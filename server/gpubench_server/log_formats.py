@@ -26,10 +26,9 @@ class LogLine(logging.LogRecord):
     """A record that is ready to be written by another thread: nothing in it can change any more."""
 
     def __init__(self, record: logging.LogRecord, fields: Mapping[str, str]) -> None:
-        super().__init__(record.name, record.levelno, record.pathname, record.lineno, "", None, None)
+        message = record.getMessage()
+        super().__init__(record.name, record.levelno, record.pathname, record.lineno, message, None, None)
         self.created, self.msecs = record.created, record.msecs
-        self.levelname = record.levelname
-        self.msg = record.getMessage()
         self.fields = fields
         self.traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
 

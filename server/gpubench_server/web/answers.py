@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -23,6 +22,7 @@ from gpubench.errors import (
     RequestTimeout,
     StoreError,
 )
+from gpubench_server.web.api import json_response
 from gpubench_server.web.rendering import render
 from gpubench_server.web.views import ErrorView
 
@@ -48,7 +48,7 @@ def error_answer(request: Request, error: Exception) -> Response:
     status, title = status_of(error)
     if request.scope["path"].startswith("/api/"):
         view = ErrorView(kind=error.kind, message=error.message)
-        response = Response(msgspec.json.encode(view), status, media_type="application/json")
+        response = json_response(view, status)
     else:
         response = render(request, "error.html", status, title=title, message=error.message)
     return with_headers(response, error)

@@ -86,9 +86,8 @@ class _SafeHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = (
-                    "same-origin"  # without any, browsers hide where a form comes from
-                )
+                # Without any referrer, browsers hide where a form comes from.
+                headers["Referrer-Policy"] = "same-origin"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
                 private = self._private and not scope["path"].startswith("/static/")
                 headers["Cache-Control"] = "no-store" if private else "no-cache"

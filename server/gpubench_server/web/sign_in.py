@@ -46,14 +46,17 @@ class SignIn:
         ]
 
     async def _sign_in(self, request: Request) -> Response:
-        if request.method != "POST":
-            page = _page(request.query_params.get("next", ""))
-            known = self._admission.session_id(request)
-            if known is not None:
-                token = await asyncio.to_thread(self._admission.sessions.token, known)
-                if token is not None:
-                    return RedirectResponse(page, 303)
-            return self._form(request, page)
+        return await (self._open if request.method == "POST" else self._ask)(request)
+
+    async def _ask(self, request: Request) -> Response:
+        """The form, or the way back if the browser has signed in already."""
+        page = _page(request.query_params.get("next", ""))
+        known = self._admission.session_id(request)
+        token = None if known is None else await asyncio.to_thread(self._admission.sessions.token, known)
+        return self._form(request, page) if token is None else RedirectResponse(page, 303)
+
+    async def _open(self, request: Request) -> Response:
+        """Check what the form has, and begin a session."""
         form = await self._fields(request)
         origin = origin_of(request.scope)
         page = _page(form.get("next", ""))

@@ -159,12 +159,16 @@ def test_gpud_plugin(node: Node, state: str, healthy: bool, action: str | None) 
     assert suggested == ([action] if action else [])
 
 
+def unit(path: Path) -> configparser.ConfigParser:
+    """A unit of systemd; of a setting that is repeated, it has the last."""
+    found = configparser.ConfigParser(strict=False, interpolation=None)
+    found.optionxform = str  # type: ignore[assignment,method-assign]
+    found.read(path)
+    return found
+
+
 def test_systemd_units_ask_for_what_there_is() -> None:
-    service, timer = (configparser.ConfigParser(strict=False, interpolation=None) for _ in range(2))
-    for parser in (service, timer):
-        parser.optionxform = str  # type: ignore[assignment,method-assign]
-    service.read(CONTRIB / "systemd/gpubench-check.service")
-    timer.read(CONTRIB / "systemd/gpubench-check.timer")
+    service, timer = (unit(CONTRIB / f"systemd/gpubench-check.{kind}") for kind in ("service", "timer"))
     words = shlex.split(service["Service"]["ExecStart"])
     command, args = parse(words[1:])
     assert (command.name, args.wait_idle, args.max_wait) == ("check", 1800.0, 7 * 86_400.0)
@@ -176,10 +180,7 @@ SERVER_UNIT = CONTRIB / "systemd/gpubench-server.service"
 
 
 def test_the_servers_unit_starts_it_with_options_that_there_are() -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(SERVER_UNIT)
-    service = unit["Service"]
+    service = unit(SERVER_UNIT)["Service"]
     words = shlex.split(service["ExecStart"])[1:]
     assert words == ["--config", "/etc/gpubench/server.toml"]
     options = configure(["--config", str(SERVER_UNIT.with_suffix(".toml"))], {}).options
@@ -193,25 +194,11 @@ def test_the_servers_unit_starts_it_with_options_that_there_are() -> None:
     assert "MemoryDenyWriteExecute" not in service
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_finds_no_fault_with_the_servers_unit(tmp_path: Path) -> None:
-    installed = tmp_path / SERVER_UNIT.name
-    installed.write_text(SERVER_UNIT.read_text().replace("/usr/local/bin/gpubench-server", sys.executable))
-    verified = analyze("verify", "--man=no", str(installed))
-    assert (verified.returncode, verified.stderr) == (0, "")
-    # In tenths, from 0 to 100; a unit without hardening has 92 to 96.
-    secure = analyze("security", "--offline=yes", "--threshold=25", str(installed))
-    assert secure.returncode == 0, secure.stdout[-200:]
-
-
 GATEWAY_UNIT = CONTRIB / "systemd/gpubench-gateway.service"
 
 
 def test_the_gateways_unit_fits_the_gateway_and_the_server() -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(GATEWAY_UNIT)
-    service = unit["Service"]
+    service = unit(GATEWAY_UNIT)["Service"]
     _, command, *words = shlex.split(service["ExecStart"])
     options = gateway_parser().parse(words)
     assert command == "gateway"
@@ -228,12 +215,16 @@ def test_the_gateways_unit_fits_the_gateway_and_the_server() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_finds_no_fault_with_the_gateways_unit(tmp_path: Path) -> None:
-    installed = tmp_path / GATEWAY_UNIT.name
-    installed.write_text(GATEWAY_UNIT.read_text().replace("/usr/local/bin/gpubench-server", sys.executable))
+@pytest.mark.parametrize(
+    ("path", "threshold"), [(SERVER_UNIT, 25), (GATEWAY_UNIT, 20)], ids=("server", "gateway")
+)
+def test_systemd_finds_no_fault_with_our_units(tmp_path: Path, path: Path, threshold: int) -> None:
+    installed = tmp_path / path.name
+    installed.write_text(path.read_text().replace("/usr/local/bin/gpubench-server", sys.executable))
     verified = analyze("verify", "--man=no", str(installed))
     assert (verified.returncode, verified.stderr) == (0, "")
-    secure = analyze("security", "--offline=yes", "--threshold=20", str(installed))
+    # In tenths, from 0 to 100; a unit without hardening has 92 to 96.
+    secure = analyze("security", "--offline=yes", f"--threshold={threshold}", str(installed))
     assert secure.returncode == 0, secure.stdout[-200:]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,7 @@ def flags(option: Option) -> list[str]:
 def toml(key: str) -> str:
     """A file with one key; numbers of limits are numbers."""
     table, _, name = key.rpartition(".")
-    value = str(TEXTS[key]).replace("'", '"') if isinstance(TEXTS[key], list) else f'"{TEXTS[key]}"'
-    if table or key == "insecure":
-        value = str(TEXTS[key])
+    value = TEXTS[key] if table or key == "insecure" else json.dumps(TEXTS[key])
     return f"[{table}]\n{name} = {value}\n" if table else f"{name} = {value}\n"
 
 

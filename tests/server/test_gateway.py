@@ -37,11 +37,6 @@ PING = b'{"jsonrpc":"2.0","id":7,"method":"ping"}\n'
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def place(authority: Authority) -> Iterator[Place]:
     with reachable() as directory:
         yield Place(directory, authority)

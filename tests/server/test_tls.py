@@ -20,11 +20,6 @@ LISTEN = ("--listen", "tls://127.0.0.1:0")
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def server(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     options = (*LISTEN, *authority.issue("server").server_options)
     with RunningServer(tmp_path_factory.mktemp("data"), *options) as running:

@@ -31,11 +31,6 @@ HTTPS = ("--http", "https://127.0.0.1:0")
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def server(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """It asks for the token in ``alice``, or for a certificate, and has a long run."""
     data = tmp_path_factory.mktemp("data")
@@ -68,9 +63,8 @@ def test_a_browser_signs_in(server: RunningServer, browser: Browsing) -> None:
     flags = {each.strip().lower() for each in told.split(";")[1:]}
     assert flags == {"httponly", "samesite=strict", "path=/", "secure"}
     assert "alice, role read" in browser.get("/").text
-    assert (
-        browser.get("/", host="any.name.of.the.certificate").status == 303
-    )  # that name's cookies are others
+    # The cookies of another name are others.
+    assert browser.get("/", host="any.name.of.the.certificate").status == 303
 
 
 def test_a_certificate_takes_the_place_of_a_token(server: RunningServer, authority: Authority) -> None:

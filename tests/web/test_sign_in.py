@@ -215,11 +215,8 @@ def test_the_cookie_is_for_this_server_alone(guarded: Guarded, reader: str) -> N
     told = guarded.browser().sign_in(reader).headers["set-cookie"]
     name, flags = told.split("=", 1)[0], {each.strip().lower() for each in told.split(";")[1:]}
     assert name == f"gpubench-{guarded.server.http[1]}"
-    assert flags == {
-        "httponly",
-        "samesite=strict",
-        "path=/",
-    }  # no Domain, and no longer than the browser runs
+    # No Domain, and no longer than the browser runs.
+    assert flags == {"httponly", "samesite=strict", "path=/"}
     value = told.split(";")[0].split("=", 1)[1]
     assert re.fullmatch(r"[\w-]{43}", value)
     assert value not in reader
@@ -246,7 +243,7 @@ def test_a_planted_id_is_worth_nothing(guarded: Guarded, reader: str) -> None:
     assert not is_signed_in(before)
 
 
-def test_signing_out_ends_the_session(guarded: Guarded, reader: str) -> None:
+def test_signing_out_ends_the_session(guarded: Guarded) -> None:
     browser, kept = guarded.signed_in(), guarded.browser()
     other = guarded.signed_in()
     kept.cookies = dict(browser.cookies)
@@ -281,7 +278,7 @@ def ends(live: http.client.HTTPResponse) -> bool:
     return True
 
 
-def test_a_revoked_token_ends_its_sessions(guarded: Guarded, reader: str) -> None:
+def test_a_revoked_token_ends_its_sessions(guarded: Guarded) -> None:
     browser, other = guarded.signed_in("leaver"), guarded.signed_in()
     with closing(watching(browser)) as live:
         revoke_token(guarded.file, "leaver")
@@ -340,7 +337,7 @@ def test_a_browser_that_only_names_its_origin_signs_in(guarded: Guarded, reader:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_link_of_another_site_is_followed_and_no_more(guarded: Guarded, reader: str, site: str) -> None:
+def test_a_link_of_another_site_is_followed_and_no_more(guarded: Guarded, site: str) -> None:
     link = {"sec_fetch_site": site, "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
     form = guarded.browser().get("/sign-in?next=/runs", **link)
     assert 'If you have signed in already, <a href="/runs">go on</a>' in form.text

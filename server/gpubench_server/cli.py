@@ -17,7 +17,7 @@ from gpubench_server.configuration import from_flags, given
 
 
 class Command(NamedTuple):
-    """``run`` takes the words behind the command's name, and returns the exit code."""
+    """``run`` takes the words after the command's name, and returns the exit code."""
 
     summary: str
     run: Callable[[Sequence[str]], int]

@@ -31,7 +31,7 @@ from gpubench_server.web.sessions import WebSessions
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 
 _METHOD = "results"
-"""The method of the benchmark port that stands for reading the pages and the API: the same roles may."""
+"""The method of the benchmark port that stands for reading the pages and the API: both need the same role."""
 
 _FORMS = (SIGN_IN, SIGN_OUT)
 _OPEN = ("/healthz", *_FORMS)

@@ -67,7 +67,7 @@ def check_site(scope: Scope, takes_forms: bool) -> None:
     """
     headers = Headers(scope=scope)
     site, reading = headers.get("sec-fetch-site"), scope["method"] in _READING
-    if site is None:  # not a browser, an old one, or one that the connection tells nothing to
+    if site is None:  # no browser, an old one, or a connection on which browsers do not say it
         says = takes_forms or "origin" in headers
         if not reading and says and not _same_origin(headers):
             raise Forbidden(

@@ -5,7 +5,8 @@
 For TCP, TLS and a Unix socket, at 1, 10, 64 and 500 connections: each server keeps its connections for all
 rounds, and the three take turns within each round, every round in another order. The client uses one core
 at most, as does a server in Python, so with many connections the figures are of both. Then come connections
-that do nothing, the memory over a million requests, and the start of the command. ``PYTHON`` is one with aiohttp.
+that do nothing, the memory over a million requests, and the start of the command. ``PYTHON`` is one with
+aiohttp.
 """
 
 from __future__ import annotations

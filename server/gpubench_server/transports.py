@@ -40,8 +40,10 @@ class AcceptingMixIn:
     allow_reuse_address = True  # else a restart has to wait for the TIME_WAIT of old connections
     allow_reuse_port = False  # else two servers can share a port without an error
     request_queue_size = 1024
-    """Connections that wait to be accepted. The default of 5 refuses a burst of clients; when the queue is full, Linux
-    completes handshakes by cookies and may forget a client that then waits in silence, which believes to be connected."""
+    """Connections that wait to be accepted; with socketserver's default of 5 a burst of clients is refused.
+
+    If the queue is full, Linux completes handshakes by SYN cookies, and may forget a client that is silent.
+    """
 
     max_connections: int
     linger_seconds: float

@@ -250,6 +250,12 @@ def test_some_bad_lines_slow_no_relay_down(joined: Callable[..., Joined]) -> Non
 CLIENT = Origin.internet("192.0.2.1", encrypted=True)
 
 
+def child_at(parents: socket.socket, pid: int = 1) -> Child:
+    """Without a client."""
+    with socket.socket() as client:  # closed: nobody uses it
+        return Child(pid, CLIENT, parents, client, turn_away=lambda client, why: None)
+
+
 @pytest.fixture
 def children(tmp_path: Path) -> Iterator[Children]:
     add_token(tmp_path / "tokens.json", "alice", "run", Quota(), None)
@@ -266,7 +272,7 @@ def children(tmp_path: Path) -> Iterator[Children]:
 def test_a_child_that_sends_garbage_is_killed(children: Children, garbage: bytes) -> None:
     parents, childs = link.pair()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process, childs, parents:
-        children.add(Child(process.pid, CLIENT, parents))
+        children.add(child_at(parents, process.pid))
         childs.send(garbage)
         call_ready(children._selector, PATIENCE_SECONDS)
         assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
@@ -276,7 +282,7 @@ def test_a_child_that_sends_garbage_is_killed(children: Children, garbage: bytes
 def test_a_child_that_shows_a_second_token_is_killed(children: Children) -> None:
     parents, childs = link.pair()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process, childs, parents:
-        children.add(Child(process.pid, CLIENT, parents))
+        children.add(child_at(parents, process.pid))
         for _ in range(2):
             childs.send(msgspec.json.encode(link.Shown("wrong")))
             call_ready(children._selector, PATIENCE_SECONDS)
@@ -287,7 +293,7 @@ def test_a_child_that_shows_a_second_token_is_killed(children: Children) -> None
 def test_reasons_that_a_child_makes_up_are_counted_as_one(children: Children) -> None:
     parents, childs = link.pair()
     with parents, childs:
-        child = Child(1, CLIENT, parents)
+        child = child_at(parents)
         for index in range(50):
             childs.send(msgspec.json.encode(link.Refused(f"reason {index}", "because")))
             assert children._hear(child)
@@ -321,7 +327,7 @@ def test_a_child_is_told_whose_token_it_is(children: Children, tmp_path: Path) -
         asked: list[tuple[str, socket.socket]] = []
         for shown in (token, token[:-1]):
             parents, childs = (stack.enter_context(end) for end in link.pair())
-            hear = functools.partial(children._hear, Child(1, CLIENT, parents))
+            hear = functools.partial(children._hear, child_at(parents))
             children._selector.register(parents, selectors.EVENT_READ, hear)
             asked.append((shown, childs))
         results: list[object] = []

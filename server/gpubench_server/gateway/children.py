@@ -1,4 +1,8 @@
-"""The children of the gateway: how many there are, what they report, and how they end."""
+"""The children of the gateway: how many there are, what they report, and how they end.
+
+A child is new until its client has shown a valid token. When all places are taken, a further client gets the
+place of the oldest new child, as on the server (``places.py``): silent clients cannot shut out others.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,19 @@ import selectors
 import signal
 import socket
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
-from gpubench.errors import BY_KIND, NotAuthenticated, TooManyConnections
+from gpubench.errors import BY_KIND, GpubenchError, NotAuthenticated, TooManyConnections
 from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.connection_rates import ConnectionRates
 from gpubench_server.encode import error_body
 from gpubench_server.gateway import link
 from gpubench_server.limits import Limits
 from gpubench_server.log_context import about
+from gpubench_server.places import MAX_ENDING
 from gpubench_server.rates import Rates
 
 log = logging.getLogger(__name__)
@@ -28,7 +34,9 @@ log = logging.getLogger(__name__)
 _LINES_PER_SECOND, _BURST_SECONDS = 0.5, 10.0
 """Of the log, for each client address and reason; how many there were is logged at the end."""
 
-_KINDS = {*BY_KIND, "connection_rate", "request_rate", "handshake"}
+_REPLACED = "replaced"
+
+_KINDS = {*BY_KIND, "connection_rate", "request_rate", "handshake", _REPLACED}
 _OTHER = "other"
 """The kinds of refusals. A child that an attacker controls could make up others without end."""
 
@@ -40,8 +48,13 @@ class Child:
     """Of its client."""
     end: socket.socket
     """The parent's end of their link."""
+    client: socket.socket
+    """Its connection, which the parent keeps open until a token was valid, and then closes."""
+    turn_away: Callable[[socket.socket, GpubenchError], None]
+    """Answers ``client`` in the place of a child that was killed, and closes it in time."""
     has_shown: bool = False
     """Its client's token, of which it has one."""
+    is_replaced: bool = False
 
 
 class Children:
@@ -54,6 +67,8 @@ class Children:
         self._authenticator = authenticator
         self._max_connections = limits.max_connections
         self._living: dict[int, Child] = {}
+        self._new: dict[int, Child] = {}  # of those, the oldest first
+        self._ending = 0  # of those, how many were replaced, and are not reaped yet
         self._connections = ConnectionRates(limits.max_connections_per_second)
         self._lines = Rates(_BURST_SECONDS)
         self.counts: Counter[str] = Counter()
@@ -62,27 +77,36 @@ class Children:
     def __len__(self) -> int:
         return len(self._living)
 
-    def check_room(self, host: str) -> None:
-        """Raises ``TooManyConnections``, and ``LimitExceeded`` for an address that connects too often."""
-        maximum = self._max_connections
-        if len(self._living) >= maximum:
-            raise TooManyConnections(
-                f"this gateway has reached its maximum of {maximum} connections; try again in a moment",
-                retry_after_seconds=1,
-            )
+    def make_room(self, host: str) -> None:
+        """For one more child, if need be by ending the oldest new one.
+
+        Raises ``TooManyConnections``, and ``LimitExceeded`` for an address that connects too often.
+        """
         self._connections.check(host)
+        if len(self._living) - self._ending < self._max_connections:
+            return
+        oldest = self._oldest_new()
+        # A killed process may take its time to end, for example while it is traced.
+        if oldest is None or self._ending >= MAX_ENDING:
+            raise self._too_many()
+        self._replace(oldest)
 
     def add(self, child: Child) -> None:
-        self._living[child.pid] = child
+        self._living[child.pid] = self._new[child.pid] = child
         self.counts["accepted"] += 1
         self._selector.register(child.end, selectors.EVENT_READ, functools.partial(self._hear, child))
 
     def ended(self, pid: int, status: int) -> None:
         """A child was reaped."""
         child = self._living.pop(pid)
+        if child.is_replaced:
+            self._ending -= 1
+            child.end.close()
+            return
         while self._hear(child):  # its last words
             pass
         self._forget(child)
+        self._settle(child)
         child.end.close()
         code = os.waitstatus_to_exitcode(status)
         if code == 0:
@@ -106,6 +130,7 @@ class Children:
         """A child has nothing to do with its siblings."""
         for child in self._living.values():
             child.end.close()
+            child.client.close()
 
     def refused(self, origin: Origin, kind: str, message: str) -> None:
         """Count and log a refusal."""
@@ -161,6 +186,7 @@ class Children:
     def _answer(self, child: Child, token: str) -> None:
         try:
             found = self._authenticator.verify(token, child.origin)
+            self._settle(child)
             verdict = link.Verdict(str(found.principal))
             fields = {"principal": str(found.principal)}
             log.info("the client at %s is %s", child.origin.host, found.principal, extra=fields)
@@ -169,6 +195,34 @@ class Children:
             verdict = link.Verdict(error=error_body(error))
         with contextlib.suppress(OSError):
             link.answer(child.end, verdict)
+
+    def _oldest_new(self) -> Child | None:
+        while (child := next(iter(self._new.values()), None)) is not None:
+            self._hear(child)  # its first message may be a valid token
+            if child.pid in self._new:
+                return child
+        return None
+
+    def _replace(self, child: Child) -> None:
+        child.is_replaced = True
+        self._ending += 1
+        del self._new[child.pid]
+        self._forget(child)
+        self._kill(child)  # first: it is not to notice, and report, the end of its connection
+        child.turn_away(child.client, self._too_many())
+        self.refused(child.origin, _REPLACED, "it showed no valid token, and a new client needed its place")
+
+    def _too_many(self) -> TooManyConnections:
+        return TooManyConnections(
+            f"this gateway has reached its maximum of {self._max_connections} connections; try again in a "
+            "moment",
+            retry_after_seconds=1,
+        )
+
+    def _settle(self, child: Child) -> None:
+        """It is no longer new."""
+        self._new.pop(child.pid, None)
+        child.client.close()
 
     def _forget(self, child: Child) -> None:
         with contextlib.suppress(KeyError, ValueError):

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from signal import Signals
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpubench.errors import GpubenchError, InvalidParameters, LimitReached
 from gpubench.signals import HANDLED, IGNORED_BY_WORKER, SIGNALS, Reaction, handle, has_terminal
@@ -40,6 +40,16 @@ _TURN_SECONDS = 0.5
 """The longest wait of the loop: refused connections are closed in time."""
 
 
+class _Forking(NamedTuple):
+    """The sockets of a child that is being forked."""
+
+    parents: socket.socket
+    """The parent's end of their link."""
+    childs: socket.socket
+    client: socket.socket
+    """Its connection, as the parent keeps it."""
+
+
 class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer):
     """One address of the gateway. ``serve`` is called in each child, with its connection."""
 
@@ -55,8 +65,7 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
     ) -> None:
         self._children = children
         self._serve = serve
-        self._pair: tuple[socket.socket, socket.socket] | None = None
-        """The parent's end of a link and the child's, while one is forked."""
+        self._forking: _Forking | None = None
         self._encrypted = endpoint.scheme == "tls"
         self.accept_at_most(self.request_queue_size, linger_seconds)
         self.address_family = endpoint.address.family
@@ -65,23 +74,28 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
         self.url = f"{endpoint.scheme}://{bound_host_port(self.socket)}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        host = client_address[0]
         try:
             # Before the base class looks: at its maximum it would wait for a child, and accept nobody.
-            self._children.check_room(host)
+            self._children.make_room(client_address[0])
             self._fork(request, client_address)
         except GpubenchError as refusal:
             origin = self._origin(client_address)
             self._children.refused(origin, refusal.details.get("limit", refusal.kind), refusal.message)
-            self._refuse(request, TLS_REFUSAL if self._encrypted else error_line(None, refusal))
+            self._turn_away(request, refusal)
+
+    def _turn_away(self, connection: socket.socket, refusal: GpubenchError) -> None:
+        self._refuse(connection, TLS_REFUSAL if self._encrypted else error_line(None, refusal))
 
     def _fork(self, request: Any, client_address: Any) -> None:
         before = set(self.active_children or ())
         try:
-            parents, childs = self._pair = link.pair()
-            with childs, contextlib.ExitStack() as undo:
-                undo.callback(parents.close)
-                super().process_request(request, client_address)  # returns in the parent alone
+            with contextlib.ExitStack() as undo:
+                client = undo.enter_context(request.dup())
+                parents, childs = link.pair()
+                undo.enter_context(parents)
+                self._forking = _Forking(parents, childs, client)
+                with childs:
+                    super().process_request(request, client_address)  # returns in the parent alone
                 undo.pop_all()
         except OSError as error:  # no more processes, memory or descriptors
             raise LimitReached(
@@ -90,9 +104,9 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
                 retry_after_seconds=1,
             ) from None
         finally:
-            self._pair = None
+            self._forking = None
         (pid,) = set(self.active_children or ()) - before
-        self._children.add(Child(pid, self._origin(client_address), parents))
+        self._children.add(Child(pid, self._origin(client_address), parents, client, self._turn_away))
 
     def _origin(self, client_address: Any) -> Origin:
         return Origin.internet(client_address[0], self._encrypted)
@@ -109,16 +123,16 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
                 self._children.ended(pid, status)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        if self._pair is not None:  # it is: this is a child, which was forked in `_fork`
-            parents, childs = self._pair
-            parents.close()
-            self._serve(request, link.Link(childs), self.url)
+        if self._forking is not None:  # it is: this is a child, which was forked in `_fork`
+            self._forking.parents.close()
+            self._forking.client.close()
+            self._serve(request, link.Link(self._forking.childs), self.url)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if self._pair is None:
+        if self._forking is None:
             log.exception("a connection from %s could not be served", client_address[0])
         else:  # in a child
-            _tell_failure(link.Link(self._pair[1]))
+            _tell_failure(link.Link(self._forking.childs))
 
     def close_in_child(self) -> None:
         """A child accepts nobody, and has nothing to do with those whom the parent refused."""

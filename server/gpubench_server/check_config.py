@@ -15,8 +15,8 @@ from typing import Any
 
 from gpubench.command_line import Parser
 from gpubench.errors import GpubenchError, InvalidParameters
-from gpubench_server import options, serve
-from gpubench_server.addresses import UnixEndpoint
+from gpubench_server import options, serve, socket_units
+from gpubench_server.addresses import UnixEndpoint, parse_endpoint
 from gpubench_server.announcements import say
 from gpubench_server.columns import aligned
 from gpubench_server.configuration import Configuration, from_flags, given
@@ -31,7 +31,10 @@ def run(words: Sequence[str]) -> int:
     """Perform it; returns the exit code. Raises ``InvalidParameters`` for a value that is not allowed."""
     flags = given(parser(), words)
     configuration = from_flags(flags, os.environ)
-    problems = list(dict.fromkeys(_problems(configuration.options)))
+    found = configuration.options
+    found.passed = socket_units.passed(flags.socket, found.tls_cert is not None)
+    problems = list(dict.fromkeys(_problems(found)))
+    configuration = socket_units.shown_in(configuration, found.passed)
     sys.stdout.write(_as_json(configuration, problems) if flags.json else _as_text(configuration))
     for problem in problems:
         say(problem)
@@ -44,6 +47,7 @@ def parser() -> Parser:
         "Show the options that gpubench-server would use with the same arguments, and where each comes from; "
         "check the files that they name. Run it as the server's user.",
     )
+    socket_units.add_argument(made)
     made.add_argument("--json", action="store_true", help="print the answer as JSON")
     return made
 
@@ -92,15 +96,15 @@ def _problems(found: argparse.Namespace) -> Iterator[str]:
 
 
 def _security(found: argparse.Namespace) -> Security:
-    return security(found, serve.endpoints_of(found.listen, []), https_urls(found))
+    return security(found, serve.endpoints_of(found.listen, found.passed), https_urls(found))
 
 
 def _check_addresses(found: argparse.Namespace) -> None:
-    endpoints = serve.endpoints_of(found.listen, [])
+    endpoints = serve.endpoints_of(found.listen, found.passed)
     chosen = _security(found)
     check_reach(endpoints, chosen, found.insecure)
     serve.check_gateway(found, chosen)
-    for endpoint in endpoints:
+    for endpoint in map(parse_endpoint, found.listen):  # those of systemd are made by systemd
         if isinstance(endpoint, UnixEndpoint):
             _check_folder(f"the socket {endpoint.path}", endpoint.path.parent)
 

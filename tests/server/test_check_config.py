@@ -124,6 +124,70 @@ def flags(values: dict[str, str]) -> list[str]:
     return [f"{options()[key].flag}={each}" for key, text in values.items() if text for each in text.split()]
 
 
+# The sockets of a systemd socket unit.
+
+
+def test_sockets_of_systemd_replace_the_default(
+    tmp_path: Path, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (f"--data-dir={tmp_path}", f"--tls-cert={files['tls_cert']}", f"--tls-key={files['tls_key']}")
+    assert "--tls-cert is for tls:// addresses" in checked(*words, capsys=capsys)[2][0]
+    sockets = ("--socket=tcp://127.0.0.1:80", "--socket=unix:///made/by/systemd.sock")
+    code, answer, said = checked(*words, *sockets, capsys=capsys)
+    assert (code, said) == (0, [])
+    assert listen_of(answer) == {
+        "value": ["tls://127.0.0.1:80", "unix:///made/by/systemd.sock"],
+        "source": "flag",
+        "where": "--socket",
+    }
+
+
+def test_sockets_of_systemd_stand_beside_listen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (f"--data-dir={tmp_path}", "--listen=udp://127.0.0.1:0", f"--listen=unix://{tmp_path}/no/a.sock")
+    _, answer, said = checked(*words, "--socket=tcp://127.0.0.1:80", capsys=capsys)
+    assert listen_of(answer)["where"] == "--listen"
+    assert [line.partition(" cannot be used")[0] for line in said] == [f"the socket {tmp_path}/no/a.sock"]
+
+
+@pytest.mark.parametrize(
+    ("sockets", "missing"),
+    [
+        (["tcp://:7707"], "encryption (listen on tls://, with --tls-cert FILE) and authentication"),
+        (["tcp://[::]:7707"], "encryption"),
+        (["tcp://127.0.0.1:7707", "udp://:7707"], "UDP here does not have"),
+        (["unixgram:///made/by/systemd.sock"], "only ping and status are answered by datagram"),
+    ],
+)
+def test_sockets_of_systemd_are_judged(
+    tmp_path: Path, sockets: list[str], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"--data-dir={tmp_path}", *(f"--socket={url}" for url in sockets)]
+    code, _, said = checked(*words, capsys=capsys)
+    assert (code, len(said)) == (2, 1)
+    assert missing in said[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("7707", "write ListenStream=PORT as tcp://:PORT"),
+        ("/run/a.sock", "ListenStream=/PATH as unix:///PATH"),
+        ("tls://:7707", "a socket unit cannot ask for TLS. Write tcp://"),
+    ],
+)
+def test_a_socket_is_named_by_an_address(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--socket", text]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"gpubench-server: --socket: {text!r} is not allowed")
+    assert said in line
+
+
+def listen_of(answer: dict[str, Any]) -> dict[str, Any]:
+    (row,) = (row for row in answer["settings"] if row["key"] == "listen")
+    del row["key"]
+    return dict(row)
+
+
 def test_every_problem_is_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--listen=tls://127.0.0.1:0", f"--tokens={tmp_path}/none", f"--address-file={tmp_path}/no/a"]
     code, _, lines = checked(*words, f"--data-dir={tmp_path}", capsys=capsys)

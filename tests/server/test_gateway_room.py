@@ -217,6 +217,7 @@ class FullGateway:
         )
         self._stack.callback(process.kill)
         parents, childs = (self._stack.enter_context(end) for end in link.pair())
+        childs.settimeout(PATIENCE_SECONDS)
         client = self._stack.enter_context(socket.socket())
         self.children.add(Child(process.pid, CLIENT, parents, client, self._turn_away))
         return process, childs

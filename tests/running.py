@@ -242,6 +242,8 @@ class Running:
         line = next(line for line in self.log if "listening on" in line).partition(" for ")[0]
         self.urls = [word.strip(',"}') for word in line.split() if "://" in word]  # also in a line of JSON
         """What it listens on; of a server, the HTTP port last."""
+        self.tcp = next((address_of(url) for url in self.urls if url.startswith("tcp://")), ("", 0))
+        self.tls = next((address_of(url) for url in self.urls if url.startswith("tls://")), ("", 0))
 
     def __enter__(self) -> Self:
         return self
@@ -311,8 +313,6 @@ class RunningServer(Running):
             environment=environment,
             prepare=prepare,
         )
-        self.tcp = next((address_of(url) for url in self.urls if url.startswith("tcp://")), ("", 0))
-        self.tls = next((address_of(url) for url in self.urls if url.startswith("tls://")), ("", 0))
         self.http = address_of(self.urls[-1])
 
     def connect(self) -> Lines:

@@ -1,4 +1,4 @@
-"""``check-config --socket``: the sockets of a systemd socket unit, which systemd passes to the server alone."""
+"""``check-config --socket``: the sockets of a systemd socket unit, which only the server gets."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpubench.measure.statistics import percentile
-from tests.running import PATIENCE_SECONDS, RunningServer
+from tests.running import PATIENCE_SECONDS, Running, RunningServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ class Latencies:
 
 
 @contextmanager
-def crowd(server: RunningServer, kinds: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def crowd(server: Running, kinds: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """So many hostile clients of each kind, all connected; what they did is known at the end."""
     done: dict[str, Any] = {}
     words = [f"{kind}={count}" for kind, count in kinds.items()]

@@ -372,7 +372,7 @@ def test_a_child_holds_its_own_connection_alone(gateway: RunningGateway, token: 
     """And not those of its siblings, whose ends it would keep open."""
     if not ROOT:
         pytest.skip("only root may look into a process of the gateway")
-    with gateway.connect(token), gateway.connect(token):
+    with gateway.connect(token), gateway.open():  # the parent keeps this one's connection, too
         client, child = gateway.child_of(lambda: gateway.connect(token))
         with client:
             held = [str(each.readlink()) for each in Path(f"/proc/{child}/fd").iterdir()]

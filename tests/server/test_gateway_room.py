@@ -62,7 +62,7 @@ def plain(place: Place, core: RunningServer) -> Iterator[RunningGateway]:
 @pytest.fixture
 def empty(plain: RunningGateway) -> RunningGateway:
     """Without the clients of the test before."""
-    assert within(PATIENCE_SECONDS, lambda: not plain.children())
+    assert within(PATIENCE_SECONDS, lambda: not plain.children() and not plain.zombies())
     return plain
 
 
@@ -154,8 +154,9 @@ def test_a_client_that_was_authenticated_keeps_its_place(empty: RunningGateway, 
 
 def test_a_stopped_child_makes_room_too(empty: RunningGateway, token: str) -> None:
     with contextlib.ExitStack() as stack:
-        client, child = empty.child_of(empty.open)
-        stack.enter_context(client)
+        client = stack.enter_context(empty.open())
+        assert within(PATIENCE_SECONDS, lambda: bool(empty.children()))
+        (child,) = empty.children()
         os.kill(child, signal.SIGSTOP)
         for _ in range(3):
             stack.enter_context(empty.connect(token))
@@ -164,13 +165,13 @@ def test_a_stopped_child_makes_room_too(empty: RunningGateway, token: str) -> No
 
 
 def test_replaced_ones_leave_nothing_behind(place: Place, core: RunningServer, token: str) -> None:
-    """With 30 descriptors for the parent; some children are killed by others."""
+    """With 30 descriptors for the parent, none of which is closed by a time-out; some children are killed."""
 
     def few_descriptors() -> None:
         default_signals()
         resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
 
-    limits = {"max_connections": 3, "linger_seconds": 0.01, **PATIENT}
+    limits = {"max_connections": 3, "linger_seconds": 600, **PATIENT}
     with place.gateway(prepare=few_descriptors, **limits) as gateway, contextlib.ExitStack() as stack:
         known = stack.enter_context(gateway.connect(token))
         (kept,) = gateway.children()

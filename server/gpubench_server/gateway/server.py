@@ -60,14 +60,14 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
         self,
         endpoint: InternetEndpoint,
         children: Children,
-        linger_seconds: float,
+        limits: Limits,
         serve: Callable[[socket.socket, link.Link, str], None],
     ) -> None:
         self._children = children
         self._serve = serve
         self._forking: _Forking | None = None
         self._encrypted = endpoint.scheme == "tls"
-        self.accept_at_most(self.request_queue_size, linger_seconds)
+        self.accept_at_most(limits.max_connections, limits.linger_seconds)
         self.address_family = endpoint.address.family
         super().__init__(endpoint.address.bindable, socketserver.BaseRequestHandler, bind_and_activate=False)
         listen(self, endpoint)
@@ -184,9 +184,7 @@ class Gateway:
             undo.callback(self._close)
             self._signals.install()
             for endpoint in endpoints:
-                listener = Listener(
-                    endpoint, self._children, self._limits.linger_seconds, self._serve_in_child
-                )
+                listener = Listener(endpoint, self._children, self._limits, self._serve_in_child)
                 self._listeners.append(listener)
                 self._selector.register(listener, selectors.EVENT_READ, listener.handle_request)
             self._selector.register(self._signals, selectors.EVENT_READ, self._signals.clear)

@@ -55,24 +55,20 @@ def _run(table: OptionTable, made: Parser, words: Sequence[str], checks: Sequenc
 
 
 def parser() -> Parser:
-    return _parser(
-        options.SERVER,
-        "gpubench-server check-config",
-        "Show the options that gpubench-server would use with the same arguments, and where each comes from; "
-        "check the files that they name. Run it as the server's user.",
-    )
+    return _parser(options.SERVER, "check-config", "gpubench-server", "the server's user")
 
 
 def gateway_parser() -> Parser:
-    return _parser(
-        gateway.GATEWAY,
-        f"gpubench-server check-config {_GATEWAY}",
-        "The same for `gpubench-server gateway`. Run it as the user who starts the gateway.",
+    command = f"gpubench-server {_GATEWAY}"
+    return _parser(gateway.GATEWAY, f"check-config {_GATEWAY}", command, "the user who starts the gateway")
+
+
+def _parser(table: OptionTable, name: str, command: str, user: str) -> Parser:
+    made = table.parser(
+        prog=f"gpubench-server {name}",
+        description=f"Show the options that {command} would use with the same arguments, and where each "
+        f"comes from; check the files that they name. Run it as {user}.",
     )
-
-
-def _parser(table: OptionTable, prog: str, description: str) -> Parser:
-    made = table.parser(prog=prog, description=description)
     made.add_argument("--json", action="store_true", help="print the answer as JSON")
     return made
 

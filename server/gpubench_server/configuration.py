@@ -173,9 +173,7 @@ def _setting(option: Option, value: Any, origin: Origin, name: str) -> Setting:
     texts = [_text(option, each, name) for each in several]
     words = [option.word(text) for text in texts]
     try:
-        parsed = getattr(
-            given(option.table.own_parser, words), option.action.dest
-        )
+        parsed = getattr(given(option.table.own_parser, words), option.action.dest)
     except GpubenchError as error:
         message = error.message.removeprefix(f"{option.flag}: ")
         raise type(error)(f"{name}: {message}", **error.details) from None

@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     [
         (
             TCP,
-            "the gateway needs --core URL, GPUBENCH_GATEWAY_CORE, or core in the configuration file: the server's",
+            "the gateway needs --core URL, GPUBENCH_GATEWAY_CORE, or core in the configuration file: the s",
         ),
         ((*CORE, "--lisen", "x"), "unknown option --lisen; did you mean --listen?"),
         ((*CORE, "--log-level", "loud"), "--log-level: 'loud' is not allowed; allowed: debug"),
@@ -74,7 +74,10 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], text: str, capsys: pytest
             ("--limit", "max_run_seconds=3"),
             "unknown limit 'max_run_seconds'; allowed for a gateway: max_connections, ",
         ),
-        (("--limit", "max_conections=3"), "unknown limit 'max_conections'; did you mean max_connections? allowed"),
+        (
+            ("--limit", "max_conections=3"),
+            "unknown limit 'max_conections'; did you mean max_connections?",
+        ),
         (("--limit", "linger_seconds=x"), "limit linger_seconds must be a number from 0.01"),
     ],
 )

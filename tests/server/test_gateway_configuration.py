@@ -75,6 +75,7 @@ def test_the_names_of_the_gateway_are_its_own(tmp_path: Path, monkeypatch: pytes
     for name, level in (("server", "error"), ("gateway", "debug")):
         (tmp_path / f"gpubench/{name}.toml").write_text(f'log_level = "{level}"')
     environment = {"GPUBENCH_SERVER_LOG_FORMAT": "json", "GPUBENCH_GATEWAY_LIMIT_LINGER_SECONDS": "3"}
+    environment["GPUBENCH_GATEWAY_SERVICE_HOST"] = "10.0.0.1"  # of a Service in Kubernetes
     ours, theirs = (configure([], environment, table).settings for table in (GATEWAY, SERVER))
     assert [found["log_level"].value for found in (ours, theirs)] == ["debug", "error"]
     assert [found["log_format"].value for found in (ours, theirs)] == ["text", "json"]

@@ -220,6 +220,9 @@ class Lines:
         return True
 
 
+NO_FILES = {"GPUBENCH_SERVER_CONFIG": os.devnull, "GPUBENCH_GATEWAY_CONFIG": os.devnull}
+
+
 class Running:
     """``gpubench-server`` with these words, once it listens; its log is kept."""
 
@@ -230,7 +233,7 @@ class Running:
             stderr=subprocess.PIPE,
             text=True,
             # Not the tester's own configuration.
-            env={**os.environ, "GPUBENCH_SERVER_CONFIG": os.devnull, **(environment or {})},
+            env={**os.environ, **NO_FILES, **(environment or {})},
             preexec_fn=prepare,
         )
         listening = threading.Event()

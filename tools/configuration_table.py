@@ -1,4 +1,4 @@
-"""The table of the server's options for docs/configuration.md, made from the parser and the limits."""
+"""The tables of options for docs/configuration.md, made from the parsers and the limits."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import ast
 import inspect
 import re
 
+from gpubench_server.gateway import GATEWAY
 from gpubench_server.limits import Limits, ranges
-from gpubench_server.options import Option, options
+from gpubench_server.option_table import Option, OptionTable
+from gpubench_server.options import SERVER
 
 from gpubench.report.benchmarks import markdown_rows
 from gpubench.report.markdown import escape
@@ -17,11 +19,17 @@ _COLUMNS = ("key in the file", "flag", "variable", "default", "meaning")
 _DEFAULT = re.compile(r" \(default: (.*)\)$")
 
 
-def configuration_table() -> str:
+def configuration_tables() -> str:
+    """A section for each command that serves."""
+    tables = {"The server": SERVER, "The gateway": GATEWAY}
+    return "\n\n".join(f"### {title}\n\n{_table(table)}" for title, table in tables.items())
+
+
+def _table(table: OptionTable) -> str:
     """A row for each option and each limit."""
     reasons = _reasons()
     rows = []
-    for key, option in options().items():
+    for key, option in table.options.items():
         default, meaning = _of_limit(option, reasons) if option.limit else _of_flag(option)
         flag = f"{option.flag} {option.limit}=..." if option.limit else option.flag
         rows.append((f"`{key}`", f"`{flag}`", f"`{option.variable}`", default, meaning))

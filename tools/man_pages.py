@@ -25,6 +25,7 @@ def man_pages() -> dict[str, str]:
             "gpubench",
             [
                 _without(check_config.parser(), command_parser()),
+                _without(check_config.gateway_parser(), gateway_parser()),
                 *map(token_parser, ACTIONS),
                 gateway_parser(),
             ],

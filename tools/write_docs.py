@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configuration_table import configuration_table
+from configuration_table import configuration_tables
 from limit_tables import limit_tables
 from load_tables import recorded_tables
 from man_pages import man_pages
@@ -35,7 +35,7 @@ def made() -> dict[Path, str]:
         DOCS / "check.schema.json": render_schema(check_schema()),
         DOCS / "check.md": _with_tables(DOCS / "check.md", fault_table()),
         DOCS / "faults.md": _with_tables(DOCS / "faults.md", soak_table(RESULTS)),
-        DOCS / "configuration.md": _with_tables(DOCS / "configuration.md", configuration_table()),
+        DOCS / "configuration.md": _with_tables(DOCS / "configuration.md", configuration_tables()),
         DOCS / "limits.md": _with_tables(DOCS / "limits.md", limit_tables(RESULTS)),
         DOCS / "load.md": _with_tables(DOCS / "load.md", recorded_tables(RESULTS)),
         DOCS / "what-happens.md": _with_tables(DOCS / "what-happens.md", signal_table()),

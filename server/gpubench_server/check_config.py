@@ -1,4 +1,4 @@
-"""The command ``gpubench-server check-config``: the options in effect, and whether the server could start.
+"""The command ``gpubench-server check-config``: the options in effect, and whether a start would succeed.
 
 Nothing is started, made or changed. Files are checked with the permissions of the user who runs it.
 """
@@ -15,37 +15,62 @@ from typing import Any
 
 from gpubench.command_line import Parser
 from gpubench.errors import GpubenchError, InvalidParameters
-from gpubench_server import options, serve, socket_units
+from gpubench_server import gateway, options, serve, socket_units
 from gpubench_server.addresses import UnixEndpoint, parse_endpoint
 from gpubench_server.announcements import say
 from gpubench_server.columns import aligned
 from gpubench_server.configuration import Configuration, from_flags, given
 from gpubench_server.configuration_file import usual_places
 from gpubench_server.http_options import http_port, https_urls
+from gpubench_server.option_table import OptionTable
 from gpubench_server.security import Security, check_reach, security
 from gpubench_server.tls import Tls
 from gpubench_server.tokens import read_tokens
 
+_GATEWAY = "gateway"
+"""The word that asks for the gateway's options."""
+
+_Check = Callable[[argparse.Namespace], None]
+"""Raises a ``GpubenchError`` for what would keep a command from starting."""
+
 
 def run(words: Sequence[str]) -> int:
     """Perform it; returns the exit code. Raises ``InvalidParameters`` for a value that is not allowed."""
-    flags = given(parser(), words)
-    configuration = from_flags(flags, os.environ)
+    if words[:1] == [_GATEWAY]:
+        return _run(gateway.GATEWAY, gateway_parser(), words[1:], gateway.CHECKS)
+    return _run(options.SERVER, parser(), words, _CHECKS)
+
+
+def _run(table: OptionTable, made: Parser, words: Sequence[str], checks: Sequence[_Check]) -> int:
+    flags = given(made, words)
+    configuration = from_flags(table, flags, os.environ)
     found = configuration.options
     found.passed = socket_units.passed(flags.socket, found.tls_cert is not None)
-    problems = list(dict.fromkeys(_problems(found)))
+    problems = list(dict.fromkeys(_problems(found, checks)))
     configuration = socket_units.shown_in(configuration, found.passed)
-    sys.stdout.write(_as_json(configuration, problems) if flags.json else _as_text(configuration))
+    if flags.json:
+        sys.stdout.write(_as_json(configuration, problems))
+    else:
+        sys.stdout.write(_as_text(configuration, usual_places(table.file_name)))
     for problem in problems:
         say(problem)
     return 2 if problems else 0
 
 
 def parser() -> Parser:
-    made = options.command_parser(
-        "gpubench-server check-config",
-        "Show the options that gpubench-server would use with the same arguments, and where each comes from; "
-        "check the files that they name. Run it as the server's user.",
+    return _parser(options.SERVER, "check-config", "gpubench-server", "the server's user")
+
+
+def gateway_parser() -> Parser:
+    command = f"gpubench-server {_GATEWAY}"
+    return _parser(gateway.GATEWAY, f"check-config {_GATEWAY}", command, "the user who starts the gateway")
+
+
+def _parser(table: OptionTable, name: str, command: str, user: str) -> Parser:
+    made = table.parser(
+        prog=f"gpubench-server {name}",
+        description=f"Show the options that {command} would use with the same arguments, and where each "
+        f"comes from; check the files that they name. Run it as {user}.",
     )
     socket_units.add_argument(made)
     made.add_argument("--json", action="store_true", help="print the answer as JSON")
@@ -67,11 +92,11 @@ def _as_json(configuration: Configuration, problems: Sequence[str]) -> str:
     return json.dumps(answer, indent=2) + "\n"
 
 
-def _as_text(configuration: Configuration) -> str:
+def _as_text(configuration: Configuration, usual: Sequence[Path]) -> str:
     rows = [("OPTION", "VALUE", "FROM")]
     for key, setting in configuration.settings.items():
         rows.append((key, _cell(setting.shown), str(setting.origin)))
-    read = configuration.file or f"none; looked for {' and '.join(map(str, usual_places()))}"
+    read = configuration.file or f"none; looked for {' and '.join(map(str, usual))}"
     return "\n".join((f"configuration file: {read}", "", *aligned(rows), ""))
 
 
@@ -86,9 +111,9 @@ def _cell(value: Any) -> str:
 # What would keep the server from starting.
 
 
-def _problems(found: argparse.Namespace) -> Iterator[str]:
+def _problems(found: argparse.Namespace, checks: Sequence[_Check]) -> Iterator[str]:
     """One message for each check that fails."""
-    for check in _CHECKS:
+    for check in checks:
         try:
             check(found)
         except GpubenchError as error:
@@ -147,7 +172,7 @@ def _check_folder(what: str, folder: Path) -> None:
     raise InvalidParameters(f"{what} cannot be used: {folder} {reason}")
 
 
-_CHECKS: tuple[Callable[[argparse.Namespace], None], ...] = (
+_CHECKS: tuple[_Check, ...] = (
     _check_addresses,
     _check_http,
     _check_certificate,

@@ -39,7 +39,7 @@ def _command(words: Sequence[str]) -> int:
     try:
         if words and not words[0].startswith("-"):
             return _named(words[0]).run(words[1:])
-        configuration = from_flags(given(command_parser(), words), os.environ)
+        configuration = from_flags(options.SERVER, given(command_parser(), words), os.environ)
     except GpubenchError as error:
         say(error.message)
         return 2 if isinstance(error, InvalidParameters) else 1

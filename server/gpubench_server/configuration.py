@@ -1,4 +1,4 @@
-"""What the server does, put together from flags, environment variables, a file and defaults, in that order.
+"""What server or gateway does, from flags, environment variables, a file and defaults, in that order.
 
 Every value is read by the option's own argument of the parser, wherever it comes from: so it is checked in
 the same way, and gives the same error, preceded by the place that has to be changed.
@@ -7,7 +7,6 @@ the same way, and gives the same error, preceded by the place that has to be cha
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,14 +16,10 @@ from typing import Any, Literal
 
 from gpubench.command_line import Parser
 from gpubench.errors import GpubenchError, InvalidParameters
-from gpubench.suggestions import did_you_mean
 from gpubench_server import configuration_file
-from gpubench_server.configuration_file import ConfigurationFile
-from gpubench_server.options import DEFAULT_LISTEN, VARIABLE_PREFIX, Option, command_parser, options
-
-FILE_VARIABLE = f"{VARIABLE_PREFIX}CONFIG"
-
-PAGE = "docs/configuration.md"
+from gpubench_server.configuration_file import PAGE, ConfigurationFile
+from gpubench_server.option_table import Option, OptionTable
+from gpubench_server.options import SERVER
 
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -32,7 +27,8 @@ _OCTAL = frozenset({"unix_mode"})
 """TOML reads 660 and 0o660 as other numbers than chmod does: these are written as text."""
 
 _OF_KUBERNETES = re.compile(r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
-"""After the prefix: what a pod gets for a Service whose name begins with ``gpubench-server``."""
+"""After the prefix: what a pod gets for a Service whose name begins with ``gpubench-server``
+or ``gpubench-gateway``."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Setting:
     def shown(self) -> Any:
         """The value as JSON has it, and as a person writes it."""
         if self.option.key == "listen":
-            return self.value or [DEFAULT_LISTEN]
+            return self.value or [self.option.table.default_listen]
         if self.option.key in _OCTAL:
             return f"{self.value:o}"
         return str(self.value) if isinstance(self.value, Path) else self.value
@@ -86,13 +82,15 @@ class Configuration:
         return argparse.Namespace(**found)
 
 
-def configure(words: Sequence[str], environment: Mapping[str, str]) -> Configuration:
+def configure(
+    words: Sequence[str], environment: Mapping[str, str], table: OptionTable = SERVER
+) -> Configuration:
     """What a command line asks for, in this environment.
 
     Raises ``InvalidParameters`` and ``CannotListen``, which name the flag, the variable, or the file and
     line.
     """
-    return from_flags(given(command_parser(), words), environment)
+    return from_flags(table, given(table.parser(), words), environment)
 
 
 def given(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
@@ -100,26 +98,32 @@ def given(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     return parser.parse(words, argparse.Namespace(**{action.dest: None for action in parser._actions}))
 
 
-def from_flags(flags: argparse.Namespace, environment: Mapping[str, str]) -> Configuration:
+def from_flags(
+    table: OptionTable, flags: argparse.Namespace, environment: Mapping[str, str]
+) -> Configuration:
     """With the flags that ``given`` found; raises as ``configure`` does."""
-    file = _file(flags, environment)
+    file = _file(table, flags, environment)
     found: dict[str, Setting] = {}
-    for setting in itertools.chain(_of_flags(flags), _of_environment(environment), _of_file(file)):
+    for setting in itertools.chain(
+        _of_flags(table, flags), _of_environment(table, environment), _of_file(table, file)
+    ):
         found.setdefault(setting.option.key, setting)
-    rest = {key: Setting(option, option.default, _DEFAULT) for key, option in options().items()}
+    rest = {key: Setting(option, option.default, _DEFAULT) for key, option in table.options.items()}
     return Configuration(file.path if file else None, {**rest, **found})
 
 
-def _file(flags: argparse.Namespace, environment: Mapping[str, str]) -> ConfigurationFile | None:
+def _file(
+    table: OptionTable, flags: argparse.Namespace, environment: Mapping[str, str]
+) -> ConfigurationFile | None:
     if flags.config is not None:
         return configuration_file.read(flags.config)
-    named = environment.get(FILE_VARIABLE)
-    return configuration_file.read(Path(named)) if named else configuration_file.find()
+    named = environment.get(table.file_variable)
+    return configuration_file.read(Path(named)) if named else configuration_file.find(table.file_name)
 
 
-def _of_flags(flags: argparse.Namespace) -> Iterator[Setting]:
+def _of_flags(table: OptionTable, flags: argparse.Namespace) -> Iterator[Setting]:
     limits = dict(text.split("=", 1) for text in flags.limit or [])
-    for option in options().values():
+    for option in table.options.values():
         if option.limit is None:
             value = getattr(flags, option.key)
         else:
@@ -128,15 +132,15 @@ def _of_flags(flags: argparse.Namespace) -> Iterator[Setting]:
             yield Setting(option, value, Origin("flag", option.flag))
 
 
-def _of_environment(environment: Mapping[str, str]) -> Iterator[Setting]:
+def _of_environment(table: OptionTable, environment: Mapping[str, str]) -> Iterator[Setting]:
     """A variable that is empty is not set; the values of a list are separated by white space."""
-    by_variable = {option.variable: option for option in options().values()}
+    by_variable = {option.variable: option for option in table.options.values()}
     for name in environment:
-        rest = name.removeprefix(VARIABLE_PREFIX)
-        known = name in by_variable or name == FILE_VARIABLE or _OF_KUBERNETES.fullmatch(rest)
+        rest = name.removeprefix(table.variable_prefix)
+        known = name in by_variable or name == table.file_variable or _OF_KUBERNETES.fullmatch(rest)
         if rest != name and not known:
             raise InvalidParameters(
-                f"unknown environment variable {name};{did_you_mean(name, by_variable)} {PAGE} lists them"
+                f"unknown environment variable {name};{table.variable_meant(name)} {PAGE} lists them"
             )
     for name, option in by_variable.items():
         text = environment.get(name, "")
@@ -148,22 +152,15 @@ def _of_environment(environment: Mapping[str, str]) -> Iterator[Setting]:
         yield _setting(option, value, Origin("environment", name), name)
 
 
-def _of_file(file: ConfigurationFile | None) -> Iterator[Setting]:
+def _of_file(table: OptionTable, file: ConfigurationFile | None) -> Iterator[Setting]:
     if file is None:
         return
     for key, value in file.values.items():
         where = file.where(key)
-        option = options().get(key)
+        option = table.options.get(key)
         if option is None:
-            raise InvalidParameters(f"{where}: unknown key {key};{_meant(key)} {PAGE} lists all keys")
+            raise InvalidParameters(f"{where}: unknown key {key};{table.meant(key)} {PAGE} lists all keys")
         yield _setting(option, value, Origin("file", where), f"{where}: {key}")
-
-
-def _meant(key: str) -> str:
-    """Also for a limit that stands outside its table, and for an option that stands in one."""
-    last = key.rpartition(".")[2]
-    elsewhere = {option.limit or option.key: option.key for option in options().values()}
-    return f" did you mean {elsewhere[last]}?" if last in elsewhere else did_you_mean(key, options())
 
 
 def _setting(option: Option, value: Any, origin: Origin, name: str) -> Setting:
@@ -174,8 +171,9 @@ def _setting(option: Option, value: Any, origin: Origin, name: str) -> Setting:
         return Setting(option, value, origin)
     several = value if isinstance(value, list) and option.is_list else [value]
     texts = [_text(option, each, name) for each in several]
+    words = [option.word(text) for text in texts]
     try:
-        parsed = getattr(given(_parser(), [option.word(text) for text in texts]), option.action.dest)
+        parsed = getattr(given(option.table.own_parser, words), option.action.dest)
     except GpubenchError as error:
         message = error.message.removeprefix(f"{option.flag}: ")
         raise type(error)(f"{name}: {message}", **error.details) from None
@@ -191,11 +189,6 @@ def _text(option: Option, value: Any, name: str) -> str:
     if option.key in _OCTAL and not isinstance(value, str):
         raise InvalidParameters(f'{name} must be in quotes, such as "660": a number would not be octal')
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-@functools.cache
-def _parser() -> Parser:
-    return command_parser()
 
 
 def _limit(option: Option, text: str) -> Any:

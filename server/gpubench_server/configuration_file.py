@@ -14,17 +14,17 @@ import platformdirs
 from gpubench.errors import InvalidParameters
 from gpubench.text import as_utf8
 
-_NAME = "server.toml"
+PAGE = "docs/configuration.md"
 
 _TABLE = re.compile(r"\s*\[\s*([\w.\"'-]+)\s*\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
-def usual_places() -> list[Path]:
-    """Where it is looked for: the first that is there is read, and no other."""
+def usual_places(name: str) -> list[Path]:
+    """Where the file of this name is looked for: the first that is there is read, and no other."""
     return [
-        platformdirs.user_config_path("gpubench") / _NAME,
-        platformdirs.site_config_path("gpubench") / _NAME,
+        platformdirs.user_config_path("gpubench") / name,
+        platformdirs.site_config_path("gpubench") / name,
     ]
 
 
@@ -42,9 +42,9 @@ class ConfigurationFile:
         return str(self.path) if line is None else f"{self.path}, line {line}"
 
 
-def find() -> ConfigurationFile | None:
+def find(name: str) -> ConfigurationFile | None:
     """The file in the first of the usual places that has one. Raises ``InvalidParameters``."""
-    there = next((path for path in usual_places() if _exists(path)), None)
+    there = next((path for path in usual_places(name) if _exists(path)), None)
     return None if there is None else read(there)
 
 
@@ -53,13 +53,20 @@ def read(path: Path) -> ConfigurationFile:
     try:
         text = as_utf8(path.read_bytes()).decode()
     except OSError as error:
-        raise InvalidParameters(f"the configuration file {path} cannot be read: {error.strerror}") from None
+        raise InvalidParameters(
+            f"the configuration file {path} cannot be read: {error.strerror}; check the path and its "
+            "permissions, or name another file with --config (--config /dev/null reads none)"
+        ) from None
     except ValueError as error:
-        raise InvalidParameters(f"the configuration file {path} is not UTF-8 text: {error}") from None
+        raise InvalidParameters(
+            f"the configuration file {path} is not UTF-8 text: {error}; save it as UTF-8"
+        ) from None
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidParameters(f"the configuration file {path} is not TOML: {error}") from None
+        raise InvalidParameters(
+            f"the configuration file {path} is not TOML: {error}; correct that ({PAGE} has an example)"
+        ) from None
     return ConfigurationFile(path, text, dict(_flat(values)))
 
 

@@ -27,7 +27,8 @@ class Limits:
 
     max_connections: Annotated[int, Range(1, 10_000, "connections")] = 64
     """For each ``--listen`` address, so that clients of one cannot shut out clients of another, such as the
-    Unix socket. One thread each; 64 people or programs are many for the memory of one machine."""
+    Unix socket; of a gateway, for all of them together. One thread each, in a gateway one process; 64 people
+    or programs are many for the memory of one machine."""
 
     max_queue_length: Annotated[int, Range(1, 10_000, "runs")] = 16
     """Runs that wait for one piece of hardware. At a minute each, later clients do better to retry."""

@@ -1,18 +1,12 @@
-"""The server's options: one table for flags, environment variables, configuration file and documentation.
-
-A row is an argument of the parser, or one limit: the parser knows types, choices, defaults and help.
-"""
+"""The server's options."""
 
 from __future__ import annotations
 
 import argparse
-import functools
 import pwd
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
@@ -24,6 +18,7 @@ from gpubench_server import http_options, log_formats, security
 from gpubench_server.addresses import ALLOWED, internet_address, parse_endpoint
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed, ranges
+from gpubench_server.option_table import Option, OptionTable, add_config
 
 RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
 
@@ -31,63 +26,7 @@ DEFAULT_LISTEN = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 
 VARIABLE_PREFIX = "GPUBENCH_SERVER_"
 
-LIMITS = "limits"
-"""The table of the configuration file that has the limits."""
-
-_NOT_IN_A_FILE = ("help", "version", "config")
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option, under all its names."""
-
-    key: str
-    """In the configuration file; a limit's begins with ``limits.``."""
-    action: argparse.Action
-
-    @property
-    def flag(self) -> str:
-        return self.action.option_strings[0]
-
-    @property
-    def limit(self) -> str | None:
-        """The name of the limit that it is, if it is one."""
-        table, _, name = self.key.rpartition(".")
-        return name if table == LIMITS else None
-
-    @property
-    def variable(self) -> str:
-        name = f"limit_{self.limit}" if self.limit else self.key
-        return f"{VARIABLE_PREFIX}{name.upper()}"
-
-    @property
-    def is_switch(self) -> bool:
-        return self.action.nargs == 0
-
-    @property
-    def is_list(self) -> bool:
-        return not self.limit and isinstance(self.action.default, list)
-
-    @property
-    def default(self) -> Any:
-        """The value if the option is set nowhere."""
-        return getattr(Limits(), self.limit) if self.limit else self.action.default
-
-    def word(self, text: str) -> str:
-        """The command-line argument that sets it to ``text``."""
-        return f"{self.flag}={self.limit}={text}" if self.limit else f"{self.flag}={text}"
-
-
-@functools.cache
-def options() -> Mapping[str, Option]:
-    """Every option by its key, in the order of the help."""
-    rows: dict[str, Option] = {}
-    for action in command_parser()._actions:
-        if action.dest == "limit":
-            rows |= {f"{LIMITS}.{name}": Option(f"{LIMITS}.{name}", action) for name in ranges()}
-        elif action.dest not in _NOT_IN_A_FILE:
-            rows[action.dest] = Option(action.dest, action)
-    return rows
+_FILE_NAME = "server.toml"
 
 
 def command_parser(
@@ -98,13 +37,7 @@ def command_parser(
     """The parser of every option of the server."""
     parser = Parser(prog=prog, description=description, epilog=epilog)
     parser.add_argument("--version", action="version", version=f"gpubench {gpubench.__version__}")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="read options from this TOML file (default: gpubench/server.toml in the user's configuration "
-        "directory, else in the system's, if it exists); flags and environment variables override it",
-    )
+    add_config(parser, _FILE_NAME)
     _add_addresses(parser)
     parser.add_argument(
         "--data-dir",
@@ -137,6 +70,14 @@ def command_parser(
     )
     log_formats.add_arguments(parser)
     return parser
+
+
+SERVER = OptionTable(command_parser, VARIABLE_PREFIX, _FILE_NAME, DEFAULT_LISTEN)
+
+
+def options() -> Mapping[str, Option]:
+    """Every option of the server by its key, in the order of the help."""
+    return SERVER.options
 
 
 def _add_addresses(parser: argparse.ArgumentParser) -> None:

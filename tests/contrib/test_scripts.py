@@ -18,7 +18,7 @@ import yaml
 from gpubench_client.cli.parser import parse
 from gpubench_server.addresses import parse_endpoint
 from gpubench_server.configuration import configure
-from gpubench_server.gateway import command_parser as gateway_parser
+from gpubench_server.gateway import GATEWAY
 from gpubench_server.limits import Limits
 
 from gpubench.devices import cache_folder
@@ -199,9 +199,12 @@ GATEWAY_UNIT = CONTRIB / "systemd/gpubench-gateway.service"
 
 def test_the_gateways_unit_fits_the_gateway_and_the_server() -> None:
     service = unit(GATEWAY_UNIT)["Service"]
-    _, command, *words = shlex.split(service["ExecStart"])
-    options = gateway_parser().parse(words)
-    assert command == "gateway"
+    words = shlex.split(service["ExecStart"])[1:]
+    assert words == ["gateway", "--config", "/etc/gpubench/gateway.toml"]
+    set_there = re.findall(r"^Environment=(\w+)=(.+)$", GATEWAY_UNIT.read_text(), re.M)
+    environment = {name: value.replace("%d", "/run/credentials") for name, value in set_there}
+    options = configure(["--config", str(GATEWAY_UNIT.with_suffix(".toml"))], environment, GATEWAY).options
+    assert options.listen[0].startswith("tls://0.0.0.0:")
     assert int(service["TimeoutStopSec"]) > Limits().drain_seconds + 10
     assert int(service["TasksMax"]) > 2 * Limits().max_connections
     loaded = re.findall(r"^LoadCredential=([^:]+):", GATEWAY_UNIT.read_text(), re.M)

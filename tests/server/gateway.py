@@ -76,7 +76,8 @@ def reachable() -> Iterator[Path]:
 
 
 class RunningGateway(Running):
-    """The gateway on free ports with TLS, or where a ``--listen`` says."""
+    """The gateway on free ports with TLS, or where a ``--listen`` says; with ``--config`` everything is up to
+    that file."""
 
     def __init__(
         self,
@@ -87,12 +88,15 @@ class RunningGateway(Running):
         **limits: float,
     ) -> None:
         self.place = place
-        words = ["gateway", "--core", place.core_url, "--tokens", str(place.tokens)]
-        if "--listen" not in options:
-            words += ["--listen", "tls://127.0.0.1:0", *place.certificate.server_options]
-        if ROOT:
-            words += ["--user", USER]
-        super().__init__(*words, *settings_of(limits), *options, environment=environment, prepare=prepare)
+        words: list[str] = []
+        if "--config" not in options:
+            words = ["--core", place.core_url, "--tokens", str(place.tokens)]
+            if "--listen" not in options:
+                words += ["--listen", "tls://127.0.0.1:0", *place.certificate.server_options]
+            if ROOT:
+                words += ["--user", USER]
+        words = ["gateway", *words, *settings_of(limits), *options]
+        super().__init__(*words, environment=environment, prepare=prepare)
         self.address = address_of(self.urls[0])
 
     def open(self) -> Lines:

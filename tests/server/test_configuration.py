@@ -11,7 +11,8 @@ import pytest
 from gpubench_server.cli import main
 from gpubench_server.configuration import Configuration, configure
 from gpubench_server.limits import ranges
-from gpubench_server.options import VARIABLE_PREFIX, Option, options
+from gpubench_server.option_table import Option
+from gpubench_server.options import VARIABLE_PREFIX, options
 
 from gpubench.errors import InvalidParameters
 from tests.running import RunningServer

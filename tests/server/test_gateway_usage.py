@@ -39,11 +39,11 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     [
         (
             TCP,
-            "the following arguments are required: --core; `gpubench-server gateway --help` describes them",
+            "the gateway needs --core URL, GPUBENCH_GATEWAY_CORE, or core in the configuration file: the s",
         ),
         ((*CORE, "--lisen", "x"), "unknown option --lisen; did you mean --listen?"),
         ((*CORE, "--log-level", "loud"), "--log-level: 'loud' is not allowed; allowed: debug"),
-        ((*CORE, *TCP), "the gateway needs --tokens FILE"),
+        ((*CORE, *TCP), "the gateway needs --tokens FILE, GPUBENCH_GATEWAY_TOKENS, or tokens in the conf"),
         ((*CORE, *TCP, "--tls-client-ca", "x"), "--tls-client-ca: a gateway takes no client certificates"),
         (
             (*CORE, "--listen", "tcp://0.0.0.0:0", "--tokens", "x"),
@@ -57,6 +57,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
             ("--core", "tcp://127.0.0.1:1", *TCP, "--tokens", "x"),
             "--core: tcp://127.0.0.1:1 is not allowed; allowed",
         ),
+        (("--core", "/run/a.sock"), "--core: /run/a.sock is not allowed; allowed: unix:///PATH"),
     ],
 )
 def test_a_mistake_is_one_line(words: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +73,10 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], text: str, capsys: pytest
         (
             ("--limit", "max_run_seconds=3"),
             "unknown limit 'max_run_seconds'; allowed for a gateway: max_connections, ",
+        ),
+        (
+            ("--limit", "max_conections=3"),
+            "unknown limit 'max_conections'; did you mean max_connections?",
         ),
         (("--limit", "linger_seconds=x"), "limit linger_seconds must be a number from 0.01"),
     ],

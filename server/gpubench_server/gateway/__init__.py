@@ -5,6 +5,8 @@ checked, checks every line, and relays valid ones to the server's Unix socket. S
 process that owns no device, no store and no other connection.
 """
 
-from gpubench_server.gateway.cli import command_parser, run
+from gpubench_server.gateway.check import CHECKS
+from gpubench_server.gateway.cli import run
+from gpubench_server.gateway.options import GATEWAY, command_parser
 
-__all__ = ["command_parser", "run"]
+__all__ = ["CHECKS", "GATEWAY", "command_parser", "run"]

@@ -36,7 +36,7 @@ class User:
 def user_for(name: str | None) -> User | None:
     """The user that the gateway switches to; None if it keeps its own.
 
-    Raises ``InvalidParameters`` for a name that does not exist, for root, and if only root could switch.
+    Raises ``InvalidParameters`` as ``known_user`` does, and if only root could switch.
     """
     own = os.geteuid()
     if name is None:
@@ -46,15 +46,8 @@ def user_for(name: str | None) -> User | None:
                 "one made by `useradd --system gpubench-gateway`"
             )
         return None
-    if name == str(own) and own != 0:  # which need not have a name, as in a container
-        return None
-    try:
-        found = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
-    except (KeyError, OverflowError):
-        raise InvalidParameters(f"--user: this machine has no user {name!r}") from None
-    if found.pw_uid == 0:
-        raise InvalidParameters("--user: the gateway does not serve as root; choose a user that owns nothing")
-    if found.pw_uid == own:
+    found = known_user(name)
+    if found is None or found.pw_uid == own:
         return None
     if own != 0:
         raise InvalidParameters(
@@ -62,6 +55,25 @@ def user_for(name: str | None) -> User | None:
         )
     groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
     return User(found.pw_name, found.pw_uid, found.pw_gid, groups)
+
+
+def known_user(name: str) -> pwd.struct_passwd | None:
+    """The entry of a user; None for this process's own number, which need not have one, as in a container.
+
+    Raises ``InvalidParameters`` for a user that does not exist, and for root.
+    """
+    own = os.geteuid()
+    if name == str(own) and own != 0:
+        return None
+    try:
+        found = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except (KeyError, OverflowError):
+        raise InvalidParameters(
+            f"--user: this machine has no user {name!r}; give an existing name, or a number"
+        ) from None
+    if found.pw_uid == 0:
+        raise InvalidParameters("--user: the gateway does not serve as root; choose a user that owns nothing")
+    return found
 
 
 def become(user: User) -> None:

@@ -1,0 +1,165 @@
+"""The gateway's options, in the same three places as the server's.
+
+Each is checked here as far as it can be alone, so that the error names the flag, the variable or the line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpubench.command_line import Parser, text
+from gpubench.errors import InvalidParameters
+from gpubench.protocol.messages import DEFAULT_PORT
+from gpubench.suggestions import did_you_mean
+from gpubench_server import log_formats
+from gpubench_server.addresses import Endpoint, InternetEndpoint, parse_endpoint
+from gpubench_server.gateway.privileges import known_user
+from gpubench_server.limits import Limits, changed, ranges
+from gpubench_server.option_table import OptionTable, add_config
+
+LIMITS = (
+    "max_connections",
+    "max_connections_per_second",
+    "handshake_seconds",
+    "authentication_seconds",
+    "authentication_delay_seconds",
+    "max_tokens_per_minute",
+    "max_bad_lines_per_second",
+    "line_deadline_seconds",
+    "send_deadline_seconds",
+    "linger_seconds",
+    "drain_seconds",
+)
+"""Those of the server that the gateway keeps; the rest is up to the server behind it."""
+
+DEFAULT_LISTEN = f"tls://127.0.0.1:{DEFAULT_PORT}"
+
+_FILE_NAME = "gateway.toml"
+
+
+def command_parser(
+    prog: str = "gpubench-server gateway",
+    description: str = "Serve other machines through an unprivileged process: it terminates TLS, checks "
+    "tokens and every request, and relays valid requests to the server's Unix socket.",
+) -> Parser:
+    """The parser of every option of the gateway."""
+    parser = Parser(prog=prog, description=description)
+    add_config(parser, _FILE_NAME)
+    parser.add_argument(
+        "--listen",
+        action="append",
+        type=_url,
+        default=[],
+        metavar="URL",
+        help="address for clients: tls://HOST:PORT, or tcp://HOST:PORT of this machine; may be repeated; "
+        f"port 0 means any free port (default: {DEFAULT_LISTEN})",
+    )
+    parser.add_argument(
+        "--core",
+        type=_core,
+        metavar="URL",
+        help="the server's Unix socket, unix:///PATH; must be set; the server must run with --gateway-user "
+        "USER, the user of the gateway",
+    )
+    parser.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="the certificate for tls:// addresses, PEM, followed by its chain; read again on SIGHUP",
+    )
+    parser.add_argument(
+        "--tls-key",
+        type=Path,
+        metavar="FILE",
+        help="its key, PEM, without a password (default: in the same file)",
+    )
+    parser.add_argument(
+        "--tls-client-ca",
+        type=_no_certificates,
+        metavar="FILE",
+        help="refused: the server behind a gateway could not check whose certificate it was",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=Path,
+        metavar="FILE",
+        help="the server's token file, or a copy; must be set; its mode must be 600, or 640 with the "
+        "gateway's group",
+    )
+    parser.add_argument(
+        "--user",
+        type=_user,
+        metavar="NAME",
+        help="switch to this user once the addresses are bound and the files are read; required if started "
+        "as root",
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        type=_limit,
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"set a limit; may be repeated; names: {', '.join(LIMITS)}",
+    )
+    log_formats.add_arguments(parser)
+    return parser
+
+
+GATEWAY = OptionTable(command_parser, "GPUBENCH_GATEWAY_", _FILE_NAME, DEFAULT_LISTEN, LIMITS)
+
+
+def client_endpoint(endpoint: Endpoint) -> InternetEndpoint:
+    """Raises ``InvalidParameters`` for what is not TCP or TLS, and for TCP that other machines can reach."""
+    if not isinstance(endpoint, InternetEndpoint) or endpoint.scheme == "udp":
+        raise InvalidParameters(
+            f"{endpoint}: a gateway listens on tls://HOST:PORT, or on tcp://HOST:PORT of this machine"
+        )
+    if endpoint.scheme == "tcp" and endpoint.exposed:
+        raise InvalidParameters(
+            f"{endpoint} can be reached from other machines, and lacks encryption, which tokens need; "
+            "use --listen tls://HOST:PORT with --tls-cert FILE"
+        )
+    return endpoint
+
+
+def core_path(url: str) -> Path:
+    """The server's socket. Raises ``InvalidParameters`` for what is not the URL of a Unix socket."""
+    if not url.startswith("unix://"):
+        raise InvalidParameters(
+            f"--core: {url} is not allowed; allowed: unix:///PATH, a --listen of the server"
+        )
+    parse_endpoint(url)
+    return Path(url.removeprefix("unix://"))
+
+
+def _url(word: str) -> str:
+    client_endpoint(parse_endpoint(text(word)))
+    return word
+
+
+def _core(word: str) -> str:
+    core_path(text(word))
+    return word
+
+
+def _no_certificates(_: str) -> str:
+    raise InvalidParameters(
+        "--tls-client-ca: a gateway takes no client certificates, because the server behind it could not "
+        "check whose they are; give those clients tokens, or an address of the server itself"
+    )
+
+
+def _user(word: str) -> str:
+    known_user(text(word))
+    return word
+
+
+def _limit(word: str) -> str:
+    name = text(word).partition("=")[0]
+    if name not in LIMITS:
+        allowed = f"allowed for a gateway: {', '.join(LIMITS)}"
+        if name in ranges():
+            raise InvalidParameters(f"unknown limit {name!r}; {allowed}; {name} is one of the server alone")
+        raise InvalidParameters(f"unknown limit {name!r};{did_you_mean(name, LIMITS)} {allowed}")
+    changed(Limits(), [word])
+    return word

@@ -16,7 +16,17 @@ import msgspec
 
 from gpubench.devices.cache_folder import CacheFolder
 from gpubench.errors import BuildFailed, DeviceLost, GpubenchError, from_wire
-from gpubench.executor.messages import Began, Cancel, Event, Finished, Found, Measured, Progressed, Run
+from gpubench.executor.messages import (
+    Began,
+    Cancel,
+    Event,
+    Finished,
+    Found,
+    Measured,
+    Progressed,
+    Run,
+    Started,
+)
 from gpubench.executor.recorder import Recorder
 from gpubench.executor.running_time import RunningTime
 from gpubench.executor.worker_process import WorkerProcess
@@ -68,9 +78,10 @@ def supervise(
 ) -> RunDocument:
     """Execute the run to its end and return its document; a run that fails raises nothing.
 
-    ``on_change`` is called with the document when measurements have been added; the points of a curve
-    arrive together and cause one call. Without ``replace``, the first death ends the run. If the outcome is
-    ``device_lost``, or the worker did not obey ``stop``, the worker has been ended.
+    ``on_change`` is called with the document when its device is known, before anything is measured, and when
+    measurements have been added; the points of a curve arrive together and cause one call. Without
+    ``replace``, the first death ends the run. If the outcome is ``device_lost``, or the worker did not obey
+    ``stop``, the worker has been ended.
     """
     return _Supervision(run, recorder, stop, on_progress, on_change, replace).execute(worker)
 
@@ -200,6 +211,8 @@ class _Supervision:
                 continue
             self._take(event)
             changed = changed or isinstance(event, Measured)
+            if isinstance(event, Started) and not self._recorder.document.measurements:
+                self._on_change(self._recorder.document)
             if isinstance(event, Finished):
                 return event
 

@@ -36,15 +36,20 @@ def end_if_blocked(blocked_seconds: float = BLOCKED_SECONDS) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     watched, tick_seconds = os.getpid(), blocked_seconds / _TICKS
     reading, writing = os.pipe()
+    ready, is_ready = os.pipe()
     if os.fork() == 0:
         try:
+            continue_without_parent()
             os.closerange(0, reading)  # the owner waits until its socket is closed
             os.closerange(reading + 1, os.sysconf("SC_OPEN_MAX"))
-            continue_without_parent()
             _watch(watched, reading, tick_seconds)
         finally:
             os._exit(0)
     os.close(reading)
+    # Until the other one can be stopped with this process, and is continued when it ends.
+    os.close(is_ready)
+    os.read(ready, 1)
+    os.close(ready)
     os.set_blocking(writing, False)
 
     def beat() -> None:

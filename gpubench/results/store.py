@@ -1,8 +1,8 @@
 """The store: every run as one JSON document in SQLite, committed before a client hears of it.
 
-A run is recorded when it is accepted, checkpointed at each finished measurement, and finished before
-its result is sent. WAL with ``synchronous=FULL``: what was committed survives ``kill -9`` and a power
-cut. One connection writes, another reads: who asks for results does not wait for who stores them.
+A run is recorded when it is accepted, checkpointed when its device is known and at each finished measurement,
+and finished before its result is sent. WAL with ``synchronous=FULL``: what was committed survives ``kill -9``
+and a power cut. One connection writes, another reads: who asks for results does not wait for who stores them.
 
 Nothing that is read back is believed: a damaged row is logged by its run's id and left out, and the others
 are served. Nothing is acknowledged while the directory's path leads to something else than what is open.

@@ -143,8 +143,11 @@ class Server:
             admission = Admission(self._authenticator, self._metrics, limits, settings.http_settings)
             pages = make_application(source, limits, ending, admission)
             tls = self._tls if settings.http_settings.tls else None
-            web = WebServer(settings.http, pages, limits, benchmark_urls, ending, self._metrics, tls)
-            self._web = undo.enter_context(contextlib.closing(web))
+            self._web = undo.enter_context(
+                contextlib.closing(
+                    WebServer(settings.http, pages, limits, benchmark_urls, ending, self._metrics, tls)
+                )
+            )
             self.http_url = self._web.url
             undo.pop_all()
 

@@ -1,4 +1,4 @@
-"""What is stored of the runs that have not ended: acceptance, start, finished measurements, end."""
+"""What is stored of a run as it goes on: acceptance, start, device, finished measurements, end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunRecords:
         self._metrics = metrics
         self._changed = threading.Condition()
         self._unwritten: dict[str, RunDocument] = {}
-        """The newest document of each run whose finished measurements are not stored yet."""
+        """The newest document of each run, if it is not stored yet."""
 
     def start(self, threads: VitalThreads) -> None:
         threads.start("checkpoints", self._write_checkpoints)
@@ -54,11 +54,15 @@ class RunRecords:
                 raise
             log.error("run %s: its start could not be stored: %s", run.id, error.message)
 
-    def measured(self, run: LiveRun, document: RunDocument) -> None:
-        """Store what the run has so far, in a thread that may wait for the store: this one measures on."""
-        now, benchmark = time.monotonic(), document.measurements[-1].benchmark
-        run.benchmark_seconds[benchmark] += now - run.measured_at
-        run.measured_at = now
+    def changed(self, run: LiveRun, document: RunDocument) -> None:
+        """Store what the run has so far, in a thread that may wait for the store: this one measures on.
+
+        Also if nothing is measured yet: if the server dies, the document still says on which device.
+        """
+        if document.measurements:
+            now = time.monotonic()
+            run.benchmark_seconds[document.measurements[-1].benchmark] += now - run.measured_at
+            run.measured_at = now
         with self._changed:
             self._unwritten[run.id] = document
             self._changed.notify_all()
@@ -89,7 +93,7 @@ class RunRecords:
             try:
                 self._store.checkpoint(document)
             except Exception:  # the run goes on, and its end is stored, or kept in memory
-                log.exception("run %s: the finished measurements could not be stored", run_id)
+                log.exception("run %s: what it has so far could not be stored", run_id)
             with self._changed:
                 if self._unwritten[run_id] is document:  # else there is a newer one by now
                     del self._unwritten[run_id]

@@ -73,7 +73,7 @@ class Scheduler(LiveRuns):
                 threads,
                 may_start=may_start,
                 on_start=self._started,
-                on_change=self._records.measured,
+                on_change=self._records.changed,
                 on_end=self._conclude,
             )
 

@@ -107,6 +107,20 @@ def test_a_server_killed_during_a_run_loses_nothing_finished(tmp_path: Path) -> 
             assert client.begin_measuring(long(), key="mine") != run_id
 
 
+def test_a_run_that_ended_its_server_names_its_device(tmp_path: Path) -> None:
+    """Before anything was measured: the device may be what ended the server."""
+    with RunningServer(tmp_path) as server:
+        known = server.run_ok()["device"]
+        with server.connect() as client:
+            run_id = client.begin_measuring(long())
+            server.kill()
+    with RunningServer(tmp_path) as server:
+        interrupted = server.ask("result", {"run_id": run_id})
+        assert (interrupted["error"]["kind"], interrupted["measurements"]) == ("interrupted", [])
+        assert interrupted["device"] == known
+        assert interrupted["environment"]["program_version"]
+
+
 def test_a_result_that_was_sent_is_never_lost(tmp_path: Path) -> None:
     sent = []
     for _ in range(3):

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,9 +60,33 @@ signal.pause()
 """
 
 
-def test_a_stopped_worker_ends_with_its_owner() -> None:
+_FORKS_SLOWLY = """
+import os, time
+
+fork = os.fork
+
+def forks_slowly():
+    process = fork()
+    if process == 0:
+        time.sleep(0.5)
+    return process
+
+os.fork = forks_slowly
+"""
+"""Like a busy machine: a new process is not executed at once."""
+
+
+@pytest.mark.parametrize("site", ["", _FORKS_SLOWLY], ids=["idle machine", "busy machine"])
+def test_a_stopped_worker_ends_with_its_owner(site: str, tmp_path: Path) -> None:
     """As after ^Z and `kill -9`: it must not keep the device's memory. Nor may its watchdog stay."""
-    owner = subprocess.Popen([sys.executable, "-c", _OWNER], stdout=subprocess.PIPE, text=True)
+    (tmp_path / "sitecustomize.py").write_text(site)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    owner = subprocess.Popen(
+        [sys.executable, "-c", _OWNER],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert owner.stdout is not None
     worker = int(owner.stdout.readline())
     assert within(PATIENCE_SECONDS, lambda: state(worker) == "T")

@@ -279,7 +279,7 @@ def test_a_fault_while_opening_leaves_nothing_open(
     tmp_path: Path, function: Function, use: Callable[[Path], None]
 ) -> None:
     use(tmp_path)  # what the first use of all leaves, such as modules and caches, is not a leak
-    usual = descriptors(), sorted(each.name for each in tmp_path.iterdir())
+    before, usual = descriptors(), {each.name for each in tmp_path.iterdir()}
     fault = Fault()
     hits = 0
     for line in lines_of(function):
@@ -288,8 +288,9 @@ def test_a_fault_while_opening_leaves_nothing_open(
             use(tmp_path)
         hits += fault.hit.is_set()
         fault.disarm()
-        names = {each.name for each in tmp_path.iterdir()} - {"file"}
-        assert (descriptors(), names <= set(usual[1])) == (usual[0], True), line
+        assert {each.name for each in tmp_path.iterdir()} - {"file"} <= usual, line
+        # The server of the other tests opens files for a moment, and closes what it no longer needs.
+        assert within(SOON_SECONDS, lambda: descriptors() <= before), line
         use(tmp_path)  # nothing is locked, and nothing is in the way
     assert hits > 0
     assert within(SOON_SECONDS, lambda: not _children())

@@ -42,6 +42,7 @@ class Row:
         self._chance = chance
         self._subject: Subject | None = None
         self._servers = 0
+        self._reported = 0
 
     @property
     def given_up(self) -> bool:
@@ -58,6 +59,7 @@ class Row:
             if self._subject is not None:
                 self._subject.server.kill()
             self._subject = None
+        self._report_problems()
 
     def finish(self) -> None:
         """All results that clients got are there, and the server ends in order."""
@@ -71,6 +73,13 @@ class Row:
         except Exception as error:
             self.counts.problems.append(f"at the end: {type(error).__name__}: {error}")
             subject.server.kill()
+        self._report_problems()
+
+    def _report_problems(self) -> None:
+        """At once: a report at the end alone would be lost with the process."""
+        for problem in self.counts.problems[self._reported :]:
+            print(f"{self.fault.name}, fault {self.counts.faults}: {problem}\n", file=sys.stderr, flush=True)
+        self._reported = len(self.counts.problems)
 
     def _start(self) -> Subject:
         folder = self._folder / str(self._servers)
@@ -124,16 +133,26 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def soak(rows: Sequence[Row], at_once: int, goes_on: Callable[[Row], bool]) -> None:
-    """Make the faults in turns, so that each is made equally often, ``at_once`` at the same time."""
+    """Make the faults in turns, so that each is made equally often, ``at_once`` at the same time.
+
+    After an interrupt those in progress are the last ones; a second one ends all at once.
+    """
     begin = reported = time.monotonic()
+    interrupted = False
     with ThreadPoolExecutor(at_once) as pool:
         steps = {pool.submit(row.step): row for row in rows}
         ends: list[Future[None]] = []
         while steps:
-            done, _ = wait(steps, _REPORT_SECONDS, FIRST_COMPLETED)
+            try:
+                done, _ = wait(steps, _REPORT_SECONDS, FIRST_COMPLETED)
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                continue
             for step in done:
                 row = steps.pop(step)
-                if goes_on(row) and not row.given_up:
+                if goes_on(row) and not row.given_up and not interrupted:
                     steps[pool.submit(row.step)] = row
                 else:
                     ends.append(pool.submit(row.finish))
@@ -167,8 +186,6 @@ def main() -> int:
         soak(rows, asked.at_once, goes_on)
     report(rows)
     whole = total([row.counts for row in rows])
-    for problem in whole.problems:
-        print(f"\n{problem}", file=sys.stderr)
     keep(
         "soak",
         "counts",

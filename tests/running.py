@@ -292,7 +292,8 @@ class Running:
 
     def _close_log(self) -> None:
         self._logger.join(PATIENCE_SECONDS)
-        if self.process.stderr is not None:
+        # A process that is left over and can still write keeps the reader, and closing would wait for that.
+        if self.process.stderr is not None and not self._logger.is_alive():
             self.process.stderr.close()
 
 

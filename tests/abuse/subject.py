@@ -154,7 +154,8 @@ class Subject:
         return found
 
     def workers(self) -> list[int]:
-        return children_of(self.server.process.pid)
+        """Without one that is being forked: the thread that forks waits for it, even while it is stopped."""
+        return [each for each in children_of(self.server.process.pid) if _executes_runs(each)]
 
     def held(self) -> Held:
         threads = descriptors = 0
@@ -220,6 +221,12 @@ class Subject:
 
 def _none_more(held: Held, usual: Held) -> bool:
     return all(now <= before for now, before in zip(held, usual, strict=True))
+
+
+def _executes_runs(process: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"gpubench.executor" in Path(f"/proc/{process}/cmdline").read_bytes()
+    return False
 
 
 def _digest(document: dict[str, Any]) -> str:

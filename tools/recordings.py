@@ -13,7 +13,7 @@ Kept = dict[str, Any]
 
 def newest(folder: Path, kind: str) -> tuple[str, Kept]:
     """A link to it and its content; the name of a recording ends with its date."""
-    path = max(folder.glob(f"{kind}-*.json"), key=lambda each: each.stem[-10:])
+    path = max(folder.glob(f"{kind}-*.json"), key=lambda each: (each.stem[-10:], each.name))
     return f"[{path.name}](../results/{path.name})", json.loads(path.read_text(encoding="utf-8"))
 
 

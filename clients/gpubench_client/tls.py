@@ -40,7 +40,12 @@ def failure(error: ssl.SSLError, connect: Connect) -> GpubenchError:
             f"{where} does not speak TLS as this client does; use tcp:// if the server listens without TLS",
             retryable=False,
         )
-    if "ALERT_INTERNAL_ERROR" in name or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+    # A connection that is replaced after its handshake ends with an alert in clear text: a bad record.
+    if (
+        name == "BAD_RECORD_TYPE"
+        or "ALERT_INTERNAL_ERROR" in name
+        or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    ):
         return Unreachable(f"{where} refuses new connections: it has too many, or is shutting down")
     if "ALERT" in name and ("CERTIFICATE" in name or "CA" in name.split("_")):
         return NotTrusted(f"{where} does not accept this client's certificate: {reason(error)}")

@@ -70,7 +70,8 @@ def _parser(table: OptionTable, name: str, command: str, user: str) -> Parser:
     made = table.parser(
         prog=f"gpubench-server {name}",
         description=f"Show the options that {command} would use with the same arguments, and where each "
-        f"comes from; check the files that they name. Run it as {user}.",
+        f"comes from; check the files that they name. Run it as {user}. `gpubench-server check-config "
+        f"{_GATEWAY}` does the same for the gateway.",
     )
     socket_units.add_argument(made)
     made.add_argument("--json", action="store_true", help="print the answer as JSON")

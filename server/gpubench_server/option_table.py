@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpubench.command_line import Parser
-from gpubench.suggestions import did_you_mean
+from gpubench.suggestions import closest, did_you_mean
 from gpubench_server.limits import Limits, ranges
 
 LIMITS = "limits"
@@ -119,13 +119,18 @@ class OptionTable:
     def variable_meant(self, name: str) -> str:
         """The same for an unknown environment variable."""
         limit = name.removeprefix(f"{self.variable_prefix}LIMIT_").lower()
-        known = (option.variable for option in self.options.values())
-        return self._of_the_server(limit) or did_you_mean(name, known)
+        # Compared without the prefix, which makes any two of them alike.
+        known = {
+            option.variable.removeprefix(self.variable_prefix): option for option in self.options.values()
+        }
+        meant = closest(name.removeprefix(self.variable_prefix), known)
+        hint = f" did you mean {known[meant].variable}?" if meant else ""
+        return self._of_the_server(limit) or hint
 
     @staticmethod
     def _of_the_server(name: str) -> str:
         """Of a name that this command does not know: whether it is a limit, which then the server has."""
-        return f" {name} is a limit of the server alone;" if name in ranges() else ""
+        return f" {name} is a limit of the server only;" if name in ranges() else ""
 
 
 def add_config(parser: argparse.ArgumentParser, file_name: str) -> None:

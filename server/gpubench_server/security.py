@@ -83,22 +83,24 @@ def with_tls(passed: Sequence[Endpoint]) -> list[Endpoint]:
 
 
 def security(
-    options: argparse.Namespace, endpoints: Sequence[Endpoint], https: Sequence[str] = ()
+    options: argparse.Namespace,
+    endpoints: Sequence[Endpoint],
+    https: Sequence[str] = (),
+    for_tls: str = "--listen tls://HOST:PORT, or --http https://HOST:PORT",
 ) -> Security:
     """Raises ``InvalidParameters`` for options that do not fit together or to the addresses, of which
-    ``https`` are those of HTTP over TLS."""
+    ``https`` are those of HTTP over TLS. ``for_tls`` is how to ask for an address with TLS."""
     encrypted = [*(str(each) for each in endpoints if each.scheme == "tls"), *https]
     if options.tls_cert is None:
         if encrypted:
             raise InvalidParameters(
                 f"{encrypted[0]} needs a certificate: add --tls-cert FILE (and --tls-key FILE)"
             )
-        if options.tls_key is not None or options.tls_client_ca is not None:
-            raise InvalidParameters("--tls-key and --tls-client-ca need --tls-cert FILE too")
+        for flag in ("tls_key", "tls_client_ca"):
+            if getattr(options, flag) is not None:
+                raise InvalidParameters(f"--{flag.replace('_', '-')} needs --tls-cert FILE too")
     elif not encrypted:
-        raise InvalidParameters(
-            "--tls-cert is for tls:// addresses; add --listen tls://HOST:PORT, or --http https://HOST:PORT"
-        )
+        raise InvalidParameters(f"--tls-cert is for tls:// addresses; add {for_tls}")
     return Security(
         tls=None
         if options.tls_cert is None

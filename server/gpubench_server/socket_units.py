@@ -1,4 +1,4 @@
-"""``check-config --socket``: the sockets of a systemd socket unit, which only the server gets."""
+"""``check-config --socket``: the sockets of a systemd socket unit, which systemd passes at a start alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         type=_endpoint,
         default=[],
         metavar="URL",
-        help="a socket that the server gets from a systemd socket unit, besides each --listen; may be "
+        help="a socket that systemd passes at the start, for a socket unit, besides each --listen; may be "
         f"repeated; {_HOW}",
     )
 
@@ -45,10 +45,12 @@ def shown_in(configuration: Configuration, sockets: Sequence[Endpoint]) -> Confi
 
 
 def _endpoint(text: str) -> Endpoint:
+    if "://" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; {_HOW}")
     try:
         endpoint = parse_endpoint(text)
-    except InvalidParameters:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; {_HOW}") from None
+    except InvalidParameters as error:
+        raise argparse.ArgumentTypeError(error.message) from None
     if endpoint.scheme == "tls":
         raise argparse.ArgumentTypeError(
             f"{text!r} is not allowed: a socket unit cannot ask for TLS. Write tcp://, which speaks TLS if "

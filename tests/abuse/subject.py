@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.running import MIB, PATIENCE_SECONDS, Lines, RunningServer, children_of, quick, within
+from tests.running import (
+    MIB,
+    PATIENCE_SECONDS,
+    Lines,
+    RunningServer,
+    children_of,
+    leads_session,
+    quick,
+    within,
+)
 
 SMALL = quick(footprint_bytes=MIB, time_limit_seconds=0.02)
 """As short a run as there is."""
@@ -88,7 +97,8 @@ class Subject:
 
     def _start(self) -> RunningServer:
         self._lines_read = 0
-        return RunningServer(self.folder / "data", environment=self._environment)
+        # In a session of its own: ^C at a terminal ends the soak, and not the servers in it.
+        return RunningServer(self.folder / "data", environment=self._environment, prepare=leads_session(None))
 
     def restart(self) -> None:
         """A new process for the same data, after the old one has ended in whatever way."""

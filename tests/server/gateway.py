@@ -106,9 +106,11 @@ class RunningGateway(Running):
 
     def connect(self, token: str) -> Lines:
         """A client that has shown its token."""
-        client = self.open()
-        client.ask("hello", {"token": token})
-        return client
+        with contextlib.ExitStack() as undo:
+            client = undo.enter_context(self.open())
+            client.ask("hello", {"token": token})
+            undo.pop_all()
+            return client
 
     def child_of(self, connect: Callable[[], Lines]) -> tuple[Lines, int]:
         """A new connection, and the process that serves it."""

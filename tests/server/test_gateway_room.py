@@ -200,6 +200,48 @@ def test_replaced_ones_leave_nothing_behind(place: Place, core: RunningServer, t
     assert gateway.said("replaced 4")  # all but those killed by others, and some of the first two
 
 
+@pytest.mark.parametrize("hard", [None, 40], ids=["soft limit", "hard limit"])
+def test_a_low_limit_of_files_shuts_nobody_out(
+    place: Place, core: RunningServer, token: str, hard: int | None
+) -> None:
+    """A soft limit is raised. Under a hard one fewer clients fit, and the oldest silent ones make room."""
+
+    def few_descriptors() -> None:
+        default_signals()
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] if hard is None else hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, most))
+
+    limits = {"max_connections": 20, **PATIENT}
+    with place.gateway(*PLAIN, prepare=few_descriptors, **limits) as gateway, contextlib.ExitStack() as stack:
+        for _ in range(25):
+            stack.enter_context(gateway.open())
+
+        def is_served() -> bool:
+            try:
+                with gateway.connect(token) as client:
+                    return bool(client.ask("ping") == {"pong": True})
+            except (AssertionError, OSError, ValueError):  # refused, in whatever way
+                return False
+
+        assert within(PATIENCE_SECONDS, is_served)
+        assert gateway.said("this process may have 40: raise the hard limit") is (hard is not None)
+        if hard is None:
+            assert not gateway.said("Too many open files")
+
+
+def test_a_child_that_crashed_unseen_counts_as_crashed(place: Place, core: RunningServer) -> None:
+    """Also if its place is given away before the parent has noticed."""
+    with place.gateway(*PLAIN, max_connections=1, **PATIENT) as gateway, contextlib.ExitStack() as stack:
+        stack.enter_context(gateway.open())
+        assert within(PATIENCE_SECONDS, lambda: len(gateway.children()) == 1)
+        (child,) = gateway.children()
+        os.kill(gateway.process.pid, signal.SIGSTOP)
+        os.kill(child, signal.SIGSEGV)
+        stack.enter_context(gateway.open())
+        os.kill(gateway.process.pid, signal.SIGCONT)
+        assert within(PATIENCE_SECONDS, lambda: gateway.said("was killed by SIGSEGV"))
+
+
 # The parent's part by itself.
 
 CLIENT = Origin.internet("192.0.2.1", encrypted=True)

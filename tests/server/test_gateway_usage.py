@@ -52,11 +52,17 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ((*CORE, "--listen", "udp://127.0.0.1:0", "--tokens", "x"), "a gateway listens on tls://HOST:PORT"),
         ((*CORE, "--listen", "unix:///x", "--tokens", "x"), "a gateway listens on tls://HOST:PORT"),
         ((*CORE, "--tokens", "x"), "needs a certificate: add --tls-cert FILE"),
-        ((*CORE, *TCP, "--tokens", "x", "--tls-cert", "x"), "--tls-cert is for tls:// addresses"),
+        (
+            (*CORE, *TCP, "--tokens", "x", "--tls-cert", "x"),
+            "is for tls:// addresses; add --listen tls://HOST:PORT",
+        ),
         (
             ("--core", "tcp://127.0.0.1:1", *TCP, "--tokens", "x"),
             "--core: tcp://127.0.0.1:1 is not allowed; allowed",
         ),
+        (("--core", "unix://run/a.sock"), "--core: "),
+        ((*CORE, "--listen", "0.0.0.0:7707", "--tokens", "x"), "a gateway listens on tls://HOST:PORT"),
+        ((*CORE, *TCP, "--tokens", "x", "--tls-key", "x"), "--tls-key needs --tls-cert FILE too"),
         (("--core", "/run/a.sock"), "--core: /run/a.sock is not allowed; allowed: unix:///PATH"),
     ],
 )

@@ -205,7 +205,7 @@ def test_a_client_certificate_says_who_a_client_is(authority: Authority, tmp_pat
     [
         (["--listen", "tls://127.0.0.1:0"], "needs a certificate: add --tls-cert FILE"),
         (["--tls-cert", "{server}.pem"], "--tls-cert is for tls:// addresses; add --listen tls://HOST:PORT"),
-        (["--tls-key", "{server}.key"], "--tls-key and --tls-client-ca need --tls-cert FILE too"),
+        (["--tls-key", "{server}.key"], "--tls-key needs --tls-cert FILE too"),
         ([*LISTEN, "--tls-cert", "{server}.pem"], "cannot be used: not PEM, or not complete"),
         ([*LISTEN, "--tls-cert", "{server}.pem", "--tls-key", "{other}.key"], "key values mismatch"),
         ([*LISTEN, "--tls-cert", "missing.pem"], "missing.pem cannot be read: No such file"),

@@ -36,9 +36,8 @@ def _check_user(found: argparse.Namespace) -> None:
 
 
 def _check_tokens(found: argparse.Namespace) -> None:
-    if found.tokens is not None:
-        user = user_for(found.user)
-        read_tokens(found.tokens, os.geteuid() if user is None else user.uid)
+    tokens, user = cli.tokens_of(found), user_for(found.user)
+    read_tokens(tokens, os.geteuid() if user is None else user.uid)
 
 
 CHECKS: tuple[Callable[[argparse.Namespace], None], ...] = (

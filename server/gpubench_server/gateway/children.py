@@ -83,13 +83,18 @@ class Children:
         Raises ``TooManyConnections``, and ``LimitExceeded`` for an address that connects too often.
         """
         self._connections.check(host)
-        if len(self._living) - self._ending < self._max_connections:
-            return
+        full = len(self._living) - self._ending >= self._max_connections
+        if full and not self.replace_oldest():
+            raise self._too_many()
+
+    def replace_oldest(self) -> bool:
+        """End the oldest new child; false if there is none, or if too many are ending already."""
         oldest = self._oldest_new()
         # A killed process may take its time to end, for example while it is traced.
         if oldest is None or self._ending >= MAX_ENDING:
-            raise self._too_many()
+            return False
         self._replace(oldest)
+        return True
 
     def add(self, child: Child) -> None:
         self._living[child.pid] = self._new[child.pid] = child
@@ -99,16 +104,17 @@ class Children:
     def ended(self, pid: int, status: int) -> None:
         """A child was reaped."""
         child = self._living.pop(pid)
+        code = os.waitstatus_to_exitcode(status)
         if child.is_replaced:
             self._ending -= 1
-            child.end.close()
-            return
+            if code == -signal.SIGKILL:  # else it ended by itself, before it was killed
+                child.end.close()
+                return
         while self._hear(child):  # its last words
             pass
         self._forget(child)
         self._settle(child)
         child.end.close()
-        code = os.waitstatus_to_exitcode(status)
         if code == 0:
             return
         self.counts["crashed"] += 1

@@ -17,7 +17,7 @@ from gpubench_server.gateway.child import Service
 from gpubench_server.gateway.core import Core
 from gpubench_server.gateway.log import logging_to
 from gpubench_server.gateway.options import DEFAULT_LISTEN, GATEWAY, client_endpoint, core_path
-from gpubench_server.gateway.privileges import become, confine, user_for
+from gpubench_server.gateway.privileges import become, confine, make_room_for_files, user_for
 from gpubench_server.gateway.server import Gateway
 from gpubench_server.limits import Limits, changed
 from gpubench_server.metrics_state import MetricsState
@@ -50,12 +50,14 @@ def _serve(options: argparse.Namespace, announce: Announce) -> None:
     systemd = Systemd(os.environ)
     passed = with_tls(systemd.endpoints()) if options.tls_cert is not None else systemd.endpoints()
     endpoints = endpoints_of(options.listen, passed)
+    tokens = tokens_of(options)
     chosen = security_of(options, endpoints)
     user = user_for(options.user)
     limits = changed(Limits(), options.limit)
     tls = None if chosen.tls is None else Tls(chosen.tls)
     uid = os.geteuid() if user is None else user.uid
-    authenticator = Authenticator(chosen.token_file, None, limits, MetricsState(), gateway_uid=uid)
+    authenticator = Authenticator(tokens, None, limits, MetricsState(), gateway_uid=uid)
+    make_room_for_files(limits.max_connections)
     with Gateway(endpoints, Service(core, limits, tls), authenticator) as gateway:
         if user is not None:
             become(user)
@@ -114,10 +116,15 @@ def endpoints_of(urls: Sequence[str], passed: Sequence[Endpoint]) -> list[Intern
 
 
 def security_of(options: argparse.Namespace, endpoints: Sequence[InternetEndpoint]) -> Security:
-    """Raises ``InvalidParameters`` for options that do not fit together, and without tokens."""
+    """Raises ``InvalidParameters`` for options that do not fit together."""
+    return security(options, endpoints, for_tls="--listen tls://HOST:PORT")
+
+
+def tokens_of(options: argparse.Namespace) -> Path:
+    """The token file. Raises ``InvalidParameters`` without one."""
     if options.tokens is None:
         raise _missing("tokens", "the tokens of the server behind it, of which every client must show one")
-    return security(options, endpoints)
+    return Path(options.tokens)
 
 
 def core_of(options: argparse.Namespace) -> Core:

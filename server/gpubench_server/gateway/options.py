@@ -36,6 +36,8 @@ DEFAULT_LISTEN = f"tls://127.0.0.1:{DEFAULT_PORT}"
 
 _FILE_NAME = "gateway.toml"
 
+_CLIENTS = "a gateway listens on tls://HOST:PORT, or on tcp://HOST:PORT of this machine"
+
 
 def command_parser(
     prog: str = "gpubench-server gateway",
@@ -111,9 +113,7 @@ GATEWAY = OptionTable(command_parser, "GPUBENCH_GATEWAY_", _FILE_NAME, DEFAULT_L
 def client_endpoint(endpoint: Endpoint) -> InternetEndpoint:
     """Raises ``InvalidParameters`` for what is not TCP or TLS, and for TCP that other machines can reach."""
     if not isinstance(endpoint, InternetEndpoint) or endpoint.scheme == "udp":
-        raise InvalidParameters(
-            f"{endpoint}: a gateway listens on tls://HOST:PORT, or on tcp://HOST:PORT of this machine"
-        )
+        raise InvalidParameters(f"{endpoint}: {_CLIENTS}")
     if endpoint.scheme == "tcp" and endpoint.exposed:
         raise InvalidParameters(
             f"{endpoint} can be reached from other machines, and lacks encryption, which tokens need; "
@@ -128,12 +128,17 @@ def core_path(url: str) -> Path:
         raise InvalidParameters(
             f"--core: {url} is not allowed; allowed: unix:///PATH, a --listen of the server"
         )
-    parse_endpoint(url)
+    try:
+        parse_endpoint(url)
+    except InvalidParameters as error:
+        raise InvalidParameters(f"--core: {error.message}") from None
     return Path(url.removeprefix("unix://"))
 
 
 def _url(word: str) -> str:
-    client_endpoint(parse_endpoint(text(word)))
+    if "://" not in text(word):
+        raise InvalidParameters(f"{word}: {_CLIENTS}")
+    client_endpoint(parse_endpoint(word))
     return word
 
 
@@ -159,7 +164,9 @@ def _limit(word: str) -> str:
     if name not in LIMITS:
         allowed = f"allowed for a gateway: {', '.join(LIMITS)}"
         if name in ranges():
-            raise InvalidParameters(f"unknown limit {name!r}; {allowed}; {name} is one of the server alone")
+            raise InvalidParameters(
+                f"unknown limit {name!r}; {allowed}; {name} is a limit of the server only"
+            )
         raise InvalidParameters(f"unknown limit {name!r};{did_you_mean(name, LIMITS)} {allowed}")
     changed(Limits(), [word])
     return word

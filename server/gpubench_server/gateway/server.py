@@ -79,6 +79,8 @@ class Listener(AcceptingMixIn, socketserver.ForkingMixIn, socketserver.TCPServer
             self._children.make_room(client_address[0])
             self._fork(request, client_address)
         except GpubenchError as refusal:
+            if isinstance(refusal, LimitReached):
+                self._children.replace_oldest()  # for the next one: fewer fit than `max_connections` says
             origin = self._origin(client_address)
             self._children.refused(origin, refusal.details.get("limit", refusal.kind), refusal.message)
             self._turn_away(request, refusal)

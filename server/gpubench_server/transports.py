@@ -172,11 +172,11 @@ class BoundedMixIn(AcceptingMixIn, socketserver.ThreadingMixIn):
         except BaseException:  # socketserver closes the connection and goes on
             self.places.release(request)
             raise
-        if self._metrics is not None:
-            self._metrics.connection_accepted()
 
     def _serve_and_release(self, request: socket.socket, client_address: Any) -> None:
         try:
+            if self._metrics is not None:  # before anything is answered: who asks then finds itself counted
+                self._metrics.connection_accepted()
             self.process_request_thread(request, client_address)
         finally:
             self.places.release(request)

@@ -309,6 +309,7 @@ def test_wrong_protocols_get_an_explanation(gateway: RunningGateway) -> None:
         assert client.reader.readline().startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.timing
 def test_clients_that_are_slow_or_silent_are_cut_off(place: Place, core: RunningServer, token: str) -> None:
     limits = {
         "handshake_seconds": 0.3,

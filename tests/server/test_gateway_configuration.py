@@ -28,7 +28,7 @@ TEXTS: dict[str, str | list[str]] = {
     **{key: text for key, text in of_the_server.TEXTS.items() if key in GATEWAY.options},
     "listen": ["tls://127.0.0.1:1", "tcp://127.0.0.1:2"],
     "core": "unix:///tmp/a.sock",
-    "user": "nobody",
+    "user": USER,
 }
 """A value of each option that is not its default."""
 

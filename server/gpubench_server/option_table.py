@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,18 @@ class OptionTable:
     def _of_the_server(name: str) -> str:
         """Of a name that this command does not know: whether it is a limit, which then the server has."""
         return f" {name} is a limit of the server only;" if name in ranges() else ""
+
+
+def add_limit(parser: argparse.ArgumentParser, read: Callable[[str], str], names: Iterable[str]) -> None:
+    """The flag that sets a limit; ``read`` checks NAME=VALUE."""
+    parser.add_argument(
+        "--limit",
+        action="append",
+        type=read,
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"set a limit; may be repeated; names: {', '.join(names)}",
+    )
 
 
 def add_config(parser: argparse.ArgumentParser, file_name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import pwd
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
@@ -18,13 +17,11 @@ from gpubench_server import http_options, log_formats, security
 from gpubench_server.addresses import ALLOWED, internet_address, parse_endpoint
 from gpubench_server.device_registry import Runtime
 from gpubench_server.limits import Limits, changed, ranges
-from gpubench_server.option_table import Option, OptionTable, add_config
+from gpubench_server.option_table import OptionTable, add_config, add_limit
 
 RUNTIMES: dict[str, list[Runtime]] = {"auto": ["cuda", "opencl"], "cuda": ["cuda"], "opencl": ["opencl"]}
 
 DEFAULT_LISTEN = f"tcp://127.0.0.1:{DEFAULT_PORT}"
-
-VARIABLE_PREFIX = "GPUBENCH_SERVER_"
 
 _FILE_NAME = "server.toml"
 
@@ -60,24 +57,12 @@ def command_parser(
     )
     security.add_arguments(parser)
     http_options.add_arguments(parser)
-    parser.add_argument(
-        "--limit",
-        action="append",
-        type=_limit,
-        default=[],
-        metavar="NAME=VALUE",
-        help=f"set a limit; may be repeated; names: {', '.join(ranges())}",
-    )
+    add_limit(parser, _limit, ranges())
     log_formats.add_arguments(parser)
     return parser
 
 
-SERVER = OptionTable(command_parser, VARIABLE_PREFIX, _FILE_NAME, DEFAULT_LISTEN)
-
-
-def options() -> Mapping[str, Option]:
-    """Every option of the server by its key, in the order of the help."""
-    return SERVER.options
+SERVER = OptionTable(command_parser, "GPUBENCH_SERVER_", _FILE_NAME, DEFAULT_LISTEN)
 
 
 def _add_addresses(parser: argparse.ArgumentParser) -> None:

@@ -31,12 +31,13 @@ class Security:
         return self.token_file is not None or self.certificate_role is not None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_certificate(parser: argparse.ArgumentParser, addresses: str) -> None:
+    """The flags of a certificate for these addresses."""
     parser.add_argument(
         "--tls-cert",
         type=Path,
         metavar="FILE",
-        help="the certificate for tls:// and https:// addresses, PEM, followed by its chain; read again on "
+        help=f"the certificate for {addresses} addresses, PEM, followed by its chain; read again on "
         "SIGHUP; TCP sockets that systemd passes then speak TLS too",
     )
     parser.add_argument(
@@ -45,6 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="its key, PEM, without a password (default: in the same file)",
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_certificate(parser, "tls:// and https://")
     parser.add_argument(
         "--tls-client-ca",
         type=Path,

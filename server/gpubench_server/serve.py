@@ -19,7 +19,9 @@ from gpubench_server.announcements import ANNOUNCE, Announce
 from gpubench_server.http_options import http_port, https_urls
 from gpubench_server.limits import Limits, changed
 from gpubench_server.logs import Log
+from gpubench_server.open_files import make_room_for_files
 from gpubench_server.options import DEFAULT_LISTEN, RUNTIMES
+from gpubench_server.places import MAX_ENDING
 from gpubench_server.security import Security, check_reach, security, with_tls
 from gpubench_server.signals import ServerSignals
 from gpubench_server.systemd import Systemd
@@ -75,6 +77,7 @@ def _serve(options: argparse.Namespace, say: Announce) -> int:
     check_reach(endpoints, chosen, options.insecure)
     check_gateway(options, chosen)
     http, http_settings = http_port(options, chosen)
+    limits = changed(Limits(), options.limit)
     signals = ServerSignals()
     signals.install()
     server = Server(
@@ -83,7 +86,7 @@ def _serve(options: argparse.Namespace, say: Announce) -> int:
             http=http,
             data_directory=options.data_dir,
             runtimes=RUNTIMES[options.runtime],
-            limits=changed(Limits(), options.limit),
+            limits=limits,
             unix=UnixAccess(
                 options.unix_mode, frozenset(options.unix_user) or None, frozenset(options.gateway_user)
             ),
@@ -93,6 +96,9 @@ def _serve(options: argparse.Namespace, say: Announce) -> int:
         signals,
     )
     with contextlib.closing(server):
+        # As many as are served may have been refused a moment ago, and are still open.
+        of_lines = len(endpoints) * (2 * limits.max_connections + MAX_ENDING)
+        make_room_for_files(of_lines + 2 * limits.http_connections)
         server.start()
         say(f"listening on {', '.join(server.urls)} and {server.http_url}", logging.INFO)
         with _addresses_in(options.address_file, _addresses(server.urls, server.http_url)):

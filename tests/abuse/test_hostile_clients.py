@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import PATIENCE_SECONDS, Lines, RunningServer, long, quick, within
+from tests.running import PATIENCE_SECONDS, Lines, RunningServer, default_signals, long, quick, within
 
 PING = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
 
@@ -233,6 +233,20 @@ def test_out_of_file_descriptors_the_server_waits_and_recovers(tmp_path: Path) -
             resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
             server.ask("ping")
         server.run_ok()
+
+
+def test_a_soft_limit_of_files_is_raised(tmp_path: Path) -> None:
+    """To what `max_connections` needs: the usual 1,024 would shut out clients of a server for more."""
+
+    def few_files() -> None:
+        default_signals()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+    with RunningServer(tmp_path, prepare=few_files) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(60)]
+        assert all(client.ask("ping") == {"pong": True} for client in clients)
+        assert server.run_ok()["outcome"] == "ok"
+        assert not any("Too many open files" in line for line in server.log)
 
 
 def test_lines_of_many_clients_at_once(server: RunningServer) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gpubench_server.cli import main
-from gpubench_server.options import options
+from gpubench_server.options import SERVER
 
 from tests.certificates import Authority
 from tests.running import PATIENCE_SECONDS
@@ -49,7 +49,7 @@ def test_every_option_has_its_value_and_source(
     code, answer, said = checked(*words, capsys=capsys)
     assert (code, said, answer["problems"], answer["file"]) == (0, [], [], str(file))
     rows = {row.pop("key"): row for row in answer["settings"]}
-    assert list(rows) == list(options())
+    assert list(rows) == list(SERVER.options)
     changed = {key: tuple(row.values()) for key, row in rows.items() if row["source"] != "default"}
     assert changed == {
         "unix_mode": ("660", "flag", "--unix-mode"),
@@ -121,7 +121,8 @@ def test_what_would_stop_a_start_is_reported(
 
 
 def flags(values: dict[str, str]) -> list[str]:
-    return [f"{options()[key].flag}={each}" for key, text in values.items() if text for each in text.split()]
+    words = ((SERVER.options[key].flag, text) for key, text in values.items() if text)
+    return [f"{flag}={each}" for flag, text in words for each in text.split()]
 
 
 # The sockets of a systemd socket unit.

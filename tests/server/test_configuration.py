@@ -12,7 +12,7 @@ from gpubench_server.cli import main
 from gpubench_server.configuration import Configuration, configure
 from gpubench_server.limits import ranges
 from gpubench_server.option_table import Option
-from gpubench_server.options import VARIABLE_PREFIX, options
+from gpubench_server.options import SERVER
 
 from gpubench.errors import InvalidParameters
 from tests.running import RunningServer
@@ -70,8 +70,8 @@ def value(found: Configuration, key: str) -> Any:
 
 
 def test_every_option_is_the_same_in_all_three_places(tmp_path: Path) -> None:
-    assert TEXTS.keys() == options().keys()
-    for key, option in options().items():
+    assert TEXTS.keys() == SERVER.options.keys()
+    for key, option in SERVER.options.items():
         config = written(tmp_path, toml(key))
         variables = {option.variable: " ".join(texts(key))}
         found = {
@@ -84,7 +84,7 @@ def test_every_option_is_the_same_in_all_three_places(tmp_path: Path) -> None:
         assert [vars(each.options) for each in found.values()] == [vars(found["flag"].options)] * 3
         for kind, each in found.items():
             kinds = {name: setting.origin.kind for name, setting in each.settings.items()}
-            assert kinds == dict.fromkeys(options(), "default") | {key: kind}
+            assert kinds == dict.fromkeys(SERVER.options, "default") | {key: kind}
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_flag_before_variable_before_file_before_default(
     tmp_path: Path, key: str, line: str, variable: str, flag: str, values: str
 ) -> None:
     config = written(tmp_path, line)
-    variables = {options()[key].variable: variable}
+    variables = {SERVER.options[key].variable: variable}
     found = [configure(config, {}), configure(config, variables), configure([*config, flag], variables)]
     shown = [str(value(each, key)).lstrip("/").replace(" ", "").removesuffix(".0") for each in found]
     assert shown == values.split()
-    assert value(configure(NO_FILE, {}), key) == options()[key].default
+    assert value(configure(NO_FILE, {}), key) == SERVER.options[key].default
 
 
 def test_a_switch_of_the_file_is_turned_off_by_its_variable(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_switch_of_the_file_is_turned_off_by_its_variable(tmp_path: Path) -> N
     ],
 )
 def test_a_wrong_value_gives_the_error_of_the_flag(tmp_path: Path, key: str, wrong: str) -> None:
-    option = options()[key]
+    option = SERVER.options[key]
     table, _, name = key.rpartition(".")
     lines = ["# a comment", f"[{table}]" if table else "", f'{name} = "{wrong}"']
     config = written(tmp_path, "\n".join(lines))
@@ -203,7 +203,7 @@ def test_variables_that_kubernetes_sets_are_ignored() -> None:
     """For a Service called gpubench-server every pod gets these; GPUBENCH_SERVER is the client's."""
     names = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_7707_TCP_ADDR"]
     names += [f"METRICS_{name}" for name in names]
-    environment = {f"{VARIABLE_PREFIX}{name}": "10.0.0.1" for name in names} | {"GPUBENCH_SERVER": "x"}
+    environment = {f"{SERVER.variable_prefix}{name}": "10.0.0.1" for name in names} | {"GPUBENCH_SERVER": "x"}
     assert {each.origin.kind for each in configure(NO_FILE, environment).settings.values()} == {"default"}
 
 

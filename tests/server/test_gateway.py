@@ -37,17 +37,6 @@ PING = b'{"jsonrpc":"2.0","id":7,"method":"ping"}\n'
 
 
 @pytest.fixture(scope="module")
-def place(authority: Authority) -> Iterator[Place]:
-    with reachable() as directory:
-        yield Place(directory, authority)
-
-
-@pytest.fixture(scope="module")
-def token(place: Place) -> str:
-    return place.token("alice")
-
-
-@pytest.fixture(scope="module")
 def core(place: Place, token: str) -> Iterator[RunningServer]:
     with place.core(max_requests_per_second=1e6) as running:
         yield running

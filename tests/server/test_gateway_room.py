@@ -8,6 +8,7 @@ import resource
 import selectors
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from gpubench_client.steps import Connect
+from gpubench_client.tls import failure
+from gpubench_client.urls import parse_url
 from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.gateway import children as room
 from gpubench_server.gateway import link
@@ -26,25 +30,13 @@ from gpubench_server.tokens import add_token
 from gpubench_server.wrong_protocol import TLS_REFUSAL
 
 from gpubench.errors import GpubenchError, TooManyConnections
-from tests.certificates import Authority
 from tests.running import PATIENCE_SECONDS, Lines, RunningServer, default_signals, within
-from tests.server.gateway import Place, RunningGateway, reachable
+from tests.server.gateway import Place, RunningGateway
 
 PATIENT = {"handshake_seconds": 600, "authentication_seconds": 600, "authentication_delay_seconds": 600}
 """No deadline makes room."""
 
 PLAIN = ("--listen", "tcp://127.0.0.1:0")
-
-
-@pytest.fixture(scope="module")
-def place(authority: Authority) -> Iterator[Place]:
-    with reachable() as directory:
-        yield Place(directory, authority)
-
-
-@pytest.fixture(scope="module")
-def token(place: Place) -> str:
-    return place.token("alice")
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +190,20 @@ def test_replaced_ones_leave_nothing_behind(place: Place, core: RunningServer, t
         assert not gateway.said("ERROR")
     assert gateway.said("ended: accepted 51, crashed ")
     assert gateway.said("replaced 4")  # all but those killed by others, and some of the first two
+
+
+def test_replaced_after_its_handshake_a_client_reads_why(place: Place, core: RunningServer) -> None:
+    """The alert is in clear text then, and OpenSSL only sees a broken record."""
+    with (
+        place.gateway(max_connections=1, **PATIENT) as gateway,
+        gateway.open() as first,
+        gateway.open(),
+        pytest.raises(ssl.SSLError) as caught,
+    ):
+        first.reader.read()
+    error = failure(caught.value, Connect(parse_url(gateway.urls[0]), PATIENCE_SECONDS))
+    assert "refuses new connections: it has too many, or is shutting down" in error.message
+    assert error.retryable
 
 
 @pytest.mark.parametrize("hard", [None, 40], ids=["soft limit", "hard limit"])

@@ -17,10 +17,12 @@ from gpubench_server.gateway.child import Service
 from gpubench_server.gateway.core import Core
 from gpubench_server.gateway.log import logging_to
 from gpubench_server.gateway.options import DEFAULT_LISTEN, GATEWAY, client_endpoint, core_path
-from gpubench_server.gateway.privileges import become, confine, make_room_for_files, user_for
+from gpubench_server.gateway.privileges import become, confine, user_for
 from gpubench_server.gateway.server import Gateway
 from gpubench_server.limits import Limits, changed
 from gpubench_server.metrics_state import MetricsState
+from gpubench_server.open_files import make_room_for_files
+from gpubench_server.places import MAX_ENDING
 from gpubench_server.security import Security, security, with_tls
 from gpubench_server.systemd import Systemd
 from gpubench_server.tls import Tls
@@ -57,7 +59,9 @@ def _serve(options: argparse.Namespace, announce: Announce) -> None:
     tls = None if chosen.tls is None else Tls(chosen.tls)
     uid = os.geteuid() if user is None else user.uid
     authenticator = Authenticator(tokens, None, limits, MetricsState(), gateway_uid=uid)
-    make_room_for_files(limits.max_connections)
+    # Of each client the link to its child and, for a moment, the connection: until its token was valid, or as
+    # that of one that was refused.
+    make_room_for_files(3 * (limits.max_connections + MAX_ENDING))
     with Gateway(endpoints, Service(core, limits, tls), authenticator) as gateway:
         if user is not None:
             become(user)

@@ -15,7 +15,8 @@ from gpubench_server import log_formats
 from gpubench_server.addresses import Endpoint, InternetEndpoint, parse_endpoint
 from gpubench_server.gateway.privileges import known_user
 from gpubench_server.limits import Limits, changed, ranges
-from gpubench_server.option_table import OptionTable, add_config
+from gpubench_server.option_table import OptionTable, add_config, add_limit
+from gpubench_server.security import add_certificate
 
 LIMITS = (
     "max_connections",
@@ -63,18 +64,7 @@ def command_parser(
         help="the server's Unix socket, unix:///PATH; must be set; the server must run with --gateway-user "
         "USER, the user of the gateway",
     )
-    parser.add_argument(
-        "--tls-cert",
-        type=Path,
-        metavar="FILE",
-        help="the certificate for tls:// addresses, PEM, followed by its chain; read again on SIGHUP",
-    )
-    parser.add_argument(
-        "--tls-key",
-        type=Path,
-        metavar="FILE",
-        help="its key, PEM, without a password (default: in the same file)",
-    )
+    add_certificate(parser, "tls://")
     parser.add_argument(
         "--tls-client-ca",
         type=_no_certificates,
@@ -95,14 +85,7 @@ def command_parser(
         help="switch to this user once the addresses are bound and the files are read; required if started "
         "as root",
     )
-    parser.add_argument(
-        "--limit",
-        action="append",
-        type=_limit,
-        default=[],
-        metavar="NAME=VALUE",
-        help=f"set a limit; may be repeated; names: {', '.join(LIMITS)}",
-    )
+    add_limit(parser, _limit, LIMITS)
     log_formats.add_arguments(parser)
     return parser
 

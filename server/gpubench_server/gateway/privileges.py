@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import pwd
 import resource
@@ -11,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpubench.errors import InternalError, InvalidParameters
-from gpubench_server.places import MAX_ENDING
-
-log = logging.getLogger(__name__)
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
@@ -24,9 +20,6 @@ what Python and OpenSSL reserve without using it."""
 
 _CPU_SECONDS = 300
 """A relayed request takes some 0.1 ms, so this is for millions; a child that computes in a loop is ended."""
-
-_OTHER_FILES = 64
-"""Of the parent: streams, listeners, signals, the token file, the certificate."""
 
 _DESCRIPTORS = 16
 """The three standard streams, client, server and parent are 6; the rest is for moments."""
@@ -82,28 +75,6 @@ def known_user(name: str) -> pwd.struct_passwd | None:
             f"--user: only root can become {found.pw_name}; start the gateway as root, or as that user"
         )
     return found
-
-
-def make_room_for_files(max_connections: int) -> None:
-    """As many open files as the parent needs for so many connections, or as many as it may have.
-
-    Of each it keeps the link to its child, the connection until a token was valid, and for a moment the
-    connection of one that was refused.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 3 * (max_connections + MAX_ENDING) + _OTHER_FILES
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if allowed < wanted:
-        log.warning(
-            "%d connections may need %d open files, and this process may have %d: raise the hard limit "
-            "(LimitNOFILE= in a unit, else ulimit -Hn), or set --limit max_connections=%d",
-            max_connections,
-            wanted,
-            allowed,
-            max(1, (allowed - _OTHER_FILES) // 3 - MAX_ENDING),
-        )
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def become(user: User) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
+from gpubench import typed
 from gpubench.errors import InvalidParameters
 from gpubench.text import clipped, encodable, not_text, places_of_no_text
 
@@ -42,7 +43,7 @@ def check_range(name: str, value: float, allowed: Range) -> None:
 def convert(data: Any, struct: type[Struct], at: str) -> Struct:
     """Plain data as ``struct``; raises ``InvalidParameters`` naming the field below ``at``."""
     try:
-        return msgspec.convert(data, struct)
+        return typed.convert(data, struct)
     except msgspec.ValidationError as error:
         message, path = split_error(error)
         unknown = _UNKNOWN.search(message)

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from gpubench import typed
 from gpubench.units import MIB
 
 
@@ -183,7 +184,7 @@ def _technology_file() -> _TechnologyFile:
 
 def _read(name: str, model: type[_File]) -> _File:
     text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text), model)
+    return typed.convert(tomllib.loads(text), model)
 
 
 def _with_sources(row: _Sourced, table: dict[str, str]) -> _Sourced:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from gpubench import typed
 from gpubench.devices.base import Device
 from gpubench.devices.process_limits import limit_reached
 from gpubench.devices.runtimes import RUNTIMES, open_device, survey
@@ -82,7 +83,7 @@ class _Owner:
             threading.Timer(EXIT_GRACE_SECONDS, os._exit, [0]).start()
 
     def _receive(self) -> None:
-        decoder = msgspec.json.Decoder(Command)
+        decoder = typed.decoder(Command)
         with self._connection.makefile("rb") as lines:
             for line in lines:
                 command: Command = decoder.decode(line)

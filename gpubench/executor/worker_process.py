@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from gpubench import systems
+from gpubench import systems, typed
 from gpubench.devices.cache_folder import open_folder
 from gpubench.errors import DeviceLost, LineTooLong
 from gpubench.executor.loss import CRASHES, Counters, reason_of
@@ -55,7 +55,7 @@ class WorkerProcess:
         """Whether it has been given a run."""
         self._lines = LineBuffer(_MAX_EVENT_BYTES)
         self._send_lock = threading.Lock()
-        self._decoder = msgspec.json.Decoder(Event | Alive)
+        self._decoder = typed.decoder(Event | Alive)
         self._pulse = Pulse()
         self._before = Counters.now()
         self.cache = open_folder(empty=empty_cache)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gpubench import typed
 from gpubench.benchmarks.description import Benchmarks
 from gpubench.errors import (
     GpubenchError,
@@ -117,7 +118,7 @@ class ClientSession:
         return events
 
     def _event(self, line: bytes) -> Event | None:
-        message = msgspec.json.decode(line, type=_Message)
+        message = typed.decode(line, _Message)
         if message.method is not None:
             return self._notification(message.method, message.params)
         if message.error is not None:
@@ -131,7 +132,7 @@ class ClientSession:
         struct = _NOTIFICATIONS.get(method)
         if struct is None:
             return None
-        notification = msgspec.json.decode(params, type=struct)
+        notification = typed.decode(params, struct)
         # A run may end before its progress arrives.
         return notification if notification.request_id in self._pending else None
 
@@ -150,7 +151,7 @@ class ClientSession:
 def _decode(data: msgspec.Raw, struct: type[msgspec.Struct]) -> msgspec.Struct:
     if struct is RunDocument:
         return RunDocument.of(decode_document(data, _DOCUMENT))
-    return msgspec.json.decode(data, type=struct)
+    return typed.decode(data, struct)
 
 
 _DOCUMENT = "the document from the server"

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gpubench import typed
 from gpubench.errors import InvalidRequest, ParseError, UnknownMethod
 from gpubench.protocol.messages import PARAMETERS, Request
 from gpubench.validation import Struct, convert, split_error
@@ -18,7 +19,7 @@ def decode_request(line: bytes) -> Request:
     JSON-RPC 2.0 request. ``params`` is checked by ``decode_params`` only.
     """
     try:
-        return msgspec.json.decode(line, type=Request)
+        return typed.decode(line, Request)
     except msgspec.ValidationError as error:
         # A wrong field may come before malformed text, which is the more serious error.
         if isinstance(_parse(line), list):

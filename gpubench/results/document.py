@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from gpubench import typed
 from gpubench.errors import GpubenchError, InvalidDocument
 from gpubench.flags import Flag
 from gpubench.results import versions
@@ -208,8 +209,8 @@ def decode_document(data: bytes | str | msgspec.Raw, source: str = "the data") -
     try:
         if isinstance(data, bytes):
             data = as_utf8(data)
-        if msgspec.json.decode(data, type=_Version).schema == versions.SCHEMA:
-            return msgspec.json.decode(data, type=RunDocument)
+        if typed.decode(data, _Version).schema == versions.SCHEMA:
+            return typed.decode(data, RunDocument)
         fields = msgspec.json.decode(data)
     except UnicodeDecodeError as error:
         where = f"its bytes from {error.start} on are not {error.encoding.upper()}"
@@ -222,8 +223,8 @@ def decode_document(data: bytes | str | msgspec.Raw, source: str = "the data") -
 def convert_document(fields: versions.Fields, source: str) -> RunDocument:
     """As ``decode_document``, for JSON that is already decoded."""
     try:
-        found = msgspec.convert(fields, _Version).schema
-        return msgspec.convert(versions.migrate(fields, found, source), RunDocument)
+        found = typed.convert(fields, _Version).schema
+        return typed.convert(versions.migrate(fields, found, source), RunDocument)
     except msgspec.ValidationError as error:
         raise InvalidDocument(f"{source} is not a run document: {error}") from None
 

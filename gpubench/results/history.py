@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from gpubench import typed
 from gpubench.results.document import RunDocument
 from gpubench.results.figures import Settings, Subject, figures, settings_text
 from gpubench.results.machine import Record
@@ -157,7 +158,7 @@ def _point(row: tuple[Any, ...]) -> HistoryPoint:
         "program_version": program,
         "driver": driver,
     }
-    return msgspec.convert(fields, HistoryPoint)
+    return typed.convert(fields, HistoryPoint)
 
 
 def _series(database: sqlite3.Connection, series: int, points: list[HistoryPoint]) -> HistorySeries | None:
@@ -170,9 +171,9 @@ def _series(database: sqlite3.Connection, series: int, points: list[HistoryPoint
         return None
     try:
         subject = Subject(*row[:-1])
-        settings = msgspec.json.decode(row[-1], type=Settings)
+        settings = typed.decode(row[-1], Settings)
         fields = {**subject._asdict(), **msgspec.structs.asdict(settings), "points": points}
-        return msgspec.convert({**fields, "host": subject.host or None}, HistorySeries)
+        return typed.convert({**fields, "host": subject.host or None}, HistorySeries)
     except (msgspec.MsgspecError, TypeError, RecursionError):
         return None
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gpubench import typed
 from gpubench.errors import InvalidDocument
 from gpubench.results.document import RunDocument
 from gpubench.results.history import write_figures
@@ -61,8 +62,8 @@ def run_state(row: tuple[Any, ...]) -> RunState | None:
         "finished_at": finished_at,
     }
     try:
-        fields["benchmarks"] = msgspec.json.decode(benchmarks, type=list[str])
-        return msgspec.convert(fields, RunState)
+        fields["benchmarks"] = typed.decode(benchmarks, list[str])
+        return typed.convert(fields, RunState)
     except (msgspec.MsgspecError, TypeError, UnicodeDecodeError, RecursionError) as damaged:
         log.warning("left out: the row of run %s is damaged: %s", run_id, damaged)
         return None

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gpubench import typed
 from gpubench.errors import GpubenchError, StoreError
 from gpubench.protocol.messages import ErrorBody, Notification, Request, Response
 from gpubench.results.document import ErrorInfo
@@ -53,7 +54,7 @@ def raw_error_line(request_id: RequestId, body: ErrorBody) -> bytes:
 def id_of(line: bytes) -> RequestId:
     """The id of a line that is not a valid request, if it has one: the client expects it in the response."""
     try:
-        return msgspec.json.decode(line, type=_OnlyId).id
+        return typed.decode(line, _OnlyId).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -74,7 +75,7 @@ def run_line(
     ``data`` is the encoded document; ``unstored`` is why it could not be stored, if it was not. A request
     that ``fetches`` gets the document of a failed run as a result.
     """
-    document, error = msgspec.Raw(data), msgspec.json.decode(data, type=_Outcome).error
+    document, error = msgspec.Raw(data), typed.decode(data, _Outcome).error
     if unstored is not None:
         error = ErrorInfo(
             unstored.kind,

@@ -22,6 +22,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gpubench import typed
 from gpubench.atomic_files import write_file
 from gpubench.errors import InvalidParameters
 from gpubench_server.principals import Principal, Quota, Role
@@ -98,7 +99,7 @@ def read_tokens(path: Path, gateway_uid: int | None = None) -> list[StoredToken]
             "user or root"
         )
     try:
-        found = msgspec.json.decode(data, type=_File)
+        found = typed.decode(data, _File)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidParameters(f"the token file {path} is damaged: {error}") from None
     if found.version != _VERSION:

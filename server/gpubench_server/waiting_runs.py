@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from gpubench import typed
 from gpubench.errors import DeviceLost, GpubenchError, Interrupted, NoSuchDevice, StoreError
 from gpubench.executor.messages import Run
 from gpubench.executor.prepare import plan_again
@@ -121,7 +122,7 @@ def _is_decided(
 
 def _live_run(waiting: WaitingRun, recorder: Recorder, limits: Limits) -> LiveRun:
     document = waiting.document
-    terms = msgspec.json.decode(waiting.terms, type=_Terms)
+    terms = typed.decode(waiting.terms, _Terms)
     owner, device = terms.owner, terms.device
     queued_at = time.monotonic() - _age_seconds(document)
     return LiveRun(

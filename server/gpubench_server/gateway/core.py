@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from gpubench import typed
 from gpubench.errors import (
     InternalError,
     InvalidParameters,
@@ -63,7 +64,7 @@ class Core:
         core = self._open()
         try:
             found = _ask(core, "hello", HelloParams(client="gpubench-gateway", token=token))
-            known_as = msgspec.json.decode(found, type=Hello).principal
+            known_as = typed.decode(found, Hello).principal
             if known_as != principal:
                 raise NotForGateways(self._mistaken(f"{known_as or 'nobody'}, and not for {principal}"))
         except BaseException:
@@ -83,7 +84,7 @@ class Core:
                 found = _ask(core, "hello", HelloParams(client="gpubench-gateway"))
             except (_Ended, NotAuthenticated):
                 return
-        known_as = msgspec.json.decode(found, type=Hello).principal
+        known_as = typed.decode(found, Hello).principal
         raise InvalidParameters(
             self._mistaken(f"{known_as}, so every client of this gateway would have the rights of that user")
         )
@@ -128,7 +129,7 @@ def _ask(core: socket.socket, method: str, params: msgspec.Struct) -> msgspec.Ra
             f"the server behind this gateway did not answer ({error}); try again in a moment",
             retry_after_seconds=1,
         ) from None
-    answer = msgspec.json.decode(line, type=_Answer)
+    answer = typed.decode(line, _Answer)
     if answer.error is not None:
         raise from_wire(answer.error.code, answer.error.message, answer.error.data)
     if answer.result is msgspec.UNSET:

@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gpubench import typed
 from gpubench.errors import Draining, GpubenchError, InternalError, from_wire
 from gpubench.protocol.messages import MAX_TOKEN, ErrorBody
 
@@ -67,7 +68,7 @@ def received(parents: socket.socket) -> Message | None:
     ``RecursionError`` for what no honest child sends.
     """
     data = parents.recv(_MAX_MESSAGE_BYTES)
-    return msgspec.json.decode(data, type=Message) if data else None
+    return typed.decode(data, Message) if data else None
 
 
 def answer(parents: socket.socket, verdict: Verdict) -> None:
@@ -96,7 +97,7 @@ class Link:
             data = b""
         if not data:
             raise draining()
-        verdict = msgspec.json.decode(data, type=Verdict)
+        verdict = typed.decode(data, Verdict)
         if verdict.error is not None:
             raise from_wire(verdict.error.code, verdict.error.message, verdict.error.data)
         return verdict.principal

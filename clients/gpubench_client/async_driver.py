@@ -54,7 +54,8 @@ class AsyncDriver:
         except ssl.SSLError as error:
             if self._connect_step is None:
                 raise
-            raise failure(error, self._connect_step) from None
+            connected = not isinstance(step, Connect)
+            raise failure(error, self._connect_step, connected=connected) from None
 
     async def _do(self, step: Step) -> Outcome:
         match step:

@@ -51,7 +51,8 @@ class BlockingDriver:
         except ssl.SSLError as error:
             if self._connect_step is None:
                 raise
-            raise failure(error, self._connect_step) from None
+            connected = not isinstance(step, Connect)
+            raise failure(error, self._connect_step, connected=connected) from None
 
     def _do(self, step: Step) -> Outcome:
         match step:

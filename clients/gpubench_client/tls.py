@@ -29,20 +29,24 @@ def server_name(address: ServerAddress) -> str:
     return address.host.partition("%")[0] if isinstance(address, Address) else ""
 
 
-def failure(error: ssl.SSLError, connect: Connect) -> GpubenchError:
-    """What an error of TLS on this connection means to a person."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+"""What versions of OpenSSL call clear text. In a handshake a server without TLS sends it."""
+
+
+def failure(error: ssl.SSLError, connect: Connect, *, connected: bool = False) -> GpubenchError:
+    """What an error of TLS on this connection means to a person; ``connected``: after the handshake."""
     where = connect.address
     if isinstance(error, ssl.SSLCertVerificationError):
         return NotTrusted(f"the server at {where} is not trusted: {_distrust(error, connect)}")
     name = getattr(error, "reason", None) or ""  # an end without a farewell has none under Python 3.13
-    if name in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE") or "HANDSHAKE_FAILURE" in name:
+    if (name in _NO_TLS and not connected) or "HANDSHAKE_FAILURE" in name:
         return Unreachable(
             f"{where} does not speak TLS as this client does; use tcp:// if the server listens without TLS",
             retryable=False,
         )
-    # A connection that is replaced after its handshake ends with an alert in clear text: a bad record.
+    # A connection whose place goes to another after its handshake ends with an alert in clear text.
     if (
-        name == "BAD_RECORD_TYPE"
+        name in (*_NO_TLS, "BAD_RECORD_TYPE")
         or "ALERT_INTERNAL_ERROR" in name
         or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
     ):

@@ -202,6 +202,17 @@ def test_both_kinds_of_an_end_mean_the_same(kind: type[ssl.SSLError]) -> None:
     assert "refuses new connections" in error.message
 
 
+@pytest.mark.parametrize("name", ["BAD_RECORD_TYPE", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"])
+def test_clear_text_after_the_handshake_is_a_refusal(name: str) -> None:
+    """What versions of OpenSSL call it; in a handshake, all but the first mean that there is no TLS."""
+    broken = ssl.SSLError(1, name)
+    broken.reason = name
+    connecting = steps.Connect(parse_url("tls://localhost:1"), 1.0)
+    assert "refuses new connections" in failure(broken, connecting, connected=True).message
+    speaks_none = "does not speak TLS" in failure(broken, connecting).message
+    assert speaks_none is (name != "BAD_RECORD_TYPE")
+
+
 def test_a_server_that_says_nothing(connect: Connect, authority: Authority) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tls://localhost:{listener.getsockname()[1]}"

@@ -30,7 +30,7 @@ from gpubench_server.tokens import add_token
 from gpubench_server.wrong_protocol import TLS_REFUSAL
 
 from gpubench.errors import GpubenchError, TooManyConnections
-from tests.running import PATIENCE_SECONDS, Lines, RunningServer, default_signals, within
+from tests.running import PATIENCE_SECONDS, Lines, RunningServer, default_signals, state, within
 from tests.server.gateway import Place, RunningGateway
 
 PATIENT = {"handshake_seconds": 600, "authentication_seconds": 600, "authentication_delay_seconds": 600}
@@ -201,7 +201,7 @@ def test_replaced_after_its_handshake_a_client_reads_why(place: Place, core: Run
         pytest.raises(ssl.SSLError) as caught,
     ):
         first.reader.read()
-    error = failure(caught.value, Connect(parse_url(gateway.urls[0]), PATIENCE_SECONDS))
+    error = failure(caught.value, Connect(parse_url(gateway.urls[0]), PATIENCE_SECONDS), connected=True)
     assert "refuses new connections: it has too many, or is shutting down" in error.message
     assert error.retryable
 
@@ -243,6 +243,7 @@ def test_a_child_that_crashed_unseen_counts_as_crashed(place: Place, core: Runni
         (child,) = gateway.children()
         os.kill(gateway.process.pid, signal.SIGSTOP)
         os.kill(child, signal.SIGSEGV)
+        assert within(PATIENCE_SECONDS, lambda: state(child) == "Z")
         stack.enter_context(gateway.open())
         os.kill(gateway.process.pid, signal.SIGCONT)
         assert within(PATIENCE_SECONDS, lambda: gateway.said("was killed by SIGSEGV"))

@@ -14,6 +14,7 @@ from tests.running import MIB, PATIENCE_SECONDS, RunningServer, address_bytes, l
 from tests.server.test_exposure import own_address
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+REPLACED = 'gpubench_connections_rejected_total{reason="replaced"}'
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +34,34 @@ def said(client: socket.socket) -> bytes:
         return reader.read()
 
 
-def test_one_connection_too_many_is_refused_clearly(small: RunningServer) -> None:
-    """And once another has ended, there is room again."""
+def test_a_silent_client_makes_room_and_hears_why(small: RunningServer) -> None:
+    """The one that has been silent for longest; the other keeps its place and gets its page."""
     with opened(small) as first, opened(small) as second:
-        first.sendall(b"G")
+        first.sendall(b"G")  # the beginning of a request is none
         second.sendall(b"G")
-        with opened(small) as third:
-            assert said(third).startswith(b"HTTP/1.1 503 ")
-    assert within(PATIENCE_SECONDS, lambda: small.get("/healthz")[0] == 200)
+        before = small.metric(REPLACED)  # of which the connection replaces the first
+        answer = said(first)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"another client got this one" in answer
+        second.sendall(GET.removeprefix(b"G"))
+        assert b"gpubench_build_info" in said(second)
+    assert before == small.metric(REPLACED) >= 1
+
+
+def test_a_client_that_is_served_keeps_its_place(tmp_path: Path) -> None:
+    """If all are, a further one is refused clearly; once one has ended, there is room again."""
+    with RunningServer(tmp_path, http_connections=1) as server:
+        with opened(server) as watching:
+            watching.sendall(GET.replace(b"/metrics", b"/live"))
+            assert watching.recv(12) == b"HTTP/1.1 200"
+            for _ in range(2):
+                with opened(server) as further:
+                    answer = said(further)
+                    assert answer.startswith(b"HTTP/1.1 503 ")
+                    assert b"maximum of connections" in answer
+        assert within(PATIENCE_SECONDS, lambda: server.get("/healthz")[0] == 200)
+        assert server.metric('gpubench_connections_rejected_total{reason="too_many"}') >= 2
+        assert server.metric(REPLACED) == 0
 
 
 def test_of_very_many_too_many_few_are_kept_open(small: RunningServer) -> None:
@@ -49,24 +70,28 @@ def test_of_very_many_too_many_few_are_kept_open(small: RunningServer) -> None:
     def files() -> int:
         return len(list(Path(f"/proc/{small.process.pid}/fd").iterdir()))
 
-    assert within(PATIENCE_SECONDS, lambda: small.get("/healthz")[0] == 200)
+    assert small.get("/healthz")[0] == 200
     before = files()
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(opened(small)) for _ in range(40)]
-        assert all(client.recv(12) == b"HTTP/1.1 503" for client in clients[2:])
+        assert all(client.recv(12) == b"HTTP/1.1 503" for client in clients[:-2])
         assert within(PATIENCE_SECONDS, lambda: files() <= before + 4)
-    assert within(PATIENCE_SECONDS, lambda: small.get("/healthz")[0] == 200)
+        assert small.get("/healthz")[0] == 200
 
 
 def test_one_address_leaves_room_for_others(tmp_path: Path) -> None:
+    """Beyond its share its clients replace each other."""
     host = own_address()
     options = ("--http", "0.0.0.0:0", "--insecure")
     limits = {"http_connections": 4, "http_deadline_seconds": 60}
     with RunningServer(tmp_path, *options, **limits) as server, contextlib.ExitStack() as stack:
         address = host, server.http[1]
-        clients = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(3)]
-        assert said(clients[2]).startswith(b"HTTP/1.1 503 ")
+        here = stack.enter_context(opened(server))
+        clients = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(9)]
+        assert all(said(client).startswith(b"HTTP/1.1 503 ") for client in clients[:7])
         assert server.get("/healthz") == (200, "alive\n")  # from this machine
+        here.sendall(GET)
+        assert said(here).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_connection_carries_one_request(small: RunningServer) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpubench_server.authentication import is_loopback
 from gpubench_server.limits import Limits
+from gpubench_server.metrics_state import MetricsState
 from gpubench_server.transports import tune
+from gpubench_server.web.http_places import HttpPlaces, Place
 from gpubench_server.wrong_protocol import answer_on_http_port, http_response
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -30,6 +31,10 @@ NOBODY = "::"
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _BUSY = http_response("503 Service Unavailable", "this port has reached its maximum of connections")
+_REPLACED = http_response(
+    "503 Service Unavailable",
+    "all connections of this port are in use, and another client got this one, on which no request had come",
+)
 
 
 @dataclass
@@ -38,18 +43,13 @@ class Gates:
 
     limits: Limits
     benchmark_urls: str
+    metrics: MetricsState
+    places: HttpPlaces = field(init=False)
     admitted: set[Gate] = field(default_factory=set)
     refused: set[Gate] = field(default_factory=set)
 
-    def has_place(self, host: str, others: Iterable[str] = ()) -> bool:
-        """Whether one more client from this address may come in, beside those of ``others``.
-
-        An address of another machine may have half of the places.
-        """
-        hosts = [*(gate.host for gate in self.admitted), *others]
-        most = self.limits.http_connections
-        own = sum(each == host for each in hosts)
-        return len(hosts) < most and (is_loopback(host) or own < max(1, most // 2))
+    def __post_init__(self) -> None:
+        self.places = HttpPlaces(self.limits.http_connections)
 
     def abort_all(self) -> None:
         for gate in [*self.admitted, *self.refused]:
@@ -65,9 +65,13 @@ class Gates:
 class Gate(asyncio.Protocol):
     """Reads the head of a request, and passes the connection on to the protocol that ``serve`` makes."""
 
-    def __init__(self, gates: Gates, serve: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self, gates: Gates, serve: Callable[[], asyncio.Protocol], place: Place | None = None
+    ) -> None:
+        """``place``: the one that it has already; otherwise it takes one once it is connected."""
         self._gates = gates
         self._serve = serve
+        self._place = place
         self._served: asyncio.Protocol | None = None
         self._answered = False
         self._ending = False
@@ -75,8 +79,6 @@ class Gate(asyncio.Protocol):
         self._head = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
-        self.host = ""
-        """Where the client is."""
 
     @property
     def serving(self) -> bool:
@@ -92,10 +94,13 @@ class Gate(asyncio.Protocol):
         self._transport = transport
         with contextlib.suppress(OSError):  # some systems refuse options of a connection that was reset
             tune(transport.get_extra_info("socket"))
-        self.host = host_of(transport)
-        if not self._gates.has_place(self.host):
-            self._refuse(_BUSY)
-            return
+        if self._place is None:
+            self._place = self._gates.places.take(host_of(transport), self._give_up_place)
+            if self._place is None:
+                self._refuse(_BUSY, "too_many")
+                return
+        else:
+            self._place.give_up = self._give_up_place
         self._gates.admitted.add(self)
         # So that we hear of every byte that is not taken at once. asyncio's TLS takes 0 for always full.
         transport.set_write_buffer_limits(high=0 if transport.can_write_eof() else 1, low=0)
@@ -128,6 +133,8 @@ class Gate(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gates.admitted.discard(self)
         self._gates.refused.discard(self)
+        if self._place is not None:
+            self._gates.places.release(self._place)
         if self._served is not None:
             self._served.connection_lost(exc)
         self._stop_waiting()
@@ -144,6 +151,8 @@ class Gate(asyncio.Protocol):
             self._answer(http_response("431 Request Header Fields Too Large"))
 
     def _pass_on(self, request: bytes) -> None:
+        assert self._place is not None  # noqa: S101 - a client that was refused one is not read
+        self._place.is_new = False
         self._stop_waiting()
         self._head = b""
         self._served = self._serve()
@@ -168,8 +177,16 @@ class Gate(asyncio.Protocol):
         text = f"a request was not completed in {self._gates.limits.http_deadline_seconds:g} s"
         self._answer(http_response("408 Request Timeout", text))
 
-    def _refuse(self, answer: bytes) -> None:
+    def _give_up_place(self) -> None:
+        self._gates.admitted.discard(self)
+        if self._answered:  # and about to be closed
+            self.abort()
+        else:
+            self._refuse(_REPLACED, "replaced")
+
+    def _refuse(self, answer: bytes, reason: str) -> None:
         """Those refused hold no place, but a file each: of very many, the last are closed at once."""
+        self._gates.metrics.connection_rejected(reason)
         if len(self._gates.refused) >= self._gates.limits.http_connections:
             self._transport.write(answer)
             if self._transport.can_write_eof():

@@ -21,6 +21,7 @@ from gpubench_server.metrics_state import MetricsState
 from gpubench_server.tls import Tls, subject_of
 from gpubench_server.transports import BoundedMixIn, listening_socket
 from gpubench_server.web.gate import MAX_HEAD_BYTES, Gate, Gates
+from gpubench_server.web.http_places import Place
 from gpubench_server.web.tls_port import TlsPort
 
 log = logging.getLogger(__name__)
@@ -69,9 +70,8 @@ class WebServer:
         tls: Tls | None = None,
     ) -> None:
         self._ending = ending
-        self._metrics = metrics
         self._tls = tls
-        self._gates = Gates(limits, benchmark_urls)
+        self._gates = Gates(limits, benchmark_urls, metrics)
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._warned_at = -math.inf
@@ -150,14 +150,14 @@ class WebServer:
     async def _serve_tls(self, tls: Tls) -> None:
         """uvicorn serves what is accepted here."""
 
-        def make_gate() -> Gate:
-            return self._gate(config=server.config, server_state=server.server_state, app_state={})
+        def make_gate(place: Place) -> Gate:
+            return self._gate(place, config=server.config, server_state=server.server_state, app_state={})
 
         def stop(_: asyncio.Task[None]) -> None:
             server.should_exit = True
 
         server = self._server
-        port = TlsPort(self.socket, self.url, tls, self._gates, self._metrics, make_gate)
+        port = TlsPort(self.socket, self.url, tls, self._gates, make_gate)
         accepting = asyncio.create_task(port.accept_forever())
         accepting.add_done_callback(stop)
         try:
@@ -168,5 +168,5 @@ class WebServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await accepting  # raises what made it fail
 
-    def _gate(self, **parts: Any) -> Gate:
-        return Gate(self._gates, lambda: _Http(**parts))
+    def _gate(self, place: Place | None = None, **parts: Any) -> Gate:
+        return Gate(self._gates, lambda: _Http(**parts), place)

@@ -15,9 +15,9 @@ from typing import Any
 from gpubench.errors import LimitExceeded
 from gpubench.protocol.tls import reason
 from gpubench_server.connection_rates import ConnectionRates
-from gpubench_server.metrics_state import MetricsState
 from gpubench_server.tls import Tls
 from gpubench_server.web.gate import Gate, Gates
+from gpubench_server.web.http_places import Place
 from gpubench_server.wrong_protocol import TLS_HANDSHAKE, TLS_REFUSAL, answer_on_tls_port
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ class TlsPort:
         url: str,
         tls: Tls,
         gates: Gates,
-        metrics: MetricsState,
-        make_gate: Callable[[], Gate],
+        make_gate: Callable[[Place], Gate],
     ) -> None:
         """``make_gate`` is called for each connection that has shaken hands or is about to."""
         self._listener = listener
@@ -47,11 +46,11 @@ class TlsPort:
         self._tls = tls
         self._gates = gates
         self._limits = gates.limits
-        self._metrics = metrics
+        self._metrics = gates.metrics
         self._make_gate = make_gate
         self._connections = ConnectionRates(self._limits.max_connections_per_second)
-        self._shaking: dict[asyncio.Task[None], str] = {}
-        self._refused: dict[asyncio.Task[None], str] = {}
+        self._shaking: set[asyncio.Task[None]] = set()
+        self._refused: set[asyncio.Task[None]] = set()
 
     async def accept_forever(self) -> None:
         """Until it is cancelled."""
@@ -64,13 +63,28 @@ class TlsPort:
                 log.warning("cannot accept an HTTP connection: %s; trying again", error.strerror)
                 await asyncio.sleep(_BACK_OFF_SECONDS)
                 continue
-            host = address[0]
-            if not self._too_often(host) and self._gates.has_place(host, self._shaking.values()):
-                self._keep(self._shaking, host, self._shake_hands(connection, host))
-            elif len(self._refused) < self._limits.http_connections:
-                self._keep(self._refused, host, self._say(connection, TLS_REFUSAL))
-            else:
-                connection.close()
+            self._receive(connection, address[0])
+
+    def _receive(self, connection: socket.socket, host: str) -> None:
+        if self._too_often(host):
+            self._refuse(connection)
+            return
+        place = self._gates.places.take(host, lambda: self._replace(shaking))
+        if place is None:
+            self._metrics.connection_rejected("too_many")
+            self._refuse(connection)
+            return
+        shaking = self._keep(self._shaking, self._shake_hands(connection, place))
+
+    def _replace(self, shaking: asyncio.Task[None]) -> None:
+        self._metrics.connection_rejected("replaced")
+        asyncio.get_running_loop().call_soon(shaking.cancel)  # one that has not begun would close nothing
+
+    def _refuse(self, connection: socket.socket) -> None:
+        if len(self._refused) < self._limits.http_connections:
+            self._keep(self._refused, self._say(connection, TLS_REFUSAL))
+        else:
+            connection.close()
 
     def _too_often(self, host: str) -> bool:
         """Whether an address of another machine connects too often, which is counted."""
@@ -86,40 +100,44 @@ class TlsPort:
         for task in [*self._shaking, *self._refused]:
             task.cancel()
 
-    def _keep(
-        self, tasks: dict[asyncio.Task[None], str], host: str, doing: Coroutine[Any, Any, None]
-    ) -> None:
+    def _keep(self, tasks: set[asyncio.Task[None]], doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(doing)
-        tasks[task] = host  # the loop itself does not keep it
-        task.add_done_callback(tasks.pop)
+        tasks.add(task)  # the loop itself does not keep it
+        task.add_done_callback(tasks.discard)
+        return task
 
-    async def _shake_hands(self, connection: socket.socket, host: str) -> None:
+    async def _shake_hands(self, connection: socket.socket, place: Place) -> None:
+        has_gate = False
+        try:
+            has_gate = await self._pass_on(connection, place)
+        except OSError as error:
+            self._failed(place, reason(error) or "it is silent or left")
+        finally:
+            if not has_gate:
+                self._gates.places.release(place)
+
+    async def _pass_on(self, connection: socket.socket, place: Place) -> bool:
+        """Whether the connection is a gate's now, with its place; else it is closed. Raises ``OSError``."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._limits.handshake_seconds
         try:
             async with asyncio.timeout_at(until):
                 beginning = await _beginning(connection)
             if beginning and not beginning.startswith(TLS_HANDSHAKE):
-                self._failed(host, "it does not speak TLS")
+                self._failed(place, "it does not speak TLS")
                 await self._say(connection, answer_on_tls_port(beginning, self._url))
-                return
-        except OSError as error:
-            connection.close()
-            self._failed(host, reason(error) or "it is silent")
-            return
+                return False
         except BaseException:
             connection.close()
             raise
-        try:
-            await loop.connect_accepted_socket(  # which closes it if this fails
-                self._make_gate,
-                connection,
-                ssl=self._tls.context,
-                ssl_handshake_timeout=max(0.001, until - loop.time()),
-                ssl_shutdown_timeout=_LAST_SECONDS,
-            )
-        except OSError as error:
-            self._failed(host, reason(error) or "it left")
+        await loop.connect_accepted_socket(  # which closes it if this fails
+            lambda: self._make_gate(place),
+            connection,
+            ssl=self._tls.context,
+            ssl_handshake_timeout=max(0.001, until - loop.time()),
+            ssl_shutdown_timeout=_LAST_SECONDS,
+        )
+        return True
 
     async def _say(self, connection: socket.socket, answer: bytes) -> None:
         """In clear text, and close a moment later: the reset would overtake the answer."""
@@ -131,8 +149,9 @@ class TlsPort:
         finally:
             connection.close()
 
-    def _failed(self, host: str, why: str) -> None:
+    def _failed(self, place: Place, why: str) -> None:
         self._metrics.connection_rejected("handshake")
+        host = place.host
         log.info("no TLS with an HTTP client at %s: %s", host, why, extra={"peer": host, "transport": "tls"})
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from gpubench.command_line import Parser
 from gpubench.errors import GpubenchError, InvalidParameters
+from gpubench.suggestions import did_you_mean
 from gpubench_server import gateway, options, serve, socket_units
 from gpubench_server.addresses import UnixEndpoint, parse_endpoint
 from gpubench_server.announcements import say
@@ -38,6 +39,12 @@ def run(words: Sequence[str]) -> int:
     """Perform it; returns the exit code. Raises ``InvalidParameters`` for a value that is not allowed."""
     if words[:1] == [_GATEWAY]:
         return _run(gateway.GATEWAY, gateway_parser(), words[1:], gateway.CHECKS)
+    if words and not words[0].startswith("-"):
+        hint = did_you_mean(words[0], [_GATEWAY])
+        raise InvalidParameters(
+            f"unexpected argument {words[0]!r};{hint} check-config takes the options to check, and before "
+            f"them {_GATEWAY} if they are the gateway's"
+        )
     return _run(options.SERVER, parser(), words, _CHECKS)
 
 

@@ -184,6 +184,15 @@ def test_a_socket_is_named_by_an_address(text: str, said: str, capsys: pytest.Ca
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("word", "hint"), [("gatway", " did you mean gateway?"), ("tcp://127.0.0.1:7707", "")]
+)
+def test_a_word_that_is_no_option_is_named(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", word, "--json"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"unexpected argument {word!r};{hint} check-config takes" in line
+
+
 def listen_of(answer: dict[str, Any]) -> dict[str, Any]:
     (row,) = (row for row in answer["settings"] if row["key"] == "listen")
     del row["key"]

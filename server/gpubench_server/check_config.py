@@ -22,6 +22,7 @@ from gpubench_server.announcements import say
 from gpubench_server.columns import aligned
 from gpubench_server.configuration import Configuration, from_flags, given
 from gpubench_server.configuration_file import usual_places
+from gpubench_server.folders import check_folder
 from gpubench_server.http_options import http_port, https_urls
 from gpubench_server.option_table import OptionTable
 from gpubench_server.security import Security, check_reach, security
@@ -139,7 +140,7 @@ def _check_addresses(found: argparse.Namespace) -> None:
     serve.check_gateway(found, chosen)
     for endpoint in map(parse_endpoint, found.listen):  # those of systemd are made by systemd
         if isinstance(endpoint, UnixEndpoint):
-            _check_folder(f"the socket {endpoint.path}", endpoint.path.parent)
+            check_folder(f"the socket {endpoint.path}", endpoint.path.parent)
 
 
 def _check_http(found: argparse.Namespace) -> None:
@@ -160,24 +161,13 @@ def _check_tokens(found: argparse.Namespace) -> None:
 def _check_data_directory(found: argparse.Namespace) -> None:
     path = found.data_dir.absolute()
     there = next(each for each in (path, *path.parents) if os.path.exists(each))  # noqa: PTH110  # no error
-    _check_folder(f"the data directory {path}", there)
+    check_folder(f"the data directory {path}", there)
 
 
 def _check_address_file(found: argparse.Namespace) -> None:
     if found.address_file is not None and str(found.address_file) != "-":
         serve.check_replaceable(found.address_file)
-        _check_folder(f"the address file {found.address_file}", found.address_file.absolute().parent)
-
-
-def _check_folder(what: str, folder: Path) -> None:
-    """Raises ``InvalidParameters`` if nothing can be made in a folder."""
-    if not folder.is_dir():
-        reason = "is not a directory; choose another path" if folder.exists() else "does not exist; make it"
-    elif not os.access(folder, os.W_OK | os.X_OK):
-        reason = "cannot be written by this user; change its owner or mode, or choose another path"
-    else:
-        return
-    raise InvalidParameters(f"{what} cannot be used: {folder} {reason}")
+        check_folder(f"the address file {found.address_file}", found.address_file.absolute().parent)
 
 
 _CHECKS: tuple[_Check, ...] = (

@@ -29,6 +29,7 @@ TEXTS: dict[str, str | list[str]] = {
     "listen": ["tls://127.0.0.1:1", "tcp://127.0.0.1:2"],
     "core": "unix:///tmp/a.sock",
     "user": USER,
+    "metrics_file": "/srv/gateway.prom",
 }
 """A value of each option that is not its default."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import selectors
 import signal
 import socket
@@ -286,8 +287,11 @@ def test_a_child_that_shows_a_second_token_is_killed(children: Children) -> None
         for _ in range(2):
             childs.send(msgspec.json.encode(link.Shown("wrong")))
             call_ready(children._selector, PATIENCE_SECONDS)
-        assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
-    assert children.counts["not_authenticated"] == 1
+        _, status = os.waitpid(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == -signal.SIGKILL
+        children.ended(process.pid, status)
+    assert children.counts == {"accepted": 1, "not_authenticated": 1, "taken_over": 1}
 
 
 def test_reasons_that_a_child_makes_up_are_counted_as_one(children: Children) -> None:

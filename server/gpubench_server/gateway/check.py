@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from pathlib import Path
 
+from gpubench_server.folders import check_folder
 from gpubench_server.gateway import cli
 from gpubench_server.gateway.privileges import user_for
 from gpubench_server.security import Security
@@ -40,11 +42,18 @@ def _check_tokens(found: argparse.Namespace) -> None:
     read_tokens(tokens, os.geteuid() if user is None else user.uid)
 
 
+def _check_metrics_file(found: argparse.Namespace) -> None:
+    if found.metrics_file is not None:
+        file: Path = found.metrics_file
+        check_folder(f"the metrics file {file}", file.absolute().parent, writes=user_for(found.user) is None)
+
+
 CHECKS: tuple[Callable[[argparse.Namespace], None], ...] = (
     _check_core,
     _check_addresses,
     _check_certificate,
     _check_user,
     _check_tokens,
+    _check_metrics_file,
 )
 """Each raises a ``GpubenchError``."""

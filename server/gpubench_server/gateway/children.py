@@ -24,6 +24,7 @@ from gpubench_server.authentication import Authenticator, Origin
 from gpubench_server.connection_rates import ConnectionRates
 from gpubench_server.encode import error_body
 from gpubench_server.gateway import link
+from gpubench_server.gateway.metrics_file import ACCEPTED, Snapshot
 from gpubench_server.limits import Limits
 from gpubench_server.log_context import about
 from gpubench_server.places import MAX_ENDING
@@ -55,6 +56,8 @@ class Child:
     has_shown: bool = False
     """Its client's token, of which it has one."""
     is_replaced: bool = False
+    is_taken_over: bool = False
+    """By an attacker, as far as its messages show."""
 
 
 class Children:
@@ -77,6 +80,9 @@ class Children:
     def __len__(self) -> int:
         return len(self._living)
 
+    def snapshot(self, is_serving: bool) -> Snapshot:
+        return Snapshot(Counter(self.counts), len(self), self._max_connections, is_serving)
+
     def make_room(self, host: str) -> None:
         """For one more child, if need be by ending the oldest new one.
 
@@ -98,7 +104,7 @@ class Children:
 
     def add(self, child: Child) -> None:
         self._living[child.pid] = self._new[child.pid] = child
-        self.counts["accepted"] += 1
+        self.counts[ACCEPTED] += 1
         self._selector.register(child.end, selectors.EVENT_READ, functools.partial(self._hear, child))
 
     def ended(self, pid: int, status: int) -> None:
@@ -115,7 +121,7 @@ class Children:
         self._forget(child)
         self._settle(child)
         child.end.close()
-        if code == 0:
+        if code == 0 or child.is_taken_over:
             return
         self.counts["crashed"] += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -180,6 +186,8 @@ class Children:
 
     def _end_taken_over(self, child: Child, sent: str) -> None:
         """It sent what no honest child does."""
+        child.is_taken_over = True
+        self.counts["taken_over"] += 1
         text = "the process %d of a client at %s sent %s: it is killed"
         log.error(text, child.pid, child.origin.host, sent, extra=child.origin.log_fields)
         self._forget(child)

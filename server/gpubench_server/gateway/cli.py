@@ -16,6 +16,7 @@ from gpubench_server.configuration import configure
 from gpubench_server.gateway.child import Service
 from gpubench_server.gateway.core import Core
 from gpubench_server.gateway.log import logging_to
+from gpubench_server.gateway.metrics_file import MetricsFile
 from gpubench_server.gateway.options import DEFAULT_LISTEN, GATEWAY, client_endpoint, core_path
 from gpubench_server.gateway.privileges import become, confine, user_for
 from gpubench_server.gateway.server import Gateway
@@ -62,13 +63,15 @@ def _serve(options: argparse.Namespace, announce: Announce) -> None:
     # Of each client the link to its child and, for a moment, the connection: until its token was valid, or as
     # that of one that was refused.
     make_room_for_files(3 * (limits.max_connections + MAX_ENDING))
-    with Gateway(endpoints, Service(core, limits, tls), authenticator) as gateway:
+    metrics_file = MetricsFile(options.metrics_file)
+    with Gateway(endpoints, Service(core, limits, tls), authenticator, metrics_file) as gateway:
         if user is not None:
             become(user)
             log.info("became user %s", user.name)
             _warn_of_unreadable(chosen, authenticator, user.name)
         confine()
         _probe(core)
+        metrics_file.begin(gateway.snapshot())
         announce(f"gateway listening on {', '.join(gateway.urls)} for {options.core}", logging.INFO)
         gateway.serve(systemd)
 

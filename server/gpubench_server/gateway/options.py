@@ -13,6 +13,7 @@ from gpubench.protocol.messages import DEFAULT_PORT
 from gpubench.suggestions import did_you_mean
 from gpubench_server import log_formats
 from gpubench_server.addresses import Endpoint, InternetEndpoint, parse_endpoint
+from gpubench_server.gateway.metrics_file import PERIOD_SECONDS, SUFFIX
 from gpubench_server.gateway.privileges import known_user
 from gpubench_server.limits import Limits, changed, ranges
 from gpubench_server.option_table import OptionTable, add_config, add_limit
@@ -85,6 +86,13 @@ def command_parser(
         help="switch to this user once the addresses are bound and the files are read; required if started "
         "as root",
     )
+    parser.add_argument(
+        "--metrics-file",
+        type=_metrics_file,
+        metavar="FILE",
+        help=f"write what the gateway counts to this file, every {PERIOD_SECONDS:g} s and at the end, for "
+        f"the textfile collector of node_exporter; its name must end in {SUFFIX}",
+    )
     add_limit(parser, _limit, LIMITS)
     log_formats.add_arguments(parser)
     return parser
@@ -140,6 +148,15 @@ def _no_certificates(_: str) -> str:
 def _user(word: str) -> str:
     known_user(text(word))
     return word
+
+
+def _metrics_file(word: str) -> Path:
+    path = Path(text(word))
+    if path.suffix != SUFFIX:
+        raise InvalidParameters(
+            f"--metrics-file: {word!r} must end in {SUFFIX}, because node_exporter reads no other files"
+        )
+    return path
 
 
 def _limit(word: str) -> str:

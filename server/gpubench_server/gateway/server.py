@@ -28,6 +28,7 @@ from gpubench_server.gateway.child import Child as ServedClient
 from gpubench_server.gateway.child import Service
 from gpubench_server.gateway.children import Child, Children
 from gpubench_server.gateway.log import log_nothing
+from gpubench_server.gateway.metrics_file import MetricsFile, Snapshot
 from gpubench_server.gateway.privileges import cap_resources
 from gpubench_server.limits import Limits
 from gpubench_server.systemd import Systemd
@@ -173,8 +174,10 @@ class Gateway:
         endpoints: Sequence[InternetEndpoint],
         service: Service,
         authenticator: Authenticator,
+        metrics_file: MetricsFile,
     ) -> None:
         self._service = service
+        self._metrics_file = metrics_file
         self._limits: Limits = service.limits
         self._authenticator = authenticator
         # Not epoll, which parent and children would share.
@@ -213,6 +216,12 @@ class Gateway:
     def serve(self, systemd: Systemd) -> None:
         """Until a signal asks to drain; then until every client has its answers, ``drain_seconds`` have
         passed, or a second signal comes."""
+        try:
+            self._serve(systemd)
+        finally:
+            self._metrics_file.end(self.snapshot(is_serving=False))
+
+    def _serve(self, systemd: Systemd) -> None:
         systemd.ready(self.urls)
         alive_at = 0.0
         turn_seconds = min(_TURN_SECONDS, (systemd.watchdog_seconds or 3.0) / 3)
@@ -227,6 +236,10 @@ class Gateway:
         call_ready(self._selector, seconds)
         for listener in self._listeners:
             listener.service_actions()
+        self._metrics_file.write_if_due(self.snapshot)
+
+    def snapshot(self, is_serving: bool = True) -> Snapshot:
+        return self._children.snapshot(is_serving)
 
     def _drain(self, systemd: Systemd) -> None:
         limit_seconds = self._limits.drain_seconds

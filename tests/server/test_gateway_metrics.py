@@ -1,0 +1,123 @@
+"""The file in which a gateway exposes what it counts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gpubench_server.cli import main
+from gpubench_server.gateway.metrics_file import PERIOD_SECONDS
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.certificates import Authority
+from tests.running import PATIENCE_SECONDS, RunningServer, within
+from tests.server.gateway import ROOT, USER, Place, RunningGateway, reachable
+
+REFUSED = 'refusals_total{reason="not_authenticated"}'
+IN_TIME_SECONDS = PERIOD_SECONDS + PATIENCE_SECONDS
+
+
+@pytest.fixture(scope="module")
+def place(authority: Authority) -> Iterator[Place]:
+    with reachable() as directory:
+        yield Place(directory, authority)
+
+
+@pytest.fixture(scope="module")
+def token(place: Place) -> str:
+    return place.token("alice")
+
+
+@pytest.fixture(scope="module")
+def core(place: Place, token: str) -> Iterator[RunningServer]:
+    with place.core() as running:
+        yield running
+
+
+@pytest.fixture
+def file(place: Place, core: RunningServer) -> Path:
+    """In a folder of the gateway's user."""
+    folder = place.directory / "textfile"
+    folder.mkdir(exist_ok=True)
+    place.hand_over(folder)
+    return folder / "gateway.prom"
+
+
+def samples(file: Path) -> dict[str, float]:
+    """By name and labels, as they are written, without the common beginning."""
+    found = {}
+    for family in text_string_to_metric_families(file.read_text()):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+            name = sample.name.removeprefix("gpubench_gateway_")
+            found[f"{name}{{{labels}}}" if labels else name] = sample.value
+    return found
+
+
+def test_what_is_counted_is_in_the_file(place: Place, token: str, file: Path) -> None:
+    old = os.umask(0o077)  # as in the unit
+    try:
+        with place.gateway("--metrics-file", str(file), max_connections=3) as gateway:
+            assert stat.S_IMODE(file.stat().st_mode) == 0o644
+            first = samples(file)
+            assert (first["up"], first["max_connections"], first[REFUSED]) == (1, 3, 0)
+            with gateway.open() as client, gateway.connect(token):
+                client.refused("hello", {"token": "wrong"})
+                assert within(IN_TIME_SECONDS, lambda: samples(file)[REFUSED] == 1)
+                child = gateway.children()[-1]
+                os.kill(child, signal.SIGSEGV)
+                assert within(
+                    IN_TIME_SECONDS, lambda: samples(file)['process_faults_total{fault="crashed"}'] == 1
+                )
+            assert gateway.stop() == 0
+    finally:
+        os.umask(old)
+    last = samples(file)
+    assert (last["up"], last["connections"], last["connections_accepted_total"]) == (0, 0, 2)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+def test_a_file_that_cannot_be_written_is_logged_once(place: Place, token: str, file: Path) -> None:
+    """The gateway goes on, and writes again as soon as it can."""
+    away = file.parent.with_name("away")
+
+    def complaints(gateway: RunningGateway) -> int:
+        return sum(f"the metrics file {file} cannot be written" in line for line in gateway.log)
+
+    with place.gateway("--metrics-file", str(file)) as gateway:
+        file.parent.rename(away)
+        assert within(IN_TIME_SECONDS, lambda: complaints(gateway) > 0)
+        with gateway.connect(token) as client:
+            assert client.ask("ping")
+            away.rename(file.parent)
+            file.unlink()
+            assert within(IN_TIME_SECONDS, lambda: file.exists())
+            assert samples(file)["connections"] == 1
+        assert gateway.stop() == 0
+        assert complaints(gateway) == 1
+
+
+@pytest.mark.parametrize("command", ["gateway", "check-config"])
+def test_a_folder_that_is_not_there_is_refused(
+    command: str, place: Place, core: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = place.directory / "none" / "gateway.prom"
+    words = ["--config", os.devnull, "--core", place.core_url, "--tokens", str(place.tokens)]
+    words += ["--listen", "tcp://127.0.0.1:0", "--metrics-file", str(file)]
+    words += ["--user", USER] if ROOT else []
+    if command == "gateway":
+        with pytest.raises(RuntimeError, match=f"the metrics file {file} cannot be written: No such file"):
+            place.gateway("--metrics-file", str(file))
+    else:
+        assert main(["check-config", "gateway", *words]) == 2
+        assert f"the metrics file {file} cannot be used" in capsys.readouterr().err
+
+
+def test_a_name_that_nobody_reads_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gateway", "--config", os.devnull, "--metrics-file", "/tmp/metrics.txt"]) == 2
+    assert "'/tmp/metrics.txt' must end in .prom, because" in capsys.readouterr().err

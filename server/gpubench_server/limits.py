@@ -113,7 +113,8 @@ class Limits:
     key, and must not get a second run."""
 
     http_connections: Annotated[int, Range(1, 10_000, "connections")] = 64
-    """Scrapers and probes; one that sends nothing is disconnected after ``http_deadline_seconds``."""
+    """Scrapers and probes; one that sends nothing is disconnected after ``http_deadline_seconds``, or
+    when all are in use and another comes."""
 
     http_deadline_seconds: Seconds = 5.0
     """For an HTTP request, and again for its response: half of a scraper's usual 10 s."""

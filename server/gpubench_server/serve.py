@@ -98,7 +98,7 @@ def _serve(options: argparse.Namespace, say: Announce) -> int:
     with contextlib.closing(server):
         # As many as are served may have been refused a moment ago, and are still open.
         of_lines = len(endpoints) * (2 * limits.max_connections + MAX_ENDING)
-        make_room_for_files(of_lines + 2 * limits.http_connections)
+        make_room_for_files(of_lines + 3 * limits.http_connections)
         server.start()
         say(f"listening on {', '.join(server.urls)} and {server.http_url}", logging.INFO)
         with _addresses_in(options.address_file, _addresses(server.urls, server.http_url)):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,18 +35,29 @@ def said(client: socket.socket) -> bytes:
         return reader.read()
 
 
+def is_alive(server: RunningServer) -> bool:
+    return server.get("/healthz") == (200, "alive\n")
+
+
+def answered(clients: Sequence[socket.socket]) -> int:
+    """How many have got something."""
+    return len(select.select(clients, [], [], 0)[0])
+
+
 def test_a_silent_client_makes_room_and_hears_why(small: RunningServer) -> None:
     """The one that has been silent for longest; the other keeps its place and gets its page."""
     with opened(small) as first, opened(small) as second:
         first.sendall(b"G")  # the beginning of a request is none
         second.sendall(b"G")
-        before = small.metric(REPLACED)  # of which the connection replaces the first
+        assert within(PATIENCE_SECONDS, lambda: is_alive(small))
         answer = said(first)
         assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b"another client got this one" in answer
+        assert b"no request had come on this one" in answer
         second.sendall(GET.removeprefix(b"G"))
         assert b"gpubench_build_info" in said(second)
-    assert before == small.metric(REPLACED) >= 1
+    replaced = small.metric(REPLACED)
+    assert replaced is not None
+    assert replaced >= 1
 
 
 def test_a_client_that_is_served_keeps_its_place(tmp_path: Path) -> None:
@@ -59,7 +71,7 @@ def test_a_client_that_is_served_keeps_its_place(tmp_path: Path) -> None:
                     answer = said(further)
                     assert answer.startswith(b"HTTP/1.1 503 ")
                     assert b"maximum of connections" in answer
-        assert within(PATIENCE_SECONDS, lambda: server.get("/healthz")[0] == 200)
+        assert within(PATIENCE_SECONDS, lambda: is_alive(server))
         assert server.metric('gpubench_connections_rejected_total{reason="too_many"}') >= 2
         assert server.metric(REPLACED) == 0
 
@@ -70,17 +82,17 @@ def test_of_very_many_too_many_few_are_kept_open(small: RunningServer) -> None:
     def files() -> int:
         return len(list(Path(f"/proc/{small.process.pid}/fd").iterdir()))
 
-    assert small.get("/healthz")[0] == 200
+    assert within(PATIENCE_SECONDS, lambda: is_alive(small))
     before = files()
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(opened(small)) for _ in range(40)]
-        assert all(client.recv(12) == b"HTTP/1.1 503" for client in clients[:-2])
+        assert within(PATIENCE_SECONDS, lambda: answered(clients) == 38)
         assert within(PATIENCE_SECONDS, lambda: files() <= before + 4)
-        assert small.get("/healthz")[0] == 200
+        assert within(PATIENCE_SECONDS, lambda: is_alive(small))
 
 
 def test_one_address_leaves_room_for_others(tmp_path: Path) -> None:
-    """Beyond its share its clients replace each other."""
+    """Beyond its share it gets no place but its own."""
     host = own_address()
     options = ("--http", "0.0.0.0:0", "--insecure")
     limits = {"http_connections": 4, "http_deadline_seconds": 60}
@@ -88,8 +100,8 @@ def test_one_address_leaves_room_for_others(tmp_path: Path) -> None:
         address = host, server.http[1]
         here = stack.enter_context(opened(server))
         clients = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(9)]
-        assert all(said(client).startswith(b"HTTP/1.1 503 ") for client in clients[:7])
-        assert server.get("/healthz") == (200, "alive\n")  # from this machine
+        assert within(PATIENCE_SECONDS, lambda: answered(clients) == 7)
+        assert is_alive(server)  # from this machine
         here.sendall(GET)
         assert said(here).startswith(b"HTTP/1.1 200 ")
 

@@ -90,17 +90,31 @@ def test_a_run_document_is_the_stored_one(filled: Filled) -> None:
     assert second["run"]["run_id"] == LONG
 
 
+def greedy(server: RunningServer) -> socket.socket:
+    """A client that asks for megabytes and takes nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(server.http)
+    client.sendall(f"GET {ROOT}/runs/{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return client
+
+
 def test_clients_that_do_not_read_are_cut_off(tmp_path: Path) -> None:
-    """All places are taken by clients that ask for megabytes and take nothing."""
+    """Those that have all places."""
     plant(tmp_path)
     with RunningServer(tmp_path, http_connections=2, http_deadline_seconds=1) as server, ExitStack() as stack:
         assert within(PATIENCE_SECONDS, lambda: ask(server, f"/runs/{LONG}")[0] == 200)
         for _ in range(2):
-            greedy = stack.enter_context(socket.socket())
-            greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            greedy.connect(server.http)
-            greedy.sendall(f"GET {ROOT}/runs/{LONG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            stack.enter_context(greedy(server))
         assert within(PATIENCE_SECONDS, lambda: server.get("/healthz")[0] == 200)
+        assert server.stop() == 0
+        assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
+
+
+def test_a_client_that_does_not_read_is_no_error_at_the_end(tmp_path: Path) -> None:
+    plant(tmp_path)
+    with RunningServer(tmp_path, http_deadline_seconds=60) as server, greedy(server) as client:
+        assert client.recv(100)
         assert server.stop() == 0
         assert not [line for line in server.log if "Traceback" in line or "ERROR" in line]
 

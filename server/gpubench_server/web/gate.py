@@ -30,10 +30,12 @@ NOBODY = "::"
 """In place of the address of a client that has gone already."""
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_BUSY = http_response("503 Service Unavailable", "this port has reached its maximum of connections")
+_BUSY = http_response(
+    "503 Service Unavailable", "this port, or your address, has reached its maximum of connections"
+)
 _REPLACED = http_response(
     "503 Service Unavailable",
-    "all connections of this port are in use, and another client got this one, on which no request had come",
+    "this port, or your address, has reached its maximum of connections, and no request had come on this one",
 )
 
 
@@ -79,19 +81,22 @@ class Gate(asyncio.Protocol):
         self._head = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
+        self._connected = False
 
     @property
     def serving(self) -> bool:
         return self._served is not None
 
     def abort(self) -> None:
-        self._transport.abort()
+        if self._connected:
+            self._transport.abort()
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP and TLS have no other
         self._transport = transport
+        self._connected = True
         with contextlib.suppress(OSError):  # some systems refuse options of a connection that was reset
             tune(transport.get_extra_info("socket"))
         if self._place is None:
@@ -131,10 +136,8 @@ class Gate(asyncio.Protocol):
             self._served.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._gates.admitted.discard(self)
+        self._release_place()
         self._gates.refused.discard(self)
-        if self._place is not None:
-            self._gates.places.release(self._place)
         if self._served is not None:
             self._served.connection_lost(exc)
         self._stop_waiting()
@@ -151,7 +154,7 @@ class Gate(asyncio.Protocol):
             self._answer(http_response("431 Request Header Fields Too Large"))
 
     def _pass_on(self, request: bytes) -> None:
-        assert self._place is not None  # noqa: S101 - a client that was refused one is not read
+        assert self._place is not None  # noqa: S101 - what comes without one is discarded
         self._place.is_new = False
         self._stop_waiting()
         self._head = b""
@@ -178,36 +181,42 @@ class Gate(asyncio.Protocol):
         self._answer(http_response("408 Request Timeout", text))
 
     def _give_up_place(self) -> None:
-        self._gates.admitted.discard(self)
-        if self._answered:  # and about to be closed
-            self.abort()
-        else:
-            self._refuse(_REPLACED, "replaced")
+        self._refuse(_REPLACED, "replaced")
 
     def _refuse(self, answer: bytes, reason: str) -> None:
-        """Those refused hold no place, but a file each: of very many, the last are closed at once."""
         self._gates.metrics.connection_rejected(reason)
-        if len(self._gates.refused) >= self._gates.limits.http_connections:
-            self._transport.write(answer)
-            if self._transport.can_write_eof():
-                self._transport.close()
-            else:
-                self._transport.abort()  # a goodbye would take time
-            return
-        self._gates.refused.add(self)
         self._answer(answer)
 
     def _answer(self, answer: bytes) -> None:
         """Say why there is no page, and close a moment later: closing with unread input would reset the
-        connection, and the reset can overtake the answer."""
+        connection, and the reset can overtake the answer.
+
+        From now on it needs no place, but a file: of very many, the last are closed at once.
+        """
         self._answered = True
         self._head = b""
+        self._release_place()
         self._transport.write(answer)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:  # of TLS, which reads on by itself until the client has said goodbye
+        if len(self._gates.refused) < self._gates.limits.http_connections:
+            self._gates.refused.add(self)
+            self._end_output()
+            self._wait(self._gates.limits.linger_seconds, self.abort)
+        elif self._transport.can_write_eof():
             self._transport.close()
-        self._wait(self._gates.limits.linger_seconds, self.abort)
+        else:
+            self._transport.abort()  # a goodbye would take time
+
+    def _end_output(self) -> None:
+        if self._transport.can_write_eof():
+            with contextlib.suppress(OSError):  # the client has left already
+                self._transport.write_eof()
+        elif not self._transport.is_closing():  # after a second `close`, asyncio's TLS could not be aborted
+            self._transport.close()  # it reads on by itself until the client has said goodbye
+
+    def _release_place(self) -> None:
+        self._gates.admitted.discard(self)
+        if self._place is not None:
+            self._gates.places.release(self._place)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
         self._stop_waiting()
@@ -237,7 +246,8 @@ class _Noticed:
 
     def close(self) -> None:
         self._closed()
-        self._transport.close()
+        if not self._transport.is_closing():  # as in `Gate._end_output`
+            self._transport.close()
 
 
 def host_of(transport: asyncio.BaseTransport) -> str:

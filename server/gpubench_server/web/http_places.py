@@ -8,10 +8,15 @@ it, cannot shut others out, and one whose response is being made keeps its place
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpubench_server.authentication import is_loopback
+
+SPARED_SECONDS = 0.1
+"""In which a new connection keeps its place, so that its request can be read. Otherwise many clients that
+connect at once would replace each other, and none would be served."""
 
 
 @dataclass(eq=False)
@@ -19,6 +24,7 @@ class Place:
     """One connection's."""
 
     host: str
+    spared_until: float
     give_up: Callable[[], None]
     """What ends the connection if its place is given to another."""
     is_new: bool = True
@@ -27,20 +33,21 @@ class Place:
 class HttpPlaces:
     """``maximum`` places, of which an address of another machine may have half. Of one event loop."""
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._maximum = maximum
+        self._clock = clock
         self._taken: dict[Place, None] = {}  # the oldest first
 
     def take(self, host: str, give_up: Callable[[], None]) -> Place | None:
         """A place for a client at ``host``, if need be that of another; None if there is none."""
         if not self._make_room(host):
             return None
-        place = Place(host, give_up)
+        place = Place(host, self._clock() + SPARED_SECONDS, give_up)
         self._taken[place] = None
         return place
 
     def release(self, place: Place) -> None:
-        """The connection ends; it may have lost its place before."""
+        """The connection ends, or needs no place any more; it may have lost it before."""
         self._taken.pop(place, None)
 
     def _make_room(self, host: str) -> bool:
@@ -51,7 +58,8 @@ class HttpPlaces:
             share = self._maximum
         if len(competing) < share:
             return True
-        oldest = next((place for place in competing if place.is_new), None)
+        now = self._clock()
+        oldest = next((each for each in competing if each.is_new and each.spared_until <= now), None)
         if oldest is None:
             return False
         self.release(oldest)

@@ -30,7 +30,7 @@ _WARN_SECONDS = 1.0
 """Between two lines on the same trouble."""
 
 _END_SECONDS = 1
-"""For responses that are under way at the end."""
+"""For responses that are under way at the end; uvicorn, which would log an error, waits longer."""
 
 
 class _Turning(uvicorn.Server):
@@ -89,7 +89,7 @@ class WebServer:
             server_header=False,
             headers=[("connection", "close")],
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-            timeout_graceful_shutdown=_END_SECONDS,
+            timeout_graceful_shutdown=2 * _END_SECONDS,
         )
         self._server = _Turning(config)
         self.socket = listening_socket(address)
@@ -115,8 +115,12 @@ class WebServer:
         self._server.should_exit = True
         with contextlib.suppress(RuntimeError):  # it ended by itself
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._gates.abort_idle)
+                self._loop.call_soon_threadsafe(self._end_connections)
         self._ended.wait()
+
+    def _end_connections(self) -> None:
+        self._gates.abort_idle()
+        asyncio.get_running_loop().call_later(_END_SECONDS, self._gates.abort_all)
 
     def close(self) -> None:
         self.socket.close()

@@ -64,25 +64,26 @@ class TlsPort:
                 await asyncio.sleep(_BACK_OFF_SECONDS)
                 continue
             self._receive(connection, address[0])
+            await asyncio.sleep(0)  # for those that lost their places to be closed before the next comes
 
     def _receive(self, connection: socket.socket, host: str) -> None:
         if self._too_often(host):
-            self._refuse(connection)
+            self._refuse(connection, TLS_REFUSAL)
             return
         place = self._gates.places.take(host, lambda: self._replace(shaking))
         if place is None:
             self._metrics.connection_rejected("too_many")
-            self._refuse(connection)
+            self._refuse(connection, TLS_REFUSAL)
             return
         shaking = self._keep(self._shaking, self._shake_hands(connection, place))
 
     def _replace(self, shaking: asyncio.Task[None]) -> None:
         self._metrics.connection_rejected("replaced")
-        asyncio.get_running_loop().call_soon(shaking.cancel)  # one that has not begun would close nothing
+        _cancel(shaking)
 
-    def _refuse(self, connection: socket.socket) -> None:
+    def _refuse(self, connection: socket.socket, answer: bytes) -> None:
         if len(self._refused) < self._limits.http_connections:
-            self._keep(self._refused, self._say(connection, TLS_REFUSAL))
+            self._keep(self._refused, self._say(connection, answer))
         else:
             connection.close()
 
@@ -98,7 +99,7 @@ class TlsPort:
     def abort(self) -> None:
         """End all handshakes."""
         for task in [*self._shaking, *self._refused]:
-            task.cancel()
+            _cancel(task)
 
     def _keep(self, tasks: set[asyncio.Task[None]], doing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(doing)
@@ -117,7 +118,7 @@ class TlsPort:
                 self._gates.places.release(place)
 
     async def _pass_on(self, connection: socket.socket, place: Place) -> bool:
-        """Whether the connection is a gate's now, with its place; else it is closed. Raises ``OSError``."""
+        """Whether the connection is a gate's now, with its place. Raises ``OSError``."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._limits.handshake_seconds
         try:
@@ -125,18 +126,23 @@ class TlsPort:
                 beginning = await _beginning(connection)
             if beginning and not beginning.startswith(TLS_HANDSHAKE):
                 self._failed(place, "it does not speak TLS")
-                await self._say(connection, answer_on_tls_port(beginning, self._url))
+                self._refuse(connection, answer_on_tls_port(beginning, self._url))
                 return False
         except BaseException:
             connection.close()
             raise
-        await loop.connect_accepted_socket(  # which closes it if this fails
-            lambda: self._make_gate(place),
-            connection,
-            ssl=self._tls.context,
-            ssl_handshake_timeout=max(0.001, until - loop.time()),
-            ssl_shutdown_timeout=_LAST_SECONDS,
-        )
+        gate = self._make_gate(place)
+        try:
+            await loop.connect_accepted_socket(
+                lambda: gate,
+                connection,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=max(0.001, until - loop.time()),
+                ssl_shutdown_timeout=_LAST_SECONDS,
+            )
+        except BaseException:
+            gate.abort()  # cancelled as the handshake ended, asyncio would wait for the client's goodbye
+            raise
         return True
 
     async def _say(self, connection: socket.socket, answer: bytes) -> None:
@@ -153,6 +159,11 @@ class TlsPort:
         self._metrics.connection_rejected("handshake")
         host = place.host
         log.info("no TLS with an HTTP client at %s: %s", host, why, extra={"peer": host, "transport": "tls"})
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    """In the next turn of the loop: before its first step, the task would not close its socket."""
+    asyncio.get_running_loop().call_soon(task.cancel)
 
 
 async def _beginning(connection: socket.socket) -> bytes:

@@ -12,7 +12,7 @@ from gpubench_server.option_table import Option, OptionTable
 from gpubench_server.options import SERVER
 
 from gpubench.report.benchmarks import markdown_rows
-from gpubench.report.markdown import escape
+from gpubench.report.markdown import escape, escape_prose
 
 _COLUMNS = ("key in the file", "flag", "variable", "default", "meaning")
 
@@ -41,7 +41,7 @@ def _of_flag(option: Option) -> tuple[str, str]:
     text = (option.action.help or "") % {"default": option.default}
     found = _DEFAULT.search(text)
     default = found[1] if found else "false" if option.is_switch else "none"
-    return escape(default), escape(_DEFAULT.sub("", text))
+    return escape(default), escape_prose(_DEFAULT.sub("", text))
 
 
 def _of_limit(option: Option, reasons: dict[str, str]) -> tuple[str, str]:

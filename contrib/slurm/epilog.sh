@@ -6,7 +6,7 @@
 set -uo pipefail
 
 reason=$(gpubench check --all-devices --max-age "${GPUBENCH_MAX_AGE:-25h}" --no-run --dialect npd --quiet \
-    --data-dir "${GPUBENCH_DATA_DIR:-/var/lib/gpubench}")
+    --data-dir "${GPUBENCH_DATA_DIR:-/var/lib/gpubench-check}")
 [ $? -eq 1 ] || exit 0
 echo "gpubench: $reason" >&2
 exit 1

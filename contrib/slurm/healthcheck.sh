@@ -12,7 +12,7 @@
 set -uo pipefail
 
 reason=$(gpubench check --all-devices --max-age "${GPUBENCH_MAX_AGE:-25h}" --no-run --dialect npd --quiet \
-    --data-dir "${GPUBENCH_DATA_DIR:-/var/lib/gpubench}")
+    --data-dir "${GPUBENCH_DATA_DIR:-/var/lib/gpubench-check}")
 verdict=$?
 case $verdict in
     0) exit 0 ;;

@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
+
 MIB = 1 << 20
 
 MAX_FOOTPRINT_BYTES = 1 << 46
@@ -23,7 +25,7 @@ _Seconds = Annotated[float, Meta(gt=0, le=MAX_TIME_LIMIT_SECONDS)] | None
 _ENOUGH = "null: enough to keep the caches out, on a GPU 4 GiB or more, but at most a quarter of free memory"
 
 MemoryShare = Annotated[
-    Annotated[float, Meta(gt=0, le=0.95)] | None,
+    Annotated[float, Meta(gt=0, le=MAX_MEMORY_SHARE_RATIO)] | None,
     Meta(
         description="share of free memory to use; null: 0.9, on a processor 0.25 but at most 2 GiB, or more "
         "if its caches are large"

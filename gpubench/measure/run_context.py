@@ -193,14 +193,15 @@ class RunContext:
 
 
 def whole_memory_bytes(context: RunContext, parameters: dict[str, Any]) -> int:
-    """The footprint or the share that the user asked for, else the profile's share, up to its maximum.
+    """The footprint or the share that the user asked for, else the profile's share, up to its maximum; of a
+    share, at most what a run may use of this device.
 
     The share is of memory that was free before the run and still is.
     """
     if parameters["footprint_bytes"]:
         return int(parameters["footprint_bytes"])
     asked, most = parameters["memory_share_ratio"], context.profile.max_default_memory_bytes
-    share = asked or context.profile.memory_share_ratio
+    share = min(asked or context.profile.memory_share_ratio, context.profile.max_memory_share_ratio)
     free = int(min(context.free_bytes, context.device.free_bytes() + context.arena.nbytes) * share)
     return free if asked or most is None else min(free, max(most, context.footprint_bytes(None)))
 

@@ -6,17 +6,17 @@ from gpubench.comparison.acceptance.faults import FAULTS, STATUS_MEANING
 from gpubench.comparison.reasons import REASON_CODES
 from gpubench.measure.stop_decision import STOP_REASONS, UNMET_CONDITIONS
 from gpubench.report.benchmarks import markdown_rows
-from gpubench.report.markdown import escape
+from gpubench.report.markdown import escape_prose
 
 
 def code_tables() -> str:
     """Every code with its sentence; names in braces are those of its values."""
     stops = [
-        (_code(code), "yes" if row.reached else "no", escape(row.sentence))
+        (_code(code), "yes" if row.reached else "no", escape_prose(row.sentence))
         for code, row in STOP_REASONS.items()
     ]
-    unmet = [(_code(code), escape(sentence)) for code, sentence in UNMET_CONDITIONS.items()]
-    reasons = [(_code(code), escape(sentence)) for code, sentence in REASON_CODES.items()]
+    unmet = [(_code(code), escape_prose(sentence)) for code, sentence in UNMET_CONDITIONS.items()]
+    reasons = [(_code(code), escape_prose(sentence)) for code, sentence in REASON_CODES.items()]
     return "\n\n".join(
         (
             markdown_rows(("`stop_code`", "goal reached", "sentence"), stops),
@@ -29,9 +29,10 @@ def code_tables() -> str:
 def fault_table() -> str:
     """The fault codes of a check, with their status, meaning and action."""
     rows = [
-        (_code(code), row.status, escape(row.meaning), escape(row.action)) for code, row in FAULTS.items()
+        (_code(code), row.status, escape_prose(row.meaning), escape_prose(row.action))
+        for code, row in FAULTS.items()
     ]
-    statuses = [(status, escape(meaning)) for status, meaning in STATUS_MEANING.items()]
+    statuses = [(status, escape_prose(meaning)) for status, meaning in STATUS_MEANING.items()]
     return "\n\n".join(
         (
             markdown_rows(("status", "meaning"), statuses),

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from gpubench.errors import MissingDependency
 
-HOW_TO_GET = "pip install 'gpubench-memory[report]'"
+HOW_TO_GET = "pip install '.[report]' in the checkout"
+"""Not the name of the distribution: it is on no registry, where somebody else could take it."""
 
 
 @contextmanager

@@ -197,6 +197,12 @@ def escape(text: str) -> str:
     )
 
 
+def escape_prose(text: str) -> str:
+    """As ``escape``, for the program's own sentences: what stands between `` ` `` stays code."""
+    parts = re.split(r"(`[^`|]+`)", text)
+    return "".join(part if index % 2 else escape(part) for index, part in enumerate(parts))
+
+
 def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 

@@ -109,7 +109,7 @@ def test_nhc_line(node: Node, state: str, code: int) -> None:
     match = re.fullmatch(r"\* \|\| check_cmd_status -t (\d+) -r 0 (.+)", line)
     assert match is not None
     assert int(match[1]) < 30  # NHC's own watchdog
-    ran = node.run(*shlex.split(match[2].replace("/var/lib/gpubench", str(node.data))))
+    ran = node.run(*shlex.split(match[2].replace("/var/lib/gpubench-check", str(node.data))))
     assert ran.returncode == code
     assert len(ran.stdout.splitlines()) == code
 
@@ -122,7 +122,7 @@ def test_node_problem_detector(node: Node, state: str, code: int) -> None:
     (rule,) = config["rules"]
     assert rule["condition"] in {each["type"] for each in config["conditions"]}
     assert seconds(rule["timeout"]) <= seconds(config["pluginConfig"]["timeout"])
-    arguments = [each.replace("/var/lib/gpubench", str(node.data)) for each in rule["args"]]
+    arguments = [each.replace("/var/lib/gpubench-check", str(node.data)) for each in rule["args"]]
     ran = node.run(Path(rule["path"]).name, *arguments)
     assert ran.returncode == code
     assert len(ran.stdout.rstrip("\n")) <= config["pluginConfig"]["max_output_length"]
@@ -148,7 +148,7 @@ def test_gpud_plugin(node: Node, state: str, healthy: bool, action: str | None) 
     assert plugin["plugin_type"] == "component"
     assert seconds(plugin["interval"]) >= 60
     (step,) = plugin["health_state_plugin"]["steps"]
-    script = step["run_bash_script"]["script"].replace("/var/lib/gpubench", str(node.data))
+    script = step["run_bash_script"]["script"].replace("/var/lib/gpubench-check", str(node.data))
     ran = node.run("bash", "-c", script)
     answer = json.loads(ran.stdout)
     status, codes = plugin["health_state_plugin"]["parser"]["json_paths"]

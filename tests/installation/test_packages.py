@@ -100,6 +100,17 @@ def test_without_the_server_extra_it_is_named(commands: Path, tmp_path: Path) ->
     assert "pip install '.[server]'" in ran.stderr
 
 
+def test_without_the_server_extra_a_gateway_names_it(commands: Path, tmp_path: Path) -> None:
+    """It serves without; only the file of its metrics needs it."""
+    tokens = tmp_path / "tokens.json"
+    assert run(commands / "gpubench-server", "token", "add", "alice", "--tokens", tokens).returncode == 0
+    words = ["--listen", "tcp://127.0.0.1:0", "--core", f"unix://{tmp_path}/core.sock", "--tokens", tokens]
+    words += ["--user", "nobody"] if os.geteuid() == 0 else []
+    ran = run(commands / "gpubench-server", "gateway", *words, "--metrics-file", tmp_path / "gateway.prom")
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert "--metrics-file needs prometheus-client, which is not installed" in ran.stderr
+
+
 def test_the_readme_program_imports_beside_the_checkout(tmp_path: Path) -> None:
     """A folder named gpubench beside a script must not stand before the package: people clone into one."""
     (tmp_path / "gpubench").symlink_to(ROOT)

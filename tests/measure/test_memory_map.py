@@ -6,7 +6,12 @@ import msgspec
 import pytest
 
 from gpubench.benchmarks.memory_map import CACHE_MULTIPLE, findings, slices_of
+from gpubench.benchmarks.plan import plan
+from gpubench.devices import host
+from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
+from gpubench.errors import InvalidParameters
 from gpubench.measure import run_context
+from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import Measurement, Summary
 from gpubench.results.machine import DeviceInfo
 from tests.measure.conftest import GPU_PINNED, MIB, PINNED, Collected, Measure, run_on
@@ -101,6 +106,22 @@ def test_the_share_of_free_memory_is_taken(simulated: SimulatedDevice) -> None:
     assert found == pytest.approx(
         {("gpu", None): 0.9, ("gpu", 0.5): 0.5, ("cpu", None): 0.25, ("cpu", 0.5): 0.5}, rel=0.05
     )
+
+
+def test_a_share_is_at_most_what_a_run_may_use(
+    simulated: SimulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In WSL, Windows keeps a quarter of a GPU's memory."""
+    monkeypatch.setattr(host, "is_wsl", lambda: True)
+    simulated.info = GPU
+    asked = {"footprint_bytes": None, "memory_share_ratio": MAX_MEMORY_SHARE_RATIO, "rounds": 3}
+    _, told = run_on(simulated, "map", slices=8, **asked, **GPU_PINNED)
+    assert (told.measurements[0].footprint_bytes or 0) / (16 * MIB) == pytest.approx(0.75, rel=0.05)
+
+
+def test_a_share_beyond_what_any_run_may_use_is_refused() -> None:
+    with pytest.raises(InvalidParameters, match="memory_share_ratio"):
+        plan([BenchmarkRequest("map", {"memory_share_ratio": MAX_MEMORY_SHARE_RATIO + 0.01})])
 
 
 def test_a_slice_whose_data_are_wrong_has_no_figure(measure: Measure) -> None:

@@ -141,7 +141,7 @@ def test_a_fleet_of_a_hundred_is_small_and_names_the_slowest() -> None:
 
 
 def test_the_extra_is_named_as_pip_wants_it() -> None:
-    assert HOW_TO_GET == "pip install 'gpubench-memory[report]'"
+    assert HOW_TO_GET == "pip install '.[report]' in the checkout"
 
 
 def test_flags_in_a_row_have_spaces_between_them(recorded_page: str) -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gpubench.flags import FLAGS
-from gpubench.report.markdown import render_markdown
+from gpubench.report.markdown import escape, escape_prose, render_markdown
 from gpubench.report.text_table import RANGE
 from gpubench.requests import StatedMemory
 from gpubench.results.document import ErrorInfo, Measurement, RunDocument
@@ -177,3 +177,11 @@ def test_text_from_elsewhere_stays_text() -> None:
     for line in report.splitlines():  # every row of a table keeps its number of cells
         if line.startswith("| co"):
             assert len(re.findall(r"(?<!\\)\|", line)) == 11
+
+
+def test_code_in_our_own_sentences_stays_code() -> None:
+    """In text of others it is shown literally, and so is what could end a cell of a table."""
+    text = "run `lspci -v`, not a*b; `"
+    assert escape_prose(text) == "run `lspci -v`, not a\\*b; \\`"
+    assert escape(text) == "run \\`lspci -v\\`, not a\\*b; \\`"
+    assert escape_prose("`a|b`") == "\\`a\\|b\\`"

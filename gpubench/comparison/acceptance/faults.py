@@ -85,7 +85,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "GB-BW-TOGETHER": Fault(
         "DEGRADED",
-        "The device is slower while all devices of the host work than alone.",
+        "The device is slower when all devices of the host work at the same time than when it works alone.",
         "Check the power supply, the power limits and the cooling of the whole host.",
     ),
     "GB-NO-DEVICE": Fault(

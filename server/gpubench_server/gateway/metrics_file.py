@@ -9,18 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
-import gpubench
 from gpubench.atomic_files import write_file
-from gpubench.errors import InvalidParameters
+from gpubench.errors import InvalidParameters, MissingDependency
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +33,6 @@ FAULTS = ("crashed", "failed", "taken_over")
 """How a client's process can go wrong: it ended by a signal or with an error code, it raised an exception, or
 it sent its parent what no honest one does, and was killed."""
 
-_USUAL_REASONS = ("connection_rate", "handshake", "not_authenticated", "replaced", "too_many_connections")
-"""Of refusals: exposed from the start, so that their rates are right from the first one."""
-
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -52,42 +43,14 @@ class Snapshot:
     is_serving: bool
 
 
-def families(snapshot: Snapshot) -> Iterator[Metric]:
-    counts = snapshot.counts
-    build = GaugeMetricFamily("gpubench_gateway_build_info", "The version of gpubench.", labels=["version"])
-    build.add_metric([gpubench.__version__], 1)
-    yield build
-    for name, text, value in (
-        ("up", "1 while the gateway serves, 0 once it has ended.", snapshot.is_serving),
-        ("connections", "Clients connected.", snapshot.connections),
-        ("max_connections", "Clients that may be connected at once.", snapshot.max_connections),
-    ):
-        yield GaugeMetricFamily(f"gpubench_gateway_{name}", text, value=value)
-    yield CounterMetricFamily(
-        "gpubench_gateway_connections_accepted", "Connections accepted.", value=counts[ACCEPTED]
-    )
-    refusals = CounterMetricFamily(
-        "gpubench_gateway_refusals", "Connections and requests refused, by reason.", labels=["reason"]
-    )
-    for reason in sorted({*_USUAL_REASONS, *counts} - {ACCEPTED, *FAULTS}):
-        refusals.add_metric([reason], counts[reason])
-    yield refusals
-    faults = CounterMetricFamily(
-        "gpubench_gateway_process_faults",
-        "Processes of clients that crashed, failed with an exception, or were killed as taken over.",
-        labels=["fault"],
-    )
-    for fault in FAULTS:
-        faults.add_metric([fault], counts[fault])
-    yield faults
-
-
 class MetricsFile:
     """Kept up to date by ``write_if_due``, which the gateway's loop calls. With ``path`` None nothing is
-    written."""
+    written; otherwise it raises ``MissingDependency`` without prometheus-client."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        if path is not None:
+            _require_client()  # before the gateway becomes a user who may not be able to read it
         self._due_at = 0.0
         self._is_failing = False
 
@@ -124,13 +87,17 @@ class MetricsFile:
 
     def _write(self, path: Path, snapshot: Snapshot) -> None:
         self._due_at = time.monotonic() + PERIOD_SECONDS
+        from gpubench_server.gateway.metrics import exposition  # it is in the extra server
+
         # Not flushed to the disk, which could keep the gateway waiting, and which nobody needs after a crash.
-        write_file(path, generate_latest(_Families(snapshot)), flushes=False)
+        write_file(path, exposition(snapshot), flushes=False)
 
 
-@dataclass(frozen=True)
-class _Families(Collector):
-    snapshot: Snapshot
-
-    def collect(self) -> Iterator[Metric]:
-        return families(self.snapshot)
+def _require_client() -> None:
+    try:
+        import gpubench_server.gateway.metrics  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            f"--metrics-file needs {(error.name or '').replace('_', '-')}, which is not installed; run "
+            "pip install '.[server]' in the checkout"
+        ) from None

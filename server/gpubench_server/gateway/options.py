@@ -76,7 +76,7 @@ def command_parser(
         "--tokens",
         type=Path,
         metavar="FILE",
-        help="the server's token file, or a copy; must be set; its mode must be 600, or 640 with the "
+        help="a copy of the server's token file; must be set; its mode must be 600, or 640 with the "
         "gateway's group",
     )
     parser.add_argument(

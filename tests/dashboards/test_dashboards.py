@@ -1,15 +1,18 @@
-"""The dashboards ask only for what the server tells: metrics and labels against a real exposition."""
+"""The dashboards ask only for what server and gateway expose: metrics and labels against real expositions."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
+from gpubench_server.gateway.metrics import exposition
+from gpubench_server.gateway.metrics_file import Snapshot
 from gpubench_server.metrics import ServiceSnapshot, SnapshotCollector
 from gpubench_server.metrics_state import Counts
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,10 +29,10 @@ SCRAPED = {"job", "instance"}
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Sample names of a real server that has run a benchmark, with their labels."""
+    """Sample names of a gateway, and of a real server that has run a benchmark, with their labels."""
     with RunningServer(tmp_path_factory.mktemp("data")) as server:
         server.run_ok()
-        text = server.get("/metrics")[1]
+        text = server.get("/metrics")[1] + exposition(Snapshot(Counter(), 0, 1, True)).decode()
     labels: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
         labels.setdefault(family.name, set())

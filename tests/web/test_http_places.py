@@ -130,7 +130,7 @@ def test_a_client_that_has_left_makes_room_without_an_error() -> None:
     run(scenario)
 
 
-def test_a_place_lost_as_the_handshake_ends_closes_the_connection(authority: Authority) -> None:
+def test_a_place_lost_as_the_handshake_ends_closes(authority: Authority) -> None:
     """It must not wait for a goodbye of the client, which holds its end open."""
     issued = authority.issue("late")
     files = TlsFiles(issued.certificate, issued.key, None)

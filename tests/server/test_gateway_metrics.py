@@ -60,11 +60,18 @@ def samples(file: Path) -> dict[str, float]:
     return found
 
 
+def mode(file: Path) -> int:
+    """0 if there is none."""
+    return stat.S_IMODE(file.stat().st_mode) if file.exists() else 0
+
+
 def test_what_is_counted_is_in_the_file(place: Place, token: str, file: Path) -> None:
     old = os.umask(0o077)  # as in the unit
     try:
         with place.gateway("--metrics-file", str(file), max_connections=3) as gateway:
-            assert stat.S_IMODE(file.stat().st_mode) == 0o644
+            assert mode(file) == 0o644
+            file.unlink()
+            assert within(IN_TIME_SECONDS, lambda: mode(file) == 0o644)
             first = samples(file)
             assert (first["up"], first["max_connections"], first[REFUSED]) == (1, 3, 0)
             with gateway.open() as client, gateway.connect(token):
@@ -80,7 +87,7 @@ def test_what_is_counted_is_in_the_file(place: Place, token: str, file: Path) ->
         os.umask(old)
     last = samples(file)
     assert (last["up"], last["connections"], last["connections_accepted_total"]) == (0, 0, 2)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert mode(file) == 0o644
     assert [each.name for each in file.parent.iterdir()] == [file.name]
 
 

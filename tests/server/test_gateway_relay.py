@@ -294,6 +294,17 @@ def test_a_child_that_shows_a_second_token_is_killed(children: Children) -> None
     assert children.counts == {"accepted": 1, "not_authenticated": 1, "taken_over": 1}
 
 
+def test_a_child_that_failed_is_counted_once(children: Children) -> None:
+    """Its exit code is not another fault."""
+    parents, childs = link.pair()
+    with parents, childs:
+        child = child_at(parents)
+        children.add(child)
+        childs.send(msgspec.json.encode(link.Failed("ValueError: no")))
+        children.ended(child.pid, 1 << 8)
+    assert children.counts == {"accepted": 1, "failed": 1}
+
+
 def test_reasons_that_a_child_makes_up_are_counted_as_one(children: Children) -> None:
     parents, childs = link.pair()
     with parents, childs:

@@ -56,8 +56,8 @@ class Child:
     has_shown: bool = False
     """Its client's token, of which it has one."""
     is_replaced: bool = False
-    is_taken_over: bool = False
-    """By an attacker, as far as its messages show."""
+    has_known_fault: bool = False
+    """Which is counted and logged already, so that its exit code is not another one."""
 
 
 class Children:
@@ -121,7 +121,7 @@ class Children:
         self._forget(child)
         self._settle(child)
         child.end.close()
-        if code == 0 or child.is_taken_over:
+        if code == 0 or child.has_known_fault:
             return
         self.counts["crashed"] += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -179,6 +179,7 @@ class Children:
         return True
 
     def _failed(self, child: Child, why: str) -> None:
+        child.has_known_fault = True
         self.counts["failed"] += 1
         if not self._lines.wait_seconds((child.origin.host, "failed"), _LINES_PER_SECOND):
             text = "the process %d of a client at %s: %s"
@@ -186,7 +187,7 @@ class Children:
 
     def _end_taken_over(self, child: Child, sent: str) -> None:
         """It sent what no honest child does."""
-        child.is_taken_over = True
+        child.has_known_fault = True
         self.counts["taken_over"] += 1
         text = "the process %d of a client at %s sent %s: it is killed"
         log.error(text, child.pid, child.origin.host, sent, extra=child.origin.log_fields)

@@ -25,7 +25,7 @@ PERIOD_SECONDS = 5.0
 """Between two writes; Prometheus usually scrapes every 15 s or less often."""
 
 _MODE = 0o644
-"""node_exporter has a user of its own; nothing in the file is secret."""
+"""Of a new file: node_exporter has a user of its own, and nothing in it is secret."""
 
 ACCEPTED = "accepted"
 
@@ -44,8 +44,10 @@ class Snapshot:
 
 
 class MetricsFile:
-    """Kept up to date by ``write_if_due``, which the gateway's loop calls. With ``path`` None nothing is
-    written; otherwise it raises ``MissingDependency`` without prometheus-client."""
+    """Kept up to date by ``write_if_due``, which the gateway's loop calls. Without ``path`` there is none.
+
+    Raises ``MissingDependency`` if there is one, and prometheus-client is not installed.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -60,7 +62,6 @@ class MetricsFile:
             return
         try:
             self._write(self._path, snapshot)
-            self._path.chmod(_MODE)
         except OSError as error:
             raise InvalidParameters(
                 f"the metrics file {self._path} cannot be written: {error.strerror}; let this user write in "
@@ -90,7 +91,10 @@ class MetricsFile:
         from gpubench_server.gateway.metrics import exposition  # it is in the extra server
 
         # Not flushed to the disk, which could keep the gateway waiting, and which nobody needs after a crash.
+        is_new = not path.exists()
         write_file(path, exposition(snapshot), flushes=False)
+        if is_new:
+            path.chmod(_MODE)
 
 
 def _require_client() -> None:

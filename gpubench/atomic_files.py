@@ -12,14 +12,15 @@ _MAX_LINKS = 40
 """Symbolic links after each other; the kernel's own limit."""
 
 
-def write_file(path: Path, data: bytes, *, flushes: bool = True) -> None:
+def write_file(path: Path, data: bytes, *, flushes: bool = True, new_mode: int | None = None) -> None:
     """Write ``data`` to ``path``; whoever opens it sees all of the old contents or all of the new.
 
     The data go to a new file in the same folder, are flushed to the disk, and take the place of ``path``
     in one step. An existing file's permissions are kept; a new file gets those that ``open`` would give
     it. A symbolic link stays, and the file that it leads to is replaced. Several writers do not disturb
     each other: the last one wins. If anything fails, ``path`` is as it was and nothing is left beside it.
-    Without ``flushes`` the data are not flushed, and a crash of the machine may lose them.
+    Without ``flushes`` the data are not flushed, and a crash of the machine may lose them. A new file has the
+    permissions ``new_mode``, if they are given.
 
     What is not a regular file, such as a pipe or a device, is not replaced but written in place, without
     this guarantee. So is an open file's own name, such as /dev/stdout.
@@ -35,8 +36,11 @@ def write_file(path: Path, data: bytes, *, flushes: bool = True) -> None:
     aside = target.with_name(f".gpubench-{secrets.token_hex(8)}")
     try:
         with aside.open("xb") as file:
+            mode = new_mode
             with contextlib.suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+                mode = stat.S_IMODE(target.stat().st_mode)
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             if flushes:

@@ -199,8 +199,11 @@ def escape(text: str) -> str:
 
 def escape_prose(text: str) -> str:
     """As ``escape``, for the program's own sentences: what stands between `` ` `` stays code."""
-    parts = re.split(r"(`[^`|]+`)", text)
-    return "".join(part if index % 2 else escape(part) for index, part in enumerate(parts))
+    parts = re.split(r"(`[^`]+`)", text)
+    # A `|` would end the cell of a table, also in code.
+    return "".join(
+        part if index % 2 and "|" not in part else escape(part) for index, part in enumerate(parts)
+    )
 
 
 def _bullets(lines: Iterable[str]) -> str:

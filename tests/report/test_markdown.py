@@ -184,4 +184,4 @@ def test_code_in_our_own_sentences_stays_code() -> None:
     text = "run `lspci -v`, not a*b; `"
     assert escape_prose(text) == "run `lspci -v`, not a\\*b; \\`"
     assert escape(text) == "run \\`lspci -v\\`, not a\\*b; \\`"
-    assert escape_prose("`a|b`") == "\\`a\\|b\\`"
+    assert escape_prose("`a|b` and `c`") == "\\`a\\|b\\` and `c`"

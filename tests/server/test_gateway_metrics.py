@@ -15,6 +15,7 @@ from gpubench_server.cli import main
 from gpubench_server.gateway.metrics_file import PERIOD_SECONDS, MetricsFile, Snapshot
 from prometheus_client.parser import text_string_to_metric_families
 
+from gpubench.errors import InvalidParameters
 from tests.certificates import Authority
 from tests.running import PATIENCE_SECONDS, RunningServer, within
 from tests.server.gateway import ROOT, USER, Place, reachable
@@ -117,6 +118,13 @@ def test_each_trouble_with_the_file_is_logged_once(tmp_path: Path, caplog: pytes
         kept.end(nothing)
         shutil.rmtree(folder)
     assert caplog.text.count("cannot be written: No such file or directory") == 2
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """Writing to it would keep the gateway waiting."""
+    os.mkfifo(tmp_path / "gateway.prom")
+    with pytest.raises(InvalidParameters, match="cannot be written: it is not a regular file"):
+        MetricsFile(tmp_path / "gateway.prom").begin(Snapshot(Counter(), 0, 1, is_serving=True))
 
 
 @pytest.mark.parametrize("command", ["gateway", "check-config"])

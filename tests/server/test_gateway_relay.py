@@ -284,8 +284,9 @@ def test_a_child_that_shows_a_second_token_is_killed(children: Children) -> None
     parents, childs = link.pair()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process, childs, parents:
         children.add(child_at(parents, process.pid))
-        for _ in range(2):
+        for _ in range(4):
             childs.send(msgspec.json.encode(link.Shown("wrong")))
+        for _ in range(2):
             call_ready(children._selector, PATIENCE_SECONDS)
         _, status = os.waitpid(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -300,7 +301,10 @@ def test_a_child_that_failed_is_counted_once(children: Children) -> None:
     with parents, childs:
         child = child_at(parents)
         children.add(child)
-        childs.send(msgspec.json.encode(link.Failed("ValueError: no")))
+        assert (children.snapshot(True).connections, children.snapshot(False).connections) == (1, 0)
+        for _ in range(3):
+            childs.send(msgspec.json.encode(link.Failed("ValueError: no")))
+        call_ready(children._selector, PATIENCE_SECONDS)
         children.ended(child.pid, 1 << 8)
     assert children.counts == {"accepted": 1, "failed": 1}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpubench_server.folders import check_folder
 from gpubench_server.gateway import cli
+from gpubench_server.gateway.metrics_file import MetricsFile
 from gpubench_server.gateway.privileges import user_for
 from gpubench_server.security import Security
 from gpubench_server.tls import Tls
@@ -45,6 +46,7 @@ def _check_tokens(found: argparse.Namespace) -> None:
 def _check_metrics_file(found: argparse.Namespace) -> None:
     if found.metrics_file is not None:
         file: Path = found.metrics_file
+        MetricsFile(file)
         check_folder(f"the metrics file {file}", file.absolute().parent, writes=user_for(found.user) is None)
 
 

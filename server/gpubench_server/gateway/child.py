@@ -16,7 +16,7 @@ from gpubench.protocol.messages import MAX_REQUEST_BYTES
 from gpubench_server.bad_lines import incomplete
 from gpubench_server.encode import error_line, refusal
 from gpubench_server.gateway.core import Core, NotForGateways
-from gpubench_server.gateway.link import Link, draining
+from gpubench_server.gateway.link import NOT_FOR_GATEWAYS, Link, draining
 from gpubench_server.gateway.relay import PIECE_BYTES, ClientGone, Relay
 from gpubench_server.gateway.requests import BadRequest, CheckedRequest, check
 from gpubench_server.limits import Limits
@@ -173,7 +173,7 @@ class Child:
         try:
             return self._core.connect(hello.token, principal)
         except NotForGateways as error:
-            self._link.failed(error.message)
+            self._link.note(NOT_FOR_GATEWAYS, error.message)
             raise _Refused(refusal(hello.request, error)) from None
         except GpubenchError as error:
             raise self._refused(hello, error) from None

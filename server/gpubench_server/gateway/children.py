@@ -37,7 +37,14 @@ _LINES_PER_SECOND, _BURST_SECONDS = 0.5, 10.0
 
 _REPLACED = "replaced"
 
-_KINDS = {*BY_KIND, "connection_rate", "request_rate", "handshake", _REPLACED}
+_KINDS = {*BY_KIND, "connection_rate", "request_rate", "handshake", link.NOT_FOR_GATEWAYS, _REPLACED}
+_LEVELS = {
+    "not_authenticated": logging.WARNING,
+    "forbidden": logging.WARNING,
+    link.NOT_FOR_GATEWAYS: logging.ERROR,  # the operator has to mend the server's options
+}
+"""In the log; otherwise INFO."""
+
 _OTHER = "other"
 """The kinds of refusals. A child that an attacker controls could make up others without end."""
 
@@ -81,7 +88,8 @@ class Children:
         return len(self._living)
 
     def snapshot(self, is_serving: bool) -> Snapshot:
-        return Snapshot(Counter(self.counts), len(self), self._max_connections, is_serving)
+        connections = len(self) if is_serving else 0  # those that are left are about to be killed
+        return Snapshot(Counter(self.counts), connections, self._max_connections, is_serving)
 
     def make_room(self, host: str) -> None:
         """For one more child, if need be by ending the oldest new one.
@@ -116,7 +124,7 @@ class Children:
             if code == -signal.SIGKILL:  # else it ended by itself, before it was killed
                 child.end.close()
                 return
-        while self._hear(child):  # its last words
+        while not child.has_known_fault and self._hear(child):  # its last words
             pass
         self._forget(child)
         self._settle(child)
@@ -149,7 +157,7 @@ class Children:
         kind = kind if kind in _KINDS else _OTHER
         self.counts[kind] += 1
         if not self._lines.wait_seconds((origin.host, kind), _LINES_PER_SECOND):
-            level = logging.WARNING if kind in ("not_authenticated", "forbidden") else logging.INFO
+            level = _LEVELS.get(kind, logging.INFO)
             text = "refused a client at %s: %s: %s"
             log.log(level, text, origin.host, kind, message, extra=origin.log_fields)
 
@@ -179,6 +187,8 @@ class Children:
         return True
 
     def _failed(self, child: Child, why: str) -> None:
+        if child.has_known_fault:
+            return
         child.has_known_fault = True
         self.counts["failed"] += 1
         if not self._lines.wait_seconds((child.origin.host, "failed"), _LINES_PER_SECOND):
@@ -187,8 +197,9 @@ class Children:
 
     def _end_taken_over(self, child: Child, sent: str) -> None:
         """It sent what no honest child does."""
+        if not child.has_known_fault:
+            self.counts["taken_over"] += 1
         child.has_known_fault = True
-        self.counts["taken_over"] += 1
         text = "the process %d of a client at %s sent %s: it is killed"
         log.error(text, child.pid, child.origin.host, sent, extra=child.origin.log_fields)
         self._forget(child)

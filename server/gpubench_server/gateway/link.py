@@ -19,6 +19,9 @@ from gpubench.errors import Draining, GpubenchError, InternalError, from_wire
 from gpubench.protocol.messages import MAX_TOKEN, ErrorBody
 
 _MAX_MESSAGE_BYTES = 4096
+NOT_FOR_GATEWAYS = "not_for_gateways"
+"""The kind of a refusal: the server behind the gateway would trust it too far."""
+
 _MAX_TEXT = 500
 
 _ANSWER_SECONDS = 10.0

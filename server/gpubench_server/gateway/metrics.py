@@ -36,7 +36,7 @@ def _families(snapshot: Snapshot) -> Iterator[Metric]:
     yield build
     for name, text, value in (
         ("up", "1 while the gateway serves, 0 once it has ended.", snapshot.is_serving),
-        ("connections", "Clients connected.", snapshot.connections),
+        ("connections", "Connections that have a process.", snapshot.connections),
         ("max_connections", "Clients that may be connected at once.", snapshot.max_connections),
     ):
         yield GaugeMetricFamily(f"gpubench_gateway_{name}", text, value=value)

@@ -6,6 +6,7 @@ clients reach.
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpubench.atomic_files import write_file
+from gpubench.atomic_files import replaced_by, write_file
 from gpubench.errors import InvalidParameters, MissingDependency
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ ACCEPTED = "accepted"
 
 FAULTS = ("crashed", "failed", "taken_over")
 """How a client's process can go wrong: it ended by a signal or with an error code, it raised an exception, or
-it sent its parent what no honest one does, and was killed."""
+it sent its parent what no honest one does, and was killed. One process is counted once."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,12 @@ class MetricsFile:
 
     def _write(self, path: Path, snapshot: Snapshot) -> None:
         self._due_at = time.monotonic() + PERIOD_SECONDS
+        if replaced_by(path) is None:  # a pipe, for example, which would keep the gateway waiting
+            raise OSError(errno.EINVAL, "it is not a regular file")
         from gpubench_server.gateway.metrics import exposition  # it is in the extra server
 
         # Not flushed to the disk, which could keep the gateway waiting, and which nobody needs after a crash.
-        is_new = not path.exists()
-        write_file(path, exposition(snapshot), flushes=False)
-        if is_new:
-            path.chmod(_MODE)
+        write_file(path, exposition(snapshot), flushes=False, new_mode=_MODE)
 
 
 def _require_client() -> None:

@@ -98,8 +98,8 @@ from gpubench.executor.pulse import Pulse
 
 child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 pulse = Pulse(1.6, 1.6)
-print(child.pid, flush=True)
 begin, found = time.monotonic(), []
+print(child.pid, flush=True)  # from now on it may be stopped
 while time.monotonic() - begin < 3.0:
     time.sleep(0.05)
     found.append(pulse.lost(child.pid))

@@ -56,17 +56,18 @@ _PROCESSOR: _Table = {
     ),
 }
 
-# A GPU wants at least four loads of 16 bytes in flight for each thread (GH200: one load of 8 bytes
-# reads at 69 % of peak). Groups that sum stay for the whole pass, best as many as run at once: a second
-# wave of them ends later; groups that store end after one chunk.
+# A GPU wants many loads of 16 bytes in flight: a few for each thread, or many threads with one each (GH200:
+# one load of 8 bytes reads at 69 % of peak). On an H100, groups that end after one chunk are best of 510 and
+# 1020 shapes (results/h100-80gb-hbm3-2026-11-26/shapes.md): for `read` by 1.8 %, and for `copy` by 2.2 % with
+# one access for each thread. Groups that stay for the whole pass are for GPUs on which new groups cost more.
 _GPU: _Table = {
     "read": (
+        (16, 4, 512, "grid", False, None),
+        (16, 8, 512, "grid", False, None),
+        (32, 4, 512, "grid", False, None),
         (16, 4, 512, "grid", False, 3),
         (16, 8, 256, "grid", False, 4),
-        (16, 8, 512, "grid", False, 1),
-        (16, 8, 512, "grid", False, 2),
         (32, 4, 512, "grid", False, 4),
-        (16, 8, 512, "tile", False, 4),
     ),
     "write": (
         (16, 4, 256, "grid", False, None),
@@ -78,11 +79,11 @@ _GPU: _Table = {
     ),
     "copy": (
         (16, 4, 256, "grid", True, None),
-        (16, 4, 256, "grid", False, None),
-        (16, 8, 256, "grid", True, None),
         (16, 4, 512, "grid", True, None),
-        (32, 4, 256, "grid", False, None),
-        (16, 8, 512, "grid", True, 4),
+        (16, 2, 512, "grid", False, None),
+        (16, 1, 512, "grid", True, None),
+        (16, 1, 1024, "grid", True, None),
+        (16, 1, 1024, "grid", False, None),
     ),
     "mix": (
         (16, 4, 256, "grid", True, 8),

@@ -57,9 +57,10 @@ _PROCESSOR: _Table = {
 }
 
 # A GPU wants many loads of 16 bytes in flight: a few for each thread, or many threads with one each (GH200:
-# one load of 8 bytes reads at 69 % of peak). On an H100, groups that end after one chunk are best of 510 and
-# 1020 shapes (results/h100-80gb-hbm3-2026-11-26/shapes.md): for `read` by 1.8 %, and for `copy` by 2.2 % with
-# one access for each thread. Groups that stay for the whole pass are for GPUs on which new groups cost more.
+# one load of 8 bytes reads at 69 % of peak). Of 510 and 1020 shapes, groups that end after one chunk are best
+# on an H100, for `read` by 1.8 %, and for `copy` by 2.2 % with one access for each thread: in groups of 1024
+# threads there, and of 128 on an H200 (results/, shapes.md of each). Groups that stay for the whole pass are
+# for GPUs on which new groups cost more.
 _GPU: _Table = {
     "read": (
         (16, 4, 512, "grid", False, None),
@@ -79,9 +80,9 @@ _GPU: _Table = {
     ),
     "copy": (
         (16, 4, 256, "grid", True, None),
-        (16, 4, 512, "grid", True, None),
         (16, 2, 512, "grid", False, None),
-        (16, 1, 512, "grid", True, None),
+        (16, 1, 128, "grid", False, None),
+        (16, 1, 256, "grid", True, None),
         (16, 1, 1024, "grid", True, None),
         (16, 1, 1024, "grid", False, None),
     ),

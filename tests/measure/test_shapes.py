@@ -85,12 +85,17 @@ def test_steps_hold_whole_periods_of_every_pattern(kind: Literal["cpu", "gpu"]) 
 
 
 def test_a_gpu_has_64_bytes_in_flight_for_each_thread() -> None:
-    """At least four loads of 16 bytes. Copies may do with less if each chunk has a large group of its own: on
-    an H100, one is best."""
+    """At least four loads of 16 bytes. Copies may do with less if each chunk has a group of its own: on H100
+    and H200, one is best."""
     for access in ("read", "copy"):
         for shape in candidates(GPU, access, "double", {}):  # type: ignore[arg-type]
-            many_threads = access == "copy" and shape.groups is None and shape.group_size >= 512
+            many_threads = access == "copy" and shape.groups is None
             assert shape.vector_bytes * shape.unroll >= (16 if many_threads else 64)
+
+
+def test_every_shape_of_a_mix_states_its_groups() -> None:
+    """Each group stores a sum, and there is room for no more of them: further groups fault on a GPU."""
+    assert all(shape.groups for shape in candidates(GPU, "mix", "double", {}))
 
 
 @pytest.mark.parametrize("elements", [1 << 12, 3 << 12, 7 << 12])

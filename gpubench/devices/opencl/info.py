@@ -177,7 +177,8 @@ def _pci_address(device: Any) -> str | None:
     """For devices whose extensions report it."""
     try:
         bus, slot, domain = device.pci_bus_id_nv, device.pci_slot_id_nv, device.pci_domain_id_nv
-        return pci.format_address(domain, bus, slot >> 3, slot & 7)
+        # The number of the device, without its function: 6 for 00:06.0 (driver 580).
+        return pci.format_address(domain, bus, slot, 0)
     except (cl.Error, AttributeError):
         pass
     try:

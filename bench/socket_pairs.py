@@ -19,14 +19,12 @@ from in_process import rate, run
 from record import BUILD, reach_of, write
 from serving import serving
 
+from gpubench.benchmarks.parameters import MAX_GROUPS
 from gpubench.devices.base import Device
 from gpubench.devices.runtimes import open_device
 from gpubench.measure.statistics import median, summarize
 from gpubench.requests import BenchmarkRequest
 from gpubench.results.document import Shape
-
-MAX_GROUPS = 1 << 20
-"""That can be asked for; no more run than there are chunks."""
 
 
 def main() -> int:

@@ -14,6 +14,8 @@ MIB = 1 << 20
 MAX_FOOTPRINT_BYTES = 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600
 MAX_COUNTED_SAMPLES = 10_000
+MAX_GROUPS = 2**31 - 1
+"""Of CUDA's grids. No more are launched than there are chunks."""
 
 Dtype = Literal["float", "double"]
 Order = Literal["tile", "halves", "grid"]
@@ -109,7 +111,7 @@ class StreamParameters(Parameters, frozen=True, forbid_unknown_fields=True):
         bool | None, Meta(description="whether stores bypass the caches; null: tuned")
     ] = None
     groups: Annotated[
-        Annotated[int, Meta(ge=1, le=1 << 20)] | None, Meta(description="groups launched; null: tuned")
+        Annotated[int, Meta(ge=1, le=MAX_GROUPS)] | None, Meta(description="groups launched; null: tuned")
     ] = None
 
 
@@ -126,7 +128,7 @@ class OccupancyParameters(StreamParameters, frozen=True, forbid_unknown_fields=T
         ),
     ] = None
     groups: Annotated[
-        Annotated[int, Meta(ge=1, le=1 << 20)] | None,
+        Annotated[int, Meta(ge=1, le=MAX_GROUPS)] | None,
         Meta(description="the most groups of the curve; null: tuned"),
     ] = None
     kernel: Annotated[

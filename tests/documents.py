@@ -37,7 +37,7 @@ def h200() -> DeviceInfo:
         rtx_5090(),
         name="NVIDIA H200",
         memory_bytes=140 * GIB,
-        bus_width_bits=6144,
+        bus_width_bits=6016,
         memory_clock_hz=3_201_000_000,
     )
 

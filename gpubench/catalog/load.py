@@ -97,7 +97,7 @@ class Figure(_Row, frozen=True):
 
 
 class PublishedSeries(_Row, frozen=True):
-    """Figures published by others for one board and one tool; grades: ``published.toml``."""
+    """Published figures of one board by one tool; grades: ``published.toml``."""
 
     board: str
     tool: str

@@ -26,7 +26,7 @@ from gpubench.results.machine import Theory
 
 @dataclass(frozen=True)
 class Side:
-    """Runs of one device, or a ``board`` of the catalogue: its theory, and figures that others published."""
+    """Runs of one device, or a ``board`` of the catalogue: its theory, and its published figures."""
 
     name: str
     documents: tuple[RunDocument, ...] = ()
@@ -52,7 +52,7 @@ class Pooled:
 
     ``low`` to ``high`` spans the intervals of all runs, ``spread_ratio`` is the distance from the lowest
     to the highest of their medians, over the median; null of one run. Of a board the figure is its
-    theoretical peak, ``published`` are others' figures of the same kernel, and there is no interval.
+    theoretical peak, ``published`` are those of the same kernel, and there is no interval.
     """
 
     runs: int

@@ -125,7 +125,7 @@ def published(comparison: Comparison) -> Table:
         for figure in comparison.published
     )
     columns = ("tool", "kernel", "counts", "grade", "source", "GB/s", "here / there")
-    return Table("What others measured on this board", columns, rows, 5)
+    return Table("Published figures of this board", columns, rows, 5)
 
 
 def claims(comparisons: Sequence[Comparison]) -> Table:

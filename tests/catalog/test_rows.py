@@ -1,17 +1,21 @@
 """The data themselves: every row obeys the arithmetic, and every row says where it comes from."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from gpubench.catalog.load import boards, claims, families, published, technologies
+from gpubench.benchmarks.registry import STREAM
+from gpubench.catalog.load import PublishedSeries, boards, claims, families, published, technologies
 from gpubench.catalog.lookup import published_for
 from gpubench.catalog.theory import peak_bytes_per_second
+from gpubench.results.document import decode_document
+
+ROOT = Path(__file__).parents[2]
 
 DATA_SHEET_DISAGREES = {
     "nvidia-b200": 7672.3,  # drivers report 7680 bit, the data sheet's 8 TB/s is of 8192 bit
-    "nvidia-h200": 4916.7,  # 6144 bit; 141 of 144 GB are enabled
-    "nvidia-h200-nvl": 4916.7,
+    "nvidia-h200-nvl": 4916.7,  # 6144 bit; of the H200, 6016 are enabled
     "amd-instinct-mi355x": 8192.0,  # rounded by the vendor
     "nvidia-h100-pcie": 2039.0,  # "greater than 2,000 GB/s"
     "nvidia-gh200-480gb": 4022.8,  # rounded by the vendor
@@ -20,7 +24,12 @@ DATA_SHEET_DISAGREES = {
     "nvidia-h20": 4022.8,  # rounded by the vendor
 }
 
-SOURCES = ("http", "runtime output, no public address", "text of a public repository, no address known")
+SOURCES = (
+    "http",
+    "results/",
+    "runtime output, no public address",
+    "text of a public repository, no address known",
+)
 
 
 @pytest.mark.parametrize("board", boards(), ids=lambda board: board.id)
@@ -47,8 +56,33 @@ def test_every_row_has_a_source_spelt_out_and_a_known_family() -> None:
         assert row.family in families(), row.id
         for source in row.sources:
             assert source.startswith(SOURCES), (row.id, source)
-    assert all(row.source.startswith("http") for row in (*claims(), *published()))
+    assert all(row.source.startswith("http") for row in claims())
+    others = [row for row in published() if row not in own_series()]
+    assert all(row.source.startswith("http") for row in others)
     assert all(row.date[:2] == "20" and row.baseline for row in claims())
+
+
+def own_series() -> list[PublishedSeries]:
+    return [row for row in published() if row.tool.startswith("gpubench ")]
+
+
+@pytest.mark.parametrize("row", own_series(), ids=lambda row: row.source)
+def test_what_gpubench_measured_is_as_its_document_says(row: PublishedSeries) -> None:
+    run = decode_document((ROOT / row.source).read_bytes())
+    assert run.theory is not None and run.theory.board == row.board
+    assert f"gpubench {run.environment.program_version}" == row.tool
+    assert run.environment.driver == row.driver
+    medians = {
+        each.benchmark: each.bandwidth_bytes_per_second.median / 1e9
+        for each in run.measurements
+        if each.benchmark in STREAM and each.verified and each.bandwidth_bytes_per_second
+    }
+    assert {each.kernel: each.gb_per_second for each in row.figures} == pytest.approx(medians, abs=0.06)
+
+
+@pytest.mark.parametrize("row", [*boards(), *technologies()], ids=lambda row: row.id)
+def test_a_source_among_the_recorded_runs_is_there(row) -> None:  # type: ignore[no-untyped-def]
+    assert all((ROOT / each.split()[0]).is_file() for each in row.sources if each.startswith("results/"))
 
 
 def test_ids_are_unique_and_boards_of_one_name_have_a_variant() -> None:

@@ -32,7 +32,7 @@ def test_a_report_on_a_gddr7_board() -> None:
     )
     assert FLAGS["clock_limited"].remedy in section(report, "What the flags mean")
     assert "GDDR7 32 Gbit/s (projected) | 2048.0 | 1843.1 |" in section(report, "Projected, not measured")
-    assert "p2pBandwidthLatencyTest" in section(report, "What others measured on this board")
+    assert "p2pBandwidthLatencyTest" in section(report, "Published figures of this board")
     assert "595.10" in section(report, "Environment")
     assert "projection was measured" in section(report, "What cannot be concluded from these figures")
     claims = section(report, "Claims of vendors")
@@ -82,10 +82,10 @@ def test_figures_beside_those_of_others_bear_their_flags() -> None:
         (("cached_footprint",), r"| copy 0.902x \[cached\_footprint\] |"),
     ):
         run = document(measurement(1500.0, "copy", *flags))
-        assert cell in section(render_markdown([run]), "What others measured on this board")
+        assert cell in section(render_markdown([run]), "Published figures of this board")
     # Two series of one tool, kernel and source: each row has its own ratio.
     shown = section(
-        render_markdown([document(measurement(1500.0, "copy"))]), "What others measured on this board"
+        render_markdown([document(measurement(1500.0, "copy"))]), "Published figures of this board"
     )
     for cells in ("| 1662.3 | copy 0.902x |", "| 1661.3 | copy 0.903x |"):
         assert cells in shown
@@ -112,7 +112,8 @@ def test_a_host_without_theory_says_that_there_is_none() -> None:
 
 
 def test_a_data_sheet_that_disagrees_is_shown_beside_the_theory() -> None:
-    report = render_markdown([document(measurement(4378.0), device=h200())])
+    nvl = msgspec.structs.replace(h200(), name="NVIDIA H200 NVL", bus_width_bits=6144)
+    report = render_markdown([document(measurement(4378.0), device=nvl)])
     assert "4916.7 GB/s" in report
     assert "4800.0 GB/s" in report
     assert "from HBM" in section(report, "What cannot be concluded from these figures")

@@ -1,4 +1,4 @@
-"""The published band: which share of its theory a board, or its class of memory, reached for others."""
+"""The published band: which share of its theory a board, or its class of memory, reached elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KERNELS = {
 
 LEAST_RATIO = 0.8
 """A published figure below this share of theory shows either a program that does not saturate the memory (one
-reaches 56 % of an H200's with its reads, and 79 % with its writes) or a board that cannot do more (a T4 with
+reaches 57 % of an H200's with its reads, and 73 % with its copies) or a board that cannot do more (a T4 with
 inline ECC). Nothing is expected of a board because of it."""
 
 FEWEST_BOARDS = 2
@@ -60,7 +60,7 @@ def band_for(theory: Theory | None, benchmark: str) -> Band | str:
         board = find_board(theory.board)
     except CatalogError:  # a document of a program with another catalogue
         return f"the catalogue has no board {theory.board}"
-    own = _ratios([board], benchmark)
+    own = _ratios([board], benchmark, with_gpubench=True) or _ratios([board], benchmark)
     if own or any(ratio < LEAST_RATIO for _, ratio in _ratios([board])):
         plausible = _plausible(own)
         if not plausible:
@@ -91,13 +91,20 @@ def _band(link: Literal["board", "class"], usual: float, floor: float, why: str)
     return Band(link, usual, floor, why)
 
 
-def _ratios(rows: Sequence[Board], benchmark: str | None = None) -> list[tuple[str, float]]:
-    """Board and share of its theory, of each published figure of such a benchmark, or of all of them."""
+def _ratios(
+    rows: Sequence[Board], benchmark: str | None = None, *, with_gpubench: bool = False
+) -> list[tuple[str, float]]:
+    """Board and share of its theory, of each published figure of such a benchmark, or of all of them.
+
+    ``with_gpubench``: only of those that gpubench itself measured. They are preferred: other programs differ
+    in how well they saturate a memory.
+    """
     kernels = _KERNELS.get(benchmark, frozenset()) if benchmark else frozenset(_KERNELS)
     return [
         (row.id, figure.gb_per_second * GB / board_peak_bytes_per_second(row))
         for row in rows
         for series in published_for(row)
+        if not with_gpubench or series.tool.startswith("gpubench ")
         for figure in series.figures
         if kernels & set(re.split(r"[^a-z-]+", figure.kernel.lower()))
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from gpubench.benchmarks.data_array import DataArray, data_array
 from gpubench.devices.base import Launch, Program
@@ -159,16 +160,22 @@ def findings(measured: Sequence[Measurement]) -> Iterator[Finding]:
 
 
 def _granularity(rates: Sequence[Summary]) -> Finding:
-    """The stride whose doubling no longer halves the payload's bandwidth: memory moves at least that much."""
-    reached = len(STRIDES) - 1
-    while reached and rates[reached].low > _HALVED_RATIO * rates[reached - 1].high:
-        reached -= 1
+    """The stride whose doubling no longer halves the payload's bandwidth: memory moves at least that much.
+
+    That is the first end of a series of halvings. Before it the loads themselves may limit; and beyond it
+    bandwidth may fall again, as on an H100 and an H200 from 128 B to 256 B, where 64 B are moved at once.
+    """
+    doublings = list(pairwise(rates))
+    halves = [longer.high < _HALVED_RATIO * shorter.low for shorter, longer in doublings]
+    keeps = [longer.low > _HALVED_RATIO * shorter.high for shorter, longer in doublings]
+    first = halves.index(True) if any(halves) else 0
+    reached = next((index for index in range(first, len(halves)) if not halves[index]), len(halves))
+    halved = reached == len(halves) or keeps[reached]
     nbytes = STRIDES[reached] * ELEMENT_BYTES
-    halved = not reached or rates[reached].high < _HALVED_RATIO * rates[reached - 1].low
     if not halved:
         text = (
             "no measurable access granularity: the noise hides whether the payload's bandwidth halves from a "
-            f"stride of {nbytes // 2} B to one of {nbytes} B"
+            f"stride of {nbytes} B to one of {2 * nbytes} B"
         )
     elif reached == len(STRIDES) - 1:
         text = (

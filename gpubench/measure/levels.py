@@ -34,6 +34,15 @@ MAX_NAME_OCTAVES = 2.0
 MEMORY_CACHE_MULTIPLE = 3
 """From this multiple of the last-level cache on, a pass finds next to nothing in caches."""
 
+_NVIDIA_L1_KIB = {
+    **dict.fromkeys(("7.0", "7.2", "8.6", "8.9", "12.0", "12.1"), 128),
+    "7.5": 96,
+    **dict.fromkeys(("8.0", "8.7"), 192),
+    **dict.fromkeys(("9.0", "10.0", "10.3"), 256),
+}
+"""Of a multiprocessor, by compute capability, shared memory included: the CUDA C++ programming guide (unified
+data cache) and the white papers. No driver reports it."""
+
 UNKNOWN_CACHE_BYTES = 256 << 20
 """Assumed for the last-level cache if its size is not known."""
 
@@ -95,14 +104,19 @@ def levels(curve: Sequence[tuple[int, float]], least_ratio: float = MIN_LEVEL_RA
     return found
 
 
-def known_caches(info: DeviceInfo, *, together: bool) -> list[KnownCache]:
-    """Smallest first; a processor's are those of one core, or with ``together`` those of all cores."""
+def known_caches(info: DeviceInfo, *, together: bool, only_reads: bool = True) -> list[KnownCache]:
+    """Smallest first; a processor's are those of one core, or with ``together`` those of all cores.
+
+    The L1 of a GPU is that of one multiprocessor, and passes writes on.
+    """
     if profile_of(info.kind).is_host_processor:
         return [
             KnownCache(f"L{cache.level}", cache.nbytes * (cache.instances if together else 1))
             for cache in host.data_caches()
         ]
-    return [KnownCache("L2", info.last_level_cache_bytes)] if info.last_level_cache_bytes else []
+    l1_kib = _NVIDIA_L1_KIB.get(info.compute_capability or "") if only_reads else None
+    sizes = {"L1": (l1_kib or 0) * 1024, "L2": info.last_level_cache_bytes or 0}
+    return [KnownCache(name, nbytes) for name, nbytes in sizes.items() if nbytes]
 
 
 def memory_from_bytes(last_level_cache_bytes: int | None) -> int:

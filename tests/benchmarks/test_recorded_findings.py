@@ -53,7 +53,7 @@ def test_a_start_that_noise_makes_faster_has_no_negative_cost(run: RunDocument) 
     assert found["misalignment_cost"].value is None
     assert found["access_granularity"].text == (
         "no measurable access granularity: the noise hides whether the payload's bandwidth halves from a "
-        "stride of 128 B to one of 256 B"
+        "stride of 64 B to one of 128 B"
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from gpubench.benchmarks.plan import plan
 from gpubench.benchmarks.registry import STREAM
+from gpubench.catalog.theory import theory_for_device
 from gpubench.errors import DeadlineExceeded
 from gpubench.executor.messages import Run
 from gpubench.executor.probe import probe
@@ -23,7 +24,7 @@ from gpubench.executor.recorder import Recorder
 from gpubench.executor.supervisor import CANCEL_GRACE_SECONDS, StopRequest, supervise
 from gpubench.executor.worker_process import WorkerProcess
 from gpubench.requests import BenchmarkRequest
-from gpubench.results.document import RunDocument
+from gpubench.results.document import RunDocument, decode_document
 from gpubench.results.machine import DeviceInfo
 from gpubench.results.timestamps import now
 from tests.devices import standin
@@ -75,6 +76,33 @@ def test_the_device_is_described(in_place: Place) -> None:
             integrated=False,
         )
     ]
+
+
+RECORDED = sorted((Path(__file__).parents[2] / "results").glob("h*/full.json"))
+"""Runs on GPUs: their drivers' answers."""
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_what_drivers_report_of_gpus_is_read_as_it_was(in_place: Place, path: Path) -> None:
+    recorded = decode_document(path.read_bytes())
+    gpu = recorded.device
+    assert gpu and gpu.memory_clock_hz and recorded.theory
+    numbers = {
+        16: gpu.compute_units,
+        32: gpu.ecc_enabled,
+        36: gpu.memory_clock_hz // 1000,
+        37: gpu.bus_width_bits,
+        38: gpu.last_level_cache_bytes,
+    }
+    given = ",".join(f"{number}={int(value or 0)}" for number, value in numbers.items())
+    in_place(STANDIN_NAME=gpu.name, STANDIN_ATTRIBUTES=given)
+    [found] = probe(["cuda"]).devices
+    for name in ("name", "compute_units", "memory_clock_hz", "bus_width_bits", "last_level_cache_bytes"):
+        assert getattr(found, name) == getattr(gpu, name)
+    theory = theory_for_device(found, None)
+    assert theory and theory.board == recorded.theory.board
+    assert theory.peak_bytes_per_second == recorded.theory.peak_bytes_per_second
+    assert theory.notes == []
 
 
 @pytest.mark.parametrize(("more", "link"), [({}, (5, 16)), ({"STANDIN_INTEGRATED": "1"}, (None, None))])

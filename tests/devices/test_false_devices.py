@@ -123,6 +123,14 @@ def test_a_small_largest_allocation_makes_several_arrays(falsify: Falsify) -> No
     assert (measurement.footprint_bytes or 0) >= 8 * MIB
 
 
+def test_an_address_of_nvidia_is_that_of_cuda(falsify: Falsify) -> None:
+    """Driver 580 calls the device's number its slot: 6 for 00:06.0, not 0x30. By the address the two APIs'
+    views of one GPU are known to be one."""
+    falsify(alone=True, type=str(GPU), pci_slot="6")
+    [device] = LocalClient("opencl").devices().devices
+    assert device.pci_bus_id == device.hardware_id == "00000000:00:06.0"
+
+
 def test_a_device_that_is_a_processor_and_a_gpu_is_a_processor(falsify: Falsify) -> None:
     """Such as a processor behind a driver that says everything: its memory is the host's."""
     falsify(alone=True, type=str(CPU | GPU))

@@ -55,7 +55,7 @@ def findings(
     info: DeviceInfo, benchmark: str, kernel: Kernel, curve: Sequence[CurvePoint]
 ) -> Iterator[Finding]:
     """The levels of a kernel's curve; costs are seconds for a byte."""
-    known = known_caches(info, together=True)
+    known = known_caches(info, together=True, only_reads=kernel == "read")
     cache_bytes = info.last_level_cache_bytes
     return level_findings(benchmark, kernel, curve, known, cache_bytes, _figure, MIN_LEVEL_RATIO)
 

@@ -4,7 +4,7 @@ Neither PyCUDA nor a driver is needed here. PyCUDA itself knows only nvcc; NVRTC
 compiles several times faster, so that people who have only the driver can measure. Machine code (a cubin)
 is loaded by every driver of the compiler's major version or a newer one, and runs on its architecture and
 the later ones of the same major; PTX, which the driver compiles, runs on any later architecture, but needs
-a driver that is not older than the compiler (CUDA's compatibility guide; not yet seen on a GPU).
+a driver that is not older than the compiler (CUDA's compatibility guide; no GPU has been given PTX yet).
 """
 
 from __future__ import annotations

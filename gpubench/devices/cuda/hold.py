@@ -6,7 +6,8 @@ a word in host memory, which is written once everything stands behind it. It cou
 meanwhile, and gives up after some: whatever happens to the host, the device is never stuck. Then it says so
 in a second word, because the time of that run contains the host's work.
 
-The idea is nvbench's blocking kernel; what it is worth has not been measured on a GPU yet.
+The idea is nvbench's blocking kernel. On an H100 a launch that is queued behind it costs 1.8 µs, and 5.3 µs
+at the host's pace (results/, `launch`).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@
    FALSE_NO_PREFETCH      a compiler that fails where __builtin_prefetch is used
    FALSE_MAX_GROUP        largest group
    FALSE_MAX_ALLOCATION   largest buffer in bytes
+   FALSE_PCI_SLOT         what NVIDIA's extension calls the slot, on bus 0 of domain 0
    FALSE_NO_HOST_POINTERS buffers over the host's memory are refused
    FALSE_NO_PROFILING     "queue": no queue keeps time, nor says that it does; "creation": it says so and refuses;
                           "events": a queue is made, and its events have no times
@@ -53,7 +54,8 @@ enum { PLATFORM_VERSION = 0x901, PLATFORM_NAME = 0x902, PLATFORM_EXTENSIONS = 0x
 enum {
     DEVICE_TYPE = 0x1000, MAX_GROUP = 0x1004, MAX_ITEMS = 0x1005, MAX_ALLOCATION = 0x1010, AVAILABLE = 0x1027,
     COMPILER_AVAILABLE = 0x1028, QUEUE_PROPERTIES = 0x102a, DEVICE_NAME = 0x102b, DRIVER_VERSION = 0x102d, DEVICE_EXTENSIONS = 0x1030,
-    DEVICE_PLATFORM = 0x1031, DOUBLE_CONFIGURATION = 0x1032
+    DEVICE_PLATFORM = 0x1031, DOUBLE_CONFIGURATION = 0x1032,
+    PCI_BUS = 0x4008, PCI_SLOT = 0x4009, PCI_DOMAIN = 0x400a
 };
 
 enum { QUEUE_KEEPS_TIME = 2, USE_HOST_POINTER = 8, TIME_START = 0x1282, TIME_END = 0x1283, QUEUE_PROPERTIES_KEY = 0x1093 };
@@ -196,6 +198,14 @@ static status device_info(void *of, uint32_t name, size_t room, void *to, size_t
         if (!asked("FALSE_MAX_ALLOCATION")) break;
         number = strtoull(asked("FALSE_MAX_ALLOCATION"), NULL, 0);
         return give(&number, 8, room, to, size);
+    case PCI_BUS:
+    case PCI_DOMAIN:
+        if (!asked("FALSE_PCI_SLOT")) break;
+        return give(&no, 4, room, to, size);
+    case PCI_SLOT:
+        if (!asked("FALSE_PCI_SLOT")) break;
+        number = strtoull(asked("FALSE_PCI_SLOT"), NULL, 0);
+        return give(&number, 4, room, to, size);
     case AVAILABLE:
         if (is("FALSE_UNAVAILABLE", "device")) return give(&no, 4, room, to, size);
         break;

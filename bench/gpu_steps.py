@@ -74,4 +74,5 @@ def plan(chosen: Sequence[Step], done: Collection[str], budget_seconds: float | 
         else:
             clock += step.seconds
             lines.append(f"| {step.name} | {step.seconds:.0f} s | {clock:.0f} s | {step.what} |")
-    return [*lines, "", f"In all about {clock:.0f} s; the times are estimates, for a GPU of 1 TB/s; an H100 took half of them."]
+    said = f"In all about {clock:.0f} s, estimated for a GPU of 1 TB/s; an H100 took half of it."
+    return [*lines, "", said]

@@ -119,9 +119,9 @@ def planned(*arguments: str) -> str:
 
 def test_the_plan_says_what_would_be_done_and_when_it_is_over(tmp_path: Path) -> None:
     """Without a GPU, and without a trace."""
-    told = planned("--output", str(tmp_path / "out"), "--budget", "150")
-    assert "| tests | 90 s | 90 s | the tests that need a GPU |" in told
-    assert "| stream-2 | 25 s | over the budget |" in told
+    told = planned("--output", str(tmp_path / "out"), "--budget", "80")
+    assert "| tests | 30 s | 30 s | the tests that need a GPU |" in told
+    assert "| stream-2 | 15 s | over the budget |" in told
     assert "In all about " in told
     assert not (tmp_path / "out").exists()
 
@@ -133,7 +133,7 @@ def test_a_step_that_has_its_document_is_not_run_again(in_place: Place, tmp_path
     assert (first.returncode, again.returncode) == (0, 0)
     assert kept.run_id == same.run_id
     assert "launch, done before" in again.stderr
-    assert "| launch | 10 s | done |" in planned("--output", str(tmp_path))
+    assert "| launch | 8 s | done |" in planned("--output", str(tmp_path))
     assert [line for line in first.stdout.splitlines() if line.startswith("- launch, ")] == [
         line for line in again.stdout.splitlines() if line.startswith("- launch, ")
     ]
@@ -147,10 +147,10 @@ def test_a_step_that_has_its_document_is_not_run_again(in_place: Place, tmp_path
 
 def test_what_is_over_the_budget_is_left_out_and_named(in_place: Place, tmp_path: Path) -> None:
     in_place()
-    done, documents = check(tmp_path, "launch", "map", "--budget", "25")
+    done, documents = check(tmp_path, "launch", "map", "--budget", "15")
     assert done.returncode == 3
     assert [each.measurements[0].benchmark for each in documents] == ["launch"]
-    assert "- map is left out: it takes about 40 s, and " in done.stdout
+    assert "- map is left out: it takes about 20 s, and " in done.stdout
     assert "left out: map; call it again to go on" in done.stderr
 
 

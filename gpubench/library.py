@@ -120,7 +120,7 @@ def compare(
     """What figures mean.
 
     Of one document: its figures against the theory of its memory, against other memories and boards, and
-    against what others published. Of two sides, each a document or several of them: a verdict for each
+    against published figures. Of two sides, each a document or several of them: a verdict for each
     benchmark at each of its settings, of the second side against the first. A verdict of FASTER, SLOWER
     or SAME needs five runs a side (``gpubench.comparison.verdicts``).
     """

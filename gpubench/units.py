@@ -140,7 +140,7 @@ def format_percent(ratio: float) -> str:
 
 def format_ratio(ratio: float) -> str:
     """A factor: ``2.08x``, below 1 ``0.078x``."""
-    return f"{ratio:.2f}x" if ratio >= 1 else f"{ratio:.3f}x"
+    return f"{ratio:.3f}x" if ratio < 0.9995 else f"{ratio:.2f}x"
 
 
 def number(value: float) -> str:

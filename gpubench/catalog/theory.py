@@ -51,6 +51,13 @@ def per_module_bytes_per_second(bandwidth_bytes_per_second: float, bus_width_bit
     return bandwidth_bytes_per_second * MODULE_BITS / bus_width_bits
 
 
+def module_share_bytes_per_second(bandwidth_bytes_per_second: float, theory: Theory) -> float | None:
+    """As ``per_module_bytes_per_second``; None for a memory that is not made of such modules, such as HBM."""
+    if theory.family and not theory.family.startswith("GDDR"):
+        return None
+    return per_module_bytes_per_second(bandwidth_bytes_per_second, theory.bus_width_bits)
+
+
 def per_pin_bits_per_second(bandwidth_bytes_per_second: float, bus_width_bits: int) -> float:
     """The effective data rate: bandwidth x 8 / bus width."""
     return bandwidth_bytes_per_second * 8 / bus_width_bits

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpubench.catalog.load import Claim, claims
-from gpubench.catalog.theory import per_module_bytes_per_second, per_pin_bits_per_second, upper_limit
+from gpubench.catalog.theory import module_share_bytes_per_second, per_pin_bits_per_second, upper_limit
 from gpubench.comparison.curves import Curve, curves, parameters_apart, told_apart
 from gpubench.comparison.references import (
     Projection,
@@ -190,9 +190,7 @@ def _result(
         nominal_ratio=nominal,
         live_clock_ratio=live,
         per_pin_bits_per_second=per_pin_bits_per_second(median, theory.bus_width_bits) if theory else None,
-        per_module_bytes_per_second=(
-            per_module_bytes_per_second(median, theory.bus_width_bits) if theory else None
-        ),
+        per_module_bytes_per_second=module_share_bytes_per_second(median, theory) if theory else None,
         sweep_seconds=capacity / median if capacity and capacity > 0 else None,
         flags=flags,
         references=technology_references(median, theory),

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpubench.benchmarks.registry import BENCHMARKS
 from gpubench.catalog.load import Board
-from gpubench.catalog.theory import per_module_bytes_per_second, per_pin_bits_per_second, theory_of_board
+from gpubench.catalog.theory import module_share_bytes_per_second, per_pin_bits_per_second, theory_of_board
 from gpubench.comparison.compare import sound
 from gpubench.comparison.curves import parameters_apart, told_apart
 from gpubench.comparison.environment import differing
@@ -206,7 +206,7 @@ def _shares(median: float, theory: Theory | None) -> dict[str, Any]:
     return {
         "nominal_ratio": median / theory.peak_bytes_per_second,
         "per_pin_bits_per_second": per_pin_bits_per_second(median, width),
-        "per_module_bytes_per_second": per_module_bytes_per_second(median, width),
+        "per_module_bytes_per_second": module_share_bytes_per_second(median, theory),
     }
 
 

@@ -130,7 +130,7 @@ def published_table(comparison: SidesComparison) -> Table:
         for each in published_beside(row, comparison.baseline, number)
     )
     columns = ("benchmark", "side", "tool", "kernel", "grade", "GB/s", f"{base} over it")
-    return Table("What others published about these boards", columns, rows, 5)
+    return Table("Published figures of these boards", columns, rows, 5)
 
 
 def reasons(comparison: SidesComparison) -> list[str]:

@@ -28,7 +28,7 @@ MAX_ROWS = 12
 
 _FIGURES = ("benchmark", "GB/s", "95 % interval", "of theory", "at live clock", "flags")
 _SHARES = ("benchmark", "Gbit/s per pin", "GB/s per module", "whole memory", "samples", "flags")
-_PUBLISHED = ("kernel", "grade", "GB/s", "here / there")
+_PUBLISHED = ("tool", "kernel", "GB/s", "here / there")
 
 
 def device_table(infos: Sequence[DeviceInfo]) -> RenderableType:
@@ -75,9 +75,9 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
     against = [shown] if shown and tables.is_comparable(shown) else []
     references = tables.references(comparison, against, brief=True)
     projections = tables.projections(comparison)
-    title = "Per pin, per module (32 bits of the bus), and time" if comparison.theory else "Time"
+    title = f"{_share_words(comparison)} for the whole memory"
     parts = [
-        table(_with(tables.measurements(comparison), _SHARES, f"{title} for the whole memory")),
+        table(_with(tables.measurements(comparison), _SHARES, title)),
         table(references),
         table(projections),
         table(_with(tables.published(comparison), _PUBLISHED)),
@@ -89,6 +89,12 @@ def comparison_tables(comparison: Comparison) -> RenderableType:
         limits.append("A projection assumes the efficiency measured here.")
     notes = [Text(" ".join(limits), "dim")] if limits else []
     return Group(*(each for each in parts if each.row_count), *notes)
+
+
+def _share_words(comparison: Comparison) -> str:
+    if any(each.per_module_bytes_per_second for each in comparison.results):
+        return "Per pin, per module (32 bits of the bus), and time"
+    return "Per pin, and time" if comparison.theory else "Time"
 
 
 def side_tables(comparison: SidesComparison) -> RenderableType:

@@ -7,7 +7,7 @@ from gpubench.comparison.compare import compare
 from gpubench.comparison.sides import Side, compare_sides
 from gpubench.report.terminal import comparison_tables, device_table, measurement_table, side_tables
 from gpubench.results.document import Measurement
-from tests.documents import document, measurement, processor, rtx_5090
+from tests.documents import document, h200, measurement, processor, rtx_5090
 
 
 def shown(renderable: RenderableType, width: int = 200) -> str:
@@ -54,6 +54,9 @@ def test_shares_carry_flags_and_notes_cover_only_what_is_shown() -> None:
     assert any("read" in line and "over_theory" in line for line in shares.splitlines())
     assert any("triad" in line and line.rstrip().endswith("none") for line in shares.splitlines())
     assert "A projection assumes" in text
+    stacked = shown(comparison_tables(compare(document(measurement(4304.0), device=h200()))))
+    assert stacked.startswith("Per pin, and time for the whole memory")
+    assert "per module" not in stacked
     host = shown(
         comparison_tables(compare(document(measurement(34.2, "dot", "unstable"), device=processor())))
     )

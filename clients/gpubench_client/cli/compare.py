@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIDE",
         type=file_name,
         help="a folder of run documents, one document, a run id (with --server), several of these joined by "
-        'commas, or a board of the catalogue, such as "RTX 5090": its theory and what others published; a '
+        'commas, or a board of the catalogue, such as "RTX 5090": its theory and published figures; a '
         "verdict needs at least five runs on each side",
     )
     parser.add_argument(

@@ -25,8 +25,8 @@ def add_runs(parser: argparse.ArgumentParser, nargs: str) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help='a board of the catalogue to show beside the runs, such as "RTX 5090": its theory, and what '
-        "others published; may be repeated",
+        help='a board of the catalogue to show beside the runs, such as "RTX 5090": its theory and '
+        "published figures; may be repeated",
     )
     add_references(parser)
 

@@ -36,7 +36,7 @@ class Setting(NamedTuple):
 
     @property
     def published(self) -> bool:
-        """Whether others published such figures, so that theory says something about it."""
+        """Whether such figures are published, so that theory says something about it."""
         return self.benchmark in STREAM
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import xml.etree.ElementTree as ElementTree
 
 import altair
@@ -14,10 +15,10 @@ from gpubench.report.figures import figures
 from gpubench.report.figures.draw import svg
 from gpubench.report.figures.model import Figure
 from gpubench.report.subject import Subject
-from gpubench.results.document import Finding, Measurement, RunDocument, Summary
+from gpubench.results.document import Finding, Measurement, RunDocument, Summary, decode_document
 from gpubench.results.machine import Telemetry, TelemetrySample
 from tests.documents import document, measurement
-from tests.report.reports import HOSTILE, hostile_run, recorded, subject_of, two_boards
+from tests.report.reports import HOSTILE, RESULTS, hostile_run, recorded, subject_of, two_boards
 
 
 def named(subject: Subject) -> dict[str, Figure]:
@@ -56,12 +57,36 @@ def test_steps_and_theory_are_named_in_the_drawing() -> None:
 
 
 def test_a_board_of_the_catalogue_has_published_figures() -> None:
-    """A board of the catalogue is there with what others published."""
+    """A board of the catalogue is there with its published figures."""
     rows = named(subject_of(two_boards(), "RTX 5090"))["bandwidth"].rows
     [published] = [row for row in rows if row["kind"] == "published"]
     assert published["device"] == "NVIDIA GeForce RTX 5090 (catalogue)"
     assert published["benchmark"] == "copy"
     assert 0.5 < published["of_theory_ratio"] < 1
+
+
+@pytest.mark.parametrize("name", ["h100-80gb-hbm3-2026-11-26", "h200-2026-11-26"])
+def test_each_bar_has_its_name(name: str) -> None:
+    """Among 30 bars every second one had none, with it the device that was measured."""
+    run = decode_document((RESULTS / name / "full.json").read_bytes())
+    figure = named(Subject.of([run]))["generations"]
+    assert len(figure.rows) > 25
+    labels = ElementTree.fromstring(svg(figure, 680)).iter("{http://www.w3.org/2000/svg}text")
+    seen = {each.text for each in labels if each.get("opacity") != "0"}
+    assert [row["memory"] for row in figure.rows if row["memory"] not in seen] == []
+
+
+def test_slices_that_hardly_differ_look_alike() -> None:
+    """All 90 are within 0.1 %, and were drawn from the one end of the colours to the other."""
+    run = decode_document((RESULTS / "h100-80gb-hbm3-2026-11-26" / "full.json").read_bytes())
+    figure = named(Subject.of([run]))["map"]
+    rates = [row["bandwidth_gb_per_second"] for row in figure.rows]
+    assert max(rates) / min(rates) < 1.001
+    squares = re.findall(r'fill="rgb\((\d+), (\d+), (\d+)\)"', svg(figure, 680))
+    assert len(squares) == len(rates)
+    assert all(
+        max(channel) - min(channel) <= 8 for channel in zip(*[map(int, s) for s in squares], strict=True)
+    )
 
 
 @pytest.mark.parametrize("width", [340, 680])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from gpubench.report.curves import MAX_POINTS, curve_table
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     import altair as alt
 
 _MAP_COLUMNS = 16
+_MAP_REACH = 0.05
+"""The colours of a map reach so far to both sides of the median slice, or as far as the slices do."""
 _TWO_LINES = 2
 """More series than these are drawn beside each other: one colour with five dashes cannot be read."""
 
@@ -210,6 +214,15 @@ def _bars(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
     )
 
 
+def _map_domain(rows: Sequence[Row], column: str) -> dict[str, list[float]]:
+    """Slices that hardly differ look alike: on a scale as narrow as they are, 0.05 % looks like a fault."""
+    rates = [row[column] for row in rows if isinstance(row[column], int | float)]
+    if not rates:
+        return {}
+    usual = median(rates)
+    return {"domain": [min(*rates, (1 - _MAP_REACH) * usual), max(*rates, (1 + _MAP_REACH) * usual)]}
+
+
 def _map(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
     alt = altair()
     rows = [
@@ -234,7 +247,7 @@ def _map(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
             y=alt.Y("line:O", axis=None),
             color=alt.Color(
                 f"{drawn.value.column}:Q",
-                scale=alt.Scale(scheme="cividis", zero=False),
+                scale=alt.Scale(scheme="cividis", zero=False, **_map_domain(rows, drawn.value.column)),
                 legend=alt.Legend(title="GB/s", orient="bottom", direction="horizontal", gradientLength=200),
             ),
         )

@@ -66,9 +66,7 @@ def _dots(subject: Subject, rows: list[Row], width: int) -> alt.TopLevelMixin:
             sort=[row["device"] for row in rows],
             title=None,
             # Vega's own limit measures every label many times, and cuts off the end, which tells twins apart.
-            axis=alt.Axis(
-                labelLimit=0, labelOverlap=False, labelExpr=_TAIL.format(most=22 if width < NARROW else 44)
-            ),
+            axis=alt.Axis(labelLimit=0, labelExpr=_TAIL.format(most=22 if width < NARROW else 44)),
         ),
         color=device_color(slots, legend=False),
     )

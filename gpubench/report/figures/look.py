@@ -57,6 +57,7 @@ def finished(chart: alt.TopLevelMixin, width: int) -> Spec:
             "labelSeparation": 8,
             "labelLimit": 190 if width < NARROW else 300,
         },
+        axisYDiscrete={"labelOverlap": False},  # each row of a bar chart has its name
         legend={
             **text,
             "orient": "top",

@@ -16,23 +16,11 @@ from gpubench_server.gateway.metrics_file import PERIOD_SECONDS, MetricsFile, Sn
 from prometheus_client.parser import text_string_to_metric_families
 
 from gpubench.errors import InvalidParameters
-from tests.certificates import Authority
 from tests.running import PATIENCE_SECONDS, RunningServer, within
-from tests.server.gateway import ROOT, USER, Place, reachable
+from tests.server.gateway import ROOT, USER, Place
 
 REFUSED = 'refusals_total{reason="not_authenticated"}'
 IN_TIME_SECONDS = PERIOD_SECONDS + PATIENCE_SECONDS
-
-
-@pytest.fixture(scope="module")
-def place(authority: Authority) -> Iterator[Place]:
-    with reachable() as directory:
-        yield Place(directory, authority)
-
-
-@pytest.fixture(scope="module")
-def token(place: Place) -> str:
-    return place.token("alice")
 
 
 @pytest.fixture(scope="module")

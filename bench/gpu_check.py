@@ -1,4 +1,4 @@
-"""``make gpu-check``: the suite on this machine's GPU beside what else copies memory here, and a result.
+"""``make gpu-check``: the suite on this machine's GPU beside what else moves memory here, and a result.
 
     python bench/gpu_check.py [--plan] [--budget SECONDS] [--fresh] [--output FOLDER] [--only STEP ...]
                               [--footprint BYTES] [--rounds N] [--pairs N] [--target RATIO]
@@ -44,7 +44,7 @@ COMPLETE = ("ok", "unverified")
 """Outcomes of a run that was not cut short: another try would find the same."""
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = {"copies": "gpu_copies.py", "shapes": "shapes.py", "pairs": "socket_pairs.py"}
+SCRIPTS = {"peers": "gpu_peers.py", "shapes": "shapes.py", "pairs": "socket_pairs.py"}
 
 
 class Check:
@@ -151,7 +151,7 @@ class Check:
             return [sys.executable, *pytest, "--tb=short", "tests/gpu"]
         footprint = ["--footprint", options.footprint] if options.footprint else []
         arguments: dict[str, list[object]] = {
-            "copies": [self._gpu.id, "--rounds", options.rounds, *footprint],
+            "peers": [self._gpu.id, "--rounds", options.rounds, *footprint],
             "shapes": [self._gpu.id, *footprint],
             "pairs": [options.pairs],
         }
@@ -238,7 +238,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--footprint", type=int, help="bytes, of all but the pairs; each one's usual unless given"
     )
-    parser.add_argument("--rounds", type=int, default=21, help="of copies in turns with others'")
+    parser.add_argument("--rounds", type=int, default=21, help="of kernels in turns with others'")
     parser.add_argument("--pairs", type=int, default=20, help="through the socket and in process")
     parser.add_argument("--target", type=float, default=0.0025, help="half interval of the suite's medians")
     parser.add_argument("--deadline", type=float, default=120.0, help="seconds that one run may last")

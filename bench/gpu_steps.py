@@ -50,7 +50,7 @@ def steps(pairs: int) -> list[Step]:
     found = [
         Step("tests", "tests", 30, "the tests that need a GPU", at_most=180),
         Step("stream-1", "run", 15, "the suite stream in a process"),
-        Step("copies", "script", 30, "copies in turns with the driver's, torch's and cupy's"),
+        Step("peers", "script", 60, "copy, triad, read, write in turns with the driver's, torch's, cupy's"),
         Step("stream-2", "run", 15, "the suite again, in another process"),
         *(Step(name, "run", _SECONDS.get(name, _USUAL_SECONDS), f"the benchmark {name}") for name in rest),
         # Six passes or more of 3000 shapes: 47 s at 3 TB/s, of which 500 programs take a part if none is

@@ -345,6 +345,10 @@ int cuMemsetD8Async(uint64_t pointer, unsigned char value, size_t count, void *s
     if (!inside((void *)pointer, count)) return INVALID_VALUE;
     return later((Work){.kind = SET, .to = (char *)pointer, .value = value, .bytes = count});
 }
+/* Of words whose four bytes are equal to the lowest one. */
+int cuMemsetD32Async(uint64_t pointer, unsigned value, size_t count, void *stream) {
+    return cuMemsetD8Async(pointer, value & 0xff, 4 * count, stream);
+}
 /* Of pinned memory later; of any other the caller waits, as the manual says of DtoH and large HtoD. Behind a
    kernel that waits for the caller that would be for ever, and none of ours has any other kernel ahead. */
 static int transfer(void *to, const void *from, size_t bytes, const void *host) {

@@ -10,11 +10,12 @@ writes every round to ``peers.json``.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from record import BUILD, reach_of, write
 from gpubench.benchmarks.registry import STREAM
 from gpubench.benchmarks.stream.task import StreamTask
 from gpubench.comparison.verdicts import MINIMUM_EFFECT
-from gpubench.devices.base import Device
+from gpubench.devices.base import Device, Launch
 from gpubench.devices.runtimes import open_device
 from gpubench.kernels.programs import ELEMENT_BYTES, Programs
 from gpubench.measure.memory import Arena, releasing
 from gpubench.measure.shapes import chunk_bytes
 from gpubench.measure.statistics import median, summarize
 from gpubench.requests import BenchmarkRequest
+from gpubench.results.document import Shape
 
 KERNELS = ("copy", "triad", "read", "write")
 
@@ -47,15 +49,17 @@ def main() -> int:
     libraries = _present()
     seconds: dict[str, dict[str, list[float]]] = {}
     for kernel in KERNELS:
-        with releasing(Arena(device)) as arena:
-            own, arrays, array_bytes = _own(device, arena, kernel, options.footprint)
+        with ExitStack() as stack:
+            task, shape = _tuned(device, kernel, options.footprint, stack)
+            array_bytes = task.footprint_bytes // STREAM[kernel].arrays
+            own = partial(_seconds, device, task.launches(shape) * PASSES)
             if kernel == "copy":
                 _tell(_watched(device, own))
-            contenders = {"gpubench": own, **_others(libraries, kernel, arrays, array_bytes)}
+            contenders = {"gpubench": own, **_others(libraries, kernel, task.segments[0].arrays, array_bytes)}
             seconds[kernel] = _in_turns(contenders, options.rounds)
             contenders.clear()
             for library in libraries.values():
-                with contextlib.suppress(Exception):  # as in `_others`
+                with suppress(Exception):  # as in `_others`
                     library.free()
         write("peers", "s", seconds, options.output)
         _tell(said_of(kernel, seconds[kernel], STREAM[kernel].arrays * array_bytes))
@@ -73,20 +77,21 @@ def _present() -> dict[str, Library]:
     return found
 
 
-def _own(
-    device: Device, arena: Arena, kernel: str, footprint: int | None
-) -> tuple[Contender, Sequence[Any], int]:
-    """Ours in the shape that a run chooses, its arrays, and the bytes of one of them."""
+def _tuned(device: Device, kernel: str, footprint: int | None, stack: ExitStack) -> tuple[StreamTask, Shape]:
+    """Ours, filled, and the shape that a run chooses."""
     measured = run(device, [BenchmarkRequest(kernel, {"footprint_bytes": footprint})]).measurements[0]
     assert measured.shape and measured.footprint_bytes, measured.reason
     row = STREAM[kernel]
-    segments = arena.cut(
+    segments = stack.enter_context(releasing(Arena(device))).cut(
         measured.footprint_bytes, row.arrays, ELEMENT_BYTES["double"], chunk_bytes(measured.shape)
     )
-    task = StreamTask(Programs(device), row, "double", segments, seed=1)
+    task = stack.enter_context(releasing(StreamTask(Programs(device), row, "double", segments, seed=1)))
     task.fill()
-    launches = task.launches(measured.shape) * PASSES
-    return lambda: device.run(launches) / PASSES, segments[0].arrays, task.footprint_bytes // row.arrays
+    return task, measured.shape
+
+
+def _seconds(device: Device, launches: Sequence[Launch]) -> float:
+    return device.run(launches) / PASSES
 
 
 def _others(

@@ -24,6 +24,11 @@ STOP_POLL_SECONDS = 0.1
 
 NO_CALLBACKS = RunCallbacks()
 
+SAFE: frozenset[Method] = frozenset(
+    ("hello", "ping", "devices", "benchmarks", "status", "result", "results", "history")
+)
+"""Methods that change nothing: whether the server has seen such a request does not matter."""
+
 
 @dataclass(slots=True)
 class Request:
@@ -57,6 +62,8 @@ class Exchange:
         self._address = address
         self._answer_timeout_seconds = answer_timeout_seconds
         self._session = ClientSession()
+        self.ended = False
+        """Whether the server, or what is between, has ended the connection."""
 
     def ask(self, request: Request) -> Steps[Result | Failure | Accepted]:
         """Send a request and wait for its answer.
@@ -128,8 +135,10 @@ class Exchange:
         try:
             waited_seconds, data = yield Receive(timeout_seconds)
         except OSError as error:
+            self.ended = True
             raise Unreachable(f"the connection to {self._address} broke: {error.strerror}") from None
         if data == b"":
+            self.ended = True
             raise Unreachable(f"{self._address} closed the connection before it had answered")
         # More than was asked for is time in which this process was stopped, not the server silent.
         return (self._session.feed(data) if data else []), min(waited_seconds, timeout_seconds)

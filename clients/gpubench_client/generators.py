@@ -30,7 +30,7 @@ from gpubench_client.access import NO_ACCESS, Access
 from gpubench_client.backend import RunCallbacks
 from gpubench_client.backoff import Backoff
 from gpubench_client.datagrams import ask_by_datagram
-from gpubench_client.exchange import STOP_POLL_SECONDS, Exchange, Request
+from gpubench_client.exchange import SAFE, STOP_POLL_SECONDS, Exchange, Request
 from gpubench_client.steps import Close, Connect, Sleep, Steps
 from gpubench_client.urls import ServerAddress
 
@@ -49,8 +49,9 @@ _PROGRAM = f"gpubench/{gpubench.__version__}"
 class ClientProtocol:
     """One server's requests, each as a generator. Run one to its end before the next.
 
-    Connects for the first request, and again if the connection broke or the server closed it. A request
-    that a busy server refused is repeated, and so is a ``repeatable`` one whose answer was lost, for
+    Connects for the first request, and again if the connection broke or the server closed it. A request that
+    changes nothing is sent once more if it was on its way when an idle connection ended. A request that a
+    busy server refused is repeated, and so is a ``repeatable`` one whose answer was lost, for
     ``patience_seconds`` in all; for a run, patience begins anew each time that it went on. Raises
     ``GpubenchError``: what the server answered, or ``Unreachable``. Its constructor raises
     ``InvalidParameters`` for a time that is out of its range, or an ``access`` that the address cannot take.
@@ -156,6 +157,7 @@ class ClientProtocol:
     def _ask_once(self, request: Request) -> Steps[Result | Failure | Accepted]:
         if self._address.datagrams:
             return (yield from ask_by_datagram(self._address, request, self._connect_timeout_seconds))
+        kept, exchange = self._exchange, None
         try:
             exchange, refusal = yield from self._connected()
             answer = refusal or (yield from exchange.ask(request))
@@ -165,7 +167,10 @@ class ClientProtocol:
         except BaseException:
             # An answer may still be on its way: this connection can take no further request.
             yield from self.close()
-            raise
+            # One that was idle may have been closed while the request was on its way. A new one says more.
+            if exchange is None or exchange is not kept or not exchange.ended or request.method not in SAFE:
+                raise
+            answer, refusal = (yield from self._ask_once(request)), None
         if refusal or isinstance(answer, Accepted) or answer.request_id is None:
             yield from self.close()
         return answer

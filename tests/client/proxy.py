@@ -14,6 +14,8 @@ class Proxy:
         self.target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
+        self.cuts_next_request = False
+        """As a server does that closes an idle connection while a request is on its way to it."""
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -56,13 +58,16 @@ class Proxy:
                     continue
                 self._sockets += [client, server]
                 for source, sink in ((client, server), (server, client)):
-                    thread = threading.Thread(target=_relay, args=(source, sink))
+                    thread = threading.Thread(target=self._relay, args=(source, sink, source is client))
                     self._threads.append(thread)
                     thread.start()
 
-
-def _relay(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(1 << 16):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
+    def _relay(self, source: socket.socket, sink: socket.socket, requests: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if requests and self.cuts_next_request:
+                    self.cuts_next_request = False
+                    self.cut()
+                    return
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)

@@ -16,6 +16,7 @@ from gpubench.protocol.messages import PROTOCOL, Accepted
 from gpubench.requests import BenchmarkRequest, StatedMemory
 from gpubench.results.progress import Progress
 from tests.client.conftest import Connect, url_of
+from tests.client.proxy import Proxy
 from tests.running import PATIENCE_SECONDS, RunningServer, long, quick, within
 
 
@@ -220,6 +221,19 @@ def test_an_idle_connection_that_was_closed_is_replaced(connect: Connect, tmp_pa
         client.ping()
         assert within(PATIENCE_SECONDS, lambda: server.metric("gpubench_open_connections") == 0)
         assert client.ping().pong
+
+
+def test_a_request_that_changes_nothing_is_sent_again(connect: Connect, server: RunningServer) -> None:
+    """If its idle connection ended while it was on its way. A run may have been accepted, so its is not."""
+    with Proxy(server.tcp) as proxy, connect(proxy.url) as client:
+        client.ping()
+        proxy.cuts_next_request = True
+        assert client.status().state == "ready"
+        assert (proxy.connections, proxy.cuts_next_request) == (2, False)
+        proxy.cuts_next_request = True
+        with pytest.raises(errors.Unreachable):
+            client.submit([BenchmarkRequest(**quick())])
+        assert (proxy.connections, proxy.cuts_next_request) == (2, False)
 
 
 def test_a_server_killed_during_a_run_is_unreachable(connect: Connect, tmp_path: Path) -> None:

@@ -169,6 +169,13 @@ def test_a_dash_is_stdout(run_json: Path) -> None:
     assert (dash.returncode, dash.stdout) == (0, usual.stdout)
 
 
+def test_a_second_file_is_refused(run_json: Path, tmp_path: Path) -> None:
+    """Only the second would be written."""
+    ran = gpubench("report", str(run_json), "-o", str(tmp_path / "a.md"), "--out", str(tmp_path / "b.html"))
+    assert ran.returncode == 2
+    assert "a.md was given before; only one file can be written at a time" in ran.stderr
+
+
 def test_an_open_files_own_name(run_json: Path, tmp_path: Path) -> None:
     """What is redirected to a file must be found in that file, though it is a regular one."""
     with (tmp_path / "redirected.md").open("w+") as stdout:

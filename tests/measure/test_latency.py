@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pytest
 
 from gpubench.benchmarks.latency.benchmark import findings
 from gpubench.benchmarks.latency.chase import Chase, Order
-from gpubench.devices.base import Device
+from gpubench.devices.base import Device, Launch, Operation
 from gpubench.measure.levels import CurvePoint, ladder
 from gpubench.measure.memory import PAGE_BYTES
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.results.document import Measurement
-from tests.measure.conftest import MIB, Collected, Measure
+from tests.measure.conftest import MIB, Collected, Measure, run_on
 
 KIB = 1 << 10
 LINE = 64
@@ -258,6 +259,30 @@ def test_memory_latency_is_of_a_random_walk_far_above_the_caches(device: Device)
         )
     [alone] = [each for each in findings(info, "latency", {"random": random}) if each.name == "memory"]
     assert alone.value == pytest.approx(100e-9)
+
+
+def test_other_memory_is_written_before_each_walk_beyond_a_gpus_cache(
+    open_as: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two walks in turns would find each other's lines in there."""
+    gpu = open_as(kind="gpu", last_level_cache_bytes=MIB)
+    run, letters = gpu.run, {"link_nodes": "l", "fill_words": "w", "chase": "c"}
+    ran = ""
+
+    def recorded(operations: Sequence[Operation]) -> float:
+        nonlocal ran
+        names = [each.kernel.function_name for each in operations if isinstance(each, Launch)]
+        ran += "".join(letters.get(name, "") for name in names)
+        return run(operations)
+
+    monkeypatch.setattr(gpu, "run", recorded)
+    for footprint, written in ((2 * MIB, False), (4 * MIB, True)):
+        ran = ""
+        finished, _ = run_on(gpu, "latency", footprint_bytes=footprint, time_limit_seconds=0.01)
+        assert finished.error is None
+        assert ("wc" in ran) == written
+        # The walks between linking and the first writing are not timed.
+        assert not re.search("w[^l]*cc", ran), ran
 
 
 def test_cancel_is_heard_within_the_curve(measure: Measure) -> None:

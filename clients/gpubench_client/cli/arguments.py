@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from typing import Any
 
 from gpubench.command_line import file_name, one_of
 from gpubench.command_line import text as text_of
@@ -75,7 +76,19 @@ def add_references(parser: argparse.ArgumentParser) -> None:
 
 
 def add_out(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("-o", "--out", metavar="FILE", type=file_name, help=text)
+    parser.add_argument("-o", "--out", metavar="FILE", type=file_name, action=_Once, help=text)
+
+
+class _Once(argparse.Action):
+    """Of two files, only the second would be written."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: Any = None
+    ) -> None:
+        earlier = getattr(namespace, self.dest)
+        if earlier is not None:
+            parser.error(f"{option}: {earlier} was given before; only one file can be written at a time")
+        setattr(namespace, self.dest, value)
 
 
 def add_run_id(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from msgspec import structs
@@ -24,6 +24,7 @@ from gpubench.measure.points import measure_points, unverified
 from gpubench.measure.run_context import RunContext
 from gpubench.measure.series import Point
 from gpubench.measure.validity import FREE_MEMORY_SHARE
+from gpubench.measure.verification.arrays import ArrayVerifier
 from gpubench.measure.verification.mismatch_reports import MismatchReports
 from gpubench.measure.verification.result import VerificationResult
 from gpubench.requests import PlannedBenchmark
@@ -41,9 +42,9 @@ WARM_UP_CACHE_MULTIPLE = 32
 """Beyond this multiple of the cache, it does not matter what verifying the links left there."""
 
 EVICTED_CACHE_MULTIPLE = 3
-"""So much other memory is written on a GPU before walks that do not fit into the cache. Each of two walks in
-turns would find there what the other one's warm-up left: on an H100, 27 MiB of its cache of 50 MiB, and so in
-192 MiB a latency 8 % too low."""
+"""So much other memory is written on a GPU before each sample of a walk that does not fit into the cache. Two
+walks in turns find there what the other one has left: on an H100, up to 27 MiB in its cache of 50 MiB, and so
+in 192 MiB a latency 8 % too low."""
 
 
 def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurement | Finding]:
@@ -117,10 +118,9 @@ def _footprint(
             )
             stack.enter_context(releasing(chase))
             linked.append(chase.link(reports))
-            steps = 0 if eviction.suits(footprint) else _warm_up_steps(context, chase, footprint)
-            points.append(_point(chase, footprint, linked[-1], steps))
-        if eviction.suits(footprint):
-            eviction.run()
+            prepare = eviction.before(footprint)
+            steps = 0 if prepare else _warm_up_steps(context, chase, footprint)
+            points.append(_point(chase, footprint, linked[-1], steps, prepare))
         right = [point for point, result in zip(points, linked, strict=True) if not result.mismatches]
         limit = context.profile.latency_point_limit_seconds
         measured = iter(measure_points(context, planned, right, limit, cold=True, warm=warm) if right else [])
@@ -133,29 +133,36 @@ def _footprint(
 class _Eviction:
     """Other memory to write on a GPU, so that its cache holds nothing of the lines that are walked through.
 
-    A footprint of which that cannot be said is partly in the cache, as it would be after many rounds.
+    Smaller footprints than this memory stay partly cached.
     """
 
     def __init__(self, context: RunContext, largest_footprint: int) -> None:
-        self._device = context.device
         cache = 0 if context.profile.is_host_processor else context.device.info.last_level_cache_bytes or 0
         self._nbytes = EVICTED_CACHE_MULTIPLE * cache
-        needed = 0 < self._nbytes <= largest_footprint
-        self._other = context.device.allocate(self._nbytes) if needed else None
+        self._held = ExitStack()
+        self._is_used = 0 < self._nbytes <= largest_footprint
+        if self._is_used:
+            self._writer = self._held.enter_context(releasing(ArrayVerifier(context, "double")))
+            self._other = self._held.enter_context(releasing(context.device.allocate(self._nbytes)))
 
-    def suits(self, footprint: int) -> bool:
-        return self._other is not None and footprint >= self._nbytes
+    def before(self, footprint: int) -> Callable[[], None] | None:
+        """What to run before each sample of a walk through so much memory."""
+        return self._run if self._is_used and footprint >= self._nbytes else None
 
-    def run(self) -> None:
-        if self._other:
-            self._device.write_zeros(self._other.view(0, self._nbytes))
+    def _run(self) -> None:
+        self._writer.fill(self._other.view(0, self._nbytes), self._nbytes // 8, 0, 0)
 
     def release(self) -> None:
-        if self._other:
-            self._other.release()
+        self._held.close()
 
 
-def _point(chase: Chase, footprint: int, linked: VerificationResult, warm_up_steps: int) -> Point:
+def _point(
+    chase: Chase,
+    footprint: int,
+    linked: VerificationResult,
+    warm_up_steps: int,
+    prepare: Callable[[], None] | None,
+) -> Point:
     steps = 0
     if not linked.mismatches:
         chase.begin()
@@ -167,6 +174,7 @@ def _point(chase: Chase, footprint: int, linked: VerificationResult, warm_up_ste
         bus_bytes=0,
         footprint_bytes=footprint,
         poison=chase.begin,
+        prepare=prepare,
         verify=lambda: chase.result(steps),
         axes={"footprint_bytes": footprint, "order": chase.order},
         accesses=steps,

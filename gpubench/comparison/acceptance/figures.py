@@ -84,14 +84,28 @@ class DeviceRuns:
 
 
 def by_device(documents: Iterable[RunDocument]) -> list[DeviceRuns]:
-    """One document given twice is one run. Documents without a device are left out."""
-    found: dict[tuple[str, str, str, str], dict[str, RunDocument]] = {}
+    """One document given twice is one run. Documents without a device are left out.
+
+    Virtual machines often have the same name and give their GPU the same address: CUDA's ids, which are of
+    the board, tell such GPUs apart. OpenCL's ids are only of the driver, and may change.
+    """
+    found: dict[tuple[str, ...], dict[str, RunDocument]] = {}
     for document in documents:
         if document.device is not None:
             info = document.device
-            key = (_host(document) or "", info.hardware_id, info.runtime, info.name)
+            board = info.id if info.runtime == "cuda" else ""
+            key = (_host(document) or "", info.hardware_id, info.runtime, info.name, board)
             found.setdefault(key, {})[document.run_id] = document
     return [_grouped(list(runs.values())) for runs in found.values()]
+
+
+def count_of(devices: Iterable[DeviceRuns]) -> int:
+    """How many pieces of hardware: one that was measured with CUDA and with OpenCL is one."""
+    places: dict[tuple[str | None, str], set[str]] = {}
+    for each in devices:
+        boards = places.setdefault((each.host, each.info.hardware_id), set())
+        boards |= {each.info.id} if each.info.runtime == "cuda" else set()
+    return sum(max(1, len(boards)) for boards in places.values())
 
 
 def _grouped(runs: list[RunDocument]) -> DeviceRuns:

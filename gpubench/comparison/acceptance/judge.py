@@ -10,7 +10,7 @@ from gpubench.comparison.acceptance.attempts import AttemptRule
 from gpubench.comparison.acceptance.claims import Claims, claims_of, unfinished
 from gpubench.comparison.acceptance.expectation import Question, Sources
 from gpubench.comparison.acceptance.faults import SEVERITY, worst
-from gpubench.comparison.acceptance.figures import DeviceRuns, by_device
+from gpubench.comparison.acceptance.figures import DeviceRuns, by_device, count_of
 from gpubench.comparison.acceptance.run_figures import Setting
 from gpubench.comparison.acceptance.verdict import CheckReport, Claim, DeviceVerdict, fault
 from gpubench.results.document import RunDocument
@@ -32,7 +32,7 @@ def judge(documents: Sequence[RunDocument], rules: Rules | None = None) -> Check
     devices = by_device(documents)
     verdicts = [_verdict(device, devices, rules) for device in devices]
     verdicts += [without_device([unfinished(run)]) for run in documents if run.device is None]
-    count = len({(device.host, device.info.hardware_id) for device in devices})
+    count = count_of(devices)
     if rules.expected_devices is not None and count < rules.expected_devices:
         text = f"{count} of {rules.expected_devices} devices were measured"
         verdicts.append(without_device([fault("devices", "GB-DEVICE-MISSING", text)]))

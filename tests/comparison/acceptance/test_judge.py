@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from msgspec import structs
 
-from gpubench.comparison.acceptance import FAULTS, AttemptRule, Rules, Sources, judge
+from gpubench.comparison.acceptance import FAULTS, AttemptRule, Rules, Sources, judge, learn
 from gpubench.comparison.acceptance.attempts import decide
 from gpubench.comparison.acceptance.faults import worst
 from gpubench.comparison.acceptance.figures import TOGETHER_KEY
@@ -211,6 +211,22 @@ def test_a_missing_device_is_a_failure() -> None:
     assert judge([run(1600)], rules).codes == ["GB-DEVICE-MISSING"]
     assert judge([run(1600)], rules).status == "FAILED"
     assert judge([run(1600), run(1600, 2)], rules).status == "OK"
+
+
+def test_boards_at_one_address_of_one_host_name_are_several() -> None:
+    """As virtual machines have them: three H200s were taken for one board with three attempts."""
+    same = {"hardware_id": "00000000:00:06.0"}
+    fast = [run(1600, number, device=board(number, **same)) for number in (1, 2)]
+    slow = run(1000, 3, device=board(3, **same))
+    found = judge([*fast, slow], Rules(expected_devices=3))
+    assert [each.status for each in found.devices] == ["OK", "OK", "DEGRADED"]
+    assert found.codes == ["GB-BW-LOW"]
+    assert learn([*fast, slow]).baseline.board[0].figure[0].boards == 3
+
+
+def test_one_board_seen_by_two_runtimes_counts_once() -> None:
+    twice = [run(1600), run(1600, attempt=2, device=board(id="opencl:nvidia:0", runtime="opencl"))]
+    assert judge(twice, Rules(expected_devices=2)).codes[0] == "GB-DEVICE-MISSING"
 
 
 def test_a_figure_without_expectation_does_not_count() -> None:

@@ -113,7 +113,7 @@ cuda: setup
 	$(BIN)/python -m gpubench.devices.cuda.build_pycuda $(VENV)/wheels
 	@PIP_FIND_LINKS="$(abspath $(VENV))/wheels $$PIP_FIND_LINKS" tools/setup.sh $(VENV) server,opencl,cuda
 
-# On a machine with a GPU, network or none: its tests, the suite twice, and what others have for its kernels in turns with ours.
+# On a machine with a GPU, network or none: its tests, the suite twice, and peers' kernels in turns with ours.
 # ARGUMENTS are those of tools/gpu-check.sh: --offline, --plan (what it would do, with times), --budget SECONDS.
 gpu-check:
 	@tools/gpu-check.sh $(VENV) $(ARGUMENTS)

@@ -1,4 +1,4 @@
-"""What else moves memory on a GPU: the driver itself, torch and cupy, each with what it has for a kernel."""
+"""What else moves memory on a GPU: the driver itself, torch and cupy, with what each has for a kernel."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ Work = Callable[[], object]
 Contender = Callable[[], float]
 """Runs some passes, and returns the seconds of one by the device's clock."""
 
-Q = 0.4
-"""As in STREAM's triad."""
+Q = 3.0
+"""As in STREAM, and in our kernels."""
+
+
+_WORD = 0x01010101
+"""Not zero, which some memories compress."""
 
 
 class Library(Protocol):
@@ -54,7 +58,7 @@ class Driver:
             [written] = (each.pointer for each in arrays)
             return {
                 "cuMemsetD32": self._timed(
-                    lambda: cuda.memset_d32_async(written, 1, array_bytes // 4, stream), passes
+                    lambda: cuda.memset_d32_async(written, _WORD, array_bytes // 4, stream), passes
                 )
             }
         return {}

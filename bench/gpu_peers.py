@@ -48,6 +48,7 @@ def main() -> int:
     device = open_device(options.device)
     libraries = _present()
     seconds: dict[str, dict[str, list[float]]] = {}
+    moved_bytes: dict[str, int] = {}
     for kernel in KERNELS:
         with ExitStack() as stack:
             task, shape = _tuned(device, kernel, options.footprint, stack)
@@ -59,10 +60,11 @@ def main() -> int:
             seconds[kernel] = _in_turns(contenders, options.rounds)
             contenders.clear()
             for library in libraries.values():
-                with suppress(Exception):  # as in `_others`
+                with suppress(Exception):  # what it could not even make need not be freed
                     library.free()
-        write("peers", "s", seconds, options.output)
-        _tell(said_of(kernel, seconds[kernel], STREAM[kernel].arrays * array_bytes))
+        moved_bytes[kernel] = STREAM[kernel].arrays * array_bytes
+        write("peers", "s", seconds, options.output, moved_bytes=moved_bytes)
+        _tell(said_of(kernel, seconds[kernel], moved_bytes[kernel]))
     return 0
 
 

@@ -19,8 +19,8 @@ from in_process import rate, run
 from record import BUILD, reach_of, write
 from serving import serving
 
-from gpubench.benchmarks.parameters import MAX_GROUPS
 from gpubench.devices.base import Device
+from gpubench.devices.profile import MAX_GROUPS
 from gpubench.devices.runtimes import open_device
 from gpubench.measure.statistics import median, summarize
 from gpubench.requests import BenchmarkRequest

@@ -7,15 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from gpubench.devices.profile import MAX_MEMORY_SHARE_RATIO
+from gpubench.devices.profile import MAX_GROUPS, MAX_MEMORY_SHARE_RATIO
 
 MIB = 1 << 20
 
 MAX_FOOTPRINT_BYTES = 1 << 46
 MAX_TIME_LIMIT_SECONDS = 600
 MAX_COUNTED_SAMPLES = 10_000
-MAX_GROUPS = 2**31 - 1
-"""Of CUDA's grids. No more are launched than there are chunks."""
 
 Dtype = Literal["float", "double"]
 Order = Literal["tile", "halves", "grid"]

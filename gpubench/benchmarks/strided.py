@@ -168,11 +168,11 @@ def _granularity(rates: Sequence[Summary]) -> Finding:
     doublings = list(pairwise(rates))
     halves = [longer.high < _HALVED_RATIO * shorter.low for shorter, longer in doublings]
     keeps = [longer.low > _HALVED_RATIO * shorter.high for shorter, longer in doublings]
-    first = halves.index(True) if any(halves) else 0
+    first = next((index for index, kept in enumerate(keeps) if not kept), 0)
     reached = next((index for index in range(first, len(halves)) if not halves[index]), len(halves))
-    halved = reached == len(halves) or keeps[reached]
+    certain = reached == len(halves) or keeps[reached]
     nbytes = STRIDES[reached] * ELEMENT_BYTES
-    if not halved:
+    if not certain:
         text = (
             "no measurable access granularity: the noise hides whether the payload's bandwidth halves from a "
             f"stride of {nbytes} B to one of {2 * nbytes} B"
@@ -184,8 +184,8 @@ def _granularity(rates: Sequence[Summary]) -> Finding:
         )
     else:
         text = (
-            f"the payload's bandwidth halves with each doubling of the stride up to {nbytes} B and no "
-            f"further: memory moves at least {nbytes} B at once"
+            f"the payload's bandwidth halves with each doubling of the stride up to {nbytes} B, and not from "
+            f"there to {2 * nbytes} B: memory moves at least {nbytes} B at once"
         )
         return Finding("strided", "access_granularity", text, nbytes, "byte")
     return Finding("strided", "access_granularity", text, None, "byte")

@@ -52,8 +52,8 @@ def per_module_bytes_per_second(bandwidth_bytes_per_second: float, bus_width_bit
 
 
 def module_share_bytes_per_second(bandwidth_bytes_per_second: float, theory: Theory) -> float | None:
-    """As ``per_module_bytes_per_second``; None for a memory that is not made of such modules, such as HBM."""
-    if theory.family and not theory.family.startswith("GDDR"):
+    """As ``per_module_bytes_per_second``; None for a memory that is not known to be made of such modules."""
+    if not (theory.family or "").startswith("GDDR"):
         return None
     return per_module_bytes_per_second(bandwidth_bytes_per_second, theory.bus_width_bits)
 

@@ -14,6 +14,9 @@ from gpubench.results.machine import DeviceInfo
 
 Kind = Literal["gpu", "cpu", "accelerator"]
 
+MAX_GROUPS = 2**31 - 1
+"""Of CUDA's grids. No more are launched than there are chunks."""
+
 MAX_MEMORY_SHARE_RATIO = 0.9
 """Of free memory: other programs may fail if a device is filled to the last byte."""
 

@@ -1,8 +1,8 @@
 """What NVML reports about a GPU while it is measured: clocks, power, temperature, limits.
 
 Any call may be unsupported by a card or driver, or not permitted: each is made by itself, and a value that
-is not available is null. Names and units are those of nvml.h. On an H100 and an H200, 20 looks a second
-cost copies no time that could be measured: 0.99995 and 1.00005 of it, within 0.2 % (`make gpu-check`).
+is not available is null. Names and units are those of nvml.h. On an H100 and an H200, asking 20 times
+a second slows copies by less than 0.2 %: 0.99995 and 1.00005 of the time (`make gpu-check`).
 """
 
 from __future__ import annotations

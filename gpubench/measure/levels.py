@@ -76,7 +76,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class KnownCache:
-    """A cache as the device or the host describes it."""
+    """A cache as the device, the host or its maker describes it."""
 
     name: str
     nbytes: int

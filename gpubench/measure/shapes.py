@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gpubench.devices.profile import UntunedShape, profile_of
+from gpubench.devices.profile import MAX_GROUPS, UntunedShape, profile_of
 from gpubench.errors import InvalidParameters
 from gpubench.kernels.programs import ELEMENT_BYTES
 from gpubench.results.document import Shape
@@ -58,9 +58,9 @@ _PROCESSOR: _Table = {
 
 # A GPU wants many loads of 16 bytes in flight: a few for each thread, or many threads with one each (GH200:
 # one load of 8 bytes reads at 69 % of peak). Of 510 and 1020 shapes, groups that end after one chunk are best
-# on an H100, for `read` by 1.8 %, and for `copy` by 2.2 % with one access for each thread: in groups of 1024
-# threads there, and of 128 on an H200 (results/, shapes.md of each). Groups that stay for the whole pass are
-# for GPUs on which new groups cost more.
+# on an H100, for `read` by 1.9 %, and for `copy` by 2 % with one access for each thread: in groups of 1024
+# threads there, and of 128 on an H200 (results/h100*/shapes.md, results/h200*/first-card/shapes.md). Groups
+# that stay for the whole pass are kept for GPUs on which new groups cost more.
 _GPU: _Table = {
     "read": (
         (16, 4, 512, "grid", False, None),
@@ -80,7 +80,7 @@ _GPU: _Table = {
     ),
     "copy": (
         (16, 4, 256, "grid", True, None),
-        (16, 2, 512, "grid", False, None),
+        (16, 4, 512, "grid", True, 4),
         (16, 1, 128, "grid", False, None),
         (16, 1, 256, "grid", True, None),
         (16, 1, 1024, "grid", True, None),
@@ -144,7 +144,7 @@ def geometry(shape: Shape, elements: int, element_bytes: int) -> Geometry:
     """``elements`` must be a multiple of a chunk's."""
     chunk_elements = chunk_bytes(shape) // element_bytes
     chunks = elements // chunk_elements
-    groups = min(chunks, shape.groups or chunks)
+    groups = min(chunks, shape.groups or MAX_GROUPS)
     return Geometry(
         vectors=elements * element_bytes // shape.vector_bytes,
         groups=groups,

@@ -41,6 +41,7 @@ class FlagNote:
 
     flag: Flag
     text: str
+    benchmarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def flag_notes(comparison: Comparison) -> list[FlagNote]:
     for flag in FLAGS:
         measured = [measurement for measurement, flags in found if flag in flags]
         if measured:
-            notes.append(FlagNote(flag, _note(flag, comparison.document, measured)))
+            where = tuple(dict.fromkeys(clean(each.benchmark) for each in measured))
+            notes.append(FlagNote(flag, _note(flag, comparison.document, measured), where))
     return notes
 
 

@@ -36,7 +36,8 @@ PROJECTION = (
     "that the other memory would reach the same fraction of its peak."
 )
 PUBLISHED = (
-    "Measured by others with other programs, drivers and clocks. Grade A is a complete log, B a partial one. "
+    "Measured elsewhere, with other drivers and clocks, and with other programs or gpubench, as the first "
+    "column says. A run that is published itself is among them. Grade A is a complete log, B a partial one. "
     "The same test on one kind of board differs by 7 to 8 % between hosts."
 )
 SKIPPED = "This device, or its runtime, does not support these; that is not an error."

@@ -61,7 +61,8 @@ class DeviceInfo(Record, frozen=True):
     @property
     def driver_name(self) -> str:
         """Whose driver it is and its version, such as ``PoCL 7.1``: several may drive the same hardware."""
-        return " ".join(filter(None, (self.platform or self.runtime.upper(), self.driver)))
+        maker = "NVIDIA" if self.runtime == "cuda" else self.runtime.upper()
+        return " ".join(filter(None, (self.platform or maker, self.driver)))
 
 
 DriverState = Literal["ready", "empty", "failed", "lost"]

@@ -78,12 +78,9 @@ def test_the_device_is_described(in_place: Place) -> None:
     ]
 
 
-RECORDED = sorted((Path(__file__).parents[2] / "results").glob("h*/full.json"))
-"""Runs on GPUs: their drivers' answers."""
-
-
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
-def test_what_drivers_report_of_gpus_is_read_as_it_was(in_place: Place, path: Path) -> None:
+@pytest.mark.parametrize("folder", ["h100-80gb-hbm3-2026-11-26", "h200-2026-11-26"])
+def test_what_drivers_report_of_gpus_is_read_as_it_was(in_place: Place, folder: str) -> None:
+    path = Path(__file__).parents[2] / "results" / folder / "full.json"
     recorded = decode_document(path.read_bytes())
     gpu = recorded.device
     assert gpu and gpu.memory_clock_hz and recorded.theory

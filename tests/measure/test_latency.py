@@ -261,7 +261,7 @@ def test_memory_latency_is_of_a_random_walk_far_above_the_caches(device: Device)
     assert alone.value == pytest.approx(100e-9)
 
 
-def test_other_memory_is_written_before_each_walk_beyond_a_gpus_cache(
+def test_other_memory_is_written_before_each_walk_on_a_gpu(
     open_as: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two walks in turns would find each other's lines in there."""

@@ -105,6 +105,24 @@ def test_a_start_that_costs_next_to_nothing() -> None:
     assert "costs less than 2.0 %" in finding.text
 
 
+@pytest.mark.parametrize(
+    "curve",
+    [
+        [(100, 2), (98, 2), (50, 60), (25, 60), (12, 60), (12, 60), (12, 60)],
+        [(100, 2), (98, 2), (60, 30), (34, 30), (17, 2), (8.5, 2), (8.5, 2)],
+    ],
+)
+def test_a_halving_that_noise_may_hide_is_not_passed_over(curve: list[tuple[float, float]]) -> None:
+    """Bandwidths with what they vary by, in percent. Before the first halving the loads themselves limit."""
+    measured = [
+        read(stride, 0, *(gb * 1e9 * (1 + sign * reach / 100) for sign in (-1, 0, 1)))
+        for stride, (gb, reach) in zip(STRIDES, curve, strict=True)
+    ]
+    [finding] = findings(measured)
+    assert finding.value is None
+    assert finding.text.endswith("from a stride of 8 B to one of 16 B")
+
+
 def test_noise_decides_on_no_granularity() -> None:
     """From 32 to 64 elements the bandwidth may halve, or may not."""
     measured = [read(stride, 0, 100e9 / (stride * 4)) for stride in STRIDES[:-1]]

@@ -25,7 +25,7 @@ _KERNELS = {
 
 LEAST_RATIO = 0.8
 """A published figure below this share of theory shows either a program that does not saturate the memory (one
-reaches 57 % of an H200's with its reads, and 73 % with its copies) or a board that cannot do more (a T4 with
+reaches 57 % of an H200's with its reads, and 66 % with its copies) or a board that cannot do more (a T4 with
 inline ECC). Nothing is expected of a board because of it."""
 
 FEWEST_BOARDS = 2
@@ -60,20 +60,19 @@ def band_for(theory: Theory | None, benchmark: str) -> Band | str:
         board = find_board(theory.board)
     except CatalogError:  # a document of a program with another catalogue
         return f"the catalogue has no board {theory.board}"
-    own = _ratios([board], benchmark, with_gpubench=True) or _ratios([board], benchmark)
-    if own or any(ratio < LEAST_RATIO for _, ratio in _ratios([board])):
-        plausible = _plausible(own)
-        if not plausible:
-            return f"what is published of this board is below {format_percent(LEAST_RATIO)} of theory"
-        lowest = min(ratio for _, ratio in plausible)
-        usual = median(ratio for _, ratio in plausible)
+    if own := _preferred(board, benchmark):
+        lowest = min(ratio for _, ratio in own)
+        usual = median(ratio for _, ratio in own)
         floor = min(lowest, usual * (1 - BETWEEN_HOSTS_RATIO))
-        return _band("board", usual, floor, f"{_counted(plausible)} of this board")
+        return _band("board", usual, floor, f"{_counted(own)} of this board")
+    if _ratios(board, benchmark) or any(ratio < LEAST_RATIO for _, ratio in _ratios(board)):
+        return f"what is published of this board is below {format_percent(LEAST_RATIO)} of theory"
     peers = [each for each in boards() if (each.vendor, each.family) == (board.vendor, board.family)]
-    found, name = _plausible(_ratios(peers, benchmark)), f"{board.vendor} boards with {board.family}"
+    found = [each for peer in peers for each in _preferred(peer, benchmark)]
+    name = f"{board.vendor} boards with {board.family}"
     if len({peer for peer, _ in found}) < FEWEST_BOARDS:
-        return f"nobody published {benchmark} of enough {name}"
-    lowest = min(ratio for _, ratio in _plausible(_ratios(peers)))
+        return f"{benchmark} is published of too few {name}"
+    lowest = min(ratio for kernel in _KERNELS for peer in peers for _, ratio in _preferred(peer, kernel))
     usual = median(ratio for _, ratio in found)
     return _band("class", usual, lowest * (1 - BETWEEN_HOSTS_RATIO), f"{_counted(found)} of {name}")
 
@@ -91,20 +90,20 @@ def _band(link: Literal["board", "class"], usual: float, floor: float, why: str)
     return Band(link, usual, floor, why)
 
 
-def _ratios(
-    rows: Sequence[Board], benchmark: str | None = None, *, with_gpubench: bool = False
-) -> list[tuple[str, float]]:
-    """Board and share of its theory, of each published figure of such a benchmark, or of all of them.
+def _preferred(board: Board, benchmark: str) -> list[tuple[str, float]]:
+    """Plausible figures: of gpubench if there are any, since other programs differ in what they reach."""
+    return _plausible(_ratios(board, benchmark, only_gpubench=True)) or _plausible(_ratios(board, benchmark))
 
-    ``with_gpubench``: only of those that gpubench itself measured. They are preferred: other programs differ
-    in how well they saturate a memory.
-    """
+
+def _ratios(
+    board: Board, benchmark: str | None = None, *, only_gpubench: bool = False
+) -> list[tuple[str, float]]:
+    """The board, and each published figure's share of its theory, of such a benchmark or of all of them."""
     kernels = _KERNELS.get(benchmark, frozenset()) if benchmark else frozenset(_KERNELS)
     return [
-        (row.id, figure.gb_per_second * GB / board_peak_bytes_per_second(row))
-        for row in rows
-        for series in published_for(row)
-        if not with_gpubench or series.tool.startswith("gpubench ")
+        (board.id, figure.gb_per_second * GB / board_peak_bytes_per_second(board))
+        for series in published_for(board)
+        if not only_gpubench or series.tool.startswith("gpubench ")
         for figure in series.figures
         if kernels & set(re.split(r"[^a-z-]+", figure.kernel.lower()))
     ]

@@ -43,7 +43,11 @@ def _measured(subject: Subject) -> Figure:
     ]
     rows = first_groups(rows, "benchmark")
     rows += _published(subject, dict.fromkeys(row["benchmark"] for row in rows))
-    boards = f" {' and '.join(each.label for each in subject.boards)}: published." if subject.boards else ""
+    boards = (
+        f" Figures of {' and '.join(each.label for each in subject.boards)} are published ones."
+        if subject.boards
+        else ""
+    )
     return Figure(
         name="bandwidth",
         title="Measured against theory",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -214,27 +213,23 @@ def _bars(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
     )
 
 
-def _map_domain(rows: Sequence[Row], column: str) -> dict[str, list[float]]:
-    """Slices that hardly differ look alike: on a scale as narrow as they are, 0.05 % looks like a fault."""
-    rates = [row[column] for row in rows if isinstance(row[column], int | float)]
-    if not rates:
-        return {}
-    usual = median(rates)
-    return {"domain": [min(*rates, (1 - _MAP_REACH) * usual), max(*rates, (1 + _MAP_REACH) * usual)]}
-
-
 def _map(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
     alt = altair()
+    placed = [row for row in drawn.rows if isinstance(row[drawn.x], int | float)]
+    usual = {
+        device: median(row[drawn.value.column] for row in placed if row["device"] == device)
+        for device in {row["device"] for row in placed}
+    }
     rows = [
         {
             "device": row["device"],
             "column": int(row[drawn.x]) % _MAP_COLUMNS,
             "line": int(row[drawn.x]) // _MAP_COLUMNS,
-            drawn.value.column: row[drawn.value.column],
+            "share": row[drawn.value.column] / usual[row["device"]],
         }
-        for row in drawn.rows
-        if isinstance(row[drawn.x], int | float)
+        for row in placed
     ]
+    shares = [1 - _MAP_REACH, 1 + _MAP_REACH, *(row["share"] for row in rows)]
     several = len(drawn.slots) > 1
     columns = 1 if width < NARROW else 2
     inner = (width // columns - 60) if several else min(width - 90, 420)
@@ -246,9 +241,15 @@ def _map(drawn: Drawn, peaks: list[Row], width: int) -> alt.TopLevelMixin:
             x=alt.X("column:O", axis=None),
             y=alt.Y("line:O", axis=None),
             color=alt.Color(
-                f"{drawn.value.column}:Q",
-                scale=alt.Scale(scheme="cividis", zero=False, **_map_domain(rows, drawn.value.column)),
-                legend=alt.Legend(title="GB/s", orient="bottom", direction="horizontal", gradientLength=200),
+                "share:Q",
+                scale=alt.Scale(scheme="cividis", domain=[min(shares), max(shares)]),
+                legend=alt.Legend(
+                    title="of the median slice",
+                    format=".0%",
+                    orient="bottom",
+                    direction="horizontal",
+                    gradientLength=200,
+                ),
             ),
         )
         .properties(width=inner, height=max(20, inner * min(lines, _MAP_COLUMNS) // _MAP_COLUMNS))

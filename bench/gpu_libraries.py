@@ -14,7 +14,6 @@ Contender = Callable[[], float]
 Q = 3.0
 """As in STREAM, and in our kernels."""
 
-
 _WORD = 0x01010101
 """Not zero, which some memories compress."""
 
@@ -33,6 +32,23 @@ class Library(Protocol):
         ...
 
 
+def timed(
+    work: Work, passes: int, events: tuple[Any, Any], milliseconds: Callable[[Any, Any], float], *stream: Any
+) -> Contender:
+    """A library's events are recorded on ``stream``, or on its usual one."""
+    begin, end = events
+
+    def seconds() -> float:
+        begin.record(*stream)
+        for _ in range(passes):
+            work()
+        end.record(*stream)
+        end.synchronize()
+        return float(milliseconds(begin, end)) * 1e-3 / passes
+
+    return seconds
+
+
 class Driver:
     """Its copies and fills."""
 
@@ -41,41 +57,27 @@ class Driver:
 
         self._cuda = cuda
         self._stream = cuda.Stream()
-        self._begin, self._end = cuda.Event(), cuda.Event()
+        self._events = cuda.Event(), cuda.Event()
 
     def contenders(
         self, kernel: str, arrays: Sequence[Any], array_bytes: int, passes: int
     ) -> dict[str, Contender]:
         cuda, stream = self._cuda, self._stream
-        if kernel == "copy":
-            source, target = (each.pointer for each in arrays)
-            return {
-                "cuMemcpyDtoD": self._timed(
-                    lambda: cuda.memcpy_dtod_async(target, source, array_bytes, stream), passes
-                )
-            }
-        if kernel == "write":
-            [written] = (each.pointer for each in arrays)
-            return {
-                "cuMemsetD32": self._timed(
-                    lambda: cuda.memset_d32_async(written, _WORD, array_bytes // 4, stream), passes
-                )
-            }
-        return {}
+        first, *others = (each.pointer for each in arrays)
+        works: dict[str, tuple[str, Work]] = {
+            "copy": (
+                "cuMemcpyDtoD",
+                lambda: cuda.memcpy_dtod_async(others[0], first, array_bytes, stream),
+            ),
+            "write": ("cuMemsetD32", lambda: cuda.memset_d32_async(first, _WORD, array_bytes // 4, stream)),
+        }
+        if kernel not in works:
+            return {}
+        name, work = works[kernel]
+        return {name: timed(work, passes, self._events, lambda begin, end: end.time_since(begin), stream)}
 
     def free(self) -> None:
         pass
-
-    def _timed(self, work: Work, passes: int) -> Contender:
-        def seconds() -> float:
-            self._begin.record(self._stream)
-            for _ in range(passes):
-                work()
-            self._end.record(self._stream)
-            self._end.synchronize()
-            return float(self._end.time_since(self._begin)) * 1e-3 / passes
-
-        return seconds
 
 
 class Torch:
@@ -98,17 +100,8 @@ class Torch:
             "read": lambda: torch.sum(a, dim=0, out=total),
             "write": lambda: a.fill_(Q),
         }
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-
-        def seconds() -> float:
-            begin.record()
-            for _ in range(passes):
-                works[kernel]()
-            end.record()
-            end.synchronize()
-            return float(begin.elapsed_time(end)) * 1e-3 / passes
-
-        return {"torch": seconds}
+        events = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        return {"torch": timed(works[kernel], passes, events, lambda begin, end: begin.elapsed_time(end))}
 
     def free(self) -> None:
         self._torch.cuda.empty_cache()
@@ -133,17 +126,8 @@ class Cupy:
             "read": lambda: a.sum(out=total),
             "write": lambda: a.fill(Q),
         }
-        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-
-        def seconds() -> float:
-            begin.record()
-            for _ in range(passes):
-                works[kernel]()
-            end.record()
-            end.synchronize()
-            return float(cupy.cuda.get_elapsed_time(begin, end)) * 1e-3 / passes
-
-        return {"cupy": seconds}
+        events = cupy.cuda.Event(), cupy.cuda.Event()
+        return {"cupy": timed(works[kernel], passes, events, cupy.cuda.get_elapsed_time)}
 
     def free(self) -> None:
         self._cupy.get_default_memory_pool().free_all_blocks()

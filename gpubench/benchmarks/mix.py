@@ -35,7 +35,9 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
     """A point for each mix, all over the same memory and in the same access shape."""
     shapes = candidates(context.device.info, "mix", "double", {})
     step = _PARTS * max(PAGE_BYTES, *map(chunk_bytes, shapes))
-    groups = max(shape.groups or 1 for shape in shapes)
+    # The memory is rounded up to a whole step.
+    most_bytes = context.footprint_bytes(planned.parameters["footprint_bytes"]) + step
+    groups = max(shape.groups or most_bytes // chunk_bytes(shape) for shape in shapes)
     with data_array(context, planned, "double", step, groups=groups) as array:
         tasks = {mix: MixTask(array, *mix) for mix in MIXES}
         tasks[_TUNED_ON].fill()
@@ -47,7 +49,7 @@ def measure(context: RunContext, planned: PlannedBenchmark) -> Iterator[Measurem
 
 @dataclass
 class MixTask:
-    """One mix: the first part of each segment is read and the rest written. A shape must state its groups."""
+    """One mix: the first part of each segment is read and the rest written."""
 
     access: ClassVar[Literal["mix"]] = "mix"
     name: ClassVar[str] = "mix"

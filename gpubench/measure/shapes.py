@@ -87,12 +87,12 @@ _GPU: _Table = {
         (16, 1, 1024, "grid", False, None),
     ),
     "mix": (
+        (16, 1, 512, "grid", True, None),
+        (16, 2, 256, "grid", True, None),
+        (16, 4, 256, "grid", False, None),
         (16, 4, 256, "grid", True, 8),
-        (16, 4, 256, "grid", False, 8),
-        (16, 2, 512, "grid", True, 4),
         (16, 4, 512, "grid", True, 4),
         (16, 4, 256, "grid", True, 32),
-        (32, 2, 256, "grid", False, 8),
     ),
 }
 

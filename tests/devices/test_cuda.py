@@ -134,6 +134,16 @@ def test_the_suite_is_measured_and_verified(
     assert document.theory and document.theory.peak_bytes_per_second == 8e9
 
 
+def test_each_group_of_a_mix_has_room_for_its_sum(start: Callable[..., WorkerProcess]) -> None:
+    """In every shape that is tried, also if each chunk has a group: beyond the room a GPU faults."""
+    document = measure(start(), "mix", footprint_bytes=16 * MIB, time_limit_seconds=0.001)
+    assert document.outcome == "ok", document.error
+    assert [m.verified for m in document.measurements] == [True] * 6
+    [tuning] = document.tuning
+    assert {trial.reason for trial in tuning.trials} == {None}
+    assert any(trial.shape.groups is None for trial in tuning.trials)
+
+
 def test_walks_and_cache_sweeps_are_measured_and_verified(start: Callable[..., WorkerProcess]) -> None:
     document = measure(start(), "latency", footprint_bytes=MIB, time_limit_seconds=0.001, page_bytes=65536)
     assert document.outcome == "ok", document.error

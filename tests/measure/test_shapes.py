@@ -94,11 +94,6 @@ def test_few_threads_of_a_gpu_have_64_bytes_in_flight_each() -> None:
     assert any(shape.vector_bytes * shape.unroll == 16 for shape in copies)
 
 
-def test_every_shape_of_a_mix_states_its_groups() -> None:
-    """Each group stores a sum, and there is room for no more of them: further groups fault on a GPU."""
-    assert all(shape.groups for shape in candidates(GPU, "mix", "double", {}))
-
-
 @pytest.mark.parametrize("elements", [1 << 12, 3 << 12, 7 << 12])
 @pytest.mark.parametrize("groups", [1, 2, 5, 1000, None])
 def test_a_geometry_covers_every_chunk(elements: int, groups: int | None) -> None:

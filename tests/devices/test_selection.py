@@ -55,7 +55,7 @@ def test_the_device_that_is_meant(
         (
             [GPU, CPU],
             "nope",
-            r"no device 'nope'; allowed: cuda:GPU-1 \(gpu0: H200, CUDA\); opencl:pocl:0 .*PoCL 3.0",
+            r"no device 'nope'; allowed: cuda:GPU-1 \(gpu0: H200, NVIDIA\); opencl:pocl:0 .*PoCL 3.0",
         ),
         ([BROKEN_GPU], "gpu1", "fell off the bus"),
         ([BROKEN_GPU], None, "no device to measure.*fell off the bus"),

@@ -86,9 +86,10 @@ def _end(database: sqlite3.Connection, document: RunDocument, waited: bool) -> N
     if waited:
         error = Interrupted("the server stopped before this run had started, and its client was gone with it")
     else:
+        count = len(document.measurements)
         error = Interrupted(
-            f"the server stopped in the middle of this run; {len(document.measurements)} measurements were "
-            "finished and are kept: run it again"
+            f"the server stopped in the middle of this run, which has {count} finished "
+            f"measurement{'s' if count != 1 else ''}: run it again"
         )
     ended = msgspec.structs.replace(document, outcome="failed", error=ErrorInfo.of(error), finished_at=now())
     write_end(database, ended, encode_document(ended))

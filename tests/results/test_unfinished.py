@@ -52,8 +52,8 @@ def test_a_run_that_has_started_does_not_wait(tmp_path: Path) -> None:
         store.checkpoint(msgspec.structs.replace(run, measurements=[measurement(1500)]))
     with Store(tmp_path) as store:
         assert store.waiting() == []
-        assert "0 measurements were finished" in error_of(store, "a").message
-        assert "1 measurements were finished" in error_of(store, "b").message
+        assert "has 0 finished measurements:" in error_of(store, "a").message
+        assert "has 1 finished measurement:" in error_of(store, "b").message
 
 
 def test_an_attached_run_ends_with_its_client(tmp_path: Path) -> None:

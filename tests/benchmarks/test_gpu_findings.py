@@ -10,8 +10,8 @@ from gpubench.benchmarks import strided
 from gpubench.benchmarks.cache_sweep import benchmark as cache_sweep
 from gpubench.benchmarks.latency import benchmark as latency
 from gpubench.measure.levels import CurvePoint
-from gpubench.results.document import Measurement, RunDocument, decode_document
-from gpubench.results.machine import DeviceInfo
+from gpubench.results.document import RunDocument, decode_document
+from tests.benchmarks.recorded import device, of
 
 RESULTS = Path(__file__).parents[2] / "results"
 RUNS = ("h100-80gb-hbm3-2026-11-26/full.json", "h200-2026-11-26/full.json")
@@ -20,15 +20,6 @@ RUNS = ("h100-80gb-hbm3-2026-11-26/full.json", "h200-2026-11-26/full.json")
 @pytest.fixture(scope="module", params=RUNS)
 def run(request: pytest.FixtureRequest) -> RunDocument:
     return decode_document((RESULTS / request.param).read_bytes())
-
-
-def of(run: RunDocument, benchmark: str, **axes: str) -> list[Measurement]:
-    return [m for m in run.measurements if m.benchmark == benchmark and axes.items() <= m.axes.items()]
-
-
-def device(run: RunDocument) -> DeviceInfo:
-    assert run.device
-    return run.device
 
 
 def test_high_bandwidth_memory_moves_64_bytes_at_once(run: RunDocument) -> None:

@@ -18,8 +18,9 @@ from gpubench.benchmarks import memory_map, mix, occupancy, pattern, random_acce
 from gpubench.benchmarks.loaded_latency import benchmark as loaded_latency
 from gpubench.benchmarks.sustained import findings as sustained
 from gpubench.benchmarks.transfer import findings as transfer
-from gpubench.results.document import Finding, Measurement, RunDocument, decode_document
-from gpubench.results.machine import DeviceInfo, Telemetry
+from gpubench.results.document import Finding, RunDocument, decode_document
+from gpubench.results.machine import Telemetry
+from tests.benchmarks.recorded import device, of
 
 RECORDED = Path(__file__).parents[2] / "results" / "amd-epyc-2-cores-full-2026-11-24.json"
 SLICE_BYTES = 8 << 20
@@ -30,15 +31,6 @@ SIGNED = re.compile(r"(?<![\w.])[-−]\d")
 @pytest.fixture(scope="module")
 def run() -> RunDocument:
     return decode_document(RECORDED.read_bytes())
-
-
-def device(run: RunDocument) -> DeviceInfo:
-    assert run.device
-    return run.device
-
-
-def of(run: RunDocument, benchmark: str, **axes: str) -> list[Measurement]:
-    return [m for m in run.measurements if m.benchmark == benchmark and axes.items() <= m.axes.items()]
 
 
 def texts(found: Iterable[Finding]) -> dict[str, str]:

@@ -1,4 +1,5 @@
 import io
+import re
 
 import msgspec
 from rich.console import Console, RenderableType
@@ -43,6 +44,15 @@ def test_a_figure_above_theory_is_not_compared() -> None:
     host = shown(comparison_tables(compare(run, references=True)))
     assert host.count("GDDR7 32 Gbit/s") == 1  # on the narrowest bus; the written report has all
     assert "projected)" not in host
+
+
+def test_published_figures_have_their_tool_and_the_ratio() -> None:
+    """A column that has another name in the table itself would be left out."""
+    text = shown(comparison_tables(compare(document(measurement(1500.0, "copy")))))
+    published = text.split("Published figures of this board")[1]
+    heads = published.strip().splitlines()[0].split("  ")
+    assert [head.strip() for head in heads if head.strip()] == ["tool", "kernel", "GB/s", "here / there"]
+    assert re.search(r"p2pBandwidthLatencyTest .* 1662.3 +copy 0.902x", published)
 
 
 def test_shares_carry_flags_and_notes_cover_only_what_is_shown() -> None:
